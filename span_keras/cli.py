@@ -1,0 +1,71 @@
+"""What the command lines share: error handling, the options that name weights. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import click
+
+from span_keras.config import VARIANTS
+from span_keras.errors import SpanError
+
+# TensorFlow's start-up chatter hides our own output.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+class Failure(click.ClickException):
+    """One sentence on stderr, exit code 1."""
+
+    exit_code = 1
+
+
+def reports_errors(function):
+    """Turn a ``SpanError`` into one sentence on stderr and exit code 1; Ctrl-C exits with 130."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except SpanError as error:
+            raise Failure(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise SystemExit(130) from None
+
+    return wrapper
+
+
+def parse_mean(context, parameter, value: str | None) -> tuple[float, float, float] | None:
+    """``"0.4488,0.4371,0.4040"`` -> three floats, ``None`` stays ``None``."""
+    if value is None:
+        return None
+    try:
+        red, green, blue = (float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected three numbers such as 0.4488,0.4371,0.4040, found {value!r}.") from None
+    return red, green, blue
+
+
+def weights_options(function):
+    """Add ``--weights`` and what a weights file cannot tell: ``--variant``, ``--img-range``, ``--rgb-mean``.
+
+    The command receives ``weights, variant, img_range, rgb_mean``; pass them to ``checkpoints.load_weights``.
+    """
+    options = (
+        click.option(
+            "--weights",
+            "-w",
+            default="bundled:x4",
+            show_default=True,
+            metavar="W",
+            help="bundled:NAME, or a .weights.h5, .keras, .pth, .safetensors, .onnx or TF.js model.json file.",
+        ),
+        click.option("--variant", type=click.Choice(VARIANTS), help="Activations, where the file cannot tell."),
+        click.option("--img-range", type=float, metavar="R", help="Input range, where the file cannot tell (255 or 1)."),
+        click.option("--rgb-mean", callback=parse_mean, metavar="R,G,B", help="Mean RGB subtracted from the input."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function

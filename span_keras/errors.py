@@ -1,0 +1,33 @@
+"""Errors a user can act on. Each message says what was expected, what was found and what to do."""
+
+
+class SpanError(Exception):
+    """Base of every error raised on purpose; command lines print it as one sentence and exit 1."""
+
+
+class ConfigError(SpanError, ValueError):
+    """A network configuration that cannot exist, such as scale 5."""
+
+
+class CheckpointError(SpanError):
+    """A weights file that cannot be read or does not hold a SPAN network."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A pickle that asks for a callable outside the allow-list; it was refused, not executed."""
+
+
+class ImageError(SpanError):
+    """An image that cannot be read, processed or written."""
+
+
+class DataError(SpanError):
+    """A data folder without usable images, or images that do not fit the request."""
+
+
+class TrainingError(SpanError):
+    """A training run that cannot start, continue or resume."""
+
+
+class ExportError(SpanError):
+    """An export that cannot be written or does not reproduce its source."""

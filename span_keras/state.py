@@ -1,0 +1,121 @@
+"""A SPAN network as plain arrays: what every checkpoint format is read into and every model is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from span_keras import reparam
+from span_keras.config import SpanConfig
+from span_keras.errors import CheckpointError
+
+
+def layer_shapes(config: SpanConfig) -> dict[str, tuple[int, ...]]:
+    """Kernel shapes (HWIO) of the fused network's convolutions by layer name, in forward order."""
+    c = config.channels
+    names = ["conv_1"]
+    names += [f"block_{i}_c{j}" for i in range(1, config.blocks + 1) for j in (1, 2, 3)]
+    shapes = {name: (3, 3, 3 if name == "conv_1" else c, c) for name in [*names, "conv_2"]}
+    shapes["conv_cat"] = (1, 1, 4 * c, c)
+    shapes["upsampler"] = (3, 3, c, 3 * config.scale**2)
+    return shapes
+
+
+PLAIN_LAYERS = ("conv_cat", "upsampler")
+"""Convolutions that are not re-parameterised in the training form either."""
+
+
+@dataclass(frozen=True)
+class SpanWeights:
+    """Configuration and weights of one SPAN network.
+
+    Attributes:
+        config: the network the weights belong to.
+        layers: layer name -> weight name -> float32 array. Fused layers hold ``kernel`` (HWIO) and ``bias``; layers in
+            training form hold the eight of ``reparam.REPCONV_WEIGHTS``. Upsampler channels are block-major.
+        source: where the weights come from, for messages and metadata.
+        metadata: anything worth carrying along (licence, iteration, file hash).
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or of the wrong shape; all of them are listed.
+    """
+
+    config: SpanConfig
+    layers: dict[str, dict[str, np.ndarray]]
+    source: str = "memory"
+    metadata: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        found = {f"{name}/{key}": value.shape for name, group in self.layers.items() for key, value in group.items()}
+        expected = {}
+        for name, shape in layer_shapes(self.config).items():
+            if set(self.layers.get(name, ())) & set(reparam.REPCONV_WEIGHTS) and name not in PLAIN_LAYERS:
+                shapes = reparam.repconv_shapes(*shape[2:])
+            else:
+                shapes = {"kernel": shape, "bias": shape[3:]}
+            expected |= {f"{name}/{key}": value for key, value in shapes.items()}
+        problems = [
+            *(f"missing {key} {shape}" for key, shape in expected.items() if key not in found),
+            *(f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected),
+            *(
+                f"{key} has shape {found[key]}, expected {shape}"
+                for key, shape in expected.items()
+                if key in found and found[key] != shape
+            ),
+        ]
+        if problems:
+            raise CheckpointError(f"{self.source} does not hold this SPAN network: {'; '.join(problems)}.")
+
+    @property
+    def form(self) -> str:
+        """``"deploy"`` if every convolution is fused, else ``"train"``."""
+        return "deploy" if all("kernel" in group for group in self.layers.values()) else "train"
+
+    def fuse(self) -> SpanWeights:
+        """The deploy form: every RepConv as one 3×3 convolution."""
+        layers = {k: g if "kernel" in g else reparam.fuse(g) for k, g in self.layers.items()}
+        return replace(self, layers=layers)
+
+    def expand(self, seed: int = 0) -> SpanWeights:
+        """The training form that computes the same function; layers already in that form are kept."""
+        rng = np.random.default_rng(seed)
+        layers = {
+            k: g if k in PLAIN_LAYERS or "kernel" not in g else reparam.expand(g["kernel"], g["bias"], rng)
+            for k, g in self.layers.items()
+        }
+        return replace(self, layers=layers)
+
+    def deploy_model(self, framework=None):
+        """A fused Keras model (or ``tf_keras`` model) with these weights; see ``model.build_deploy``."""
+        import keras
+
+        from span_keras.model import build_deploy
+
+        return self.fuse().assign_to(build_deploy(self.config, framework or keras))
+
+    def train_model(self, dtype: str | None = None):
+        """A training-form Keras model with these weights; see ``model.build_span``."""
+        from span_keras.model import build_span
+
+        return self.expand().assign_to(build_span(self.config, dtype=dtype))
+
+    def assign_to(self, model):
+        """Write the weights into a model of the same form and return it."""
+        for name, group in self.layers.items():
+            keys = ("kernel", "bias") if "kernel" in group else reparam.REPCONV_WEIGHTS
+            model.get_layer(name).set_weights([group[key] for key in keys])
+        return model
+
+    @classmethod
+    def from_model(cls, model, source: str = "memory", metadata: dict | None = None) -> SpanWeights:
+        """Read the weights of a model made by ``build_span`` or ``build_deploy`` (Keras 3 or ``tf_keras``)."""
+        from span_keras.model import config_of
+
+        config = config_of(model)
+        layers = {}
+        for name in layer_shapes(config):
+            arrays = [np.asarray(w, np.float32) for w in model.get_layer(name).get_weights()]
+            keys = ("kernel", "bias") if len(arrays) == 2 else reparam.REPCONV_WEIGHTS
+            layers[name] = dict(zip(keys, arrays, strict=True))
+        return cls(config, layers, source, metadata or {})
