@@ -1,0 +1,78 @@
+"""Fixtures that every test file may use."""
+
+import os
+
+# Before anything imports TensorFlow: its start-up chatter hides our own output, and the suite shares two cores.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from span_keras.config import SpanConfig
+from span_keras.state import SpanWeights, layer_shapes
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("SPAN_SHARED", REPOSITORY.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the authors' weights (``official``) and photographs (``data``), which are not part of the project.
+
+    Only tests that *add* to what the committed goldens prove may ask for it; without the folder they are skipped.
+    """
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the reference weights and photographs in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def goldens() -> Path:
+    """Folder of the small reference files made by ``tests/goldens/make_*.py``."""
+    return Path(__file__).parent / "goldens"
+
+
+@pytest.fixture
+def tiny_config() -> SpanConfig:
+    """A default-variant network small enough to run anywhere: x2, 8 channels, 2 blocks."""
+    return SpanConfig(scale=2, channels=8, blocks=2)
+
+
+@pytest.fixture
+def tiny_official_config() -> SpanConfig:
+    """The same size in the authors' variant with their input range."""
+    return SpanConfig.official(scale=2, channels=8, blocks=2)
+
+
+def random_weights(config: SpanConfig, seed: int = 0) -> SpanWeights:
+    """Fused weights whose activations stay of order 1 and whose biases are not zero, so that borders matter."""
+    rng = np.random.default_rng(seed)
+    layers = {}
+    for name, shape in layer_shapes(config).items():
+        kernel = rng.normal(0, np.prod(shape[:-1]) ** -0.5, shape)
+        layers[name] = {"kernel": np.float32(kernel), "bias": np.float32(rng.normal(0, 0.1, shape[-1:]))}
+    return SpanWeights(config, layers, source="random")
+
+
+@pytest.fixture
+def tiny_weights(tiny_config) -> SpanWeights:
+    """Random fused weights of ``tiny_config``."""
+    return random_weights(tiny_config)
+
+
+@pytest.fixture
+def make_weights():
+    """The function ``(config, seed=0) -> SpanWeights`` behind ``tiny_weights``."""
+    return random_weights
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    """A (13, 10, 3) float32 picture in [0, 1] with smooth parts and noise, sides that nothing divides."""
+    rng = np.random.default_rng(1)
+    rows, columns = np.mgrid[0:13, 0:10] / 13
+    smooth = np.stack([rows, columns, (rows + columns) / 2], -1)
+    return np.float32(np.clip(0.8 * smooth + 0.2 * rng.random((13, 10, 3)), 0, 1))
