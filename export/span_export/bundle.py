@@ -1,0 +1,37 @@
+"""The static page that goes beside an exported model."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from span_keras.errors import ExportError
+
+LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "models.json", "model", "out"}
+"""What only developing the page needs."""
+
+
+def copy_page(folder: Path) -> None:
+    """Copy the page into ``folder``, from the checkout or from the installed package.
+
+    Raises:
+        ExportError: the installation has no page.
+    """
+    installed = resources.files("span_export") / "web_demo"
+    checkout = Path(__file__).parents[2] / "web_demo"
+    for page in (installed, checkout):
+        if (page / "index.html").is_file():
+            _copy(page, folder)
+            return
+    raise ExportError("this installation lacks the page (span_export/web_demo/index.html); install span-keras again.")
+
+
+def _copy(source, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for entry in source.iterdir():
+        if entry.name.startswith(".") or entry.name in LEFT_OUT:
+            continue
+        if entry.is_dir():
+            _copy(entry, folder / entry.name)
+        else:
+            (folder / entry.name).write_bytes(entry.read_bytes())

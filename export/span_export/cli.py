@@ -1,0 +1,32 @@
+"""``span-export``: the command line. The work is in ``run.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from span_export.quantize import MODES
+from span_keras.cli import reports_errors, weights_options
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--tfjs", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to write."
+)
+@weights_options
+@click.option(
+    "--quantize", type=click.Choice(MODES), help="Number format of the weights. [default: float16 if exact, else none]"
+)
+@click.option("--demo", is_flag=True, help="Put the page beside the model: serve DIR and it works.")
+@click.option("--overwrite", is_flag=True, help="Write into a folder that holds other files too; they are kept.")
+@reports_errors
+def main(**options) -> None:
+    """Write SPAN weights as a TensorFlow.js model: DIR/model.json and its .bin files."""
+    from span_export.run import run
+
+    run(**options)
+
+
+if __name__ == "__main__":
+    main()

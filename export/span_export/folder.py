@@ -1,0 +1,100 @@
+"""An output folder that is complete or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from span_keras.errors import ExportError
+
+MARKER = ".span-export.json"
+"""Lists the files that an export wrote; a folder with it may be replaced by the next export."""
+
+
+@contextlib.contextmanager
+def publish(target: Path, overwrite: bool = False):
+    """Yield an empty folder to write into; it takes the place of ``target`` when the block ends without an exception.
+
+    The folder is a sibling of ``target``, so the change is a rename. If the block raises or is interrupted, ``target``
+    is left as it was. An earlier export is replaced as a whole.
+
+    Args:
+        target: the folder to make; its parents are created.
+        overwrite: accept a folder that holds files no export wrote. They are kept, except for names that the export
+            writes itself.
+
+    Raises:
+        ExportError: ``target`` is a file, the current folder or above it, holds foreign files, or cannot be written.
+    """
+    target = Path(target).resolve()
+    foreign = _foreign_files(target)
+    if foreign and not overwrite:
+        some = ", ".join(sorted(foreign)[:3]) + (", ..." if len(foreign) > 3 else "")
+        raise ExportError(
+            f"expected {target} to be new, empty or an earlier export, found files that no export wrote ({some}); "
+            "choose another folder, or pass --overwrite to keep them beside the model."
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        yield staged
+        written = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
+        (staged / MARKER).write_text(json.dumps({"files": written}) + "\n")
+        for name in foreign - set(written):
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(target / name, staged / name)
+        staged.chmod(0o777 & ~_umask())  # mkdtemp makes it private, which a web server could not read
+        _swap(staged, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _foreign_files(target: Path) -> set[str]:
+    """Files in ``target`` that no export wrote, relative to it."""
+    if target.exists() and not target.is_dir():
+        raise ExportError(f"expected a folder to write to, found the file {target}; choose another name.")
+    if Path.cwd().is_relative_to(target):
+        raise ExportError(f"{target} is the current folder or above it, which cannot be replaced; name a folder in it.")
+    try:
+        found = {str(path.relative_to(target)) for path in target.rglob("*") if not path.is_dir()}
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        own = set(json.loads((target / MARKER).read_text())["files"]) | {MARKER}
+    except (OSError, ValueError, KeyError, TypeError):
+        own = set()
+    return found - own
+
+
+def _swap(staged: Path, target: Path) -> None:
+    """Rename ``staged`` to ``target``; what was there is set aside first and deleted last."""
+    if not target.exists():
+        staged.rename(target)
+        return
+    aside = staged.with_suffix(".previous")
+    target.rename(aside)
+    try:
+        staged.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unwritable(target: Path, error: OSError) -> ExportError:
+    return ExportError(f"{target} cannot be written ({error.strerror or error}); choose a folder you may write to.")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

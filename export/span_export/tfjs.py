@@ -1,0 +1,157 @@
+"""Write SPAN weights as a TensorFlow.js layers model that a plain ``tf.loadLayersModel`` reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+import span_keras
+from span_export import bundle, golden, quantize
+from span_export.folder import publish
+from span_export.quiet import quiet
+from span_keras.errors import ExportError
+from span_keras.state import SpanWeights
+
+FORMAT_VERSION = 1
+"""Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
+UNSTATED = "Not stated by the source file; the licence of the source weights applies."
+
+
+def export_model(
+    weights: SpanWeights,
+    folder: str | Path,
+    quantization: str | None = None,
+    *,
+    demo: bool = False,
+    overwrite: bool = False,
+    source_file: str | Path | None = None,
+) -> dict:
+    """Write ``model.json`` and its ``.bin`` files, atomically.
+
+    The model is the fused network out of stock layers, (N, H, W, 3) RGB in [0, 1] -> (N, H·scale, W·scale, 3), not
+    clipped; normalisation and pixel shuffle are inside. ``userDefinedMetadata.span`` of ``model.json`` holds:
+
+    ==================  ===============================================================================
+    ``format``          version of this mapping, ``FORMAT_VERSION``
+    ``generator``       program and version that wrote the file
+    ``scale``, ``channels``, ``blocks``, ``variant``, ``img_range``, ``rgb_mean``
+                        the network's ``SpanConfig``
+    ``halo``            pixels of low-resolution context that a tile needs on every side
+    ``quantization``    ``none``, ``float16`` or ``uint8``
+    ``source``          ``{"name", "sha256"}`` of the file the weights were read from
+    ``licence``         what the source says about its licence
+    ``golden``          see ``golden.encode``; the output was computed in float32 from the weights as written
+    ==================  ===============================================================================
+
+    Args:
+        weights: any form; they are fused first.
+        folder: created; an earlier export there is replaced, see ``folder.publish``.
+        quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
+        demo: put the page beside the model.
+        overwrite: accept a folder that holds other files.
+        source_file: the file the weights came from, hashed into the metadata.
+
+    Returns:
+        ``{"files", "bytes", "quantization"}``: names and total size of the model's own files (the page excluded).
+
+    Raises:
+        ExportError: see ``quantize.resolve_mode``, ``folder.publish`` and ``bundle.copy_page``.
+    """
+    mode = quantize.resolve_mode(quantization, weights)
+    metadata = {
+        "format": FORMAT_VERSION,
+        "generator": f"span-export {span_keras.__version__}",
+        **weights.config.to_dict(),
+        "halo": weights.config.receptive_radius,
+        "quantization": mode,
+        "source": describe_source(weights, source_file),
+        "licence": str(weights.metadata.get("licence") or weights.metadata.get("license") or UNSTATED),
+    }
+    with publish(Path(folder), overwrite) as staged:
+        if demo:
+            bundle.copy_page(staged)
+        with quiet():
+            model = weights.deploy_model(_converter()[0])
+            expected = _write_layers_model(model, staged, quantize.dtype_map(mode, weights.layers))
+        metadata["golden"] = golden.encode(golden.golden_input(), expected(golden.golden_input()))
+        names = _finish(staged, metadata)
+        size = sum((staged / name).stat().st_size for name in names)
+    return {"files": names, "bytes": size, "quantization": mode}
+
+
+def describe_source(weights: SpanWeights, source_file: str | Path | None) -> dict:
+    """``{"name", "sha256"}`` of the weights' file; ``sha256`` is ``None`` for weights that never were in a file."""
+    path = Path(source_file) if source_file else None
+    if path and path.is_file():
+        return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"name": Path(weights.source).name, "sha256": weights.metadata.get("sha256")}
+
+
+def _converter():
+    """``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
+    try:
+        import tensorflow  # noqa: F401, I001  its companions below fail when they load before it
+        import tf_keras
+        import tensorflowjs
+    except ImportError as error:
+        raise ExportError(
+            f"the TensorFlow.js converter cannot be imported ({error}); install span-keras with the versions of "
+            "constraints.txt."
+        ) from error
+    return tf_keras, tensorflowjs
+
+
+def _write_layers_model(model, folder: Path, quantization: dict):
+    """Save a ``tf_keras`` model through the converter; return the function that the *written* weights compute.
+
+    The returned function takes (h, w, 3) uint8 and gives (h·scale, w·scale, 3) float32.
+    """
+    _, tensorflowjs = _converter()
+    from tensorflowjs.read_weights import read_weights
+
+    tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=quantization)
+    document = json.loads((folder / "model.json").read_text())
+    entries = read_weights(document["weightsManifest"], str(folder), flatten=True)
+    written = {entry["name"]: entry["data"] for entry in entries}
+    for layer in model.layers:
+        layer.set_weights([written[variable.name.removesuffix(":0")] for variable in layer.weights])
+
+    def run(tile: np.ndarray) -> np.ndarray:
+        return model(np.float32(tile[np.newaxis]) / np.float32(255), training=False).numpy()[0]
+
+    return run
+
+
+def _finish(folder: Path, metadata: dict) -> list[str]:
+    """Add the metadata to ``model.json``, shorten it, and return the names of the model's files."""
+    path = folder / "model.json"
+    document = json.loads(path.read_text())
+    for layer in document["modelTopology"]["model_config"]["config"]["layers"]:
+        layer["config"] = _shorten(layer["config"])
+    document["userDefinedMetadata"] = {"span": metadata}
+    path.write_text(json.dumps(document, separators=(",", ":")))
+    return [path.name, *(name for group in document["weightsManifest"] for name in group["paths"])]
+
+
+_DEFAULTS = {
+    "activation": "linear",
+    "data_format": "channels_last",
+    "dilation_rate": [1, 1],
+    "dtype": "float32",
+    "groups": 1,
+    "momentum": 0.99,
+    "ragged": False,
+    "sparse": False,
+    "trainable": True,
+}
+"""What Keras and TF.js both assume when a layer's configuration does not say."""
+
+
+def _shorten(config: dict) -> dict:
+    """Leave out what every reader assumes. Kernels start from zeros, which loads faster than random numbers."""
+    short = {key: "zeros" if key.endswith("kernel_initializer") else value for key, value in config.items()}
+    omitted = ("regularizer", "constraint", "beta_initializer", "gamma_initializer", "bias_initializer")
+    return {key: value for key, value in short.items() if not key.endswith(omitted) and _DEFAULTS.get(key) != value}
