@@ -11,22 +11,21 @@ MODES = ("none", "float16", "uint8")
 
 
 def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
-    """``None`` chooses float16 where every weight of the fused network survives it exactly, else ``"none"``.
+    """``None`` chooses float16 where every kernel of the fused network survives it exactly, else ``"none"``.
 
     Raises:
-        ExportError: ``mode`` is not one of ``MODES``, or a weight is beyond float16's 65504.
+        ExportError: ``mode`` is not one of ``MODES``, or a kernel is beyond float16's 65504.
     """
-    fused = weights.fuse()
-    tensors = [array for group in fused.layers.values() for array in group.values()]
+    kernels = [group["kernel"] for group in weights.fuse().layers.values()]
     with np.errstate(over="ignore"):
-        halves = [array.astype(np.float16) for array in tensors]
+        halves = [kernel.astype(np.float16) for kernel in kernels]
     if mode is None:
-        exact = all(np.array_equal(half.astype(np.float32), full) for half, full in zip(halves, tensors, strict=True))
+        exact = all(np.array_equal(half, kernel) for half, kernel in zip(halves, kernels, strict=True))
         return "float16" if exact else "none"
     if mode not in MODES:
         raise ExportError(f"quantisation must be one of {', '.join(MODES)}, found {mode!r}.")
     if mode == "float16" and not all(np.isfinite(half).all() for half in halves):
-        largest = max(np.abs(array).max() for array in tensors)
+        largest = max(np.abs(kernel).max() for kernel in kernels)
         raise ExportError(
             f"float16 holds values up to 65504, but {weights.source} has a weight of {largest:.6g}; "
             "use --quantize none."
@@ -37,18 +36,14 @@ def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
 def dtype_map(mode: str, layer_names) -> dict[str, list[str]]:
     """The ``quantization_dtype_map`` of the TF.js converter: dtype -> weight names.
 
-    Only convolution weights lose precision. The input normalisation (1/255² is subnormal in float16) stays float32.
-    The pixel shuffle holds zeros and ones: float16 keeps them exactly. In uint8 mode, one scale and minimum per kernel
-    as TF.js decodes it; biases stay float32, because they are few and errors in them shift whole channels.
+    Only convolution kernels lose precision; in uint8 each has one scale and minimum, as TF.js decodes it. Biases stay
+    float32: they are few, and an error in one shifts a whole channel. So does the input normalisation, whose 1/255² is
+    subnormal in float16. The pixel shuffle holds zeros and ones, which float16 keeps exactly.
 
     Args:
         mode: one of ``MODES``.
-        layer_names: names of the convolutions with ``kernel`` and ``bias``.
+        layer_names: names of the convolutions.
     """
     kernels = [f"{name}/kernel" for name in layer_names]
-    biases = [f"{name}/bias" for name in layer_names]
-    return {
-        "none": {},
-        "float16": {"float16": [*kernels, *biases, "pixel_shuffle/kernel"]},
-        "uint8": {"uint8": kernels, "float16": ["pixel_shuffle/kernel"]},
-    }[mode]
+    exact = ["pixel_shuffle/kernel"]
+    return {"none": {}, "float16": {"float16": kernels + exact}, "uint8": {"uint8": kernels, "float16": exact}}[mode]
