@@ -1,0 +1,71 @@
+"""``python -m span_export.serve DIR``: serve an exported folder to browsers on this computer."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+from pathlib import Path
+
+import click
+
+from span_keras.cli import reports_errors
+from span_keras.errors import ExportError
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Static files with the types and headers that the page needs.
+
+    Browsers run WebAssembly threads only in cross-origin isolated pages, hence the two policies.
+    """
+
+    protocol_version = "HTTP/1.1"
+    extensions_map = {  # noqa: RUF012  the base class's name
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".json": "application/json",
+        ".wasm": "application/wasm",
+        ".webmanifest": "application/manifest+json",
+        ".bin": "application/octet-stream",
+    }
+
+    def end_headers(self):
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def log_message(self, *args):
+        """Say nothing per request."""
+
+
+def make_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
+    """A server for ``folder`` on 127.0.0.1, not yet running; port 0 takes a free one (see ``server_port``).
+
+    Raises:
+        ExportError: there is no such folder, or the port is taken.
+    """
+    if not folder.is_dir():
+        raise ExportError(f"expected a folder to serve, found none at {folder}; make one with span-export --demo.")
+    try:
+        return http.server.ThreadingHTTPServer(
+            ("127.0.0.1", port), functools.partial(Handler, directory=str(folder.resolve()))
+        )
+    except OSError as error:
+        raise ExportError(f"port {port} cannot be used ({error.strerror}); choose another with --port.") from error
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@reports_errors
+def main(folder: Path, port: int) -> None:
+    """Serve FOLDER on localhost until Ctrl-C."""
+    with make_server(folder, port) as server, contextlib.suppress(KeyboardInterrupt):
+        click.echo(f"Serving {folder} at http://localhost:{server.server_port}/ (Ctrl-C stops)")
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
