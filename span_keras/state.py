@@ -22,6 +22,19 @@ def layer_shapes(config: SpanConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def shape_problems(found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> list[str]:
+    """Everything that tells two sets of tensors apart: missing, unexpected and misshaped ones, in words."""
+    return [
+        *(f"missing {key} {shape}" for key, shape in expected.items() if key not in found),
+        *(f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected),
+        *(
+            f"{key} has shape {found[key]}, expected {shape}"
+            for key, shape in expected.items()
+            if key in found and found[key] != shape
+        ),
+    ]
+
+
 PLAIN_LAYERS = ("conv_cat", "upsampler")
 """Convolutions that are not re-parameterised in the training form either."""
 
@@ -55,15 +68,7 @@ class SpanWeights:
             else:
                 shapes = {"kernel": shape, "bias": shape[3:]}
             expected |= {f"{name}/{key}": value for key, value in shapes.items()}
-        problems = [
-            *(f"missing {key} {shape}" for key, shape in expected.items() if key not in found),
-            *(f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected),
-            *(
-                f"{key} has shape {found[key]}, expected {shape}"
-                for key, shape in expected.items()
-                if key in found and found[key] != shape
-            ),
-        ]
+        problems = shape_problems(found, expected)
         if problems:
             raise CheckpointError(f"{self.source} does not hold this SPAN network: {'; '.join(problems)}.")
 

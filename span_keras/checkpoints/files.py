@@ -1,0 +1,110 @@
+"""What all checkpoint formats share: tensors that are read late, size limits, hashes, atomic writing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from span_keras.errors import CheckpointError
+
+MAX_BYTES = 2**30
+"""Most bytes a weights file may claim for its tensors. The training form of the widest released network takes 10 MB;
+a claim beyond this is an attack or an accident, and is refused before memory is allocated for it."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a file: its shape at once, its values when asked for.
+
+    Attributes:
+        shape: the claimed shape, in the file's own axis order.
+        read: returns the values as an array of that shape and any real dtype.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[], np.ndarray]
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> Tensor:
+        """Wrap an array that is in memory already."""
+        return cls(array.shape, lambda: array)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a format's reader finds in a file.
+
+    Attributes:
+        tensors: name -> tensor, in the file's own names and axis order.
+        naming: ``"torch"`` (``block_1.c1_r.sk.weight``, OIHW) or ``"keras"`` (``block_1_c1/skip_kernel``, HWIO).
+        config: fields of ``SpanConfig`` that the file states.
+        metadata: anything else worth keeping.
+        files: the files read, for the hash.
+    """
+
+    tensors: dict[str, Tensor]
+    naming: str
+    config: dict = field(default_factory=dict)
+    metadata: dict = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+
+def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
+    """Number of bytes of a tensor of the given shape.
+
+    Raises:
+        CheckpointError: a dimension is no whole number from 0, or the bytes exceed ``MAX_BYTES``.
+    """
+    shape = tuple(shape)
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape):
+        raise CheckpointError(f"{what} claims the impossible shape {shape}.")
+    if (size := math.prod(shape) * itemsize) > MAX_BYTES:
+        raise CheckpointError(f"{what} claims {size:,} bytes, more than the {MAX_BYTES:,} that any SPAN network needs.")
+    return size
+
+
+def sha256(paths: Iterable[Path]) -> str:
+    """Hexadecimal SHA-256 of the files' bytes, one after the other, read piece by piece."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with Path(path).open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_output(path: Path, suffix: str) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block succeeds and vanishes when it fails.
+
+    Args:
+        suffix: ending of the temporary name, for libraries that insist on one.
+
+    Raises:
+        CheckpointError: the folder is missing or not writable, the disk is full, or writing fails otherwise.
+    """
+    temporary = None
+    try:
+        handle, name = tempfile.mkstemp(suffix=suffix, prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        # mkstemp makes files private; give the result the permissions that any new file would get.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"cannot write {path}: {reason}; choose a writable folder with free space.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
