@@ -63,7 +63,9 @@ def weights_options(function):
             help="bundled:NAME, or a .weights.h5, .keras, .pth, .safetensors, .onnx or TF.js model.json file.",
         ),
         click.option("--variant", type=click.Choice(VARIANTS), help="Activations, where the file cannot tell."),
-        click.option("--img-range", type=float, metavar="R", help="Input range, where the file cannot tell (255 or 1)."),
+        click.option(
+            "--img-range", type=float, metavar="R", help="Input range, where the file cannot tell (255 or 1)."
+        ),
         click.option("--rgb-mean", callback=parse_mean, metavar="R,G,B", help="Mean RGB subtracted from the input."),
     )
     for option in reversed(options):

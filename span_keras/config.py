@@ -57,7 +57,7 @@ class SpanConfig:
             img_range = float(self.img_range)
         except (TypeError, ValueError):
             raise ConfigError(
-                f"img_range must be a number and rgb_mean three numbers, found {self.img_range!r} and {self.rgb_mean!r}."
+                f"img_range must be a number, rgb_mean three; found {self.img_range!r} and {self.rgb_mean!r}."
             ) from None
         if len(mean) != 3 or not all(-1.0 <= m <= 2.0 for m in mean):
             raise ConfigError(f"rgb_mean must be three values near [0, 1], found {self.rgb_mean!r}.")

@@ -19,6 +19,8 @@ from span_keras.model import config_of, topology
 
 FEATURE_STD = 1.0
 """Standard deviation given to the output of ``conv_1``, ``c1``, ``c2`` and ``conv_2``."""
+OUTPUT_STD = 0.1
+"""Standard deviation given to the image before training, around mid-grey: the first steps need not undo noise."""
 ATTENTION_STD = {"span": 1.5, "official": 3.0}
 """Standard deviation of ``o3`` per variant: sigmoid - 0.5 is tanh(x / 2) / 2 and needs twice the range."""
 
@@ -43,7 +45,7 @@ def natural_noise(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 
 def initialise(model, seed: int = 0) -> dict[str, float]:
-    """Scale the RepConv layers of a freshly built training model in place so that signal and gradients survive.
+    """Scale the convolutions of a freshly built training model in place so that signal and gradients survive.
 
     Args:
         model: from ``build_span``; its biases are expected to be zero.
@@ -57,15 +59,20 @@ def initialise(model, seed: int = 0) -> dict[str, float]:
 
     def layer(kind, name):
         keras_layer = model.get_layer(name)
-        if not isinstance(keras_layer, RepConv):
+        if name != "upsampler" and not isinstance(keras_layer, RepConv):
             return keras_layer
 
         def scaled(x):
             y = keras_layer(x)
             found[name] = float(ops.std(ops.cast(y, "float32")))
-            target = ATTENTION_STD[config.variant] if name.endswith("_c3") else FEATURE_STD
-            # The layer is linear and its biases are zero, so two of its kernels scale its output.
-            for kernel in (keras_layer.skip_kernel, keras_layer.project_kernel):
+            if name == "upsampler":
+                keras_layer.bias.assign(ops.full(keras_layer.bias.shape, 0.5))
+                kernels, target = (keras_layer.kernel,), OUTPUT_STD
+            else:
+                # The layer is linear and its biases are zero, so two of its kernels scale its output.
+                kernels = (keras_layer.skip_kernel, keras_layer.project_kernel)
+                target = ATTENTION_STD[config.variant] if name.endswith("_c3") else FEATURE_STD
+            for kernel in kernels:
                 kernel.assign(ops.convert_to_tensor(kernel) * (target / found[name]))
             return keras_layer(x)
 

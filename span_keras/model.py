@@ -119,7 +119,9 @@ def build_deploy(config: SpanConfig | None = None, framework=keras) -> keras.Mod
     layers = framework.layers
     make = {
         **_stock_layers(config, layers),
-        "normalize": lambda **kw: layers.BatchNormalization(epsilon=0.0, center=False, scale=False, trainable=False, **kw),
+        "normalize": lambda **kw: layers.BatchNormalization(
+            epsilon=0.0, center=False, scale=False, trainable=False, **kw
+        ),
         "conv3x3": lambda **kw: layers.Conv2D(config.channels, 3, padding="same", **kw),
         "pixel_shuffle": lambda **kw: layers.Conv2DTranspose(
             3, config.scale, strides=config.scale, use_bias=False, trainable=False, **kw
@@ -129,7 +131,9 @@ def build_deploy(config: SpanConfig | None = None, framework=keras) -> keras.Mod
     outputs = topology(inputs, config, lambda kind, name: make[kind](name=name))
     model = framework.Model(inputs, outputs, name=f"span_x{config.scale}")
     if config.normalizes:
-        model.get_layer("normalize").set_weights([np.float32(config.rgb_mean), np.float32([config.img_range**-2.0] * 3)])
+        model.get_layer("normalize").set_weights(
+            [np.float32(config.rgb_mean), np.float32([config.img_range**-2.0] * 3)]
+        )
     model.get_layer("pixel_shuffle").set_weights([shuffle_kernel(config.scale)])
     return model
 

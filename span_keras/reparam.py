@@ -25,7 +25,8 @@ GAIN = 2
 def repconv_shapes(c: int, d: int) -> dict[str, tuple[int, ...]]:
     """Shapes of a RepConv's weights for c input and d output channels."""
     wide_c, wide_d = GAIN * c, GAIN * d
-    shapes = ((1, 1, c, d), (d,), (1, 1, c, wide_c), (wide_c,), (3, 3, wide_c, wide_d), (wide_d,), (1, 1, wide_d, d), (d,))
+    kernels = ((1, 1, c, d), (1, 1, c, wide_c), (3, 3, wide_c, wide_d), (1, 1, wide_d, d))
+    shapes = (shape for kernel in kernels for shape in (kernel, kernel[3:]))
     return dict(zip(REPCONV_WEIGHTS, shapes, strict=True))
 
 
@@ -35,19 +36,22 @@ def compose(
     """Compose a RepConv's four convolutions into one.
 
     Args:
-        skip_kernel, ...: the weights in the order of ``REPCONV_WEIGHTS``, shapes as in ``repconv_shapes``.
+        skip_kernel, ...: the weights in the order of ``REPCONV_WEIGHTS``, shapes as in ``repconv_shapes``. Any leading
+            axes are batch axes: equal RepConvs stacked are composed by a few large products instead of many small ones.
         xp: ``numpy`` for arrays, ``keras.ops`` for tensors.
 
     Returns:
-        ``(kernel (3, 3, c, d), bias (d,))``.
+        ``(kernel (..., 3, 3, c, d), bias (..., d))``.
     """
-    expand, project = expand_kernel[0, 0], project_kernel[0, 0]
-    conv_project = xp.matmul(conv_kernel, project)  # (3, 3, 2c, d)
-    kernel = xp.matmul(expand, conv_project)  # (c, 2c) @ (3, 3, 2c, d) -> (3, 3, c, d)
-    kernel = kernel + xp.pad(skip_kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
+    expand, project = expand_kernel[..., 0, :, :], project_kernel[..., 0, :, :]  # (..., 1, c, 2c), (..., 1, 2d, d)
+    conv_project = xp.matmul(conv_kernel, project[..., None, :, :])  # (..., 3, 3, 2c, d)
+    kernel = xp.matmul(expand[..., None, :, :], conv_project)  # (..., 3, 3, c, d)
+    padding = [(0, 0)] * (len(kernel.shape) - 4) + [(1, 1), (1, 1), (0, 0), (0, 0)]
+    kernel = kernel + xp.pad(skip_kernel, padding)
     # Zero padding comes before the first 1×1, so padded pixels carry expand_bias too: all nine taps see it.
-    bias = xp.matmul(expand_bias, xp.sum(conv_project, axis=(0, 1))) + xp.matmul(conv_bias, project)
-    return kernel, bias + project_bias + skip_bias
+    bias = xp.matmul(expand_bias[..., None, :], xp.sum(conv_project, axis=(-4, -3)))
+    bias = bias + xp.matmul(conv_bias[..., None, :], project[..., 0, :, :])
+    return kernel, bias[..., 0, :] + project_bias + skip_bias
 
 
 def fuse(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
