@@ -11,12 +11,12 @@ MODES = ("none", "float16", "uint8")
 
 
 def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
-    """``None`` chooses float16 where every kernel of the fused network survives it exactly, else ``"none"``.
+    """``None`` chooses float16 where every kernel survives it exactly, else ``"none"``; ``weights`` are fused.
 
     Raises:
         ExportError: ``mode`` is not one of ``MODES``, or a kernel is beyond float16's 65504.
     """
-    kernels = [group["kernel"] for group in weights.fuse().layers.values()]
+    kernels = [group["kernel"] for group in weights.layers.values()]
     with np.errstate(over="ignore"):
         halves = [kernel.astype(np.float16) for kernel in kernels]
     if mode is None:

@@ -11,24 +11,27 @@ import warnings
 
 @contextlib.contextmanager
 def quiet():
-    """Silence stdout, stderr (C++ code included) and warnings; what was said is shown if the block raises."""
+    """Silence stdout, stderr and warnings; what was said is shown on stderr if the block raises.
+
+    Python's streams and the process's descriptors both: C++ writes to the latter, and notebooks replace the former.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    with tempfile.TemporaryFile() as said, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    descriptors = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
         failed = True
         try:
-            yield
+            with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                warnings.simplefilter("ignore")
+                yield
             failed = False
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for descriptor, copy in enumerate(saved, start=1):
+            said.flush()
+            for descriptor, copy in enumerate(descriptors, start=1):
                 os.dup2(copy, descriptor)
                 os.close(copy)
             if failed:
                 said.seek(0)
-                os.write(2, said.read())
+                sys.stderr.write(said.read())

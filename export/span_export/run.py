@@ -16,7 +16,7 @@ def run(folder: Path, weights: str, variant, img_range, rgb_mean, quantize, demo
         from span_keras.checkpoints import load_weights
 
     loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
-    result = export_model(loaded, folder, quantize, demo=demo, overwrite=overwrite, source_file=weights)
+    result = export_model(loaded, folder, quantize, demo=demo, overwrite=overwrite)
     config = loaded.config
     click.echo(
         f"{folder}: x{config.scale}, {config.channels} channels, variant {config.variant}, "

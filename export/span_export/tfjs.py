@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from span_keras.state import SpanWeights
 
 FORMAT_VERSION = 1
 """Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
-UNSTATED = "Not stated by the source file; the licence of the source weights applies."
+UNSTATED = "Not stated by the source file, whose own terms apply."
 
 
 def export_model(
@@ -27,7 +26,6 @@ def export_model(
     *,
     demo: bool = False,
     overwrite: bool = False,
-    source_file: str | Path | None = None,
 ) -> dict:
     """Write ``model.json`` and its ``.bin`` files, atomically.
 
@@ -41,8 +39,8 @@ def export_model(
                         the network's ``SpanConfig``
     ``halo``            pixels of low-resolution context that a tile needs on every side
     ``quantization``    ``none``, ``float16`` or ``uint8``
-    ``source``          ``{"name", "sha256"}`` of the file the weights were read from
-    ``licence``         what the source says about its licence
+    ``source``          ``{"name", "sha256"}`` of the file the weights were read from, ``null`` if of none
+    ``license``         what that file says about its licence
     ``golden``          see ``golden.encode``; the output was computed in float32 from the weights as written
     ==================  ===============================================================================
 
@@ -52,14 +50,16 @@ def export_model(
         quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
         demo: put the page beside the model.
         overwrite: accept a folder that holds other files.
-        source_file: the file the weights came from, hashed into the metadata.
 
     Returns:
         ``{"files", "bytes", "quantization"}``: names and total size of the model's own files (the page excluded).
 
     Raises:
-        ExportError: see ``quantize.resolve_mode``, ``folder.publish`` and ``bundle.copy_page``.
+        ExportError: a weight is not finite, or what ``quantize.resolve_mode``, ``folder.publish`` and
+            ``bundle.copy_page`` find.
     """
+    weights = weights.fuse()
+    _require_finite(weights)
     mode = quantize.resolve_mode(quantization, weights)
     metadata = {
         "format": FORMAT_VERSION,
@@ -67,8 +67,8 @@ def export_model(
         **weights.config.to_dict(),
         "halo": weights.config.receptive_radius,
         "quantization": mode,
-        "source": describe_source(weights, source_file),
-        "licence": str(weights.metadata.get("licence") or weights.metadata.get("license") or UNSTATED),
+        "source": {"name": Path(weights.source).name, "sha256": weights.metadata.get("sha256")},
+        "license": str(weights.metadata.get("license") or UNSTATED),
     }
     with publish(Path(folder), overwrite) as staged:
         if demo:
@@ -82,12 +82,14 @@ def export_model(
     return {"files": names, "bytes": size, "quantization": mode}
 
 
-def describe_source(weights: SpanWeights, source_file: str | Path | None) -> dict:
-    """``{"name", "sha256"}`` of the weights' file; ``sha256`` is ``None`` for weights that never were in a file."""
-    path = Path(source_file) if source_file else None
-    if path and path.is_file():
-        return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    return {"name": Path(weights.source).name, "sha256": weights.metadata.get("sha256")}
+def _require_finite(weights: SpanWeights) -> None:
+    for name, group in weights.layers.items():
+        for key, array in group.items():
+            if not np.isfinite(array).all():
+                raise ExportError(
+                    f"{name}/{key} of {weights.source} holds values that are not finite; "
+                    "the training run diverged, so export an earlier checkpoint."
+                )
 
 
 def _converter():

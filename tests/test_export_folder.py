@@ -1,0 +1,156 @@
+"""The output folder is complete or untouched."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from span_export.folder import MARKER, publish
+from span_keras.errors import ExportError
+
+
+def write(target, files, **options):
+    with publish(target, **options) as staged:
+        for name, text in files.items():
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            (staged / name).write_text(text)
+
+
+def tree(folder):
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file() and p.name != MARKER}
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "deep" / "out"
+
+
+def siblings(target):
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+def test_creates_the_folder_and_its_parents(target):
+    write(target, {"model.json": "{}", "ui/a.js": "x"})
+    assert tree(target) == {"model.json": "{}", "ui/a.js": "x"}
+    assert siblings(target) == ["out"]
+
+
+def test_is_readable_like_any_new_folder(target):
+    write(target, {"model.json": "{}"})
+    plain = target.parent / "plain"
+    plain.mkdir()
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_nothing_is_visible_before_the_end(target):
+    with publish(target) as staged:
+        (staged / "model.json").write_text("{}")
+        assert not target.exists()
+    assert target.exists()
+
+
+def test_replaces_an_earlier_export_as_a_whole(target):
+    write(target, {"model.json": "1", "old.bin": "1"})
+    write(target, {"model.json": "2", "new.bin": "2"})
+    assert tree(target) == {"model.json": "2", "new.bin": "2"}
+    assert siblings(target) == ["out"]
+
+
+def test_accepts_an_empty_folder(target):
+    target.mkdir(parents=True)
+    write(target, {"model.json": "{}"})
+    assert tree(target) == {"model.json": "{}"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_interruption_keeps_the_earlier_export(target, error):
+    write(target, {"model.json": "good"})
+    with pytest.raises(error), publish(target) as staged:
+        (staged / "model.json").write_text("half")
+        raise error
+    assert tree(target) == {"model.json": "good"}
+    assert siblings(target) == ["out"]
+
+
+def test_interruption_leaves_nothing_where_nothing_was(target):
+    with pytest.raises(KeyboardInterrupt), publish(target) as staged:
+        (staged / "model.json").write_text("half")
+        raise KeyboardInterrupt
+    assert siblings(target) == []
+
+
+def test_failure_of_the_last_rename_restores_the_earlier_export(target, monkeypatch):
+    write(target, {"model.json": "good"})
+    rename = type(target).rename
+
+    def fail_once(self, to):
+        if self.suffix == ".partial":
+            raise PermissionError(13, "Permission denied")
+        return rename(self, to)
+
+    monkeypatch.setattr(type(target), "rename", fail_once)
+    with pytest.raises(ExportError, match="cannot be written"):
+        write(target, {"model.json": "new"})
+    assert tree(target) == {"model.json": "good"}
+    assert siblings(target) == ["out"]
+
+
+def test_refuses_a_folder_with_files_of_others(target):
+    target.mkdir(parents=True)
+    (target / "thesis.txt").write_text("mine")
+    with pytest.raises(ExportError, match=r"no export wrote \(thesis.txt\); .* or pass --overwrite"):
+        write(target, {"model.json": "{}"})
+    assert tree(target) == {"thesis.txt": "mine"}
+
+
+def test_refuses_an_export_to_which_files_were_added(target):
+    write(target, {"model.json": "{}"})
+    (target / "x2").mkdir()
+    (target / "x2" / "model.json").write_text("other")
+    with pytest.raises(ExportError, match=r"x2/model\.json"):
+        write(target, {"model.json": "new"})
+    assert tree(target) == {"model.json": "{}", "x2/model.json": "other"}
+
+
+def test_overwrite_keeps_the_files_of_others(target):
+    write(target, {"model.json": "old", "old.bin": "old"})
+    (target / "notes").mkdir()
+    (target / "notes" / "a.txt").write_text("mine")
+    write(target, {"model.json": "new"}, overwrite=True)
+    assert tree(target) == {"model.json": "new", "notes/a.txt": "mine"}
+    with pytest.raises(ExportError, match=r"notes/a\.txt"):  # still not ours
+        write(target, {"model.json": "newer"})
+
+
+def test_damaged_list_of_files_counts_as_none(target):
+    write(target, {"model.json": "{}"})
+    (target / MARKER).write_text(json.dumps({"files": 3}))
+    with pytest.raises(ExportError, match="no export wrote"):
+        write(target, {"model.json": "new"})
+
+
+def test_a_file_in_the_way(target):
+    target.parent.mkdir(parents=True)
+    target.write_text("a file")
+    with pytest.raises(ExportError, match="expected a folder to write to, found the file"):
+        write(target, {"model.json": "{}"})
+
+
+def test_a_file_among_the_parents(target):
+    target.parent.write_text("a file")
+    with pytest.raises(ExportError, match="cannot be written"):
+        write(target, {"model.json": "{}"})
+
+
+def test_the_current_folder(target, monkeypatch):
+    target.mkdir(parents=True)
+    monkeypatch.chdir(target)
+    for name in (".", ".."):
+        with pytest.raises(ExportError, match="current folder or above it"):
+            write(target / name, {"model.json": "{}"})
+
+
+def test_unwritable_parent():
+    with pytest.raises(ExportError, match=r"out cannot be written .*choose a folder you may write to"):
+        write(Path("/proc/span-export/out"), {"model.json": "{}"})  # not even root may
