@@ -1,0 +1,478 @@
+"""Paired random patches of photographs for training, and whole images for validation.
+
+A photograph is decoded once to uint8 RGB and cropped to whole multiples of the scale; its LR image is made once, from
+the whole photograph, by ``bicubic.downscale`` and rounded to uint8. A patch is then a slice of both.
+
+**Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
+every pixel of a collection counts alike however it is cut into files.
+
+**Memory.** If the decoded photographs fit into ``cache_gb`` they are all kept. If not, training goes through *working
+sets*: a seeded shuffle of all photographs is cut into sets of about equal size, two of which fit into ``cache_gb``.
+Patches come from one set while the next is decoded in the background; a set is left when ``REUSE`` times its area
+has been drawn. Nothing is written to disk.
+
+**Reproducibility.** A batch depends on ``(files, settings, seed, epoch, index)`` alone, so any batch can be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps
+
+from span_keras import bicubic
+from span_keras.config import SCALES
+from span_keras.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
+"""File names that count as photographs, in any case of letters."""
+REUSE = 4
+"""Times the area of a working set that is drawn from it before the next one takes over."""
+LAG = 32
+"""Steps into a working set after which the one before it is given up: more than the batches in flight at once."""
+STRIP = 256
+"""LR rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
+DEGRADATIONS = ("blur", "noise", "jpeg")
+"""What ``degrade`` may name, in the order of application."""
+
+
+class Pair(NamedTuple):
+    """An LR image (h, w, 3) and its HR image (h·scale, w·scale, 3), uint8 RGB."""
+
+    lr: np.ndarray
+    hr: np.ndarray
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
+    """All photographs of a folder and its subfolders, sorted; a list of files is only sorted.
+
+    Raises:
+        DataError: the folder is missing or holds none.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        files = sorted(map(Path, source))
+        if not files:
+            raise DataError("Expected photographs, found an empty list of files.")
+        return files
+    folder = Path(source)
+    if not folder.exists():
+        raise DataError(f"Expected a folder of photographs, found nothing at {folder}; check the path.")
+    if folder.is_file():
+        return [folder]
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        # Names that start with a dot are not photographs (macOS leaves "._photo.jpg" beside each photo.jpg).
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not files:
+        raise DataError(f"Expected photographs ({' '.join(SUFFIXES)}) in {folder} or its subfolders, found none.")
+    return files
+
+
+def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int = 0) -> tuple[list[Path], list[Path]]:
+    """Hold out ``count`` files: ``(training, validation)``, both sorted.
+
+    The choice goes by a hash of seed and name (with its folder), so it does not depend on the order of the files or
+    on where they lie, and adding photographs hardly changes it.
+
+    Raises:
+        DataError: fewer than ``count + 1`` files.
+    """
+    files = sorted(map(Path, files))
+    if not 0 <= count < len(files):
+        raise DataError(
+            f"Holding out {count} validation images must leave some for training, found {len(files)} in all; "
+            "hold out fewer or add photographs."
+        )
+    ranked = sorted(files, key=lambda path: hashlib.sha256(f"{seed}/{path.parent.name}/{path.name}".encode()).digest())
+    return sorted(ranked[count:]), sorted(ranked[:count])
+
+
+# -- decoding --------------------------------------------------------------------------------------------------------
+
+
+def load_pair(path: str | os.PathLike, scale: int) -> Pair:
+    """Decode a photograph and make its LR image.
+
+    EXIF orientation is applied; greyscale, palette, CMYK and 16-bit images become 8-bit RGB; transparency is laid over
+    white. HR is cropped (right and bottom) to multiples of ``scale``; LR is its MATLAB-bicubic reduction, rounded.
+
+    Raises:
+        DataError: the file cannot be decoded, or is smaller than ``scale``.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata help nobody here
+            ImageOps.exif_transpose(image, in_place=True)
+            image = _to_rgb(image)
+            lr_shape = image.height // scale, image.width // scale, 3
+            hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
+            for top in range(0, hr.shape[0], STRIP):
+                # Strips, because a conversion in one piece holds two more copies of the photograph.
+                bottom = min(top + STRIP, hr.shape[0])
+                hr[top:bottom] = np.asarray(image.crop((0, top, hr.shape[1], bottom)))
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image: {error}.") from error
+    if 0 in lr_shape:
+        raise DataError(f"{path} is smaller than {scale} pixels.")
+    lr = np.empty(lr_shape, np.uint8)
+    # The kernel reaches 2·scale HR rows; two more LR rows on each side make a strip equal to the whole image.
+    margin = 4
+    for top in range(0, lr_shape[0], STRIP):
+        first, last = max(top - margin, 0), min(top + STRIP + margin, lr_shape[0])
+        strip = hr[first * scale : last * scale].astype(np.float32) / 255
+        rows = bicubic.to_uint8(bicubic.downscale(strip, scale))[top - first :][:STRIP]
+        lr[top : top + len(rows)] = rows
+    return Pair(lr, hr)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float32)
+        # 16-bit greyscale; Pillow hands it out as 16 or 32-bit integers. Floating-point files hold [0, 1].
+        full = 1.0 if image.mode == "F" else 65535.0
+        image = Image.fromarray(bicubic.to_uint8(values / full), "L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def load_validation(
+    source: str | os.PathLike | Iterable[str | os.PathLike], scale: int, limit: int | None = None
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Whole images for validation: the first ``limit`` readable ones in sorted order.
+
+    Returns:
+        A list of ``(name, LR (h, w, 3), HR (h·scale, w·scale, 3))``, uint8 RGB.
+
+    Raises:
+        DataError: no image can be read.
+    """
+    images, problems = [], []
+    for path in list_photos(source):
+        if len(images) == limit:
+            break
+        try:
+            images.append((path.name, *load_pair(path, scale)))
+        except DataError as error:
+            problems.append(str(error))
+    if not images:
+        raise DataError(f"None of the {len(problems)} validation images can be used. {problems[0]}")
+    return images
+
+
+# -- patches ---------------------------------------------------------------------------------------------------------
+
+
+class _Photo(NamedTuple):
+    path: Path
+    pixels: int
+    bytes: int  # of both images once decoded
+
+
+class _WorkingSet:
+    """Decoded photographs that patches are drawn from."""
+
+    def __init__(self, pairs: list[Pair]):
+        self.pairs = pairs
+        self.sizes = np.array([pair.lr.shape[:2] for pair in pairs])
+        self.bounds = np.cumsum(self.sizes.prod(1)) / self.sizes.prod(1).sum()
+
+    def draw(self, rng: np.random.Generator, count: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
+        """``count`` random patches: photograph numbers (count,) and LR top-left corners (count, 2)."""
+        # The last bound can round to less than 1, hence the minimum.
+        photos = np.minimum(np.searchsorted(self.bounds, rng.random(count), side="right"), len(self.pairs) - 1)
+        corners = (rng.random((count, 2)) * (self.sizes[photos] - patch + 1)).astype(int)
+        return photos, corners
+
+
+class PatchDataset(keras.utils.PyDataset):
+    """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``.
+
+    LR is (batch, patch, patch, 3), HR (batch, patch·scale, patch·scale, 3), both uint8 RGB. Pass it to ``fit`` with
+    ``shuffle=False``. Workers are threads: slices are copied with the interpreter lock released.
+
+    Args:
+        source: a folder (searched with its subfolders) or a list of files.
+        scale: 2, 3 or 4.
+        patch: side of the LR patch in pixels.
+        batch_size: patches per batch, over all shards.
+        steps_per_epoch: batches per epoch; the length of the dataset.
+        seed: of everything random.
+        workers: threads that make batches ahead of training.
+        cache_gb: bound, in units of 1e9 bytes, for decoded photographs (see the module's text).
+        degrade: any of ``DEGRADATIONS``, applied to the LR patch with strengths drawn per patch: Gaussian ``blur`` of
+            standard deviation 0 to 1.5 LR pixels, Gaussian ``noise`` of 0 to 10 levels, ``jpeg`` of quality 40 to 95.
+        augment: flips and quarter turns, all eight alike.
+        rgb_order: also permute the colour channels, all six orders alike.
+        shard: ``(index, count)``: make only this share of every batch, for one of several processes.
+        progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
+
+    Attributes:
+        epoch: the epoch that ``dataset[i]`` belongs to; ``on_epoch_end`` adds one. Set it before resuming.
+        skipped: unusable files so far and why, path -> reason.
+
+    Raises:
+        DataError: no usable photograph, an impossible setting, or too small a cache.
+    """
+
+    def __init__(
+        self,
+        source,
+        *,
+        scale: int,
+        patch: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        seed: int = 0,
+        workers: int = 4,
+        cache_gb: float = 4.0,
+        degrade: Sequence[str] = (),
+        augment: bool = True,
+        rgb_order: bool = False,
+        shard: tuple[int, int] = (0, 1),
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        super().__init__(workers=workers, max_queue_size=min(2 * max(workers, 1) + 2, LAG - workers))
+        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, shard)
+        self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
+        self.seed, self.augment, self.rgb_order = seed, augment, rgb_order
+        self.degrade = tuple(name for name in DEGRADATIONS if name in degrade)
+        share = batch_size // shard[1]
+        self._rows = range(shard[0] * share, (shard[0] + 1) * share)
+        self.epoch = 0
+        self.skipped: dict[Path, str] = {}
+
+        files = list_photos(source)
+        self._photos = self._scan(files)
+        self._plan_sets(cache_gb)
+        self._lock = threading.Lock()
+        self._sets: OrderedDict[int, Future] = OrderedDict()
+        self._loader = ThreadPoolExecutor(1, "span-working-set")
+        self._progress = progress
+        if self._set_count == 1:
+            self._set_at(0)
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch."""
+        self.epoch += 1
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch ``index`` of the current epoch, ``(LR, HR)`` uint8."""
+        if not 0 <= index < self.steps_per_epoch:
+            raise IndexError(index)
+        key = (self.seed, self.epoch, index)
+        photos = self._set_at(self.epoch * self.steps_per_epoch + index)
+        rng = np.random.default_rng(key)
+        chosen, corners = photos.draw(rng, self.batch_size, self.patch)
+        turns = rng.integers(8, size=self.batch_size) if self.augment else np.zeros(self.batch_size, int)
+        orders = rng.permuted(np.tile(np.arange(3), (self.batch_size, 1)), axis=1) if self.rgb_order else None
+
+        side, hr_side = self.patch, self.patch * self.scale
+        lr = np.empty((len(self._rows), side, side, 3), np.uint8)
+        hr = np.empty((len(self._rows), hr_side, hr_side, 3), np.uint8)
+        for out, row in enumerate(self._rows):
+            pair = photos.pairs[chosen[row]]
+            top, left = corners[row]
+            _copy_turned(lr[out], pair.lr[top : top + side, left : left + side], turns[row])
+            top, left = top * self.scale, left * self.scale
+            _copy_turned(hr[out], pair.hr[top : top + hr_side, left : left + hr_side], turns[row])
+            if orders is not None:
+                lr[out], hr[out] = lr[out][..., orders[row]], hr[out][..., orders[row]]
+            if self.degrade:
+                lr[out] = _degraded(lr[out], self.degrade, np.random.default_rng((*key, row)))
+        return lr, hr
+
+    def describe(self) -> str:
+        """One line on what the patches come from: photographs, megapixels, memory, files skipped and why."""
+        photos = [photo for photo in self._photos if photo.path not in self.skipped]
+        size = sum(photo.bytes for photo in photos) / 1e9
+        text = f"{len(photos)} photographs, {sum(photo.pixels for photo in photos) / 1e6:.1f} megapixels, {size:.2f} GB"
+        if self._set_count > 1:
+            text += f" in {self._set_count} working sets"
+        if self.skipped:
+            reasons = "; ".join(f"{path.name} ({reason})" for path, reason in list(self.skipped.items())[:10])
+            more = f"; and {len(self.skipped) - 10} more" if len(self.skipped) > 10 else ""
+            text += f"; {len(self.skipped)} skipped: {reasons}{more}"
+        return text
+
+    # -- photographs and working sets
+
+    def _scan(self, files: list[Path]) -> list[_Photo]:
+        """Read the sizes of all files; note those that cannot be used."""
+        least = self.patch * self.scale
+
+        def scan(path: Path) -> _Photo | str:
+            try:
+                with warnings.catch_warnings(), Image.open(path) as image:
+                    warnings.simplefilter("ignore")
+                    width, height = image.size
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                return "missing" if isinstance(error, FileNotFoundError) else "not a readable image"
+            if min(width, height) < least:
+                return f"{width}×{height}, smaller than the {least}×{least} HR patch"
+            return _Photo(path, width * height, 3 * width * height * (self.scale**2 + 1) // self.scale**2)
+
+        with ThreadPoolExecutor(_decoders()) as pool:
+            results = list(pool.map(scan, files))
+        self.skipped |= {path: found for path, found in zip(files, results, strict=True) if isinstance(found, str)}
+        photos = [found for found in results if not isinstance(found, str)]
+        if not photos:
+            self._raise_unusable()
+        return photos
+
+    def _raise_unusable(self):
+        path, reason = next(iter(self.skipped.items()))
+        raise DataError(
+            f"Expected photographs of at least {self.patch * self.scale} pixels a side, found none among "
+            f"{len(self.skipped)} files (first: {path}: {reason}); use larger photographs or a smaller patch."
+        )
+
+    def _plan_sets(self, cache_gb: float) -> None:
+        total = sum(photo.bytes for photo in self._photos)
+        self._set_count, self._set_steps = 1, 0
+        if total <= cache_gb * 1e9:
+            return
+        # Pillow holds four bytes per pixel while it decodes. Two sets are alive at a time, and the cut between sets
+        # falls on a whole photograph.
+        biggest = max(self._photos, key=lambda photo: photo.bytes)
+        room = (cache_gb * 1e9 - _decoders() * 4 * biggest.pixels) / 2 - biggest.bytes
+        if room < biggest.bytes:
+            need = (4 * biggest.bytes + _decoders() * 4 * biggest.pixels) / 1e9
+            raise DataError(
+                f"A photo cache of {cache_gb:g} GB is too small for {biggest.path} "
+                f"({biggest.pixels / 1e6:.0f} megapixels); give at least {need:.2f} GB."
+            )
+        self._set_count = math.ceil(total / room)
+        pixels = sum(photo.pixels for photo in self._photos) / self._set_count
+        drawn = self.batch_size * (self.patch * self.scale) ** 2
+        self._set_steps = max(math.ceil(REUSE * pixels / drawn), 2 * LAG)
+
+    def _shuffled_sets(self, turn: int) -> list[list[_Photo]]:
+        """The photographs of every working set in one turn through all of them."""
+        order = np.random.default_rng((self.seed, turn)).permutation(len(self._photos))
+        sizes = np.array([self._photos[i].bytes for i in order])
+        numbers = (np.cumsum(sizes) - sizes / 2) * self._set_count // sizes.sum()
+        return [[self._photos[i] for i in order[numbers == number]] for number in range(self._set_count)]
+
+    def _set_at(self, step: int) -> _WorkingSet:
+        """The working set of a global step; starts decoding the next one in time."""
+        if self._set_count == 1:
+            with self._lock:
+                future = self._request(0)
+        else:
+            number, position = divmod(step, self._set_steps)
+            with self._lock:
+                future = self._request(number)
+                if position >= LAG:
+                    self._request(number + 1)
+        return future.result()
+
+    def _request(self, number: int) -> Future:
+        """A working set, from the two most recently used or newly decoded."""
+        if number not in self._sets:
+            while len(self._sets) > 1:
+                self._sets.popitem(last=False)[1].cancel()
+            self._sets[number] = self._loader.submit(self._load, number)
+        self._sets.move_to_end(number)
+        return self._sets[number]
+
+    def _load(self, number: int) -> _WorkingSet:
+        photos = self._photos
+        if self._set_count > 1:
+            turn, place = divmod(number, self._set_count)
+            photos = self._shuffled_sets(turn)[place]
+        done, progress = 0, self._progress if self._set_count == 1 else None
+
+        def load(photo: _Photo) -> Pair | None:
+            if not threading.main_thread().is_alive():
+                return None  # the program is ending: do not make it wait for photographs nobody will see
+            try:
+                return load_pair(photo.path, self.scale)
+            except DataError as error:
+                self.skipped[photo.path] = str(error.__cause__ or error)
+                return None
+
+        pairs = []
+        with ThreadPoolExecutor(_decoders(), "span-decode") as pool:
+            for done, pair in enumerate(pool.map(load, photos), 1):
+                pairs += [pair] if pair else []
+                if progress:
+                    progress(done, len(photos))
+        if not pairs:
+            self._raise_unusable()
+        return _WorkingSet(pairs)
+
+
+def _decoders() -> int:
+    """Threads that decode photographs: all processors, but no more than need be held in memory at a time."""
+    return min(os.cpu_count() or 1, 8)
+
+
+def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, shard) -> None:
+    if scale not in SCALES:
+        raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
+    numbers = {"patch size": patch, "batch size": batch_size, "steps per epoch": steps_per_epoch}
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 1:
+            raise DataError(f"Expected a {name} of 1 or more, found {value!r}.")
+    if not isinstance(seed, int) or seed < 0:
+        raise DataError(f"Expected a seed of 0 or more, found {seed!r}.")
+    if isinstance(degrade, str) or (unknown := sorted(set(degrade) - set(DEGRADATIONS))):
+        found = degrade if isinstance(degrade, str) else ", ".join(unknown)
+        raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
+    index, count = shard
+    if not 0 <= index < count or batch_size % count:
+        raise DataError(f"Expected a batch size that {count} processes share evenly, found {batch_size}.")
+
+
+def _copy_turned(out: np.ndarray, patch: np.ndarray, turn: int) -> None:
+    """Copy a square patch in one of the eight orientations: bit 0 flips rows, bit 1 columns, bit 2 transposes."""
+    if turn & 4:
+        patch = patch.transpose(1, 0, 2)
+    if turn & 1:
+        patch = patch[::-1]
+    if turn & 2:
+        patch = patch[:, ::-1]
+    if turn & 6:
+        # Pixels of three bytes are the slowest thing to reorder; planes of single bytes go four times as fast.
+        for channel in range(3):
+            out[..., channel] = patch[..., channel]
+    else:
+        out[...] = patch
+
+
+def _degraded(patch: np.ndarray, names: Sequence[str], rng: np.random.Generator) -> np.ndarray:
+    """A uint8 patch as a real camera might have delivered it; strengths as told in ``PatchDataset``."""
+    if "blur" in names:
+        patch = np.asarray(Image.fromarray(patch).filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.5))))
+    if "noise" in names:
+        noise = rng.normal(0, rng.uniform(0, 10), patch.shape)
+        patch = np.clip(np.rint(patch + noise), 0, 255).astype(np.uint8)
+    if "jpeg" in names:
+        buffer = BytesIO()
+        Image.fromarray(patch).save(buffer, "JPEG", quality=int(rng.integers(40, 96)))
+        patch = np.asarray(Image.open(buffer))
+    return patch
