@@ -22,3 +22,231 @@
  * Buttons, cards, fields and tables use the classes of `style.css`: `.button`, `.button.primary`, `.card`, `.field`,
  * `.note`, `.figures`. `root` is an empty <section>.
  */
+
+import { LABELS } from './backend.js';
+import { fetchModel } from './model.js';
+import { loadUpscaler } from './span.js';
+import * as store from './store.js';
+import { loadChart, loadTf } from './tf.js';
+import { Compare, resultCanvas } from './ui/compare.js';
+import { convert, resultName, save } from './ui/download.js';
+import { bytes, duration, size } from './ui/format.js';
+import { mountIntake } from './ui/intake.js';
+import { mountQueue } from './ui/queue.js';
+import { mountSettings } from './ui/settings.js';
+import { mountTabs } from './ui/tabs.js';
+import { zip } from './ui/zip.js';
+
+const $ = (id) => document.getElementById(id);
+const page = document.documentElement;
+const query = new URLSearchParams(location.search);
+
+/**
+ * @typedef {object} Item an image on its way
+ * @property {File} file
+ * @property {string} name
+ * @property {string} url for showing it
+ * @property {'waiting' | 'running' | 'done' | 'failed' | 'cancelled'} state
+ * @property {number} progress 0..1
+ * @property {string} [detail] what to say about it
+ * @property {HTMLCanvasElement} [canvas] its result as far as it is finished
+ * @property {import('./span.js').Result} [result]
+ */
+const state = {
+  /** @type {{name: string, url?: string, artifacts?: object}} */
+  model: { name: 'Default model', url: query.get('model') ?? 'model.json' },
+  backend: query.get('backend') ?? 'auto',
+  /** @type {import('./span.js').Upscaler | null} */
+  upscaler: null,
+  /** @type {Item[]} */
+  items: [],
+  /** @type {Item | null} */
+  current: null,
+  /** @type {AbortController | null} of the running item */
+  running: null,
+};
+
+const compare = new Compare($('compare'));
+const queue = mountQueue($('queue'), choose);
+
+// ---- The model ----
+
+/** Number of the latest load: an earlier one that ends later is dropped. */
+let loads = 0;
+
+async function load(model, backend) {
+  const mine = ++loads;
+  state.running?.abort();
+  state.upscaler?.dispose();
+  Object.assign(state, { model, backend, upscaler: null });
+  setState('loading');
+  announce('Loading the model…');
+  try {
+    const tile = Number(query.get('tile')) || undefined;
+    const upscaler = await loadUpscaler(model.artifacts ?? model.url, { backend, tile, onStatus: showStatus });
+    if (mine !== loads) return upscaler.dispose();
+    state.upscaler = upscaler;
+    showStatus(upscaler.status);
+    setState('ready');
+    announce(`Ready: enlarges ${upscaler.scale} times on ${LABELS[upscaler.status.backend]}.`);
+    work();
+  } catch (error) {
+    if (mine !== loads) return;
+    setState('error');
+    page.dataset.backend = '';
+    $('chip-text').textContent = 'No model';
+    announce(error.message);
+  }
+}
+
+function showStatus(status) {
+  page.dataset.backend = status.backend;
+  $('chip-text').textContent = `${state.model.name} · ${LABELS[status.backend]}`;
+  if (status.notice) announce(`${status.notice}.`);
+  settings.update();
+}
+
+function setState(name) {
+  page.dataset.state = name;
+  $('chip-text').textContent = name === 'loading' ? 'Loading…' : $('chip-text').textContent;
+  settings.update();
+}
+
+function announce(text) {
+  $('status').textContent = text;
+}
+
+// ---- The images ----
+
+function addFiles(files) {
+  const images = files.filter((file) => file.type.startsWith('image/') || /\.(avif|bmp|gif|jpe?g|png|webp)$/i.test(file.name));
+  if (!images.length) return announce(`${files[0]?.name ?? 'This'} is not an image; choose PNG, JPEG, WebP, AVIF, BMP or GIF.`);
+  const items = images.map((file) => {
+    const name = file.name || 'pasted.png';
+    return { file, name, url: URL.createObjectURL(file), state: 'waiting', progress: 0, detail: 'Waiting' };
+  });
+  state.items.push(...items);
+  choose(items[0]);
+  work();
+}
+
+function choose(item) {
+  state.current = item;
+  render();
+  if (item) showImages(item);
+}
+
+async function showImages(item) {
+  const image = new Image();
+  image.src = item.url;
+  await image.decode().catch(() => {}); // a broken file shows as such; the upscaler says what is wrong
+  if (state.current !== item) return;
+  const { naturalWidth: width, naturalHeight: height } = image;
+  compare.show({ image, canvas: item.canvas, width, height, scale: state.upscaler?.scale ?? 1 });
+}
+
+/** Take waiting images one after another. */
+async function work() {
+  if (state.running || !state.upscaler) return;
+  const item = state.items.find(({ state }) => state === 'waiting');
+  if (!item) return;
+  const controller = (state.running = new AbortController());
+  const { upscaler } = state;
+  Object.assign(item, { state: 'running', detail: 'Reading', progress: 0 });
+  setState('busy');
+  render();
+  try {
+    item.result = await run(item, upscaler, controller.signal);
+    const { width, height, milliseconds, status } = item.result;
+    item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[status.backend]}`;
+    item.state = 'done';
+    showMemory(item.result.memory);
+    announce(`${item.name} is done: ${item.detail}.`);
+  } catch (error) {
+    const cancelled = error.name === 'AbortError';
+    Object.assign(item, { state: cancelled ? 'cancelled' : 'failed', detail: cancelled ? 'Cancelled' : error.message });
+    announce(cancelled ? `${item.name} was cancelled.` : error.message);
+  }
+  state.running = null;
+  if (state.upscaler) setState('ready');
+  render();
+  work();
+}
+
+function run(item, upscaler, signal) {
+  let painter, started;
+  return upscaler.upscale(item.file, {
+    signal,
+    onSize({ width, height }) {
+      started = performance.now();
+      painter = resultCanvas(width, height);
+      item.canvas = painter.canvas;
+      if (state.current === item) showImages(item);
+    },
+    onTile: (tile) => painter.paint(tile),
+    onProgress({ done, total }) {
+      item.progress = done / total;
+      const left = ((performance.now() - started) / done) * (total - done);
+      item.detail = `Tile ${done} of ${total}${done < total ? `, ${duration(left)} left` : ''}`;
+      render();
+    },
+  });
+}
+
+function clear() {
+  state.running?.abort();
+  for (const { url } of state.items) URL.revokeObjectURL(url);
+  state.items = [];
+  choose(null);
+}
+
+async function download() {
+  const { current: item } = state;
+  const type = $('format').value;
+  save(await convert(item.result.blob, type), resultName(item.name, state.upscaler.scale, type));
+}
+
+async function downloadAll() {
+  const type = $('format').value;
+  const done = state.items.filter(({ result }) => result?.blob);
+  const files = [];
+  for (const { name, result } of done) {
+    files.push({ name: resultName(name, state.upscaler.scale, type), blob: await convert(result.blob, type) });
+  }
+  save(await zip(files), 'span.zip');
+}
+
+function showMemory({ tensors, bytes: count }) {
+  $('memory').textContent = `${tensors} tensors, ${bytes(count)}`;
+}
+
+function render() {
+  const { items, current } = state;
+  $('drop').hidden = items.length > 0;
+  $('workspace').hidden = items.length === 0;
+  queue.update(items, current);
+  $('job-name').textContent = current?.name ?? '';
+  $('job-detail').textContent = current?.detail ?? '';
+  $('job-progress').value = current?.state === 'done' ? 1 : (current?.progress ?? 0);
+  $('cancel').disabled = !['running', 'waiting'].includes(current?.state);
+  $('download').disabled = !current?.result?.blob;
+  $('download-all').disabled = !items.some(({ result }) => result?.blob);
+}
+
+function cancel() {
+  const { current: item } = state;
+  if (item.state === 'running') return state.running.abort();
+  Object.assign(item, { state: 'cancelled', detail: 'Cancelled' });
+  render();
+}
+
+// ---- Wiring ----
+
+const settings = mountSettings($('settings'), $('settings-button'), { state, load, announce });
+mountIntake($('files'), [$('choose'), $('add')], addFiles);
+$('cancel').addEventListener('click', cancel);
+$('clear').addEventListener('click', clear);
+$('download').addEventListener('click', download);
+$('download-all').addEventListener('click', downloadAll);
+mountTabs(() => {});
+load(state.model, state.backend);

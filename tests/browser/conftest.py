@@ -1,0 +1,213 @@
+"""A static server over the page, headless Chromium, and small exported models with what Python makes of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import subprocess
+import threading
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from span_export import serve
+from span_keras.config import SpanConfig
+
+PAGE = Path(__file__).parents[2] / "web_demo"
+BACKENDS = ("webgpu", "webgl", "wasm", "cpu")
+CHROMIUM = (
+    "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader "
+    "--use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist"
+).split()
+PATIENCE = 120_000
+"""Milliseconds to wait for the page: the software GPU compiles slowly on a busy machine."""
+
+CONFIGS = {
+    "x2": SpanConfig(scale=2, channels=8, blocks=2),
+    "x3-official": SpanConfig.official(scale=3, channels=8, blocks=1),
+    "x4-ch48": SpanConfig(scale=4),
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+class Site:
+    """The page's files, with further folders mounted beside them; remembers what was asked for."""
+
+    def __init__(self, mounts: dict[str, Path]):
+        self.mounts, self.requests, self.headers = mounts, [], {}
+        site = self
+
+        class Handler(serve.Handler):
+            def translate_path(self, path):
+                first, _, rest = path.lstrip("/").partition("?")[0].partition("/")
+                mount = site.mounts.get(first)
+                return str(mount / rest) if mount else super().translate_path(path)
+
+            def end_headers(self):
+                for name, value in site.headers.items():
+                    self.send_header(name, value)
+                super().end_headers()
+
+            def do_GET(self):
+                site.requests.append(self.path)
+                super().do_GET()
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(PAGE)))
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture(scope="session")
+def weights():
+    """SpanWeights by name of ``CONFIGS``; their outputs spread over [0, 1], so that rounding and borders show."""
+    from conftest import random_weights
+
+    made = {}
+    for name, config in CONFIGS.items():
+        made[name] = random_weights(config, seed=3)
+        last = made[name].layers["upsampler"]
+        last["bias"] += np.float32(0.5)
+        if name == "x4-ch48":
+            last["kernel"] *= np.float32(0.05)
+    return made
+
+
+@pytest.fixture(scope="session")
+def models(weights, tmp_path_factory) -> Path:
+    """Folder with an export of each of ``weights``."""
+    from span_export.tfjs import export_model
+
+    folder = tmp_path_factory.mktemp("models")
+    for name, value in weights.items():
+        export_model(value, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def python_upscale(weights):
+    """``(name, HWC uint8) -> HWC uint8`` as Python computes it: whole image, clipped, halves rounded up."""
+    networks = {}
+
+    def upscale(name: str, pixels: np.ndarray) -> np.ndarray:
+        network = networks.setdefault(name, weights[name].deploy_model())
+        output = network(np.float32(pixels[np.newaxis]) / np.float32(255), training=False)
+        return np.floor(np.clip(np.asarray(output[0]), 0, 1) * 255 + 0.5).astype(np.uint8)
+
+    return upscale
+
+
+@pytest.fixture(scope="session")
+def site(models) -> Site:
+    if not (PAGE / "vendor").is_dir():
+        npm = shutil.which("npm") or pytest.fail("web_demo/vendor is missing and there is no npm to make it")
+        for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "vendor"]):
+            subprocess.run([npm, *arguments], cwd=PAGE, check=True, capture_output=True)
+    site = Site({"models": models})
+    yield site
+    site.server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium):
+    context = chromium.new_context(accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context):
+    """A page that fails the test when a script of it fails."""
+    page = context.new_page()
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.problems = problems
+    yield page
+    assert problems == []
+
+
+@pytest.fixture
+def open_page(page, site):
+    """``(model, backend, **query)``: load the page with a model of ``CONFIGS`` and wait until it is ready."""
+
+    def open_page(model: str = "x2", backend: str = "wasm", **query):
+        address = f"{site.url}/?model=/models/{model}/model.json&backend={backend}"
+        page.goto(address + "".join(f"&{key}={value}" for key, value in query.items()))
+        page.wait_for_selector("html[data-state=ready], html[data-state=error]")
+        return page
+
+    return open_page
+
+
+@pytest.fixture
+def scene() -> np.ndarray:
+    """A small photograph-like picture (29, 23, 3) uint8: gradients, an edge, texture; sides that no tile divides."""
+    return make_scene(29, 23)
+
+
+def make_scene(height: int, width: int, seed: int = 5) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    smooth = np.stack([0.3 + 0.6 * x, 0.2 + 0.7 * y, 0.8 - 0.5 * x * y], axis=-1)
+    smooth[(x + 0.4 * y) > 0.6] *= 0.35
+    return np.uint8(255 * np.clip(smooth + rng.normal(0, 0.04, smooth.shape), 0, 1))
+
+
+@pytest.fixture
+def save_image(tmp_path):
+    """``(pixels, name, **options) -> Path``"""
+
+    def save(pixels: np.ndarray, name: str = "scene.png", **options) -> Path:
+        path = tmp_path / name
+        Image.fromarray(pixels).save(path, **options)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def upscale_in_page(tmp_path):
+    """``(page, path) -> HWC uint8``: choose the file, wait, download the result."""
+
+    def upscale(page, path: Path) -> np.ndarray:
+        page.set_input_files("#files", str(path))
+        page.wait_for_selector("#download:enabled")
+        with page.expect_download() as download:
+            page.click("#download")
+        target = tmp_path / download.value.suggested_filename
+        download.value.save_as(target)
+        return np.asarray(Image.open(target))
+
+    return upscale
+
+
+def library(page, body: str, *arguments):
+    """Run ``async ({ ...modules }, ...arguments) => body`` in the page with the page's own modules at hand."""
+    names = ("span", "tiling", "png", "model", "network", "backend", "store", "tf", "decode")
+    imports = ", ".join(f"import('/{name}.js')" for name in names)
+    return page.evaluate(
+        f"async (given) => {{ const [{', '.join(names)}] = await Promise.all([{imports}]); {body} }}",
+        json.loads(json.dumps(arguments)),
+    )

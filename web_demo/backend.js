@@ -1,0 +1,87 @@
+/** Starting TensorFlow.js backends so that one counts only if it really runs, and noticing when it is lost. */
+import { fileUrl, loadTf, vendored } from './tf.js';
+
+/** @typedef {'webgpu' | 'webgl' | 'wasm' | 'cpu'} BackendName */
+
+/** @type {BackendName[]} fastest first */
+export const CHAIN = ['webgpu', 'webgl', 'wasm', 'cpu'];
+
+/** What people call them. */
+export const LABELS = { webgpu: 'WebGPU', webgl: 'WebGL', wasm: 'WebAssembly', cpu: 'JavaScript' };
+
+/** The GPU took the work away: the context or device is gone, or its memory ran out. */
+export class BackendLost extends Error {
+  name = 'BackendLost';
+}
+
+const factories = new Map();
+
+/**
+ * Make a backend the active one of `tf`.
+ * @param {BackendName} name
+ * @returns {Promise<{tf: object, lost: Promise<never>}>} `lost` rejects with `BackendLost` if the GPU goes away
+ * @throws {Error} with the reason, if it does not start here
+ */
+export async function startBackend(name) {
+  const tf = await loadTf([name]);
+  if (name === 'wasm' && !isRunning(tf, 'wasm')) tf.wasm.setWasmPaths(await wasmPaths(tf));
+  // A removed backend also forgot how to start.
+  if (factories.has(name) && !tf.findBackendFactory(name)) tf.registerBackend(name, factories.get(name));
+  if (!tf.findBackendFactory(name)) throw new Error(`this browser has no ${LABELS[name]}`);
+  factories.set(name, tf.findBackendFactory(name));
+  const started = await tf.setBackend(name); // false, not an exception, if it cannot initialise
+  if (!started || tf.getBackend() !== name) throw new Error(`${LABELS[name]} did not start`);
+  if (name === 'webgpu') tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', 64); // few, large submissions
+  return { tf, lost: watch(tf, name) };
+}
+
+/** Forget a backend and everything on it, so that it can start afresh. */
+export function stopBackend(tf, name) {
+  if (!isRunning(tf, name)) return;
+  try {
+    tf.removeBackend(name);
+  } catch {
+    // A lost GPU may refuse to be cleaned up; nothing is left to clean.
+  }
+}
+
+/** @returns {boolean} whether an error means that a smaller tile or another backend could succeed */
+export function isExhaustion(error) {
+  return error instanceof BackendLost || /memory|allocat|context|device|texture|buffer size|out of range/i.test(String(error?.message));
+}
+
+/** `tf.findBackend` would start it. */
+const isRunning = (tf, name) => name in tf.engine().registry;
+
+function watch(tf, name) {
+  const backend = tf.backend();
+  const lost = new Promise((resolve, reject) => {
+    const lose = (reason) => reject(new BackendLost(`${LABELS[name]} was lost: ${reason}`));
+    if (name === 'webgpu') {
+      backend.device.lost.then((info) => lose(info.message || info.reason || 'the device went away'));
+      backend.device.addEventListener?.('uncapturederror', ({ error }) => {
+        if (error?.constructor?.name === 'GPUOutOfMemoryError') lose('out of memory');
+      });
+    }
+    if (name === 'webgl') {
+      backend.gpgpu.gl.canvas.addEventListener('webglcontextlost', () => lose('the graphics context went away'));
+    }
+  });
+  lost.catch(() => {}); // whoever races against it handles it
+  return lost;
+}
+
+async function wasmPaths(tf) {
+  const [simd, threads] = await Promise.all([
+    tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'),
+    tf.env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT'),
+  ]);
+  const parts = {
+    'tfjs-backend-wasm.wasm': 'wasmPlain',
+    'tfjs-backend-wasm-simd.wasm': 'wasmSimd',
+    'tfjs-backend-wasm-threaded-simd.wasm': 'wasmThreads',
+  };
+  const needed = simd ? (threads ? 'wasmThreads' : 'wasmSimd') : 'wasmPlain';
+  const paths = Object.entries(parts).map(async ([file, part]) => [file, part === needed ? await fileUrl(part) : vendored(part)]);
+  return Object.fromEntries(await Promise.all(paths));
+}

@@ -1,0 +1,79 @@
+/** From an image file to its pixels, as stored: straight alpha, the file's own colour values, upright. */
+
+/** An image that cannot be used; the message says why. */
+export class ImageError extends Error {
+  name = 'ImageError';
+}
+
+/**
+ * @typedef {object} Pixels
+ * @property {number} width
+ * @property {number} height
+ * @property {Uint8ClampedArray} data RGBA, straight alpha
+ * @property {boolean} alpha whether any pixel is transparent
+ */
+
+/**
+ * @param {Blob | ImageBitmap | ImageData} source files keep their colour values; their profile is not applied
+ * @returns {Promise<Pixels>}
+ */
+export async function decode(source) {
+  if (source instanceof ImageData) return describe(source.width, source.height, source.data);
+  const bitmap = source instanceof ImageBitmap ? source : await decodeFile(source);
+  try {
+    return readBitmap(bitmap);
+  } finally {
+    bitmap.close();
+  }
+}
+
+async function decodeFile(blob) {
+  const name = blob.name ?? 'The image';
+  if (blob.size === 0) throw new ImageError(`${name} is empty; choose another file.`);
+  try {
+    // Premultiplication and colour conversion would change values that the output file should keep.
+    return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: 'none' });
+  } catch {
+    const kind = blob.type ? ` (${blob.type})` : '';
+    throw new ImageError(`${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`);
+  }
+}
+
+function readBitmap(bitmap) {
+  const { width, height } = bitmap;
+  let data;
+  try {
+    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    data = context.getImageData(0, 0, width, height).data;
+  } catch {
+    throw new ImageError(`An image of ${width} × ${height} pixels does not fit into this browser's memory.`);
+  }
+  const pixels = describe(width, height, data);
+  // A 2D canvas stores colours multiplied by alpha, which rounds them; a WebGL texture does not.
+  if (pixels.alpha) pixels.data = readStraight(bitmap) ?? data;
+  return pixels;
+}
+
+function describe(width, height, data) {
+  let alpha = false;
+  for (let i = 3; i < data.length && !alpha; i += 4) alpha = data[i] !== 255;
+  return { width, height, data, alpha };
+}
+
+function readStraight(bitmap) {
+  const { width, height } = bitmap;
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl', { alpha: true, premultipliedAlpha: false });
+  if (!gl || Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return null;
+  gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
+  gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  const data = new Uint8ClampedArray(width * height * 4);
+  gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(data.buffer));
+  const failed = gl.getError() !== gl.NO_ERROR || gl.isContextLost();
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return failed ? null : data;
+}

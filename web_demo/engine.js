@@ -1,0 +1,296 @@
+/** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `worker.js`. */
+import { BackendLost, CHAIN, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
+import { decode } from './decode.js';
+import { ModelError, decodeGolden, readConfig } from './model.js';
+import { createNetwork, goldenError } from './network.js';
+import { PngEncoder } from './png.js';
+import { planAxis, planTiles } from './tiling.js';
+
+/** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
+const TILES = { webgpu: 256, webgl: 256, wasm: 128, cpu: 64 };
+/** A backend that does the probe within this time needs no rival, in milliseconds. */
+const FAST_ENOUGH = 60;
+const PROBE = 48;
+
+/**
+ * @typedef {object} Status
+ * @property {import('./backend.js').BackendName} backend the one in use
+ * @property {number} tile side of its tiles
+ * @property {Array<{backend: string, reason: string}>} demoted backends that were tried and are not used
+ * @property {Record<string, number>} measured milliseconds of the probe by backend
+ */
+
+export class Engine {
+  /** @param {(status: Status) => void} onStatus called whenever another backend or tile is taken */
+  constructor(onStatus = () => {}) {
+    this.onStatus = onStatus;
+    this.demoted = [];
+    this.measured = {};
+  }
+
+  /**
+   * Take a model into use.
+   * @param {import('./model.js').ModelArtifacts} artifacts
+   * @param {{backend?: string, tile?: number}} [options] `backend` is one of CHAIN or 'auto'
+   */
+  async load(artifacts, { backend = 'auto', tile } = {}) {
+    this.release();
+    this.artifacts = artifacts;
+    this.config = readConfig(artifacts);
+    this.golden = this.config.golden && decodeGolden(this.config.golden);
+    this.requestedTile = tile;
+    this.demoted = [];
+    this.measured = {};
+    if (backend === 'auto') await this.#startFastest();
+    else await this.#startFirst(CHAIN.slice(Math.max(0, CHAIN.indexOf(backend))));
+    return { config: this.config, status: this.status };
+  }
+
+  /** @returns {Status} */
+  get status() {
+    const { backend, tile, demoted, measured } = this;
+    return { backend, tile, demoted: [...demoted], measured: { ...measured } };
+  }
+
+  /** @returns {{tensors: number, bytes: number}} what is allocated on the backend now */
+  get memory() {
+    if (!this.tf) return { tensors: 0, bytes: 0 };
+    const { numTensors, numBytes } = this.tf.memory();
+    return { tensors: numTensors, bytes: numBytes };
+  }
+
+  /**
+   * @param {Blob | ImageBitmap | ImageData} source
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] stops before the next tile
+   * @param {(state: {done: number, total: number}) => void} [options.onProgress]
+   * @param {(tile: {x, y, width, height, data: Uint8ClampedArray}) => void | Promise<void>} [options.onTile] finished pixels
+   * @param {(size: {width: number, height: number, alpha: boolean}) => void} [options.onSize] of the output, at the start
+   * @param {(bytes: Uint8Array) => Promise<void>} [options.write] receives the PNG file instead of `blob`
+   * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number}>}
+   */
+  async upscale(source, { signal, onProgress, onTile, onSize, write } = {}) {
+    const image = await decode(source);
+    const { scale, halo } = this.config;
+    const width = image.width * scale;
+    const height = image.height * scale;
+    onSize?.({ width, height, alpha: image.alpha });
+    const started = performance.now();
+    const { rows, columns, count } = planTiles(image.width, image.height, this.tile, halo);
+    const encoder = new PngEncoder(width, height, { alpha: image.alpha, write });
+    try {
+      let done = 0;
+      for (const row of rows) {
+        const band = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+        for (const column of columns) {
+          await breathe();
+          signal?.throwIfAborted();
+          const data = await this.#region(image, column, row);
+          const tile = { x: column.from * scale, y: row.from * scale, width: (column.to - column.from) * scale, data };
+          tile.height = (row.to - row.from) * scale;
+          for (let y = 0; y < tile.height; y++) {
+            band.set(data.subarray(y * tile.width * 4, (y + 1) * tile.width * 4), (y * width + tile.x) * 4);
+          }
+          await onTile?.(tile);
+          onProgress?.({ done: ++done, total: count });
+        }
+        await encoder.rows(band);
+      }
+      const milliseconds = performance.now() - started;
+      return { width, height, blob: await encoder.finish(), milliseconds, tiles: count };
+    } catch (error) {
+      await encoder.abort();
+      throw error;
+    }
+  }
+
+  /** Free the network; the engine can load another model. */
+  release() {
+    try {
+      this.network?.dispose();
+    } catch {
+      // Tensors of a lost GPU are gone already.
+    }
+    this.network = null;
+  }
+
+  /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
+  async #region(image, column, row) {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await Promise.race([this.#compute(image, column, row), this.lost]);
+      } catch (error) {
+        if (!isExhaustion(error)) throw error;
+        await this.#retreat(error, attempt);
+      }
+    }
+  }
+
+  async #compute(image, column, row) {
+    const { scale, halo } = this.config;
+    const width = (column.to - column.from) * scale;
+    const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+    // The tile may have become smaller than when the image was divided.
+    for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
+      for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
+        const values = await this.#run(crop(image, x, y));
+        const alpha = image.alpha && (await this.#run(alphaOf(crop(image, x, y))));
+        const place = { x, y, left: column.from, top: row.from, width };
+        store(values, alpha, place, scale, out);
+      }
+    }
+    return out;
+  }
+
+  async #run(pixels) {
+    const { tf, network, backend } = this;
+    const device = backend === 'webgpu' ? tf.backend().device : null;
+    device?.pushErrorScope('validation');
+    device?.pushErrorScope('out-of-memory');
+    let y;
+    try {
+      const x = network.input(pixels);
+      y = network.run(x);
+      x.dispose();
+      const values = await y.data();
+      const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
+      if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
+      if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) throw new BackendLost('the graphics context went away');
+      // A GPU out of memory may say nothing and return garbage.
+      if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
+      return values;
+    } finally {
+      y?.dispose();
+    }
+  }
+
+  /** After a failure: half the tile on a fresh backend, then the next backend. */
+  async #retreat(error, attempt) {
+    const { tf, backend, tile, config } = this;
+    const smaller = tile >> 1;
+    this.release();
+    stopBackend(tf, backend);
+    const reason = sentence(error);
+    if (attempt === 0 && smaller > 2 * config.halo) {
+      try {
+        await this.#start(backend);
+        this.tile = smaller;
+        return this.onStatus({ ...this.status, notice: `${reason}; going on with smaller tiles` });
+      } catch (again) {
+        this.demoted.push({ backend, reason: sentence(again) });
+      }
+    } else {
+      this.demoted.push({ backend, reason });
+    }
+    await this.#startFirst(CHAIN.slice(CHAIN.indexOf(backend) + 1));
+    this.onStatus({ ...this.status, notice: `${reason}; going on with ${LABELS[this.backend]}` });
+  }
+
+  async #startFirst(names) {
+    for (const name of names) {
+      if (await this.#try(name)) return;
+    }
+    const reasons = this.demoted.map(({ backend, reason }) => `${LABELS[backend]}: ${reason}`).join('; ');
+    throw new ModelError(`No backend can run this model here (${reasons}).`);
+  }
+
+  /** The first backend that is fast enough; if none is, the fastest. Plain JavaScript is only for where all else fails. */
+  async #startFastest() {
+    for (const name of CHAIN.slice(0, -1)) {
+      if (!(await this.#try(name))) continue;
+      this.measured[name] = await this.#measure();
+      if (this.measured[name] <= FAST_ENOUGH) break;
+    }
+    const [fastest] = Object.keys(this.measured).sort((a, b) => this.measured[a] - this.measured[b]);
+    const slower = Object.keys(this.measured).filter((name) => name !== fastest);
+    if (fastest !== this.backend) await this.#startFirst(fastest ? [fastest, ...CHAIN] : ['cpu']);
+    for (const name of slower) {
+      const times = `${Math.round(this.measured[name])} ms against ${Math.round(this.measured[fastest])} ms`;
+      this.demoted.push({ backend: name, reason: `slower here than ${LABELS[fastest]} (${times})` });
+      stopBackend(this.tf, name);
+    }
+  }
+
+  async #try(name) {
+    try {
+      await this.#start(name);
+      return true;
+    } catch (error) {
+      this.release();
+      this.demoted.push({ backend: name, reason: sentence(error) });
+      return false;
+    }
+  }
+
+  async #start(name) {
+    this.release();
+    const { tf, lost } = await startBackend(name);
+    Object.assign(this, { tf, lost, backend: name });
+    this.network = createNetwork(tf, this.artifacts, this.config);
+    if (this.golden) {
+      const error = await Promise.race([goldenError(this.network, this.golden), lost]);
+      if (!(error <= this.golden.tolerance)) {
+        throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
+      }
+    }
+    const least = 2 * this.config.halo + 8;
+    this.tile = Math.max(this.requestedTile ?? TILES[name], least);
+  }
+
+  /** Milliseconds for a small image, shaders compiled. */
+  async #measure() {
+    const probe = { data: new Uint8Array(PROBE * PROBE * 4), width: PROBE, height: PROBE };
+    await this.#run(probe);
+    const started = performance.now();
+    await this.#run(probe);
+    return performance.now() - started;
+  }
+}
+
+const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');
+
+/** Let messages (a cancel among them) be handled; unlike a timer, without a minimum delay. */
+function breathe() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
+function crop(image, x, y) {
+  const data = new Uint8ClampedArray(x.size * y.size * 4);
+  for (let row = 0; row < y.size; row++) {
+    const from = ((y.start + row) * image.width + x.start) * 4;
+    data.set(image.data.subarray(from, from + x.size * 4), row * x.size * 4);
+  }
+  return { data, width: x.size, height: y.size };
+}
+
+/** Transparency as a grey image. */
+function alphaOf({ data, width, height }) {
+  const grey = new Uint8ClampedArray(data.length);
+  for (let i = 0; i < data.length; i += 4) grey.fill(data[i + 3], i, i + 3);
+  return { data: grey, width, height };
+}
+
+/** Round a tile's values and put the part that is kept into `out`, RGBA of a region `width` pixels wide. */
+function store(values, alpha, { x, y, left, top, width }, scale, out) {
+  const stride = x.size * scale * 3;
+  for (let row = (y.from - y.start) * scale; row < (y.to - y.start) * scale; row++) {
+    let to = ((row + (y.start - top) * scale) * width + (x.from - left) * scale) * 4;
+    let from = row * stride + (x.from - x.start) * scale * 3;
+    for (const end = from + (x.to - x.from) * scale * 3; from < end; from += 3) {
+      out[to++] = level(values[from]);
+      out[to++] = level(values[from + 1]);
+      out[to++] = level(values[from + 2]);
+      out[to++] = alpha ? level((alpha[from] + alpha[from + 1] + alpha[from + 2]) / 3) : 255;
+    }
+  }
+}
+
+/** [0, 1] -> 0..255, halves up; the clamped array clips. `Math.floor` keeps it from rounding halves to even. */
+const level = (value) => Math.floor(value * 255 + 0.5);

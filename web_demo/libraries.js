@@ -1,0 +1,43 @@
+/** Written by vendor.mjs: the libraries as npm packages hold them, and the hashes of their files. */
+export const LIBRARIES = {
+  core: {
+    path: '@tensorflow/tfjs-core@4.22.0/dist/tf-core.es2017.min.js',
+    integrity: 'sha384-pwFlZMvh0feP+i0lcqJy+EGMsa8y8MInwWkUgARHZEHUGyTNqxnqfi38fzMU994Z',
+  },
+  layers: {
+    path: '@tensorflow/tfjs-layers@4.22.0/dist/tf-layers.es2017.min.js',
+    integrity: 'sha384-VCNY+R50Py3QOJmSjkLCmIKwyHS5ohljWYTclF6aWp2ZjLMGxrm6W8pzUUZnR842',
+  },
+  cpu: {
+    path: '@tensorflow/tfjs-backend-cpu@4.22.0/dist/tf-backend-cpu.es2017.min.js',
+    integrity: 'sha384-sPiIjbpRaPJB90ZO/johjqnr46hhKnEcpE8PDDzhNxpvbVFzxmuetWaLaZQtFwEG',
+  },
+  webgl: {
+    path: '@tensorflow/tfjs-backend-webgl@4.22.0/dist/tf-backend-webgl.es2017.min.js',
+    integrity: 'sha384-vLZ29FEcQ9QWLdF6cKts4jNSPRioiSHmaggrIjdw0FbgdUp3CV0qUb4Mvp1C/ehV',
+  },
+  webgpu: {
+    path: '@tensorflow/tfjs-backend-webgpu@4.22.0/dist/tf-backend-webgpu.es2017.min.js',
+    integrity: 'sha384-PMbEpqRHflyIjqjUzZNr1ZjYSccb6KDXZAfYugyFU5jJ0Z+CFE+qPYxpLm6JTQkL',
+  },
+  wasm: {
+    path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tf-backend-wasm.es2017.min.js',
+    integrity: 'sha384-SqoVPLooc7QMMmp0JuPMz9M6JqkYFd7wX08paKmclTcGS/36X7RY+hbkK7Big30W',
+  },
+  wasmPlain: {
+    path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tfjs-backend-wasm.wasm',
+    integrity: 'sha384-ZwWxXkngOvkV9/jOFE8ZwnuJTftuqBs9dPATM9/5t0SK6UNhYkhiCmKe98UmiVMj',
+  },
+  wasmSimd: {
+    path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tfjs-backend-wasm-simd.wasm',
+    integrity: 'sha384-K3GxiUF8sNsf8m8ZYuEKWXFARCxCn0erZqbTdbYOpxeDRf0k+CWFF5gZ3xbW4cez',
+  },
+  wasmThreads: {
+    path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tfjs-backend-wasm-threaded-simd.wasm',
+    integrity: 'sha384-EuJw7PP3AQ4wqZVHrEgsG4/kh0NOitIk4QYoE+NEXyq03nKu/1qfVy0MSCwvvzMK',
+  },
+  chart: {
+    path: 'chart.js@4.5.1/dist/chart.umd.min.js',
+    integrity: 'sha384-jb8JQMbMoBUzgWatfe6COACi2ljcDdZQ2OxczGA3bGNeWe+6DChMTBJemed7ZnvJ',
+  },
+};

@@ -1,0 +1,132 @@
+/** Reading exported models: from an address, from files, and what is inside them. Needs no TensorFlow.js. */
+
+/**
+ * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
+ * @property {object} modelTopology
+ * @property {Array<{name: string, shape: number[], dtype: string, quantization?: object}>} weightSpecs
+ * @property {ArrayBuffer} weightData
+ * @property {object} [userDefinedMetadata]
+ */
+
+/**
+ * @typedef {object} SpanConfig
+ * @property {2 | 3 | 4} scale
+ * @property {number} channels
+ * @property {number} blocks
+ * @property {'span' | 'official'} variant
+ * @property {number} imgRange the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1]
+ * @property {number[]} rgbMean
+ * @property {number} halo low-resolution pixels that an output pixel sees on every side
+ * @property {Golden} [golden]
+ */
+
+/** @typedef {{inputShape: number[], input: string, outputShape: number[], output: string, tolerance: number}} Golden */
+
+/** A model that cannot be used; the message says what was expected, what was found and what to do. */
+export class ModelError extends Error {
+  name = 'ModelError';
+}
+
+/**
+ * @param {string | URL} url of a `model.json`; its weights lie beside it
+ * @returns {Promise<ModelArtifacts>}
+ */
+export async function fetchModel(url, signal) {
+  const base = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+  const get = async (address) => {
+    const response = await fetch(address, { signal }).catch((error) => {
+      if (error.name === 'AbortError') throw error;
+      throw new ModelError(`${address} could not be reached; check the address and the connection.`);
+    });
+    if (!response.ok) throw new ModelError(`${address} was not found (status ${response.status}); check the address.`);
+    return response;
+  };
+  const json = parse(await (await get(base)).text(), base.pathname.split('/').pop());
+  return assemble(json, async (path) => (await get(new URL(path, base))).arrayBuffer());
+}
+
+/**
+ * @param {Iterable<File>} files a `model.json` with the `.bin` files that it names, in any order
+ * @returns {Promise<ModelArtifacts>}
+ */
+export async function readModelFiles(files) {
+  const all = [...files];
+  const found = all.map((file) => file.name).join(', ') || 'nothing';
+  const jsons = all.filter((file) => /\.json$/i.test(file.name));
+  if (jsons.length !== 1) throw new ModelError(`Choose one model.json together with its .bin files; found ${found}.`);
+  const json = parse(await jsons[0].text(), jsons[0].name);
+  return assemble(json, async (path) => {
+    const file = all.find((candidate) => candidate.name === path.split('/').pop());
+    if (!file) throw new ModelError(`${jsons[0].name} needs ${path}, found ${found}; choose both files together.`);
+    return file.arrayBuffer();
+  });
+}
+
+function parse(text, name) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ModelError(`${name} is not JSON; expected the model.json that span-export writes.`);
+  }
+}
+
+async function assemble(json, read) {
+  if (!json?.modelTopology || !Array.isArray(json.weightsManifest)) {
+    throw new ModelError('Expected a TensorFlow.js layers model (model.json with modelTopology and weightsManifest).');
+  }
+  const weightSpecs = json.weightsManifest.flatMap((group) => group.weights);
+  const parts = await Promise.all(json.weightsManifest.flatMap((group) => group.paths).map(read));
+  const weightData = await new Blob(parts).arrayBuffer();
+  const expected = weightSpecs.reduce((sum, spec) => sum + byteLength(spec), 0);
+  if (weightData.byteLength !== expected) {
+    throw new ModelError(`The weights hold ${weightData.byteLength} bytes where ${expected} were expected; fetch the model again.`);
+  }
+  const artifacts = { modelTopology: json.modelTopology, weightSpecs, weightData };
+  if (json.userDefinedMetadata) artifacts.userDefinedMetadata = json.userDefinedMetadata;
+  return artifacts;
+}
+
+const BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
+const byteLength = ({ shape, dtype, quantization }) => shape.reduce((n, d) => n * d, 1) * BYTES[quantization?.dtype ?? dtype];
+
+/**
+ * Read the network's configuration off its tensors and layers, as `config_of` does in Python.
+ * @param {ModelArtifacts} artifacts
+ * @returns {SpanConfig}
+ */
+export function readConfig(artifacts) {
+  const shapes = new Map(artifacts.weightSpecs.map((spec) => [spec.name, spec.shape]));
+  const missing = ['conv_1', 'block_1_c1', 'conv_2', 'conv_cat', 'upsampler'].filter((name) => !shapes.has(`${name}/kernel`));
+  if (missing.length) {
+    throw new ModelError(`Expected an exported SPAN network; this model has no ${missing.join(', ')}. Write one with span-export.`);
+  }
+  const channels = shapes.get('conv_1/kernel')[3];
+  const scale = Math.sqrt(shapes.get('upsampler/kernel')[3] / 3);
+  let blocks = 0;
+  while (shapes.has(`block_${blocks + 1}_c3/kernel`)) blocks++;
+  if (![2, 3, 4].includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  const span = artifacts.userDefinedMetadata?.span ?? {};
+  const layers = (artifacts.modelTopology.model_config ?? artifacts.modelTopology).config?.layers ?? [];
+  const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
+  const normalize = readNormalization(artifacts);
+  return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: 3 * blocks + 3, golden: span.golden };
+}
+
+/** The frozen BatchNormalization at the input: mean and variance, float32 in every export. */
+function readNormalization({ weightSpecs, weightData }) {
+  const plain = { imgRange: 1, rgbMean: [0, 0, 0] };
+  let offset = 0;
+  for (const spec of weightSpecs) {
+    const view = () => new Float32Array(weightData.slice(offset, offset + 12));
+    if (spec.name === 'normalize/moving_mean') plain.rgbMean = [...view()];
+    if (spec.name === 'normalize/moving_variance') plain.imgRange = Number((view()[0] ** -0.5).toPrecision(6));
+    offset += byteLength(spec);
+  }
+  return plain;
+}
+
+/** @returns {{height, width, input: Uint8Array, output: Float32Array, tolerance: number}} a golden's arrays */
+export function decodeGolden({ inputShape, input, output, tolerance }) {
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return { height: inputShape[0], width: inputShape[1], input: bytes(input), output: new Float32Array(bytes(output).buffer), tolerance };
+}

@@ -1,0 +1,122 @@
+/**
+ * SPAN's forward pass, written for speed: activations ride on the convolutions, the input is normalised while it is
+ * copied, and on WebGPU the rest of a block is one kernel. `createNetwork(..., { plain: true })` is the reference.
+ */
+import { registerKernels } from './webgpu-kernels.js';
+
+/** Negative slope of LeakyReLU in variant `span`. */
+const LEAKY_SLOPE = 0.1;
+
+/**
+ * Put a model's weights on the active backend.
+ * @param {object} tf
+ * @param {import('./model.js').ModelArtifacts} artifacts
+ * @param {import('./model.js').SpanConfig} config
+ * @param {{plain?: boolean}} [options] `plain` uses stock kernels only
+ * @returns {Network}
+ */
+export function createNetwork(tf, artifacts, config, { plain = false } = {}) {
+  const tensors = tf.io.decodeWeights(artifacts.weightData, artifacts.weightSpecs);
+  for (const name of ['normalize/moving_mean', 'normalize/moving_variance', 'pixel_shuffle/kernel']) {
+    tensors[name]?.dispose();
+    delete tensors[name];
+  }
+  const fused = !plain && tf.getBackend() === 'webgpu' && registerKernels(tf);
+  return new Network(tf, tensors, config, fused);
+}
+
+export class Network {
+  constructor(tf, tensors, config, fused) {
+    Object.assign(this, { tf, tensors, config, fused });
+    const { imgRange, rgbMean } = config;
+    /** Level 0..255 -> normalised value, per colour. */
+    this.levels = rgbMean.map((mean) => Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange));
+  }
+
+  /**
+   * Normalised network input from 8-bit pixels.
+   * @param {{data: ArrayLike<number>, height: number, width: number, stride?: number}} pixels RGB first in every
+   *   pixel; `stride` is values per pixel: 4 for RGBA
+   * @returns {Tensor4D} (1, h, w, 3)
+   */
+  input({ data, height, width, stride = 4 }) {
+    const [red, green, blue] = this.levels;
+    const values = new Float32Array(height * width * 3);
+    for (let from = 0, to = 0; to < values.length; from += stride) {
+      values[to++] = red[data[from]];
+      values[to++] = green[data[from + 1]];
+      values[to++] = blue[data[from + 2]];
+    }
+    return this.tf.tensor4d(values, [1, height, width, 3]);
+  }
+
+  /**
+   * @param {Tensor4D} x (1, h, w, 3), normalised
+   * @returns {Tensor4D} (1, h·scale, w·scale, 3), RGB around [0, 1], not clipped
+   */
+  run(x) {
+    const { tf, config } = this;
+    return tf.tidy(() => {
+      const head = this.conv('conv_1', x);
+      let features = head;
+      let first, activated;
+      for (let i = 1; i <= config.blocks; i++) {
+        activated = this.conv(`block_${i}_c1`, features, true);
+        const y = this.conv(`block_${i}_c3`, this.conv(`block_${i}_c2`, activated, true));
+        features = this.attend(y, features);
+        first ??= features;
+      }
+      const tail = this.conv('conv_2', features);
+      const merged = this.conv('conv_cat', tf.concat([head, tail, first, activated], 3));
+      return tf.depthToSpace(this.conv('upsampler', merged), config.scale, 'NHWC');
+    });
+  }
+
+  /** 3×3 or 1×1 convolution, zero padding, with the variant's activation if `activate`. */
+  conv(name, x, activate = false) {
+    const { tf, tensors, config } = this;
+    const leaky = activate && config.variant === 'span';
+    const y = tf.fused.conv2d({
+      x,
+      filter: tensors[`${name}/kernel`],
+      strides: 1,
+      pad: 'same',
+      bias: tensors[`${name}/bias`],
+      activation: leaky ? 'leakyrelu' : 'linear',
+      leakyreluAlpha: leaky ? LEAKY_SLOPE : undefined,
+    });
+    if (!activate || leaky) return y;
+    return this.fused ? tf.engine().runKernel('SpanSilu', { y }) : tf.mul(y, tf.sigmoid(y));
+  }
+
+  /** The parameter-free attention: `(y + x) · sym(y)`. */
+  attend(y, x) {
+    const { tf, config } = this;
+    if (this.fused) return tf.engine().runKernel('SpanAttend', { y, x }, { variant: config.variant });
+    const attention = config.variant === 'span' ? tf.tanh(y) : tf.sub(tf.sigmoid(y), 0.5);
+    return tf.mul(tf.add(y, x), attention);
+  }
+
+  dispose() {
+    for (const tensor of Object.values(this.tensors)) tensor.dispose();
+    this.tensors = {};
+  }
+}
+
+/**
+ * Run a golden tile.
+ * @param {Network} network
+ * @param {ReturnType<import('./model.js').decodeGolden>} golden
+ * @returns {Promise<number>} largest absolute difference from the expected output; NaN if any value is NaN
+ */
+export async function goldenError(network, golden) {
+  const x = network.input({ data: golden.input, height: golden.height, width: golden.width, stride: 3 });
+  const y = network.run(x);
+  x.dispose();
+  const values = await y.data();
+  y.dispose();
+  return values.reduce((worst, value, i) => {
+    const error = Math.abs(value - golden.output[i]);
+    return error <= worst ? worst : error; // NaN is not <= anything, so it stays
+  }, 0);
+}

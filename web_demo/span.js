@@ -1,0 +1,124 @@
+/**
+ * Upscale images with a SPAN network, from any page:
+ *
+ *     const upscaler = await loadUpscaler('model/model.json');
+ *     const { blob } = await upscaler.upscale(file, { onProgress: ({ done, total }) => console.log(done / total) });
+ *     upscaler.dispose();
+ *
+ * Everything heavy runs in a worker. Types are in span.d.ts.
+ */
+
+/**
+ * @param {string | URL | import('./model.js').ModelArtifacts} model address of a `model.json`, or its content
+ * @param {object} [options]
+ * @param {'auto' | import('./backend.js').BackendName} [options.backend] where to begin in the chain WebGPU, WebGL,
+ *   WebAssembly, JavaScript; 'auto' takes the fastest that reproduces the model's self-check
+ * @param {number} [options.tile] side of the tiles in pixels of the input
+ * @param {(status: import('./engine.js').Status) => void} [options.onStatus] another backend or tile was taken
+ * @returns {Promise<Upscaler>}
+ */
+export async function loadUpscaler(model, { backend = 'auto', tile, onStatus } = {}) {
+  const upscaler = new Upscaler(onStatus);
+  try {
+    const isAddress = typeof model === 'string' || model instanceof URL;
+    const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
+    const { config, status } = await upscaler.request('load', { ...source, options: { backend, tile } });
+    Object.assign(upscaler, { config, status });
+    return upscaler;
+  } catch (error) {
+    upscaler.dispose();
+    throw error;
+  }
+}
+
+export class Upscaler {
+  #worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'span' });
+  #jobs = new Map();
+  #next = 1;
+  #last = Promise.resolve();
+
+  /** Use `loadUpscaler`. */
+  constructor(onStatus = () => {}) {
+    this.onStatus = onStatus;
+    this.#worker.onmessage = ({ data }) => this.#receive(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#failAll(new Error(`The worker stopped (${event.message || 'worker.js or a file that it needs could not be loaded'}).`));
+    };
+  }
+
+  /** @returns {number} how many times larger the result's sides are */
+  get scale() {
+    return this.config.scale;
+  }
+
+  /**
+   * Upscale one image. Calls made meanwhile wait for their turn.
+   * @param {Blob | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement} image
+   * @param {object} [options]
+   * @param {AbortSignal} [options.signal] cancels within one tile; the promise then rejects with an `AbortError`
+   * @param {(progress: {done: number, total: number}) => void} [options.onProgress] tiles
+   * @param {(size: {width: number, height: number, alpha: boolean}) => void} [options.onSize] of the result, at the start
+   * @param {(tile: {x, y, width, height, bitmap: ImageBitmap}) => void} [options.onTile] a finished part of the result;
+   *   close the bitmap when it is drawn
+   * @param {WritableStream} [options.write] takes the PNG file as it is made, for results larger than memory
+   * @returns {Promise<Result>} PNG file, or null if `write` took it, with sizes and time
+   */
+  upscale(image, options = {}) {
+    const turn = this.#last.then(() => this.#upscale(image, options));
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  /** @returns {Promise<{tensors: number, bytes: number}>} allocated on the backend */
+  memory() {
+    return this.request('memory');
+  }
+
+  /** End the worker and free all it holds; calls under way reject. */
+  dispose() {
+    this.#worker.terminate();
+    this.#failAll(new DOMException('The upscaler was disposed.', 'AbortError'));
+  }
+
+  async #upscale(image, { signal, onProgress, onSize, onTile, write }) {
+    signal?.throwIfAborted();
+    const isElement = image instanceof HTMLElement;
+    const source = isElement ? await createImageBitmap(image, { premultiplyAlpha: 'none' }) : image;
+    const handlers = { progress: (m) => onProgress?.(m.progress), size: (m) => onSize?.(m.size), tile: (m) => onTile?.(m.tile) };
+    const transfer = [...(isElement ? [source] : []), ...(write ? [write] : [])];
+    return this.request('upscale', { source, write, preview: Boolean(onTile) }, { handlers, transfer, signal });
+  }
+
+  /** @private Send one message and settle with its answer. */
+  request(operation, content = {}, { handlers = {}, transfer = [], signal } = {}) {
+    const id = this.#next++;
+    const cancel = () => this.#worker.postMessage({ operation: 'cancel', target: id });
+    return new Promise((resolve, reject) => {
+      this.#jobs.set(id, { resolve, reject, handlers });
+      this.#worker.postMessage({ id, operation, ...content }, transfer);
+      signal?.addEventListener('abort', cancel, { once: true });
+    }).finally(() => signal?.removeEventListener('abort', cancel));
+  }
+
+  #receive(message) {
+    if (message.event === 'status') {
+      this.status = message.status;
+      return this.onStatus(message.status);
+    }
+    const job = this.#jobs.get(message.id);
+    if (!job) return;
+    if (message.event === 'done' || message.event === 'failed') this.#jobs.delete(message.id);
+    if (message.event === 'done') job.resolve(message.result);
+    else if (message.event === 'failed') job.reject(revive(message.error));
+    else job.handlers[message.event]?.(message);
+  }
+
+  #failAll(error) {
+    for (const { reject } of this.#jobs.values()) reject(error);
+    this.#jobs.clear();
+  }
+}
+
+const revive = ({ name, message }) =>
+  name === 'AbortError' ? new DOMException(message, name) : Object.assign(new Error(message), { name });

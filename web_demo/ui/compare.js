@@ -1,0 +1,160 @@
+/** Before and after, one above the other: a divider between them, zoom and pan in step, by pointer, touch and keys. */
+
+const MAX_ZOOM = 16;
+/** Larger results are shown reduced, in canvas pixels; the file keeps them all. */
+const MAX_PIXELS = 16e6;
+const MAX_SIDE = 8192;
+
+export class Compare {
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.root = root;
+    root.innerHTML = `
+      <div class="pane" data-pane="before"></div>
+      <div class="pane" data-pane="after"></div>
+      <span class="tag before">Before</span><span class="tag after">After</span>
+      <div class="divider" role="slider" tabindex="0" aria-label="Divider between before and after"
+        aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div>
+      <div class="zoom" role="group" aria-label="Zoom">
+        <button data-zoom="out" aria-label="Zoom out">−</button><button data-zoom="fit">Fit</button>
+        <button data-zoom="full" aria-label="One pixel of the result per pixel of the screen">1:1</button>
+        <button data-zoom="in" aria-label="Zoom in">+</button>
+      </div>`;
+    [this.before, this.after] = root.querySelectorAll('.pane');
+    this.divider = root.querySelector('.divider');
+    this.split = 0.5;
+    this.pointers = new Map();
+    this.#listen();
+    new ResizeObserver(() => this.fit()).observe(root);
+  }
+
+  /**
+   * Show an image and the canvas that its result is painted on.
+   * @param {{image: HTMLImageElement, canvas: HTMLCanvasElement | null, width: number, height: number}} pair sizes of the input
+   */
+  show({ image, canvas, width, height, scale }) {
+    Object.assign(this, { width, height, scale });
+    image.alt = 'Before';
+    this.before.replaceChildren(image);
+    this.after.replaceChildren(...(canvas ? [canvas] : []));
+    this.fit();
+  }
+
+  fit() {
+    if (!this.width) return;
+    const { clientWidth, clientHeight } = this.root;
+    this.zoom = Math.min(clientWidth / this.width, clientHeight / this.height);
+    this.least = Math.min(this.zoom, 1);
+    this.x = (clientWidth - this.width * this.zoom) / 2;
+    this.y = (clientHeight - this.height * this.zoom) / 2;
+    this.#draw();
+  }
+
+  /** Zoom about a point of the view, its centre by default. */
+  zoomTo(zoom, x = this.root.clientWidth / 2, y = this.root.clientHeight / 2) {
+    const next = Math.min(MAX_ZOOM, Math.max(this.least, zoom));
+    this.x = x - ((x - this.x) * next) / this.zoom;
+    this.y = y - ((y - this.y) * next) / this.zoom;
+    this.zoom = next;
+    this.#draw();
+  }
+
+  #draw() {
+    // Never lose the image out of sight.
+    const keep = (offset, side, view) => Math.min(view - 40, Math.max(40 - side, offset));
+    this.x = keep(this.x, this.width * this.zoom, this.root.clientWidth);
+    this.y = keep(this.y, this.height * this.zoom, this.root.clientHeight);
+    for (const layer of [this.before.firstChild, this.after.firstChild]) {
+      if (!layer) continue;
+      layer.style.width = `${this.width * this.zoom}px`;
+      layer.style.height = `${this.height * this.zoom}px`;
+      layer.style.transform = `translate(${this.x}px, ${this.y}px)`;
+    }
+    const percent = Math.round(this.split * 100);
+    this.after.style.clipPath = `inset(0 0 0 ${this.split * 100}%)`;
+    this.before.style.clipPath = `inset(0 ${100 - this.split * 100}% 0 0)`;
+    this.divider.style.left = `${this.split * 100}%`;
+    this.divider.setAttribute('aria-valuenow', percent);
+    this.divider.setAttribute('aria-valuetext', `${percent} % before`);
+  }
+
+  #listen() {
+    const { root, divider, pointers } = this;
+    const at = (event) => {
+      const box = root.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    divider.addEventListener('pointerdown', (event) => {
+      divider.setPointerCapture(event.pointerId);
+      event.stopPropagation();
+    });
+    divider.addEventListener('pointermove', (event) => {
+      if (divider.hasPointerCapture(event.pointerId)) this.#moveSplit(at(event).x / root.clientWidth);
+    });
+    divider.addEventListener('keydown', (event) => {
+      const step = { ArrowLeft: -0.02, ArrowRight: 0.02, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      this.#moveSplit(this.split + step);
+    });
+    root.addEventListener('pointerdown', (event) => {
+      if (event.target.closest('button, .divider')) return;
+      root.setPointerCapture(event.pointerId);
+      pointers.set(event.pointerId, at(event));
+    });
+    root.addEventListener('pointermove', (event) => {
+      const last = pointers.get(event.pointerId);
+      if (!last) return;
+      const now = at(event);
+      const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+      if (other) {
+        const distance = (p) => Math.hypot(p.x - other.x, p.y - other.y);
+        this.zoomTo((this.zoom * distance(now)) / Math.max(1, distance(last)), other.x, other.y);
+      } else {
+        this.x += now.x - last.x;
+        this.y += now.y - last.y;
+        this.#draw();
+      }
+      pointers.set(event.pointerId, now);
+    });
+    for (const end of ['pointerup', 'pointercancel']) root.addEventListener(end, (event) => pointers.delete(event.pointerId));
+    root.addEventListener(
+      'wheel',
+      (event) => {
+        event.preventDefault();
+        const { x, y } = at(event);
+        this.zoomTo(this.zoom * Math.exp(-event.deltaY / 400), x, y);
+      },
+      { passive: false },
+    );
+    root.querySelector('.zoom').addEventListener('click', ({ target }) => {
+      const { zoom } = target.closest('button')?.dataset ?? {};
+      if (zoom === 'in') this.zoomTo(this.zoom * 1.5);
+      if (zoom === 'out') this.zoomTo(this.zoom / 1.5);
+      if (zoom === 'full') this.zoomTo(this.scale / devicePixelRatio);
+      if (zoom === 'fit') this.fit();
+    });
+  }
+
+  #moveSplit(split) {
+    this.split = Math.min(1, Math.max(0, split));
+    this.#draw();
+  }
+}
+
+/** A canvas for a result, reduced if it is larger than canvases may be. */
+export function resultCanvas(width, height) {
+  const reduce = Math.min(1, MAX_SIDE / Math.max(width, height), Math.sqrt(MAX_PIXELS / (width * height)));
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.max(1, Math.round(width * reduce));
+  canvas.height = Math.max(1, Math.round(height * reduce));
+  const context = canvas.getContext('2d');
+  return {
+    canvas,
+    /** @param {{x, y, width, height, bitmap: ImageBitmap}} tile in pixels of the whole result; its bitmap is closed */
+    paint({ x, y, width: w, height: h, bitmap }) {
+      context.drawImage(bitmap, x * reduce, y * reduce, w * reduce, h * reduce);
+      bitmap.close();
+    },
+  };
+}

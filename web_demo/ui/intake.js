@@ -1,0 +1,25 @@
+/** The ways in which images come into the page: chosen, dropped anywhere, or pasted. */
+
+/** @param {(files: File[]) => void} onFiles */
+export function mountIntake(input, openers, onFiles) {
+  for (const opener of openers) opener.addEventListener('click', () => input.click());
+  input.addEventListener('change', () => {
+    onFiles([...input.files]);
+    input.value = ''; // so that the same file can be chosen again
+  });
+  const drag = (on) => document.body.classList.toggle('dragging', on);
+  addEventListener('dragover', (event) => {
+    event.preventDefault();
+    drag(true);
+  });
+  addEventListener('dragleave', (event) => event.relatedTarget ?? drag(false));
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    drag(false);
+    if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
+  });
+  addEventListener('paste', (event) => {
+    const files = [...event.clipboardData.files];
+    if (files.length) onFiles(files);
+  });
+}

@@ -1,0 +1,36 @@
+/** The row of thumbnails: one button per image, its state in the corner. */
+
+const MARKS = { waiting: '…', running: '▶', done: '✓', failed: '!', cancelled: '–' };
+
+/** @param {(item: object) => void} onChoose */
+export function mountQueue(list, onChoose) {
+  const buttons = new Map();
+  return {
+    /** Bring the list in line with the items: {name, url, state}. */
+    update(items, current) {
+      for (const [item, button] of buttons) {
+        if (items.includes(item)) continue;
+        button.parentElement.remove();
+        buttons.delete(item);
+      }
+      for (const item of items) {
+        if (!buttons.has(item)) buttons.set(item, add(item));
+        const button = buttons.get(item);
+        button.setAttribute('aria-current', item === current);
+        button.setAttribute('aria-label', `${item.name}, ${item.state}`);
+        button.querySelector('.mark').textContent = MARKS[item.state];
+      }
+    },
+  };
+
+  function add(item) {
+    const button = document.createElement('button');
+    const mark = Object.assign(document.createElement('span'), { className: 'mark' });
+    button.append(Object.assign(new Image(), { src: item.url, alt: '' }), mark);
+    button.addEventListener('click', () => onChoose(item));
+    const entry = document.createElement('li');
+    entry.append(button);
+    list.append(entry);
+    return button;
+  }
+}

@@ -1,0 +1,81 @@
+/** The dialog that chooses a model and a backend, and shows why others are not used. */
+import { CHAIN, LABELS } from '../backend.js';
+import { readModelFiles } from '../model.js';
+import * as store from '../store.js';
+
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {HTMLElement} opener
+ * @param {{state: object, load: Function, announce: Function}} page
+ */
+export function mountSettings(dialog, opener, { state, load, announce }) {
+  const body = dialog.querySelector('.dialog-body');
+  body.innerHTML = `
+    <label class="field"><span>Model</span><select id="model"></select></label>
+    <div class="field"><span id="other-label">Another model</span>
+      <div class="row"><button type="button" class="button" id="model-files">From files…</button>
+        <input type="url" id="model-url" placeholder="https://… /model.json" aria-label="Address of a model.json" />
+        <button type="button" class="button" id="model-fetch">Load</button></div>
+      <span class="note">A model.json together with its .bin files, as span-export writes them.</span></div>
+    <input type="file" id="model-input" multiple accept=".json,.bin" hidden aria-label="Model files" />
+    <label class="field"><span>Backend</span><select id="backend"></select></label>
+    <ul class="note reasons" id="reasons"></ul>`;
+  const find = (id) => body.querySelector(`#${id}`);
+  const [models, backends, reasons, url, input] = ['model', 'backend', 'reasons', 'model-url', 'model-input'].map(find);
+  const choices = new Map();
+  backends.append(new Option('Automatic', 'auto'), ...CHAIN.map((name) => new Option(LABELS[name], name)));
+
+  opener.addEventListener('click', async () => {
+    await list();
+    update();
+    dialog.showModal();
+  });
+  models.addEventListener('change', async () => {
+    const choice = choices.get(models.value);
+    load(choice.stored ? { name: choice.name, artifacts: await store.loadModel(choice.name) } : choice, state.backend);
+  });
+  backends.addEventListener('change', () => load(state.model, backends.value));
+  find('model-files').addEventListener('click', () => input.click());
+  input.addEventListener('change', async () => {
+    try {
+      const artifacts = await readModelFiles(input.files);
+      await load({ name: input.files[0].name, artifacts }, state.backend);
+      await list();
+    } catch (error) {
+      announce(error.message);
+      reasons.replaceChildren(entry(error.message));
+    }
+    input.value = '';
+  });
+  find('model-fetch').addEventListener('click', async () => {
+    if (!url.value) return;
+    await load({ name: url.value.split('/').slice(-2, -1)[0] || url.value, url: url.value }, state.backend);
+    await list();
+  });
+
+  /** Models beside the page, stored in the browser, and the one in use. */
+  async function list() {
+    choices.clear();
+    choices.set('current', state.model);
+    const beside = await fetch('models.json').then((response) => (response.ok ? response.json() : { models: [] }), () => ({ models: [] }));
+    for (const { name, url: address } of beside.models) {
+      if (address !== state.model.url) choices.set(`page:${name}`, { name, url: address });
+    }
+    for (const { name } of await store.listModels().catch(() => [])) choices.set(`stored:${name}`, { name, stored: true });
+    models.replaceChildren(...[...choices].map(([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value)));
+  }
+
+  function update() {
+    backends.value = state.backend;
+    const status = state.upscaler?.status;
+    const lines = status ? [`${LABELS[status.backend]} is in use, in tiles of ${status.tile} × ${status.tile} pixels.`] : [];
+    for (const { backend, reason } of status?.demoted ?? []) lines.push(`${LABELS[backend]} is not used: ${reason}.`);
+    reasons.replaceChildren(...lines.map(entry));
+  }
+
+  return { update };
+}
+
+function entry(text) {
+  return Object.assign(document.createElement('li'), { textContent: text });
+}

@@ -1,0 +1,55 @@
+/** Kernels of our own for the WebGPU backend: what a SPAN block computes between its convolutions, in one pass each. */
+
+const SYMMETRIC = {
+  // The form that does not overflow.
+  span: 'let e = exp(-2.0 * abs(y)); let attention = sign(y) * (1.0 - e) / (1.0 + e);',
+  official: 'let attention = 1.0 / (1.0 + exp(-y)) - 0.5;',
+};
+
+/** Add the kernels to the running `tf`, once. @returns {boolean} true */
+export function registerKernels(tf) {
+  if (!tf.getKernel('SpanAttend', 'webgpu')) {
+    register(tf, 'SpanAttend', ({ variant }) => ({ key: variant, code: `${SYMMETRIC[variant]} return (y + x) * attention;` }));
+    register(tf, 'SpanSilu', () => ({ key: '', code: 'return y / (1.0 + exp(-y));' }));
+  }
+  return true;
+}
+
+function register(tf, kernelName, body) {
+  tf.registerKernel({
+    kernelName,
+    backendName: 'webgpu',
+    kernelFunc({ inputs, attrs, backend }) {
+      const names = Object.keys(inputs);
+      const { key, code } = body(attrs ?? {});
+      const program = elementwise(tf, inputs.y.shape, names, `${kernelName}_${key}`, code);
+      return backend.runWebGPUProgram(program, names.map((name) => inputs[name]), 'float32');
+    },
+  });
+}
+
+/** A program that computes every output value from the inputs' values at the same place, four at a time if possible. */
+function elementwise(tf, outputShape, names, shaderKey, code) {
+  const size = tf.util.sizeFromShape(outputShape);
+  const lanes = size % 4 === 0 ? 4 : 1;
+  const type = lanes === 4 ? 'vec4<f32>' : 'f32';
+  const workgroupSize = [128, 1, 1];
+  const dispatchLayout = { x: outputShape.map((_, axis) => axis) };
+  return {
+    outputShape,
+    variableNames: names,
+    workgroupSize,
+    dispatchLayout,
+    dispatch: [Math.ceil(size / lanes / workgroupSize[0]), 1, 1],
+    outputComponent: lanes,
+    size: true,
+    shaderKey: `${shaderKey}_${lanes}`,
+    getUserCode: () => `
+      fn compute(${names.map((name) => `${name} : ${type}`).join(', ')}) -> ${type} { ${code} }
+      fn main(index : i32) {
+        if (index < uniforms.size) {
+          setOutputAtIndex(index, compute(${names.map((name) => `${name}[index]`).join(', ')}));
+        }
+      }`,
+  };
+}
