@@ -19,11 +19,20 @@ from span_keras.config import SpanConfig
 
 PAGE = Path(__file__).parents[2] / "web_demo"
 BACKENDS = ("webgpu", "webgl", "wasm", "cpu")
-CHROMIUM = (
-    "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader "
-    "--use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist"
-).split()
+CHROMIUM = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+]
 PATIENCE = 120_000
 """Milliseconds to wait for the page: the software GPU compiles slowly on a busy machine."""
 
