@@ -8,6 +8,8 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
+    "PatchDataset": "data",
+    "SpanLoss": "losses",
     "SpanConfig": "config",
     "SpanError": "errors",
     "SpanWeights": "state",

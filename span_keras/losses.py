@@ -1,0 +1,61 @@
+"""The training loss: mean absolute error plus a weighted perceptual distance.
+
+Images are RGB in [0, 1], (N, H, W, 3); everything is measured in float32 whatever the network computes in.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+
+def mean_absolute_error(hr, sr):
+    """Mean absolute difference over all values, a float32 scalar."""
+    return ops.mean(ops.abs(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
+
+
+def perceptual_distance(features, hr, sr):
+    """Mean over the features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
+
+    Args:
+        features: a model from ``perceptual.build``.
+        hr, sr: (N, H, W, 3) in [0, 1].
+    """
+    wanted = [ops.stop_gradient(feature) for feature in _as_list(features(hr, training=False))]
+    found = _as_list(features(sr, training=False))
+    distances = [mean_absolute_error(a, b) for a, b in zip(wanted, found, strict=True)]
+    return sum(distances) / len(distances)
+
+
+def _as_list(outputs) -> list:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+class SpanLoss:
+    """``MAE + weight · perceptual distance``.
+
+    Args:
+        perceptual: a feature model from ``perceptual.build``, or ``None`` for MAE alone.
+        weight: of the perceptual part; 0 leaves it out altogether.
+    """
+
+    def __init__(self, perceptual=None, weight: float = 0.001):
+        self.perceptual = perceptual if weight else None
+        self.weight = weight
+
+    def __call__(self, hr, sr):
+        """The loss of a batch.
+
+        Args:
+            hr: target images (N, H, W, 3), float in [0, 1].
+            sr: the network's output of the same shape, not clipped.
+
+        Returns:
+            ``(total, parts)``: float32 scalars; ``parts`` maps ``"mae"`` and, if used, ``"perceptual"`` (before its
+            weight) to their values.
+        """
+        total = mean_absolute_error(hr, sr)
+        parts = {"mae": total}
+        if self.perceptual is not None:
+            parts["perceptual"] = perceptual_distance(self.perceptual, hr, sr)
+            total = total + self.weight * parts["perceptual"]
+        return total, parts
