@@ -17,16 +17,12 @@ from span_keras.errors import CheckpointError
 from span_keras.reparam import shuffle_order
 
 MAX_BLOCKS = 64
-FOLDED = {
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
-    "Div": np.divide,
-    "Neg": np.negative,
-    "Sqrt": np.sqrt,
-    "Reciprocal": np.reciprocal,
-}
-"""Operations on constants that exporters leave in the graph."""
+RESHAPING = ("Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+FOLDED = ("Add", "Concat", "ConstantOfShape", "Div", "Gather", "Mul", "Neg", "Reciprocal", "Slice", "Sqrt", "Sub")
+"""Operations on constants that exporters leave in the graph. Those of the second kind may grow their result, so they
+are computed on a few numbers only."""
+FEW = 1024
+ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 SHUFFLES = {(0, 1, 4, 2, 5, 3): "CRD", (0, 3, 4, 1, 5, 2): "DCR"}
 """Pixel shuffles written as reshape, transpose, reshape: the permutation tells the channel order."""
 
@@ -51,7 +47,7 @@ def read(path: Path, source: str) -> Contents:
                 files.append(path.parent / location)
     if not model.graph.node:
         raise CheckpointError(f"{source} holds no ONNX graph.")
-    layers, config = _Graph(model.graph, source).span()
+    layers, config = _Graph(model, source).span()
     tensors = {f"{layer}/{key}": Tensor.of(value) for layer, group in layers.items() for key, value in group.items()}
     return Contents(tensors, "keras", config, files=tuple(files))
 
@@ -59,8 +55,9 @@ def read(path: Path, source: str) -> Contents:
 class _Graph:
     """A graph as lookups from a value's name to what makes it."""
 
-    def __init__(self, graph, source: str):
-        self.source = source
+    def __init__(self, model, source: str):
+        graph, self.source = model.graph, source
+        self.opsets = {entry.domain: entry.version for entry in model.opset_import}
         self.producers = {output: node for node in graph.node for output in node.output}
         self.initializers = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = [value.name for value in graph.input if value.name not in self.initializers]
@@ -260,9 +257,9 @@ class _Graph:
         factor, shift = np.ones(3), np.zeros(3)  # What the chain computes: factor · x + shift.
         for operation, constant in reversed(steps):
             if operation in ("Mul", "Div"):
-                factor, shift = (FOLDED[operation](part, constant) for part in (factor, shift))
+                factor, shift = (ARITHMETIC[operation](part, constant) for part in (factor, shift))
             else:
-                shift = FOLDED[operation](shift, constant)
+                shift = ARITHMETIC[operation](shift, constant)
         if not np.all(factor) or not np.isfinite([factor, shift]).all():
             raise CheckpointError(
                 f"{self.source} multiplies its input by {factor.tolist()}, expected finite non-zero numbers."
@@ -325,6 +322,7 @@ class _Graph:
 
     def _constant(self, value: str) -> np.ndarray | None:
         from onnx.numpy_helper import to_array
+        from onnx.reference import ReferenceEvaluator
 
         if value in self.initializers:
             return to_array(self.initializers[value])
@@ -340,16 +338,10 @@ class _Graph:
         operands = [self.constant(name) for name in node.input]
         if not operands or any(operand is None for operand in operands):
             return None
-        if node.op_type in ("Identity", "Cast"):
-            return operands[0]
-        if node.op_type == "Transpose":
-            return operands[0].transpose(attributes.get("perm"))
-        if node.op_type == "Reshape" and math.prod(operands[1].tolist()) == operands[0].size:
-            return operands[0].reshape(operands[1])
-        if node.op_type == "Unsqueeze":
-            axes = operands[1].tolist() if len(operands) > 1 else attributes["axes"]
-            return np.expand_dims(operands[0], tuple(axes))
-        if node.op_type in FOLDED:
-            check_size(f"{value} of {self.source}", np.broadcast_shapes(*(operand.shape for operand in operands)))
-            return FOLDED[node.op_type](*operands)
+        few = sum(operand.size for operand in operands) <= FEW
+        if node.op_type == "ConstantOfShape":
+            few = few and math.prod(operands[0].tolist()) <= FEW
+        if node.op_type in RESHAPING or (node.op_type in FOLDED and few):
+            evaluator = ReferenceEvaluator(node, opsets=self.opsets)
+            return evaluator.run(None, dict(zip(node.input, operands, strict=True)))[0]
         return None

@@ -35,13 +35,14 @@ def read(path: Path, source: str) -> Contents:
 
     # The library checks the header (offsets, overlaps, sizes against the file's length) and never executes anything.
     with safe_open(path, "numpy") as file:
-        stated = file.metadata() or {}
+        stated = dict(file.metadata() or {})
         tensors = {name: tensor(name, tuple(file.get_slice(name).get_shape())) for name in file.keys()}  # noqa: SIM118
-    config, metadata = (json.loads(stated.get(key, "{}")) for key in (CONFIG_KEY, METADATA_KEY))
+    config, metadata = (json.loads(stated.pop(key, "{}")) for key in (CONFIG_KEY, METADATA_KEY))
     if not isinstance(config, dict) or not isinstance(metadata, dict):
         raise CheckpointError(f"{source} states the configuration {config!r}, expected a JSON object.")
     naming = "keras" if any(name.endswith(("/kernel", "/skip_kernel")) for name in tensors) else "torch"
-    return Contents(tensors, naming, config, metadata, (path,))
+    # Texts of other programs, such as a licence, are kept.
+    return Contents(tensors, naming, config, {**stated, **metadata}, (path,))
 
 
 def write(weights: SpanWeights, path: Path, dtype: str) -> None:

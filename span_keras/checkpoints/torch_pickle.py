@@ -218,14 +218,18 @@ def _read_legacy(path: Path, source: str):
     return loaded
 
 
-def _flatten(value, name: str, tensors: dict, numbers: dict, depth: int = 0) -> None:
-    """Collect the tensors in nested dictionaries under dotted names, and plain numbers and strings beside them."""
+def _flatten(value, name: str, tensors: dict, numbers: dict, seen: set[int], depth: int = 0) -> None:
+    """Collect the tensors in nested dictionaries under dotted names, and plain numbers of the outermost beside them.
+
+    ``seen`` holds the dictionaries visited, because a pickle may nest one in itself.
+    """
     if isinstance(value, _Lazy):
         tensors[name] = value
-    elif isinstance(value, dict) and depth <= MAX_DEPTH:
+    elif isinstance(value, dict) and depth <= MAX_DEPTH and id(value) not in seen:
+        seen.add(id(value))
         for key, item in value.items():
-            _flatten(item, f"{name}.{key}" if name else str(key), tensors, numbers, depth + 1)
-    elif depth == 1 and type(value) in (int, float, str):
+            _flatten(item, f"{name}.{key}" if name else str(key), tensors, numbers, seen, depth + 1)
+    elif depth == 1 and type(value) in (int, float):
         numbers[name] = value
 
 
@@ -238,7 +242,7 @@ def read(path: Path, source: str) -> Contents:
     """
     loaded = _read_zip(path, source) if zipfile.is_zipfile(path) else _read_legacy(path, source)
     tensors, numbers = {}, {}
-    _flatten(loaded, "", tensors, numbers)
+    _flatten(loaded, "", tensors, numbers, set())
     if not tensors:
         raise CheckpointError(f"{source} holds no tensors, expected the state_dict of a SPAN network.")
     iteration = numbers.get("iter", numbers.get("iteration"))
