@@ -1,0 +1,39 @@
+/** The page's side of `worker.js`. */
+
+import { TrainingError } from './errors.js';
+
+export class TrainingClient {
+  /** @param {(event: {type: string}) => void} onEvent */
+  constructor(onEvent) {
+    this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    this.waiting = new Map();
+    this.nextId = 1;
+    this.worker.onmessage = ({ data: { event, id, result, error } }) => {
+      if (event) return onEvent(event);
+      const { resolve, reject } = this.waiting.get(id);
+      this.waiting.delete(id);
+      return error ? reject(Object.assign(new TrainingError(error.message), { name: error.name })) : resolve(result);
+    };
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      const error = new TrainingError(
+        `The training thread stopped (${event.message ?? 'unknown reason'}); reload the page.`,
+      );
+      for (const { reject } of this.waiting.values()) reject(error);
+      this.waiting.clear();
+    };
+  }
+
+  /** Call a method of `TrainingSession`: `peek`, `start`, `stop`, `export` or `remove`. */
+  call(method, argument) {
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ id, method, argument });
+    });
+  }
+
+  dispose() {
+    this.worker.terminate();
+  }
+}

@@ -1,0 +1,139 @@
+/** Photographs -> batches of random paired patches, the same for the same seed and step. */
+
+import { downscale, toUint8 } from '../bicubic.js';
+import { decode } from '../decode.js';
+import { TrainingError } from './errors.js';
+import { uniformStream } from './random.js';
+
+/** @typedef {{height: number, width: number, data: Uint8Array | Uint8ClampedArray}} Picture RGB, three values a pixel */
+/** @typedef {{name: string, hr: Picture, lr: Picture}} Pair */
+
+/** Pixel bytes held at most; what does not fit is left out and named. */
+export const MEMORY_LIMIT = 600e6;
+
+/**
+ * @param {Blob} blob an image file
+ * @returns {Promise<Picture>} upright; transparency is ignored
+ */
+export async function decodeImage(blob) {
+  const { width, height, data: rgba } = await decode(blob);
+  const data = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
+    data[to] = rgba[from];
+    data[to + 1] = rgba[from + 1];
+    data[to + 2] = rgba[from + 2];
+  }
+  return { height, width, data };
+}
+
+/**
+ * The HR picture, cut to a multiple of the scale, and its LR picture: bicubic, rounded to 8 bits as LR files are.
+ * @param {Picture} picture
+ * @returns {{hr: Picture, lr: Picture}}
+ */
+export function makePair(picture, scale) {
+  const hr = crop(picture, 0, 0, picture.height - (picture.height % scale), picture.width - (picture.width % scale));
+  const unit = { ...hr, data: Float32Array.from(hr.data, (level) => level / 255) };
+  const { height, width, data } = downscale(unit, scale);
+  return { hr, lr: { height, width, data: toUint8(data) } };
+}
+
+/** @returns {Picture} */
+export function crop({ width, data }, top, left, height, columns) {
+  const out = new Uint8Array(height * columns * 3);
+  for (let y = 0; y < height; y++) {
+    const from = ((top + y) * width + left) * 3;
+    out.set(data.subarray(from, from + columns * 3), y * columns * 3);
+  }
+  return { height, width: columns, data: out };
+}
+
+/**
+ * Decode files into pairs.
+ * @param {{name: string, blob: Blob}[]} files
+ * @param {{scale: number, patch: number}} options `patch` is the side of an LR patch
+ * @param {(done: number, total: number) => void} [onProgress]
+ * @returns {Promise<{pairs: Pair[], problems: string[]}>} what was left out, one sentence each
+ * @throws {TrainingError} nothing is left
+ */
+export async function loadPairs(files, { scale, patch }, onProgress = () => {}) {
+  if (!files.length) throw new TrainingError('Training needs at least one photograph; choose or drop some.');
+  const pairs = [];
+  const problems = [];
+  let bytes = 0;
+  for (const [i, { name, blob }] of files.entries()) {
+    onProgress(i, files.length);
+    const picture = await decodeImage(blob).catch(() => null);
+    if (!picture) {
+      problems.push(`${name} is not an image that this browser can read; it is left out.`);
+    } else if (Math.min(picture.height, picture.width) < patch * scale) {
+      const found = `${picture.width}×${picture.height} pixels`;
+      problems.push(`${name} is ${found}, smaller than the ${patch * scale}-pixel HR patch; it is left out.`);
+    } else if (bytes + picture.data.length * (1 + scale ** -2) > MEMORY_LIMIT) {
+      problems.push(`${name} does not fit into the ${MEMORY_LIMIT / 1e6} MB kept for photographs; it is left out.`);
+    } else {
+      bytes += picture.data.length * (1 + scale ** -2);
+      pairs.push({ name, ...makePair(picture, scale) });
+    }
+  }
+  onProgress(files.length, files.length);
+  if (!pairs.length) {
+    throw new TrainingError(
+      `None of the ${files.length} files can be used: ${problems[0]} Choose others or a smaller patch.`,
+    );
+  }
+  return { pairs, problems };
+}
+
+/**
+ * Random aligned crops, flipped and turned. A photograph is drawn with a probability proportional to its area, as in
+ * `span_keras/data.py`.
+ */
+export class PatchSource {
+  /**
+   * @param {Pair[]} pairs
+   * @param {{scale: number, patch: number, batch: number, seed: number}} options
+   */
+  constructor(pairs, { scale, patch, batch, seed }) {
+    Object.assign(this, { pairs, scale, batch, seed, size: patch });
+    let area = 0;
+    this.bounds = pairs.map(({ lr }) => (area += lr.height * lr.width));
+  }
+
+  /**
+   * @param {number} step batches depend on the seed and this number alone
+   * @returns {{lr: Float32Array, hr: Float32Array, lrShape: number[], hrShape: number[]}} in [0, 1], NHWC
+   */
+  get(step) {
+    const { scale, size, batch } = this;
+    const uniform = uniformStream(this.seed, step);
+    const below = (n) => Math.floor(uniform() * n);
+    const hrSize = size * scale;
+    const lr = new Float32Array(batch * size * size * 3);
+    const hr = new Float32Array(batch * hrSize * hrSize * 3);
+    for (let n = 0; n < batch; n++) {
+      const place = uniform() * this.bounds.at(-1);
+      const pair = this.pairs[this.bounds.findIndex((bound) => place < bound)];
+      const top = below(pair.lr.height - size + 1);
+      const left = below(pair.lr.width - size + 1);
+      const symmetry = below(8);
+      copyPatch(pair.lr, top, left, size, symmetry, lr, n);
+      copyPatch(pair.hr, top * scale, left * scale, hrSize, symmetry, hr, n);
+    }
+    return { lr, hr, lrShape: [batch, size, size, 3], hrShape: [batch, hrSize, hrSize, 3] };
+  }
+}
+
+/** Copy a square patch to place `n` of `out`, divided by 255; of `symmetry`, bit 0 flips rows, 1 columns, 2 transposes. */
+export function copyPatch({ width, data }, top, left, size, symmetry, out, n) {
+  let to = n * size * size * 3;
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      const a = symmetry & 1 ? size - 1 - y : y;
+      const b = symmetry & 2 ? size - 1 - x : x;
+      const [row, column] = symmetry & 4 ? [b, a] : [a, b];
+      const from = ((top + row) * width + left + column) * 3;
+      for (let c = 0; c < 3; c++) out[to++] = data[from + c] / 255;
+    }
+  }
+}

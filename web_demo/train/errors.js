@@ -1,0 +1,9 @@
+/** Training cannot start or go on; the message is a sentence for the user. Any other error is a defect. */
+export class TrainingError extends Error {
+  name = 'TrainingError';
+}
+
+/** The stored training cannot be read or written. */
+export class StorageError extends TrainingError {
+  name = 'StorageError';
+}

@@ -1,0 +1,49 @@
+/** The curves of a run in bounded memory: when there are too many points, neighbours are averaged. */
+
+/** Points kept at most per curve. */
+const MOST = 600;
+
+/** @typedef {{step: number, mae: number, perceptual: number, rate: number}} LossPoint averages over an interval */
+/** @typedef {{step: number, psnr: number}} QualityPoint */
+
+export class History {
+  /** @param {{points?: LossPoint[], quality?: QualityPoint[], interval?: number, bicubic?: number | null}} [saved] from `toJSON` */
+  constructor({ points = [], quality = [], interval = 1, bicubic = null } = {}) {
+    Object.assign(this, { points: [...points], quality: [...quality], interval, bicubic });
+    this.pending = [];
+  }
+
+  /** @param {LossPoint} point of one step */
+  addLoss(point) {
+    this.pending.push(point);
+    if (this.pending.length < this.interval) return;
+    this.points.push(average(this.pending));
+    this.pending = [];
+    if (this.points.length < MOST) return;
+    this.points = pairwise(this.points);
+    this.interval *= 2;
+  }
+
+  /** @param {QualityPoint} point */
+  addQuality(point) {
+    if (this.quality.at(-1)?.step === point.step) this.quality.pop();
+    this.quality.push(point);
+    if (this.quality.length >= MOST) this.quality = this.quality.filter((_, i) => i % 2 === 1);
+  }
+
+  /** What `new History(...)` goes on from. */
+  toJSON() {
+    const { points, quality, interval, bicubic } = this;
+    return { points, quality, interval, bicubic };
+  }
+}
+
+const pairwise = (points) =>
+  Array.from({ length: Math.ceil(points.length / 2) }, (_, i) => average(points.slice(2 * i, 2 * i + 2)));
+
+function average(points) {
+  const mean = (key) => points.reduce((sum, point) => sum + point[key], 0) / points.length;
+  // Step and rate are those at the end: a mean of two rates never was in use.
+  const { step, rate } = points.at(-1);
+  return { step, mae: mean('mae'), perceptual: mean('perceptual'), rate };
+}

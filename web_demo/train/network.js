@@ -1,0 +1,294 @@
+/**
+ * The fused SPAN network as a TF.js layers model: the twin of `build_deploy` in `span_keras/model.py`.
+ * It trains in this form, and what it saves is what `span-export` writes.
+ */
+
+import { ModelError } from '../model.js';
+
+export const SCALES = [2, 3, 4];
+export const VARIANTS = ['span', 'official'];
+/** Negative slope of LeakyReLU in variant "span". */
+const LEAKY_SLOPE = 0.1;
+/** Mean RGB of DIV2K in [0, 1]. */
+const DIV2K_MEAN = [0.4488, 0.4371, 0.404];
+
+/** @typedef {import('../model.js').SpanConfig} SpanConfig */
+
+/** @returns {SpanConfig} */
+export const defaultConfig = (overrides = {}) => ({
+  scale: 4,
+  channels: 48,
+  blocks: 6,
+  variant: 'span',
+  imgRange: 1,
+  rgbMean: DIV2K_MEAN,
+  ...overrides,
+});
+
+/** Pixels of low-resolution context that an output pixel sees on every side. */
+export const haloOf = (config) => 3 * config.blocks + 3;
+
+const normalizes = (config) => config.imgRange !== 1 || config.rgbMean.some((mean) => mean !== 0);
+
+/**
+ * Every trainable weight in forward order.
+ * @param {SpanConfig} config
+ * @returns {{layer: string, weight: "kernel" | "bias", shape: number[], size: number, offset: number}[]}
+ */
+export function weightTable({ scale, channels: c, blocks }) {
+  const kernels = [['conv_1', [3, 3, 3, c]]];
+  for (let i = 1; i <= blocks; i++) for (const j of [1, 2, 3]) kernels.push([`block_${i}_c${j}`, [3, 3, c, c]]);
+  kernels.push(['conv_2', [3, 3, c, c]], ['conv_cat', [1, 1, 4 * c, c]], ['upsampler', [3, 3, c, 3 * scale * scale]]);
+  let offset = 0;
+  return kernels.flatMap(([layer, shape]) =>
+    [
+      ['kernel', shape],
+      ['bias', shape.slice(3)],
+    ].map(([weight, shape]) => {
+      const size = shape.reduce((a, b) => a * b, 1);
+      offset += size;
+      return { layer, weight, shape, size, offset: offset - size };
+    }),
+  );
+}
+
+/** Number of trainable weights. */
+export const weightCount = (config) => weightTable(config).reduce((sum, { size }) => sum + size, 0);
+
+/**
+ * Build the model. Weights are zeros except the fixed ones (normalisation, pixel shuffle).
+ * @param {object} tf
+ * @param {SpanConfig} config
+ * @returns {tf.LayersModel} (N, H, W, 3) RGB in [0, 1] -> (N, H·scale, W·scale, 3), not clipped
+ */
+export function buildModel(tf, config) {
+  const { layers } = tf;
+  const zeros = { kernelInitializer: 'zeros' };
+  const conv = (name, filters, kernelSize = 3) =>
+    layers.conv2d({ name, filters, kernelSize, padding: 'same', ...zeros });
+  const official = config.variant === 'official';
+  const act = (name) =>
+    official ? layers.activation({ name, activation: 'swish' }) : layers.leakyReLU({ name, alpha: LEAKY_SLOPE });
+
+  const spab = (x, name) => {
+    const activated = act(`${name}_act1`).apply(conv(`${name}_c1`, config.channels).apply(x));
+    let y = act(`${name}_act2`).apply(conv(`${name}_c2`, config.channels).apply(activated));
+    y = conv(`${name}_c3`, config.channels).apply(y);
+    const attention = official
+      ? layers
+          .rescaling({ name: `${name}_sym`, scale: 1, offset: -0.5 })
+          .apply(layers.activation({ name: `${name}_sigmoid`, activation: 'sigmoid' }).apply(y))
+      : layers.activation({ name: `${name}_sym`, activation: 'tanh' }).apply(y);
+    y = layers.add({ name: `${name}_add` }).apply([y, x]);
+    return [layers.multiply({ name: `${name}_attend` }).apply([y, attention]), activated];
+  };
+
+  const input = tf.input({ name: 'input', shape: [null, null, 3] });
+  let x = input;
+  // TF.js's Rescaling takes scalars only; a frozen batch normalisation carries the mean per channel.
+  const normalize = layers.batchNormalization({
+    name: 'normalize',
+    epsilon: 0,
+    center: false,
+    scale: false,
+    trainable: false,
+  });
+  if (normalizes(config)) x = normalize.apply(x);
+  const head = conv('conv_1', config.channels).apply(x);
+  let features = head;
+  let first, activated;
+  for (let i = 1; i <= config.blocks; i++) {
+    [features, activated] = spab(features, `block_${i}`);
+    first ??= features;
+  }
+  const tail = conv('conv_2', config.channels).apply(features);
+  // The last block contributes the *activated* output of its first convolution.
+  x = layers.concatenate({ name: 'concatenate' }).apply([head, tail, first, activated]);
+  x = conv('conv_cat', config.channels, 1).apply(x);
+  x = conv('upsampler', 3 * config.scale ** 2).apply(x);
+  const shuffle = layers.conv2dTranspose({
+    name: 'pixel_shuffle',
+    filters: 3,
+    kernelSize: config.scale,
+    strides: config.scale,
+    useBias: false,
+    trainable: false,
+    ...zeros,
+  });
+  const model = tf.model({ inputs: input, outputs: shuffle.apply(x), name: `span_x${config.scale}` });
+  tf.tidy(() => {
+    shuffle.setWeights([tf.tensor(shuffleKernel(config.scale), shuffleShape(config.scale))]);
+    if (normalizes(config)) normalize.setWeights([tf.tensor1d(config.rgbMean), tf.fill([3], config.imgRange ** -2)]);
+  });
+  return model;
+}
+
+/**
+ * What `model.apply` computes, differentiable: TF.js has no gradient of a batch normalisation without gamma, the form in
+ * which models carry their fixed input normalisation.
+ * @returns {tf.Tensor[]} the model's outputs
+ */
+export function applyLayers(tf, model, images) {
+  const results = new Map();
+  for (const layer of model.layers) {
+    const inputs = layer.inboundNodes[0].inboundLayers.map(({ name }) => results.get(name));
+    results.set(layer.name, applyLayer(tf, layer, inputs, images));
+  }
+  return model.outputLayers.map(({ name }) => results.get(name));
+}
+
+function applyLayer(tf, layer, inputs, images) {
+  if (!inputs.length) return images;
+  if (layer.getClassName() === 'BatchNormalization') {
+    const [mean, variance] = layer.getWeights();
+    return tf.div(tf.sub(inputs[0], mean), tf.sqrt(variance));
+  }
+  return layer.apply(inputs.length === 1 ? inputs[0] : inputs);
+}
+
+const shuffleShape = (scale) => [scale, scale, 3, 3 * scale ** 2];
+
+/** The fixed Conv2DTranspose kernel that is a block-major pixel shuffle: a reshaped identity matrix. */
+function shuffleKernel(scale) {
+  const size = 3 * scale ** 2;
+  const kernel = new Float32Array(size * size);
+  for (let i = 0; i < size; i++) kernel[i * size + i] = 1;
+  return kernel;
+}
+
+/**
+ * All trainable weights of a loaded model as one array in the order of `weightTable`.
+ * @param {object} tf
+ * @param {import('../model.js').ModelArtifacts} artifacts quantised or not
+ * @param {SpanConfig} config
+ * @returns {Promise<Float32Array>}
+ * @throws {ModelError} a weight is missing, has another shape or is not a number
+ */
+export async function readParameters(tf, artifacts, config) {
+  const tensors = tf.io.decodeWeights(artifacts.weightData, artifacts.weightSpecs);
+  const parameters = new Float32Array(weightCount(config));
+  try {
+    for (const { layer, weight, shape, offset } of weightTable(config)) {
+      const tensor = tensors[`${layer}/${weight}`];
+      if (tensor?.shape.join() !== shape.join()) {
+        const found = tensor ? `has shape ${tensor.shape.join('×')}` : 'is missing';
+        throw new ModelError(
+          `This model is not the SPAN network it seems to be: ${layer}/${weight} ${found}, expected ${shape.join('×')}.`,
+        );
+      }
+      parameters.set(await tensor.data(), offset);
+    }
+  } finally {
+    tf.dispose(tensors);
+  }
+  if (!parameters.every(Number.isFinite)) {
+    throw new ModelError('This model holds weights that are not numbers; it cannot be trained. Load another one.');
+  }
+  return parameters;
+}
+
+/** A model together with its trainable weights as variables and as one flat tensor. */
+export class Network {
+  /**
+   * @param {object} tf
+   * @param {SpanConfig} config
+   * @param {Float32Array} parameters see `weightTable`
+   */
+  constructor(tf, config, parameters) {
+    this.tf = tf;
+    this.config = config;
+    this.table = weightTable(config);
+    this.model = buildModel(tf, config);
+    const layers = new Map(this.model.layers.map((layer) => [layer.name, layer]));
+    /** @type {tf.Variable[]} in the order of `weightTable` */
+    this.variables = this.table.map(({ layer, weight }) => layers.get(layer)[weight].read());
+    /** @type {tf.Tensor1D} the variables' values, one after the other */
+    this.flat = null;
+    this.assign(tf.tensor1d(parameters));
+  }
+
+  /** Take ownership of a flat tensor as the new weights. */
+  assign(flat) {
+    const { tf } = this;
+    tf.tidy(() => {
+      this.table.forEach(({ offset, size, shape }, i) =>
+        this.variables[i].assign(tf.reshape(tf.slice(flat, offset, size), shape)),
+      );
+    });
+    this.flat?.dispose();
+    this.flat = flat;
+  }
+
+  /** 1 where weight decay applies: kernels, not biases. */
+  decayMask() {
+    const mask = new Float32Array(weightCount(this.config));
+    for (const { weight, offset, size } of this.table) if (weight === 'kernel') mask.fill(1, offset, offset + size);
+    return mask;
+  }
+
+  /** (N, H, W, 3) -> (N, H·scale, W·scale, 3); differentiable. */
+  apply(images) {
+    return applyLayers(this.tf, this.model, images)[0];
+  }
+
+  dispose() {
+    this.model.dispose();
+    this.flat?.dispose();
+    this.flat = null;
+  }
+}
+
+/**
+ * The model as TF.js holds it in memory; `tf.loadLayersModel(tf.io.fromMemory(artifacts))` reads it.
+ * @param {object} tf
+ * @param {SpanConfig} config
+ * @param {Float32Array} parameters
+ * @param {object} span becomes `userDefinedMetadata.span`
+ * @returns {import('../model.js').ModelArtifacts}
+ */
+export function toArtifacts(tf, config, parameters, span) {
+  const model = buildModel(tf, config);
+  const { config: topology, keras_version } = model.toJSON(null, false);
+  model.dispose();
+  const entries = weightTable(config).map(({ layer, weight, shape, size, offset }) => ({
+    name: `${layer}/${weight}`,
+    shape,
+    data: parameters.subarray(offset, offset + size),
+  }));
+  entries.push({ name: 'pixel_shuffle/kernel', shape: shuffleShape(config.scale), data: shuffleKernel(config.scale) });
+  if (normalizes(config)) {
+    entries.push({ name: 'normalize/moving_mean', shape: [3], data: config.rgbMean });
+    entries.push({ name: 'normalize/moving_variance', shape: [3], data: new Array(3).fill(config.imgRange ** -2) });
+  }
+  return {
+    modelTopology: {
+      keras_version,
+      backend: 'tensorflow',
+      model_config: { class_name: 'Functional', config: topology },
+    },
+    weightSpecs: entries.map(({ name, shape }) => ({ name, shape, dtype: 'float32' })),
+    weightData: Float32Array.from(entries.flatMap(({ data }) => [...data])).buffer,
+    userDefinedMetadata: { span },
+  };
+}
+
+/**
+ * The two files of a model in TF.js layers format.
+ * @param {import('../model.js').ModelArtifacts} artifacts
+ * @param {string} name without extension; the JSON refers to `NAME.bin`
+ * @returns {File[]} `NAME.json` and `NAME.bin`
+ */
+export function toFiles({ modelTopology, weightSpecs, weightData, userDefinedMetadata }, name) {
+  const json = JSON.stringify({
+    format: 'layers-model',
+    generatedBy: userDefinedMetadata.span.generator,
+    convertedBy: null,
+    modelTopology,
+    weightsManifest: [{ paths: [`${name}.bin`], weights: weightSpecs }],
+    userDefinedMetadata,
+  });
+  return [
+    new File([json], `${name}.json`, { type: 'application/json' }),
+    new File([weightData], `${name}.bin`, { type: 'application/octet-stream' }),
+  ];
+}

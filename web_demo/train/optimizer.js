@@ -1,0 +1,65 @@
+/**
+ * AdamW as `keras.optimizers.AdamW` computes it: decoupled weight decay before the update, epsilon outside of the bias
+ * correction, gradients clipped by their global norm. All weights are one flat tensor: a dozen kernels a step, not
+ * a dozen per layer.
+ *
+ * Source: "Decoupled Weight Decay Regularization", Loshchilov & Hutter, ICLR 2019; Keras 3's `adam.py`.
+ */
+export class AdamW {
+  /**
+   * @param {object} tf
+   * @param {Float32Array} decayMask 1 where weight decay applies
+   * @param {{beta1?: number, beta2?: number, epsilon?: number, weightDecay?: number, clipNorm?: number}} options
+   *   `clipNorm` is Keras's `global_clipnorm`
+   * @param {{momentum: Float32Array, velocity: Float32Array, updates: number}} [state] from `state()`
+   */
+  constructor(
+    tf,
+    decayMask,
+    { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, weightDecay = 0, clipNorm = Infinity } = {},
+    state,
+  ) {
+    Object.assign(this, { tf, beta1, beta2, epsilon, weightDecay, clipNorm });
+    this.updates = state?.updates ?? 0;
+    this.decayMask = tf.tensor1d(decayMask);
+    this.momentum = state ? tf.tensor1d(state.momentum) : tf.zerosLike(this.decayMask);
+    this.velocity = state ? tf.tensor1d(state.velocity) : tf.zerosLike(this.decayMask);
+  }
+
+  /**
+   * @param {tf.Tensor1D} weights
+   * @param {tf.Tensor1D} gradient
+   * @param {number} norm the gradient's Euclidean norm
+   * @param {number} rate learning rate
+   * @returns {tf.Tensor1D} the new weights
+   */
+  update(weights, gradient, norm, rate) {
+    const { tf, beta1, beta2, epsilon } = this;
+    this.updates++;
+    const alpha = (rate * Math.sqrt(1 - beta2 ** this.updates)) / (1 - beta1 ** this.updates);
+    const [updated, momentum, velocity] = tf.tidy(() => {
+      const { add, sub, mul, div, sqrt, square } = tf;
+      const g = norm > this.clipNorm ? mul(gradient, this.clipNorm / norm) : gradient;
+      const m = add(this.momentum, mul(sub(g, this.momentum), 1 - beta1));
+      const v = add(this.velocity, mul(sub(square(g), this.velocity), 1 - beta2));
+      const decayed = this.weightDecay
+        ? sub(weights, mul(mul(weights, this.decayMask), this.weightDecay * rate))
+        : weights;
+      return [sub(decayed, div(mul(m, alpha), add(sqrt(v), epsilon))), m, v];
+    });
+    tf.dispose([this.momentum, this.velocity]);
+    this.momentum = momentum;
+    this.velocity = velocity;
+    return updated;
+  }
+
+  /** What `new AdamW(..., state)` goes on from. */
+  async state() {
+    const [momentum, velocity] = await Promise.all([this.momentum.data(), this.velocity.data()]);
+    return { momentum: momentum.slice(), velocity: velocity.slice(), updates: this.updates };
+  }
+
+  dispose() {
+    this.tf.dispose([this.decayMask, this.momentum, this.velocity]);
+  }
+}

@@ -1,0 +1,76 @@
+/** A few fixed crops that show, and measure, what the network can do so far. */
+
+import { resize, toUint8 } from '../bicubic.js';
+import { crop } from './data.js';
+
+/** Crops shown at most. */
+const MOST = 4;
+/** Side of an LR crop in pixels. */
+const SIZE = 48;
+
+/** @typedef {{name: string, lr: Picture, bicubic: Picture, hr: Picture, bicubicPsnr: number}} Sample */
+/** @typedef {import('./data.js').Picture} Picture */
+
+/**
+ * Set photographs aside where there are enough of them, so that quality is measured on ones never trained on.
+ * @param {import('./data.js').Pair[]} pairs
+ * @returns {{training: Pair[], shown: Pair[], heldOut: boolean}}
+ */
+export function split(pairs) {
+  const count = Math.min(MOST, Math.floor(pairs.length / 5));
+  if (!count) return { training: pairs, shown: pairs.slice(0, MOST), heldOut: false };
+  return { training: pairs.slice(0, -count), shown: pairs.slice(-count), heldOut: true };
+}
+
+/**
+ * The middle of each pair.
+ * @param {import('./data.js').Pair[]} pairs
+ * @returns {Sample[]}
+ */
+export function makeSamples(pairs, scale) {
+  return pairs.map(({ name, lr, hr }) => {
+    const [height, width] = [Math.min(SIZE, lr.height), Math.min(SIZE, lr.width)];
+    const [top, left] = [(lr.height - height) >> 1, (lr.width - width) >> 1];
+    const small = crop(lr, top, left, height, width);
+    const large = crop(hr, top * scale, left * scale, height * scale, width * scale);
+    const unit = { ...small, data: Float32Array.from(small.data, (level) => level / 255) };
+    const bicubic = { ...large, data: toUint8(resize(unit, height * scale, width * scale).data) };
+    return { name, lr: small, bicubic, hr: large, bicubicPsnr: psnr(bicubic, large, scale) };
+  });
+}
+
+/**
+ * Upscale a sample with the network.
+ * @param {object} tf
+ * @param {import('./network.js').Network} network
+ * @returns {Promise<{span: Picture, psnr: number}>}
+ */
+export async function upscaleSample(tf, network, { lr, hr }) {
+  const output = tf.tidy(() => {
+    const pixels = Float32Array.from(lr.data, (level) => level / 255);
+    return network.apply(tf.tensor4d(pixels, [1, lr.height, lr.width, 3]));
+  });
+  const data = toUint8(await output.data());
+  output.dispose();
+  const span = { ...hr, data };
+  return { span, psnr: psnr(span, hr, network.config.scale) };
+}
+
+/**
+ * PSNR of the luma of two 8-bit pictures in dB, `border` pixels left out on every side (the benchmarks' convention).
+ * @param {Picture} picture
+ * @param {Picture} reference of the same size
+ */
+export function psnr(picture, reference, border) {
+  const { height, width } = reference;
+  let squares = 0;
+  for (let y = border; y < height - border; y++) {
+    for (let x = border; x < width - border; x++) {
+      const i = (y * width + x) * 3;
+      const difference = (c) => picture.data[i + c] - reference.data[i + c];
+      squares += ((65.481 * difference(0) + 128.553 * difference(1) + 24.966 * difference(2)) / 255) ** 2;
+    }
+  }
+  const count = Math.max(0, height - 2 * border) * Math.max(0, width - 2 * border);
+  return Math.min(100, 10 * Math.log10(255 ** 2 / (squares / count)));
+}

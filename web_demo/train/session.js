@@ -1,0 +1,403 @@
+/**
+ * A training from start to stop: prepares the data, picks a backend that can train, runs steps, reports, keeps the state.
+ * It runs in a worker (`worker.js`) and knows nothing of the page.
+ */
+
+import { BackendLost, isExhaustion, LABELS, startBackend, stopBackend } from '../backend.js';
+import { readConfig } from '../model.js';
+import { loadTf } from '../tf.js';
+import { loadPairs, PatchSource } from './data.js';
+import { TrainingError } from './errors.js';
+import { makeGolden } from './golden.js';
+import { History } from './history.js';
+import { initialise } from './init.js';
+import { haloOf, readParameters, toArtifacts, weightCount } from './network.js';
+import { makeSamples, split, upscaleSample } from './samples.js';
+import { validate } from './settings.js';
+import { deleteTraining, loadTraining, saveTraining } from './store.js';
+import { Trainer } from './trainer.js';
+import { PerceptualLoss } from './vgg-loss.js';
+
+/** Backends that have the gradients of a convolution, fastest first; TF.js's WebAssembly lacks them. */
+export const TRAINING_CHAIN = ['webgpu', 'webgl', 'cpu'];
+const SAVE_EVERY = 15000; // milliseconds
+const SAMPLE_EVERY = 5000;
+const LOG_EVERY = 10000;
+const REPORT_EVERY = 100;
+
+/**
+ * @typedef {object} StartRequest
+ * @property {Record<string, unknown>} settings
+ * @property {{kind: 'stored'} | {kind: 'scratch', config: object} | {kind: 'model', name: string, artifacts: object}} origin
+ * @property {import('./store.js').Photograph[] | null} photographs `null` keeps those of the stored training
+ * @property {string} [backend] tried first
+ * @property {string} perceptualUrl
+ */
+
+export class TrainingSession {
+  /** @param {(event: {type: string}) => void} send receives progress, samples, history and log events */
+  constructor(send) {
+    this.send = send;
+    /** The newest state and photographs off the GPU: what Start goes on from and Save writes. */
+    this.kept = null;
+    this.trainer = null;
+    this.stopping = false;
+    this.jobs = [];
+  }
+
+  /** Describe the stored training, or `null`. */
+  async peek() {
+    this.kept ??= await loadTraining();
+    if (!this.kept) return null;
+    const { state, photographs } = this.kept;
+    const { config, settings, step, skipped, savedAt, origin, history } = state;
+    return {
+      config,
+      settings,
+      step,
+      skipped,
+      savedAt,
+      origin: origin.name,
+      history,
+      photographs: photographs.map(({ name }) => name),
+    };
+  }
+
+  stop() {
+    this.stopping = true;
+  }
+
+  /** Forget the training, here and on disk. */
+  async remove() {
+    if (this.trainer) throw new TrainingError('Stop the training before deleting the model.');
+    await deleteTraining();
+    this.kept = null;
+  }
+
+  /**
+   * The model in training as TF.js artifacts, with fresh metadata.
+   * @throws {TrainingError} nothing has been trained yet
+   */
+  async export() {
+    // Between two steps, because the golden output is computed on another backend.
+    if (this.trainer)
+      return new Promise((resolve, reject) => this.jobs.push(() => this.describeModel().then(resolve, reject)));
+    this.kept ??= await loadTraining();
+    return this.describeModel();
+  }
+
+  async describeModel() {
+    if (this.trainer) await this.keep();
+    if (!this.kept) throw new TrainingError('There is no trained model to save; press Start Training first.');
+    const { config, origin, parameters, settings, step } = this.kept.state;
+    const tf = await loadTf(['cpu', 'layers']);
+    const before = tf.getBackend();
+    await tf.setBackend('cpu'); // float32 on every device
+    try {
+      const span = {
+        format: 1,
+        generator: 'span-keras web_demo',
+        scale: config.scale,
+        channels: config.channels,
+        blocks: config.blocks,
+        variant: config.variant,
+        img_range: config.imgRange,
+        rgb_mean: config.rgbMean,
+        halo: haloOf(config),
+        quantization: 'none',
+        source: { name: origin.source?.name ?? origin.name, sha256: origin.source?.sha256 ?? null },
+        licence: origin.licence ?? 'Trained from scratch in the browser; the licence of the photographs applies.',
+        training: { step, settings },
+        golden: await makeGolden(tf, config, parameters),
+      };
+      return { name: `span-x${config.scale}-step-${step}`, artifacts: toArtifacts(tf, config, parameters, span) };
+    } finally {
+      if (this.trainer) await tf.setBackend(before);
+    }
+  }
+
+  /**
+   * Train until the last step, `stop()` or an error; the state is kept in each case.
+   * @param {StartRequest} request
+   * @returns {Promise<{finished: boolean, step: number}>}
+   */
+  async start(request) {
+    this.stopping = false;
+    const { tf, name: backend, lost } = await this.startTrainable(request.backend);
+    const resting = tf.memory().numTensors;
+    this.tensorsAtRest = resting;
+    let perceptual = null;
+    try {
+      const { state, photographs, fresh } = await this.prepare(tf, request);
+      const { config, settings } = state;
+      this.log(`Reading ${photographs.length} photographs.`);
+      const { pairs, problems } = await loadPairs(photographs, { ...settings, scale: config.scale }, (done, total) =>
+        this.send({ type: 'preparing', done, total }),
+      );
+      problems.forEach((problem) => this.log(problem));
+      const { training, shown, heldOut } = split(pairs);
+      perceptual = settings.vggWeight > 0 ? await PerceptualLoss.load(tf, request.perceptualUrl) : null;
+      this.send({
+        type: 'started',
+        backend,
+        perceptual: Boolean(perceptual),
+        config,
+        settings,
+        heldOut,
+        weights: weightCount(config),
+      });
+      this.log(
+        `Training x${config.scale}, ${config.channels} channels, on ${LABELS[backend]}, from step ${state.step}, ` +
+          `with ${training.length} photographs; loss: ${perceptual ? `MAE + ${settings.vggWeight} · VGG` : 'MAE alone'}.`,
+      );
+      const source = new PatchSource(training, { ...settings, scale: config.scale });
+      const { parameters } = state;
+      this.kept = { state, photographs };
+      this.history = new History(state.history);
+      this.trainer = new Trainer(tf, { config, settings, parameters, source, perceptual, state });
+      this.samples = makeSamples(shown, config.scale);
+      this.history.bicubic = mean(this.samples.map(({ bicubicPsnr }) => bicubicPsnr));
+      await this.persist(fresh);
+      await this.loop(lost);
+      return { finished: this.trainer.step >= this.trainer.totalSteps, step: this.trainer.step };
+    } catch (error) {
+      throw this.explain(error, backend);
+    } finally {
+      this.trainer?.dispose();
+      this.trainer = null;
+      perceptual?.dispose();
+      this.jobs.splice(0).forEach((job) => job());
+      this.send({ type: 'rest', tensors: tf.memory().numTensors, resting, bytes: tf.memory().numBytes });
+      if (this.gpuLost) stopBackend(tf, backend);
+      this.gpuLost = false;
+    }
+  }
+
+  /** State and photographs to go on from; `fresh` photographs are not stored yet. */
+  async prepare(tf, { origin, settings: typed, photographs }) {
+    if (origin.kind === 'stored') {
+      this.kept ??= await loadTraining();
+      if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
+      const { state } = this.kept;
+      const fresh = photographs && photographs.length > 0;
+      return {
+        state: { ...state, settings: checked(typed) },
+        photographs: fresh ? photographs : this.kept.photographs,
+        fresh,
+      };
+    }
+    const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;
+    const settings = checked(typed);
+    const parameters =
+      origin.kind === 'model'
+        ? await readParameters(tf, origin.artifacts, config)
+        : await initialise(tf, config, settings.seed);
+    const zeros = () => new Float32Array(parameters.length);
+    const { source, licence } = origin.artifacts?.userDefinedMetadata?.span ?? {};
+    const { scale, channels, blocks, variant, imgRange, rgbMean } = config;
+    const state = {
+      config: { scale, channels, blocks, variant, imgRange, rgbMean },
+      origin: { name: origin.name ?? 'scratch', source, licence },
+      settings,
+      step: 0,
+      skipped: 0,
+      history: new History().toJSON(),
+      updates: 0,
+      parameters,
+      momentum: zeros(),
+      velocity: zeros(),
+    };
+    return { state, photographs: photographs ?? this.kept?.photographs ?? [], fresh: true };
+  }
+
+  async loop(lost) {
+    const { trainer } = this;
+    const times = [];
+    let [saved, sampled, logged, reported] = [performance.now(), -Infinity, performance.now(), -Infinity];
+    let sampling = 0;
+    let last = null;
+    await Promise.race([this.sample(), lost]);
+    sampled = performance.now();
+    while (!this.stopping && trainer.step < trainer.totalSteps) {
+      const begin = performance.now();
+      last = await Promise.race([trainer.trainStep(), lost]);
+      times.push(performance.now() - begin);
+      if (times.length > 20) times.shift();
+      if (last.skipped) this.log(`Step ${trainer.step} was skipped: its gradient is not a finite number.`);
+      else this.history.addLoss({ step: trainer.step, mae: last.mae, perceptual: last.perceptual, rate: last.rate });
+      const now = performance.now();
+      const done = trainer.step === trainer.totalSteps || this.stopping;
+      if (done || now - reported > REPORT_EVERY) {
+        this.report(last, median(times));
+        reported = now;
+      }
+      // Samples take no more than a tenth of the time.
+      if (now - sampled > Math.max(SAMPLE_EVERY, 10 * sampling)) {
+        await Promise.race([this.sample(), lost]);
+        sampled = performance.now();
+        sampling = sampled - now;
+      }
+      if (now - logged > LOG_EVERY || trainer.step % trainer.settings.stepsPerEpoch === 0) {
+        this.logStep(last, median(times));
+        logged = now;
+      }
+      if (now - saved > SAVE_EVERY) {
+        await this.keep();
+        await this.persist();
+        saved = performance.now();
+      }
+      while (this.jobs.length) await this.jobs.shift()();
+      await nextTask();
+    }
+    if (last) {
+      await Promise.race([this.sample(), lost]);
+      this.logStep(last, median(times));
+    }
+    await this.keep();
+    await this.persist();
+  }
+
+  /** Take the weights and the optimizer off the GPU. */
+  async keep() {
+    const { state, photographs } = this.kept;
+    this.kept = {
+      state: { ...state, ...(await this.trainer.snapshot()), history: this.history.toJSON() },
+      photographs,
+    };
+  }
+
+  /** Write what is kept; a full disk is reported once and does not stop the training. */
+  async persist(withPhotographs = false) {
+    const { state, photographs } = this.kept;
+    try {
+      await saveTraining(state, withPhotographs || this.photographsUnsaved ? photographs : undefined);
+      this.photographsUnsaved = false;
+      this.storageFailed = false;
+      this.send({ type: 'saved', step: state.step });
+    } catch (error) {
+      if (withPhotographs) this.photographsUnsaved = true;
+      if (!this.storageFailed) this.send({ type: 'unsaved', message: error.message });
+      if (!this.storageFailed) this.log(error.message);
+      this.storageFailed = true;
+    }
+  }
+
+  async sample() {
+    const { trainer } = this;
+    const results = [];
+    for (const sample of this.samples)
+      results.push({ ...sample, ...(await upscaleSample(trainer.tf, trainer.network, sample)) });
+    const psnr = mean(results.map((result) => result.psnr));
+    this.history.addQuality({ step: trainer.step, psnr });
+    this.send({ type: 'samples', step: trainer.step, samples: results, psnr, bicubic: this.history.bicubic });
+    this.send({ type: 'history', history: this.history.toJSON() });
+  }
+
+  report({ mae, perceptual, rate }, stepTime) {
+    const { trainer } = this;
+    const { numTensors, numBytes } = trainer.tf.memory();
+    this.send({
+      type: 'progress',
+      step: trainer.step,
+      totalSteps: trainer.totalSteps,
+      epoch: trainer.epoch,
+      skipped: trainer.skipped,
+      mae,
+      perceptual,
+      rate,
+      stepTime,
+      remaining: stepTime * (trainer.totalSteps - trainer.step),
+      tensors: numTensors,
+      bytes: numBytes,
+    });
+    this.send({ type: 'history', history: this.history.toJSON() });
+  }
+
+  logStep({ mae, perceptual, rate }, stepTime) {
+    const { trainer } = this;
+    const psnr = this.history.quality.at(-1)?.psnr;
+    const vgg = trainer.perceptual ? `, VGG ${perceptual.toPrecision(4)}` : '';
+    this.log(
+      `Step ${trainer.step}, epoch ${trainer.epoch} of ${trainer.settings.epochs}: MAE ${mae.toFixed(5)}${vgg}, ` +
+        `PSNR ${psnr.toFixed(2)} dB, rate ${rate.toPrecision(3)}, ${(stepTime / 1000).toPrecision(3)} s per step.`,
+    );
+  }
+
+  log(message) {
+    console.info(`[span training] ${message}`);
+    this.send({ type: 'log', message, time: Date.now() });
+  }
+
+  /** Start the first backend that really computes gradients. */
+  async startTrainable(preferred) {
+    if (preferred === 'wasm') {
+      this.log(
+        'WebAssembly cannot train: TensorFlow.js has no gradient of a convolution there. Another backend is used.',
+      );
+    }
+    const order = [...new Set([preferred, ...TRAINING_CHAIN])].filter((name) => TRAINING_CHAIN.includes(name));
+    const reasons = [];
+    for (const name of order) {
+      try {
+        await loadTf(['layers']);
+        const { tf, lost } = await startBackend(name);
+        await checkGradient(tf);
+        if (reasons.length) this.log(`${reasons.join(' ')} Training uses ${LABELS[name]}.`);
+        return { tf, name, lost: lost.catch((error) => this.onLost(error)) };
+      } catch (error) {
+        reasons.push(`${LABELS[name]}: ${error.message}.`);
+      }
+    }
+    throw new TrainingError(`No backend of this browser can train. ${reasons.join(' ')}`);
+  }
+
+  onLost(error) {
+    this.gpuLost = true;
+    throw error;
+  }
+
+  explain(error, backend) {
+    if (error instanceof TrainingError || error.name === 'ModelError') return error;
+    if (!(error instanceof BackendLost) && !isExhaustion(error)) return error;
+    this.gpuLost = true;
+    const step = this.kept?.state.step ?? 0;
+    return new TrainingError(
+      `${LABELS[backend]} ran out of memory or was lost (${error.message}). Take a smaller batch or patch and press ` +
+        `Start Training: it goes on from step ${step}.`,
+    );
+  }
+}
+
+/** @throws {TrainingError} a setting is wrong */
+function checked(typed) {
+  const { settings, problems } = validate(typed, config.scale);
+  const [problem] = Object.values(problems);
+  if (problem) throw new TrainingError(problem);
+  return settings;
+}
+
+/** A backend counts only if the gradient of a small convolution is right on it. */
+async function checkGradient(tf) {
+  const [image, kernel, gradient] = tf.tidy(() => {
+    const image = tf.ones([1, 3, 3, 1]);
+    const kernel = tf.ones([3, 3, 1, 1]);
+    return [image, kernel, tf.grad((k) => tf.sum(tf.conv2d(image, k, 1, 'same')))(kernel)];
+  });
+  const values = [...(await gradient.data())];
+  tf.dispose([image, kernel, gradient]);
+  if (values.join() !== '4,6,4,6,9,6,4,6,4') throw new Error('computes wrong gradients');
+}
+
+/** Let waiting messages in; `setTimeout` would wait for 4 ms. */
+const nextTask = () =>
+  new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];

@@ -1,0 +1,80 @@
+/** What the user can set: defaults, limits and the sentences about values outside of them. */
+
+/**
+ * @typedef {object} Settings
+ * @property {number} epochs
+ * @property {number} stepsPerEpoch
+ * @property {number} batch patches per step
+ * @property {number} patch side of an LR patch in pixels
+ * @property {number} rate initial learning rate
+ * @property {number[]} halveAt epochs after which the rate is halved
+ * @property {number} weightDecay
+ * @property {number} vggWeight weight of the perceptual part of the loss
+ * @property {number} seed
+ */
+
+/** In the order of the form. `step` is for the input element. */
+export const FIELDS = [
+  { key: 'epochs', label: 'Epochs', value: 500, min: 1, max: 100000, whole: true },
+  { key: 'stepsPerEpoch', label: 'Steps per epoch', value: 100, min: 1, max: 100000, whole: true },
+  { key: 'batch', label: 'Batch size', value: 4, min: 1, max: 64, whole: true, unit: 'patches' },
+  { key: 'patch', label: 'Patch', value: 48, min: 4, max: 256, whole: true, unit: 'LR pixels' },
+  { key: 'rate', label: 'Learning rate', value: 1e-4, min: 1e-8, max: 0.1 },
+  { key: 'halveAt', label: 'Halve the rate at epochs', value: [200, 300], list: true },
+  { key: 'weightDecay', label: 'Weight decay', value: 1e-4, min: 0, max: 1 },
+  { key: 'vggWeight', label: 'VGG weight', value: 0.001, min: 0, max: 10 },
+  { key: 'seed', label: 'Seed', value: 1, min: 0, max: 4294967295, whole: true },
+];
+
+/** @type {Settings} */
+export const DEFAULTS = Object.fromEntries(FIELDS.map(({ key, value }) => [key, value]));
+
+/** LR pixels in a batch at most: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
+const BATCH_PIXELS = 4 * 256 * 256;
+
+/**
+ * @param {Record<string, string | number | number[]>} values as typed
+ * @returns {{settings: Settings, problems: Record<string, string>}} a sentence per wrong field
+ */
+export function validate(values) {
+  const settings = {};
+  const problems = {};
+  for (const field of FIELDS) {
+    const parsed = field.list ? parseList(values[field.key]) : parseNumber(values[field.key]);
+    const problem = field.list ? listProblem(field, parsed) : numberProblem(field, parsed, values[field.key]);
+    if (problem) problems[field.key] = problem;
+    else settings[field.key] = parsed;
+  }
+  const { patch, batch } = settings;
+  if (patch ** 2 * batch > BATCH_PIXELS) {
+    const largest = Math.floor(BATCH_PIXELS / patch ** 2);
+    problems.batch = `${batch} patches of ${patch} pixels do not fit into usual graphics memory; with this patch take ${largest} or fewer.`;
+  }
+  return { settings, problems };
+}
+
+const parseNumber = (value) => (String(value ?? '').trim() === '' ? NaN : Number(value));
+
+const parseList = (value) =>
+  (Array.isArray(value) ? value : String(value ?? '').split(/[\s,;]+/)).filter((part) => part !== '').map(Number);
+
+function numberProblem({ label, min, max, whole }, value, typed) {
+  const range = `from ${min} to ${max}`;
+  if (!Number.isFinite(value)) return `${label} must be a number ${range}, found “${typed ?? ''}”.`;
+  if (whole && !Number.isInteger(value)) return `${label} must be a whole number ${range}, found ${value}.`;
+  return value < min || value > max ? `${label} must be ${range}, found ${value}.` : '';
+}
+
+function listProblem({ label }, values) {
+  const ascending = values.every(
+    (value, i) => Number.isInteger(value) && value > (values[i - 1] ?? 0) && value <= 100000,
+  );
+  return ascending
+    ? ''
+    : `“${label}” must be whole numbers in ascending order, such as 200, 300; leave it empty for a constant rate.`;
+}
+
+/** Learning rate at an epoch, counted from 0: halved when each epoch of `halveAt` has been reached. */
+export function rateAt({ rate, halveAt }, epoch) {
+  return rate * 0.5 ** halveAt.filter((boundary) => epoch >= boundary).length;
+}

@@ -1,0 +1,135 @@
+/**
+ * The training state in IndexedDB. State and photographs are written in one transaction: after a crash, a reload or a
+ * full disk the earlier state is there whole, never half of a new one.
+ */
+
+import { StorageError } from './errors.js';
+import { SCALES, VARIANTS, weightCount } from './network.js';
+import { validate } from './settings.js';
+
+const DATABASE = 'span-training';
+const STATE = 'state';
+const PHOTOGRAPHS = 'photographs';
+/** Raised when an older state could not be read as the new one. */
+const FORMAT = 1;
+
+/**
+ * @typedef {object} TrainingState
+ * @property {import('./network.js').SpanConfig} config
+ * @property {object} origin what the training started from: `{name, source?, licence?}`
+ * @property {import('./settings.js').Settings} settings
+ * @property {number} step steps done, skipped ones included
+ * @property {number} skipped
+ * @property {object} history see `history.js`
+ * @property {number} updates the optimizer's step count
+ * @property {Float32Array} parameters in the order of `weightTable`, like the two below
+ * @property {Float32Array} momentum
+ * @property {Float32Array} velocity
+ * @property {number} savedAt milliseconds since 1970
+ */
+
+/** @typedef {{name: string, blob: Blob}} Photograph */
+
+/**
+ * Replace the stored state, and the photographs if some are given.
+ * @param {Omit<TrainingState, 'savedAt'>} state
+ * @param {Photograph[]} [photographs]
+ * @throws {StorageError}
+ */
+export async function saveTraining(state, photographs) {
+  await transact('readwrite', (stores) => {
+    stores[STATE].put({ ...state, format: FORMAT, savedAt: Date.now() }, 'current');
+    if (!photographs) return;
+    stores[PHOTOGRAPHS].clear();
+    photographs.forEach((photograph, i) => stores[PHOTOGRAPHS].put(photograph, i));
+  });
+}
+
+/**
+ * @returns {Promise<{state: TrainingState, photographs: Photograph[]} | null>} `null` if nothing is stored
+ * @throws {StorageError} what is stored cannot be used
+ */
+export async function loadTraining() {
+  let state, photographs;
+  await transact('readonly', (stores) => {
+    stores[STATE].get('current').onsuccess = ({ target }) => (state = target.result);
+    stores[PHOTOGRAPHS].getAll().onsuccess = ({ target }) => (photographs = target.result);
+  });
+  if (state === undefined) return null;
+  const problem = findProblem(state, photographs);
+  if (problem) {
+    throw new StorageError(`The training stored in this browser cannot be used (${problem}); Delete Model removes it.`);
+  }
+  return { state, photographs };
+}
+
+/** Remove the state and the photographs. */
+export const deleteTraining = () =>
+  transact('readwrite', (stores) => {
+    stores[STATE].clear();
+    stores[PHOTOGRAPHS].clear();
+  });
+
+function findProblem(state, photographs) {
+  if (state?.format !== FORMAT) return `its format is ${state?.format}, expected ${FORMAT}`;
+  const { config, step, skipped, updates } = state;
+  const whole = (value, least) => Number.isInteger(value) && value >= least;
+  const known = SCALES.includes(config?.scale) && VARIANTS.includes(config.variant);
+  if (!known || !whole(config.channels, 1) || !whole(config.blocks, 1) || config.rgbMean?.length !== 3) {
+    return 'its network is not described';
+  }
+  if (!whole(step, 0) || !whole(skipped, 0) || !whole(updates, 0)) return 'its step count is damaged';
+  for (const key of ['parameters', 'momentum', 'velocity']) {
+    const array = state[key];
+    const expected = weightCount(config);
+    if (!(array instanceof Float32Array) || array.length !== expected) {
+      return `${key} holds ${array?.length ?? 0} numbers, expected ${expected}`;
+    }
+    if (!array.every(Number.isFinite)) return `${key} holds values that are not numbers`;
+  }
+  const problems = Object.values(validate(state.settings ?? {}).problems);
+  if (problems.length) return `its settings are damaged: ${problems[0]}`;
+  if (!Array.isArray(state.history?.points)) return 'its history is damaged';
+  return photographs.every(({ blob }) => blob instanceof Blob) ? '' : 'its photographs are damaged';
+}
+
+/** Run `work` on the object stores; resolves when everything is on disk. */
+async function transact(mode, work) {
+  const database = await open();
+  try {
+    await new Promise((resolve, reject) => {
+      const transaction = database.transaction([STATE, PHOTOGRAPHS], mode, { durability: 'strict' });
+      transaction.oncomplete = resolve;
+      transaction.onerror = transaction.onabort = ({ target }) => reject(transaction.error ?? target.error);
+      work({ [STATE]: transaction.objectStore(STATE), [PHOTOGRAPHS]: transaction.objectStore(PHOTOGRAPHS) });
+    });
+  } catch (error) {
+    if (error?.name === 'QuotaExceededError') {
+      throw new StorageError(
+        'The storage that the browser grants this page is full; free some, or use Save Model to keep the weights.',
+      );
+    }
+    throw new StorageError(
+      `The browser could not keep or read the training (${error?.message ?? error}); use Save Model to keep the weights.`,
+    );
+  } finally {
+    database.close();
+  }
+}
+
+function open() {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore(STATE);
+      request.result.createObjectStore(PHOTOGRAPHS);
+    };
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () =>
+      reject(
+        new StorageError(
+          `This browser keeps no data for the page (${request.error?.message}); progress lasts until it is closed.`,
+        ),
+      );
+  });
+}

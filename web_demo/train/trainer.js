@@ -1,0 +1,119 @@
+/** One training step of the fused network: gradients of MAE + w · perceptual, AdamW, and a guard against bad steps. */
+
+import { TrainingError } from './errors.js';
+import { Network } from './network.js';
+import { AdamW } from './optimizer.js';
+import { rateAt } from './settings.js';
+
+/** Gradients are scaled down to this Euclidean norm, as in `span_keras/trainer.py`. */
+export const CLIP_NORM = 1;
+/** This many steps without a finite gradient in a row stop the training. */
+const MOST_SKIPPED = 10;
+
+/**
+ * @typedef {object} StepResult
+ * @property {number} mae
+ * @property {number} perceptual not weighted; 0 without a perceptual loss
+ * @property {number} psnr of the batch in dB
+ * @property {number} norm of the gradient, before clipping
+ * @property {number} rate
+ * @property {boolean} skipped the step changed nothing, because its gradient was not finite
+ */
+
+export class Trainer {
+  /**
+   * @param {object} tf
+   * @param {object} options
+   * @param {import('./network.js').SpanConfig} options.config
+   * @param {import('./settings.js').Settings} options.settings
+   * @param {Float32Array} options.parameters
+   * @param {{get(step: number): object}} options.source batches, see `PatchSource`
+   * @param {import('./vgg-loss.js').PerceptualLoss | null} [options.perceptual]
+   * @param {import('./store.js').TrainingState} [options.state] where to go on
+   */
+  constructor(tf, { config, settings, parameters, source, perceptual = null, state = null }) {
+    Object.assign(this, { tf, settings, source, perceptual });
+    this.network = new Network(tf, config, parameters);
+    const options = { weightDecay: settings.weightDecay, clipNorm: CLIP_NORM };
+    this.optimizer = new AdamW(tf, this.network.decayMask(), options, state);
+    this.step = state?.step ?? 0;
+    this.skipped = state?.skipped ?? 0;
+    this.skippedInARow = 0;
+  }
+
+  get epoch() {
+    return Math.floor(this.step / this.settings.stepsPerEpoch);
+  }
+
+  get totalSteps() {
+    return this.settings.epochs * this.settings.stepsPerEpoch;
+  }
+
+  /**
+   * @returns {Promise<StepResult>}
+   * @throws {TrainingError} gradients have not been finite for a while
+   */
+  async trainStep() {
+    const { tf } = this;
+    const rate = rateAt(this.settings, this.epoch);
+    const [gradient, measured] = tf.tidy(() => this.differentiate(this.source.get(this.step)));
+    try {
+      const [mae, perceptual, squares, norm] = await measured.data();
+      const skipped = ![mae, perceptual, norm].every(Number.isFinite);
+      if (!skipped) this.network.assign(this.optimizer.update(this.network.flat, gradient, norm, rate));
+      this.step++;
+      this.count(skipped);
+      return { mae, perceptual, psnr: -10 * Math.log10(squares), norm, rate, skipped };
+    } finally {
+      tf.dispose([gradient, measured]);
+    }
+  }
+
+  /** Flat gradient, and `[mae, perceptual, mean square error, gradient norm]`; call it inside `tf.tidy`. */
+  differentiate({ lr, hr, lrShape, hrShape }) {
+    const { tf, network, perceptual, settings } = this;
+    const input = tf.tensor4d(lr, lrShape);
+    const target = tf.tensor4d(hr, hrShape);
+    const weighted = perceptual && settings.vggWeight > 0;
+    const targetFeatures = weighted ? perceptual.features(target) : null;
+    let parts;
+    const { grads } = tf.variableGrads(() => {
+      const output = network.apply(input);
+      const error = tf.sub(output, target);
+      const mae = tf.mean(tf.abs(error));
+      const distance = weighted ? perceptual.distance(perceptual.features(output), targetFeatures) : tf.scalar(0);
+      parts = [mae, distance, tf.mean(tf.square(error))].map((part) => tf.keep(part));
+      return weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae;
+    }, network.variables);
+    const gradient = tf.concat(network.variables.map(({ name }) => tf.reshape(grads[name], [-1])));
+    const measured = tf.stack([...parts, tf.sqrt(tf.sum(tf.square(gradient)))]);
+    tf.dispose(parts);
+    return [gradient, measured];
+  }
+
+  count(skipped) {
+    this.skippedInARow = skipped ? this.skippedInARow + 1 : 0;
+    if (!skipped) return;
+    this.skipped++;
+    if (this.skippedInARow >= MOST_SKIPPED) {
+      throw new TrainingError(
+        `The loss or its gradient was not a finite number for ${MOST_SKIPPED} steps in a row at step ${this.step}; ` +
+          'the weights are as they were before. Lower the learning rate, or start from other weights.',
+      );
+    }
+  }
+
+  /** The weights, the optimizer and the counters, off the GPU. */
+  async snapshot() {
+    const [parameters, { momentum, velocity, updates }] = await Promise.all([
+      this.network.flat.data(),
+      this.optimizer.state(),
+    ]);
+    return { step: this.step, skipped: this.skipped, parameters: parameters.slice(), momentum, velocity, updates };
+  }
+
+  dispose() {
+    this.network.dispose();
+    this.optimizer.dispose();
+  }
+}
