@@ -44,6 +44,10 @@ LAG = 32
 """Steps into a working set after which the one before it is given up: more than the batches in flight at once."""
 STRIP = 256
 """LR rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
+BUNDLED_TRAIN = Path(__file__).parent / "bundled" / "photos" / "train"
+"""Eight photographs in the public domain: what training uses without ``--data``."""
+BUNDLED_VAL = Path(__file__).parent / "bundled" / "photos" / "val"
+"""Two more, for validation."""
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
 
