@@ -1,4 +1,4 @@
-"""The training loss: mean absolute error plus a weighted perceptual distance.
+"""The training loss: a pixel loss, by default the mean absolute error, plus a weighted perceptual distance.
 
 Images are RGB in [0, 1], (N, H, W, 3); everything is measured in float32 whatever the network computes in.
 """
@@ -11,6 +11,19 @@ from keras import ops
 def mean_absolute_error(hr, sr):
     """Mean absolute difference over all values, a float32 scalar."""
     return ops.mean(ops.abs(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
+
+
+def mean_squared_error(hr, sr):
+    """Mean squared difference over all values, a float32 scalar."""
+    return ops.mean(ops.square(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
+
+
+def charbonnier(hr, sr, epsilon: float = 1e-3):
+    """Mean of ``√(difference² + epsilon²)``: the absolute error, smooth at zero (Lai et al., LapSRN, CVPR 2017)."""
+    return ops.mean(ops.sqrt(ops.square(ops.cast(hr, "float32") - ops.cast(sr, "float32")) + epsilon**2))
+
+
+PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error, "charbonnier": charbonnier}
 
 
 def perceptual_distance(features, hr, sr):
@@ -31,14 +44,16 @@ def _as_list(outputs) -> list:
 
 
 class SpanLoss:
-    """``MAE + weight · perceptual distance``.
+    """``pixel loss + weight · perceptual distance``.
 
     Args:
         perceptual: a feature model from ``perceptual.build``, or ``None`` for MAE alone.
         weight: of the perceptual part; 0 leaves it out altogether.
+        pixel: a key of ``PIXEL_LOSSES``.
     """
 
-    def __init__(self, perceptual=None, weight: float = 0.001):
+    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae"):
+        self.pixel = pixel
         self.perceptual = perceptual if weight else None
         self.weight = weight
 
@@ -50,11 +65,11 @@ class SpanLoss:
             sr: the network's output of the same shape, not clipped.
 
         Returns:
-            ``(total, parts)``: float32 scalars; ``parts`` maps ``"mae"`` and, if used, ``"perceptual"`` (before its
-            weight) to their values.
+            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name and, if used, ``"perceptual"``
+            (before its weight) to their values.
         """
-        total = mean_absolute_error(hr, sr)
-        parts = {"mae": total}
+        total = PIXEL_LOSSES[self.pixel](hr, sr)
+        parts = {self.pixel: total}
         if self.perceptual is not None:
             parts["perceptual"] = perceptual_distance(self.perceptual, hr, sr)
             total = total + self.weight * parts["perceptual"]
