@@ -15,7 +15,7 @@ from span_keras.errors import ImageError
 BLOCK = 16
 """Output rows per matrix product: the resizing matrix is banded, so small blocks multiply few of its zeros."""
 SERIAL_PRODUCTS = 2**18
-"""Multiplications per matrix product up to which OpenBLAS stays on the calling thread. Its own threads only get into each
+"""Multiplications per matrix product up to which OpenBLAS stays on the calling thread. Its own threads only get in each
 other's way here: one call is three times as quick without them, and calls from several threads six times."""
 
 
