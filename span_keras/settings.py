@@ -1,0 +1,218 @@
+"""Everything a training run can be told, its recipes and its limits. Light: imports no backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from span_keras.config import DIV2K_MEAN, SpanConfig
+from span_keras.errors import ConfigError
+
+PAPER_HR_PATCH = 256
+RECIPES = {
+    # This project's own: small batches that any machine can train with.
+    "default": {
+        "epochs": 500,
+        "steps_per_epoch": 100,
+        "batch_size": 4,
+        "patch_size": 48,
+        "learning_rate": 1e-4,
+        "rate_epochs": (200, 300),
+        "weight_decay": 1e-4,
+        "beta_2": 0.999,
+        "perceptual": "vgg16",
+        "vgg_weight": 0.001,
+    },
+    # The authors', section 4.1 of the paper: a million steps, the rate halved every 200,000.
+    "paper": {
+        "epochs": 1000,
+        "steps_per_epoch": 1000,
+        "batch_size": 64,
+        "patch_size": None,
+        "learning_rate": 5e-4,
+        "rate_steps": (200_000, 400_000, 600_000, 800_000),
+        "weight_decay": 0.0,
+        "beta_2": 0.99,
+        "perceptual": "none",
+        "vgg_weight": 0.0,
+    },
+}
+ARCHITECTURE = ("scale", "variant", "channels", "blocks", "img_range")
+"""What may not change when a run is resumed."""
+CONVENIENCE = ("workers", "cache_gb", "max_minutes", "log_every", "val_every", "checkpoint_every", "checkpoint_minutes")
+"""What may change without changing the result."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The resolved configuration of a run; ``resolve`` fills it from a recipe.
+
+    Raises:
+        ConfigError: a value is outside its range.
+    """
+
+    recipe: str = "default"
+    # network
+    scale: int = 4
+    variant: str = "span"
+    channels: int = 48
+    blocks: int = 6
+    img_range: float = 1.0
+    init: str | None = None
+    # data
+    data: str | None = None
+    val: str | None = None
+    val_images: int = 20
+    patch_size: int = 48
+    batch_size: int = 4
+    epochs: int = 500
+    steps_per_epoch: int = 100
+    degrade: tuple[str, ...] = ()
+    rgb_order: bool = False
+    # loss
+    loss: str = "mae"
+    perceptual: str = "vgg16"
+    perceptual_weights: str | None = None
+    vgg_weight: float = 0.001
+    teacher: str | None = None
+    teacher_weight: float = 1.0
+    # optimisation
+    learning_rate: float = 1e-4
+    schedule: str = "piecewise"
+    rate_epochs: tuple[int, ...] = ()
+    rate_steps: tuple[int, ...] = ()
+    rate_factor: float = 0.5
+    warmup_steps: int = 0
+    weight_decay: float = 1e-4
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    spike_factor: float = 10.0
+    precision: str = "float32"
+    seed: int = 0
+    # running
+    val_every: int = 1
+    log_every: int = 100
+    checkpoint_every: int = 0
+    checkpoint_minutes: float = 5.0
+    max_minutes: float = 0.0
+    workers: int = 4
+    cache_gb: float = 4.0
+    steps_per_execution: int = 0
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        self.network()
+        whole = {
+            "batch_size": (1, 65536),
+            "patch_size": (8, 4096),
+            "epochs": (1, 10**9),
+            "steps_per_epoch": (1, 10**9),
+            "val_images": (0, 10**6),
+            "warmup_steps": (0, 10**9),
+            "seed": (0, 2**31 - 1),
+            "val_every": (1, 10**9),
+            "log_every": (1, 10**9),
+            "checkpoint_every": (0, 10**9),
+            "workers": (1, 256),
+            "steps_per_execution": (0, 1000),
+        }
+        numbers = {
+            "learning_rate": (1e-12, 10.0),
+            "rate_factor": (1e-6, 1.0),
+            "weight_decay": (0.0, 1.0),
+            "beta_1": (0.0, 0.9999999),
+            "beta_2": (0.0, 0.9999999),
+            "clip_norm": (0.0, 1e9),
+            "ema_decay": (0.0, 0.9999999),
+            "spike_factor": (1.5, 1e9),
+            "vgg_weight": (0.0, 1e3),
+            "teacher_weight": (0.0, 1e3),
+            "checkpoint_minutes": (0.0, 1e6),
+            "max_minutes": (0.0, 1e6),
+            "cache_gb": (0.01, 1e5),
+        }
+        for name, (least, most) in (whole | numbers).items():
+            value = getattr(self, name)
+            kinds = int if name in whole else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+                what = "a whole number" if name in whole else "a number"
+                raise ConfigError(f"--{option(name)} must be {what} from {least:g} to {most:g}, found {value!r}.")
+        choices = {
+            "loss": ("mae", "mse", "charbonnier"),
+            "perceptual": ("vgg16", "vgg19", "none"),
+            "schedule": ("piecewise", "cosine"),
+            "precision": ("float32", "mixed_bfloat16"),
+            "strategy": ("auto", "none", "mirrored", "multiworker"),
+        }
+        for name, values in choices.items():
+            if getattr(self, name) not in values:
+                raise ConfigError(f"--{option(name)} must be one of {values}, found {getattr(self, name)!r}.")
+        if self.rate_epochs and self.rate_steps:
+            raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")
+        self.schedule_object()
+
+    def network(self) -> SpanConfig:
+        """The network to train."""
+        # An input range of 255 is the authors'; both ranges subtract the same mean.
+        return SpanConfig(self.scale, self.channels, self.blocks, self.variant, self.img_range, DIV2K_MEAN)
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def schedule_object(self):
+        """The learning rate by step."""
+        from span_keras.schedule import Schedule
+
+        common = {"kind": self.schedule, "factor": self.rate_factor, "warmup_steps": self.warmup_steps}
+        if self.rate_epochs:
+            epochs = {"steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs, "boundaries": self.rate_epochs}
+            return Schedule.by_epoch(self.learning_rate, **epochs, **common)
+        return Schedule(self.learning_rate, self.total_steps, boundaries=self.rate_steps, **common)
+
+    def to_dict(self) -> dict:
+        """JSON-ready mapping; ``Settings.from_dict`` inverts it."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Settings:
+        """Build from ``to_dict`` output; unknown keys raise ``ConfigError``."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ConfigError(f"unknown settings {unknown}; known are {sorted(known)}.")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def option(name: str) -> str:
+    """The command line's spelling of a setting."""
+    return name.replace("_", "-")
+
+
+def resolve(given: dict, saved: dict | None = None) -> Settings:
+    """Settings from what the user gave, on top of a saved run's or else of a recipe's.
+
+    Args:
+        given: the values the user chose; ``None`` or absent means not chosen.
+        saved: ``Settings.to_dict()`` of the run to resume.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if saved is not None:
+        values = {**saved, **given}
+    else:
+        name = given.get("recipe", "default")
+        if name not in RECIPES:
+            raise ConfigError(f"--recipe must be one of {tuple(RECIPES)}, found {name!r}.")
+        values = {**RECIPES[name], **given, "recipe": name}
+        if values["patch_size"] is None:
+            scale = values.get("scale", Settings.scale)
+            values["patch_size"] = PAPER_HR_PATCH // scale if isinstance(scale, int) and scale > 0 else PAPER_HR_PATCH
+    for one, other in (("rate_epochs", "rate_steps"), ("rate_steps", "rate_epochs")):
+        if one in given and other not in given:
+            values[other] = ()
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{option(name)} must be a finite number, found {value!r}.")
+    return Settings.from_dict(values)

@@ -1,0 +1,104 @@
+"""Training on many devices: ``tf.distribute`` on TensorFlow, ``keras.distribution`` on JAX."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from span_keras.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of a run.
+
+    Attributes:
+        strategy: a ``tf.distribute.Strategy``, a ``keras.distribution.DataParallel``, or ``None`` for one device.
+        process, processes: which of how many processes this one is; each makes its share of every batch.
+        replicas: devices over all processes; the batch size must be a multiple.
+    """
+
+    strategy: Any = None
+    process: int = 0
+    processes: int = 1
+    replicas: int = 1
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the files."""
+        return self.process == 0
+
+
+def choose(name: str = "auto") -> Devices:
+    """Make ready what ``--strategy`` names; to be called before anything else uses the backend.
+
+    ``auto`` takes several processes where the environment describes them, else all local GPUs, else one device;
+    ``none`` one device; ``mirrored`` all local devices; ``multiworker`` several processes, described by ``TF_CONFIG`` on
+    TensorFlow and by ``SPAN_COORDINATOR`` (host:port), ``SPAN_PROCESSES`` and ``SPAN_PROCESS`` on JAX.
+
+    Raises:
+        TrainingError: the environment does not describe the processes.
+    """
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax"):
+        raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}; set KERAS_BACKEND.")
+    return (_tensorflow if backend == "tensorflow" else _jax)(name)
+
+
+def _tensorflow(name: str) -> Devices:
+    import tensorflow as tf
+
+    cluster = _tf_config()
+    if name == "multiworker" and cluster is None:
+        raise TrainingError(
+            "--strategy multiworker expected TF_CONFIG to list the workers, found none; set it in each process, "
+            'for instance TF_CONFIG=\'{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, '
+            '"task": {"type": "worker", "index": 0}}\'.'
+        )
+    if name == "multiworker" or (name == "auto" and cluster and cluster[1] > 1):
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        return Devices(strategy, *cluster, strategy.num_replicas_in_sync)
+    if name == "mirrored" or (name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1):
+        strategy = tf.distribute.MirroredStrategy()
+        return Devices(strategy, replicas=strategy.num_replicas_in_sync)
+    return Devices()
+
+
+def _tf_config() -> tuple[int, int] | None:
+    """``(index, count)`` of this worker, ``None`` without ``TF_CONFIG``."""
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        return None
+    try:
+        config = json.loads(text)
+        workers, index = config["cluster"]["worker"], int(config["task"]["index"])
+        if config["task"]["type"] != "worker" or not 0 <= index < len(workers):
+            raise ValueError("the task is none of the workers")
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"expected TF_CONFIG to name the workers and this task, found {text!r} ({error}).") from error
+    return index, len(workers)
+
+
+def _jax(name: str) -> Devices:
+    import jax
+
+    coordinator = os.environ.get("SPAN_COORDINATOR")
+    if name == "multiworker" and not coordinator:
+        raise TrainingError(
+            "--strategy multiworker expected SPAN_COORDINATOR, SPAN_PROCESSES and SPAN_PROCESS to be set, found no "
+            "SPAN_COORDINATOR; set them in each process, for instance to host-a:2222, 2 and 0."
+        )
+    if coordinator and name in ("auto", "multiworker"):
+        try:
+            count, index = int(os.environ["SPAN_PROCESSES"]), int(os.environ["SPAN_PROCESS"])
+        except (KeyError, ValueError) as error:
+            raise TrainingError(f"expected whole numbers in SPAN_PROCESSES and SPAN_PROCESS, found: {error}.") from error
+        keras.distribution.initialize(coordinator, count, index)
+    elif name == "none" or (name == "auto" and (len(jax.devices()) == 1 or jax.default_backend() == "cpu")):
+        return Devices()
+    strategy = keras.distribution.DataParallel(devices=keras.distribution.list_devices(), auto_shard_dataset=False)
+    return Devices(strategy, jax.process_index(), jax.process_count(), len(jax.devices()))

@@ -1,0 +1,425 @@
+"""``SpanTrainer``: the train step and the loop around it, on TensorFlow (GradientTape) and JAX (stateless).
+
+The step is one pure function of (state, batch, rate), written once with ``keras.ops``; a backend only differentiates it,
+compiles it, several steps in one call, and keeps the state on its devices. The host waits once per call, not per step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from span_keras import stacked
+from span_keras.errors import TrainingError
+from span_keras.schedule import Schedule
+from span_keras.state import SpanWeights
+from span_keras.strategies import Devices
+
+GUARD_WINDOW = 101
+"""Number of recent losses whose median a loss is compared with."""
+GUARD_START = 21
+"""Losses that must be known before a leap can be told from ordinary variation."""
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What a train step does besides the loss.
+
+    Args:
+        precision: ``"float32"``, or ``"mixed_bfloat16"``: hidden convolutions in bfloat16; weights, composition of the
+            kernels, first and last operation, loss and optimizer in float32.
+        weight_decay: decoupled (AdamW), applied to kernels, not to biases; 0 is Adam.
+        beta_1, beta_2, epsilon: of Adam.
+        clip_norm: the gradient is scaled down to this global norm; 0 leaves it.
+        ema_decay: of the averaged weights; grows from 0.1 as ``(1 + t) / (10 + t)`` until it is reached.
+        spike_factor: a step whose loss exceeds the running median this many times is skipped.
+        max_skipped: so many skipped steps in a row stop the run.
+        teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
+    """
+
+    precision: str = "float32"
+    weight_decay: float = 0.0
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    epsilon: float = 1e-8
+    clip_norm: float = 0.0
+    ema_decay: float = 0.999
+    spike_factor: float = 10.0
+    max_skipped: int = 50
+    teacher_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one call of the compiled steps did.
+
+    Attributes:
+        step: number of steps finished after it.
+        logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, ``skipped`` (0 or 1).
+        seconds: wall time since the report before it.
+    """
+
+    step: int
+    logs: dict[str, np.ndarray]
+    seconds: float
+
+
+class SpanTrainer:
+    """Trains a SPAN network.
+
+    Args:
+        weights: where to start, in either form.
+        loss: ``(hr, sr) -> (total, {part: value})`` on (N, H, W, 3) float32 tensors.
+        schedule: the learning rate.
+        options: see ``StepOptions``.
+        steps_per_execution: steps that one call runs on the device without returning to Python.
+        devices: from ``strategies.choose``; one device by default.
+        teacher: weights of a network of the same scale, whose output on the same LR patch is a second target.
+
+    The state is a flat dictionary of arrays: ``weights/…``, ``ema/…``, ``moment_1/…``, ``moment_2/…`` with the names of
+    ``stacked.stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``.
+    """
+
+    def __init__(
+        self,
+        weights: SpanWeights,
+        loss: Callable,
+        schedule: Schedule,
+        options: StepOptions = StepOptions(),  # noqa: B008 (frozen)
+        *,
+        steps_per_execution: int = 1,
+        devices: Devices = Devices(),  # noqa: B008 (frozen)
+        teacher: SpanWeights | None = None,
+    ):
+        if options.precision not in PRECISIONS:
+            raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
+        if teacher is not None and teacher.config.scale != weights.config.scale:
+            raise TrainingError(
+                f"the teacher must have the network's scale {weights.config.scale}, found {teacher.config.scale}."
+            )
+        self.config = weights.config
+        self.options = options
+        self.schedule = schedule
+        self.steps_per_execution = steps_per_execution
+        start = stacked.stack(weights)
+        self._parameters = list(start)
+        state = {f"weights/{name}": array for name, array in start.items()}
+        state |= {f"ema/{name}": array for name, array in start.items()}
+        state |= {f"{slot}/{name}": np.zeros_like(a) for slot in ("moment_1", "moment_2") for name, a in start.items()}
+        state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
+        # Infinity sorts behind every loss that is known.
+        state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
+        teacher = teacher and (stacked.fused_arrays(teacher), teacher.config)
+        step = TrainStep(self.config, loss, options, self._parameters, teacher)
+        backend = keras.backend.backend()
+        if backend == "jax":
+            self._engine = JaxEngine(step, state, devices)
+        elif backend == "tensorflow":
+            self._engine = TensorFlowEngine(step, state, devices)
+        else:
+            raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}.")
+        self.step = 0
+
+    def run(
+        self, batches: Callable[[int], tuple], stop: int, workers: int = 4, cut: int | None = None
+    ) -> Iterator[Report]:
+        """Train from the present step until ``stop`` steps are done, yielding a report per execution.
+
+        Args:
+            batches: ``step -> (lr, hr)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of several processes this
+                one's share; called in ``workers`` threads.
+            cut: executions end at multiples of this number of steps.
+
+        Raises:
+            TrainingError: ``max_skipped`` steps in a row were skipped.
+        """
+        cut = cut or stop
+        with contextlib.closing(self._prefetch(batches, self.step, stop, workers)) as source:
+            before = time.perf_counter()
+            while self.step < stop:
+                size = min(self.steps_per_execution, cut - self.step % cut, stop - self.step)
+                chunk = list(itertools.islice(source, size))
+                rates = np.float32([self.schedule.rate(self.step + i) for i in range(size)])
+                logs = self._engine.execute(chunk, rates)
+                self.step += size
+                after = time.perf_counter()
+                self._check(logs)
+                yield Report(self.step, {**logs, "rate": rates}, after - before)
+                before = after
+
+    def _prefetch(self, batches, start: int, stop: int, workers: int) -> Iterator:
+        """Batches in order, on the device, made ahead by threads: an execution and what the threads work on."""
+        ahead = self.steps_per_execution + workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+            pending = deque()
+            try:
+                for step in range(start, stop):
+                    pending.append(pool.submit(lambda i: self._engine.put(batches(i)), step))
+                    if len(pending) > ahead:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _check(self, logs) -> None:
+        streak = int(logs.pop("streak")[-1])
+        if streak >= self.options.max_skipped:
+            raise TrainingError(
+                f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not finite "
+                f"or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
+                "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume."
+            )
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of everything that training changes, on the host."""
+        return self._engine.read()
+
+    @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None:
+        present = {name: np.shape(array) for name, array in self._engine.read().items()}
+        found = {name: np.shape(array) for name, array in state.items()}
+        if present != found:
+            differ = sorted(name for name in present | found if present.get(name) != found.get(name))
+            raise TrainingError(f"the checkpoint does not fit this network; these arrays differ: {', '.join(differ)}.")
+        self._engine.write(state)
+        self.step = int(state["step"])
+
+    def weights(self, *, ema: bool = True) -> SpanWeights:
+        """The trained network in training form: the averaged weights, or the latest ones."""
+        group = "ema/" if ema else "weights/"
+        arrays = {name.removeprefix(group): a for name, a in self.state.items() if name.startswith(group)}
+        return stacked.unstack(arrays, self.config, source="training", steps=self.step)
+
+
+class TrainStep:
+    """One update as a pure function ``(state, lr, hr, rate) -> (state, logs)``; see ``SpanTrainer`` for the state.
+
+    Each engine gives ``gradient(function, parameters) -> ((loss, parts), gradients)``, and ``mean(tree)``, the average
+    over its devices.
+    """
+
+    def __init__(self, config, loss, options: StepOptions, parameters: list[str], teacher=None):
+        self.config, self.loss, self.options, self.parameters, self.teacher = config, loss, options, parameters, teacher
+
+    def __call__(self, state: dict, lr, hr, rate, gradient: Callable, mean: Callable = lambda tree: tree):
+        lr, hr = (ops.cast(image, "float32") / 255.0 for image in (lr, hr))
+        parameters = {name: state[f"weights/{name}"] for name in self.parameters}
+        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, lr, hr), parameters)
+        loss, parts, gradients = mean((loss, parts, gradients))
+        gradients, norm = self._clip(gradients)
+        median = self._median(state)
+        sane = ops.logical_and(ops.isfinite(loss), ops.isfinite(norm))
+        leap = ops.logical_and(state["updates"] >= GUARD_START, loss > self.options.spike_factor * median)
+        accept = ops.logical_and(sane, ops.logical_not(leap))
+        updated = self._update(state, gradients, rate) | self._record(state, loss)
+        # Where, not cond: nothing leaves the device, and all of it fuses into the update.
+        new = {name: ops.where(accept, value, state[name]) for name, value in updated.items()}
+        new["step"] = state["step"] + 1
+        new["streak"] = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
+        skipped = ops.cast(ops.logical_not(accept), "float32")
+        return new, {"loss": loss, **parts, "grad_norm": norm, "skipped": skipped, "streak": new["streak"]}
+
+    def _total_loss(self, parameters: dict, lr, hr):
+        dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
+        sr = stacked.apply(stacked.fuse(parameters, self.config), lr, self.config, dtype)
+        total, parts = self.loss(hr, sr)
+        if self.teacher:
+            parts = {**parts, "teacher": ops.mean(ops.abs(stacked.apply(*self._teacher(lr, dtype)) - sr))}
+            total = total + self.options.teacher_weight * parts["teacher"]
+        return total, parts
+
+    def _teacher(self, lr, dtype):
+        fused, config = self.teacher
+        return fused, lr, config, dtype
+
+    def _clip(self, gradients: dict):
+        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
+        if self.options.clip_norm:
+            factor = ops.minimum(1.0, self.options.clip_norm / (norm + 1e-12))
+            gradients = {name: g * factor for name, g in gradients.items()}
+        return gradients, norm
+
+    @staticmethod
+    def _median(state):
+        known = ops.minimum(state["updates"], GUARD_WINDOW)
+        return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2)
+
+    @staticmethod
+    def _record(state, loss):
+        here = ops.equal(ops.arange(GUARD_WINDOW, dtype="int32"), state["updates"] % GUARD_WINDOW)
+        return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
+
+    def _update(self, state: dict, gradients: dict, rate) -> dict:
+        """AdamW (Loshchilov & Hutter 2019, algorithm 2) and the average of the weights."""
+        o = self.options
+        t = ops.cast(state["updates"] + 1, "float32")
+        correction_1, correction_2 = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
+        ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
+        new = {}
+        for name in self.parameters:
+            weight, gradient = state[f"weights/{name}"], gradients[name]
+            m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
+            v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
+            change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
+            if o.weight_decay and name.endswith("kernel"):
+                change = change + o.weight_decay * weight
+            weight = weight - rate * change
+            ema = state[f"ema/{name}"]
+            new |= {f"moment_1/{name}": m, f"moment_2/{name}": v, f"weights/{name}": weight}
+            new[f"ema/{name}"] = ema + (1 - ema_decay) * (weight - ema)
+        return new
+
+
+class JaxEngine:
+    """Keeps the state on JAX devices and runs steps with ``jit`` and ``scan``.
+
+    Args:
+        devices: with a ``DataParallel``, batches are split over its devices, the state is copied to each, and XLA adds
+            the reductions.
+    """
+
+    def __init__(self, step: TrainStep, state: dict, devices: Devices):
+        import jax
+        import jax.numpy as jnp
+
+        self._jax, self._distribution = jax, devices.strategy
+        self.write(state)
+
+        def gradient(function, parameters):
+            return jax.value_and_grad(function, has_aux=True)(parameters)
+
+        def one(state, inputs):
+            return step(state, *inputs, gradient=gradient)
+
+        def many(state, lr, hr, rates):
+            return jax.lax.scan(one, state, (jnp.stack(lr), jnp.stack(hr), rates))
+
+        self._many = jax.jit(many, donate_argnums=0)
+
+    def put(self, batch):
+        if self._distribution is None:
+            return self._jax.device_put(batch)
+        # One process's share becomes part of the global batch, split on its first axis.
+        return tuple(
+            self._jax.make_array_from_process_local_data(
+                self._distribution.get_data_layout(image.shape).backend_layout, image
+            )
+            for image in batch
+        )
+
+    def execute(self, batches, rates) -> dict[str, np.ndarray]:
+        lr, hr = zip(*batches, strict=True)
+        self._state, logs = self._many(self._state, lr, hr, rates)
+        return {name: np.asarray(value) for name, value in logs.items()}
+
+    def read(self):
+        return {name: np.asarray(value) for name, value in self._jax.device_get(self._state).items()}
+
+    def write(self, state):
+        if self._distribution is None:
+            self._state = self._jax.device_put(state)
+            return
+        mesh = self._distribution.device_mesh
+        self._state = {
+            name: keras.distribution.distribute_tensor(
+                self._jax.numpy.asarray(value), keras.distribution.TensorLayout([None] * np.ndim(value), mesh)
+            )
+            for name, value in state.items()
+        }
+
+
+class TensorFlowEngine:
+    """Keeps the state in ``tf.Variable``s and runs steps in one ``tf.function``.
+
+    Args:
+        devices: with a synchronous ``tf.distribute.Strategy``, each replica computes the gradient of its share of the
+            batch, all average them, and all make the same update.
+    """
+
+    def __init__(self, step: TrainStep, state: dict, devices: Devices):
+        import tensorflow as tf
+
+        strategy = devices.strategy
+        self._tf, self._strategy, self._local = tf, strategy, devices.replicas // devices.processes
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            self._variables = {
+                name: tf.Variable(
+                    value,
+                    trainable=False,
+                    # Every replica assigns the same value.
+                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                    name=name.replace("/", "_"),
+                )
+                for name, value in state.items()
+            }
+
+        def gradient(function, parameters):
+            with tf.GradientTape() as tape:
+                tape.watch(parameters)
+                loss, parts = function(parameters)
+            return (loss, parts), tape.gradient(loss, parameters)
+
+        def mean(tree):
+            if strategy is None:
+                return tree
+            context = tf.distribute.get_replica_context()
+            return tf.nest.map_structure(lambda t: context.all_reduce(tf.distribute.ReduceOp.MEAN, t), tree)
+
+        def many(lr, hr, rates):
+            state = {name: tf.convert_to_tensor(variable) for name, variable in self._variables.items()}
+            logs = []
+            for i in range(len(lr)):
+                state, log = step(state, lr[i], hr[i], rates[i], gradient, mean)
+                logs.append(log)
+            for name, value in state.items():
+                self._variables[name].assign(value)
+            return {name: tf.stack([log[name] for log in logs]) for name in logs[0]}
+
+        @tf.function(jit_compile=strategy is None and bool(tf.config.list_physical_devices("GPU")))
+        def run(lr, hr, rates):
+            if strategy is None:
+                return many(lr, hr, rates)
+            logs = strategy.run(many, (lr, hr, rates))
+            return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+
+        self._run = run
+
+    def put(self, batch):
+        tf, strategy = self._tf, self._strategy
+        if strategy is None:
+            return tuple(tf.convert_to_tensor(image) for image in batch)
+
+        def share(image):
+            parts = np.split(image, self._local)
+
+            def of_replica(context):
+                return tf.convert_to_tensor(parts[context.replica_id_in_sync_group % self._local])
+
+            return strategy.experimental_distribute_values_from_function(of_replica)
+
+        return tuple(share(image) for image in batch)
+
+    def execute(self, batches, rates) -> dict[str, np.ndarray]:
+        lr, hr = zip(*batches, strict=True)
+        logs = self._run(lr, hr, self._tf.constant(rates))
+        return {name: value.numpy() for name, value in logs.items()}
+
+    def read(self):
+        return {name: variable.numpy() for name, variable in self._variables.items()}
+
+    def write(self, state):
+        for name, value in state.items():
+            self._variables[name].assign(value)

@@ -1,0 +1,333 @@
+"""A whole training run, read from top to bottom: what ``python -m span_keras.train`` does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from span_keras import data, runs
+from span_keras.checkpoints import load_weights, save_weights
+from span_keras.errors import TrainingError
+from span_keras.init import initialise
+from span_keras.losses import SpanLoss
+from span_keras.model import build_span
+from span_keras.perceptual import build as build_perceptual
+from span_keras.progress import Progress
+from span_keras.settings import ARCHITECTURE, CONVENIENCE, Settings, option
+from span_keras.state import PLAIN_LAYERS, SpanWeights
+from span_keras.strategies import Devices, choose
+from span_keras.trainer import Report, SpanTrainer, StepOptions
+from span_keras.validation import Validation
+
+GPU_STEPS_PER_EXECUTION = 20
+
+
+def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, echo: Callable = print) -> SpanWeights:
+    """Train a network and leave everything about it in the folder ``out``; see ``runs.RunFolder`` for its files.
+
+    Args:
+        settings: what to do.
+        out: the run's folder; must not hold a run unless ``resume``.
+        resume: continue that run from its last checkpoint, exactly as if it had never stopped.
+        echo: prints a line.
+
+    Returns:
+        The averaged weights in training form.
+
+    Raises:
+        DataError, ConfigError, CheckpointError, TrainingError: each says what was expected, what was found, what to do.
+    """
+    started = time.monotonic()
+    _make_deterministic()
+    devices = choose(settings.strategy)
+    echo = echo if devices.chief else lambda text: None
+    folder = runs.RunFolder(out)
+    _check_folder(folder, settings, resume, echo)
+
+    validation_files, training_files = _split(settings)
+    validation = Validation(data.load_validation(validation_files, settings.scale), settings.network())
+    dataset = data.PatchDataset(
+        training_files,
+        scale=settings.scale,
+        patch=settings.patch_size,
+        batch_size=settings.batch_size,
+        # Batches are numbered through: their order knows no epochs, so a run can stop and go on anywhere.
+        steps_per_epoch=settings.total_steps,
+        seed=settings.seed,
+        workers=settings.workers,
+        cache_gb=settings.cache_gb,
+        degrade=settings.degrade,
+        rgb_order=settings.rgb_order,
+        shard=(devices.process, devices.processes),
+    )
+    echo(f"Training on {dataset.describe()}; validating on {len(validation.images)}.")
+
+    trainer = make_trainer(settings, devices, echo)
+    checkpoint = folder.load_checkpoint(echo) if resume else None
+    best = float("-inf")
+    if checkpoint:
+        trainer.state = checkpoint.arrays
+        best = checkpoint.progress["best_psnr"]
+        echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
+    if devices.chief:
+        folder.save_config(settings.to_dict())
+        folder.forget_after(trainer.step)
+    loop = _Loop(settings, folder, trainer, validation, devices, best, started, echo)
+    loop.run(dataset)
+    return loop.finish()
+
+
+def make_trainer(settings: Settings, devices: Devices | None = None, echo: Callable = lambda text: None) -> SpanTrainer:
+    """The trainer that the settings describe, at its first step."""
+    devices = devices or Devices()
+    if settings.batch_size % devices.replicas:
+        raise TrainingError(
+            f"--batch-size must be a multiple of the {devices.replicas} devices, found {settings.batch_size}."
+        )
+    perceptual = None
+    if settings.perceptual != "none" and settings.vgg_weight:
+        # Feature models take their precision from the global policy.
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(settings.precision)
+        try:
+            perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
+        finally:
+            keras.config.set_dtype_policy(policy)
+    options = StepOptions(
+        precision=settings.precision,
+        weight_decay=settings.weight_decay,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        clip_norm=settings.clip_norm,
+        ema_decay=settings.ema_decay,
+        spike_factor=settings.spike_factor,
+        teacher_weight=settings.teacher_weight,
+    )
+    return SpanTrainer(
+        start_weights(settings, echo),
+        SpanLoss(perceptual, settings.vgg_weight, pixel=settings.loss),
+        settings.schedule_object(),
+        options,
+        steps_per_execution=settings.steps_per_execution or _steps_per_execution(settings.steps_per_epoch, devices),
+        devices=devices,
+        teacher=load_weights(settings.teacher) if settings.teacher else None,
+    )
+
+
+def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:
+    """``--init``'s weights as a trainable start, or fresh ones from the seed.
+
+    Weights of another scale are taken but for the last convolution.
+    """
+    config = settings.network()
+    keras.utils.set_random_seed(settings.seed)
+    model = build_span(config, dtype="float32")
+    initialise(model, seed=settings.seed)
+    fresh = SpanWeights.from_model(model)
+    if settings.init is None:
+        return fresh
+    given = load_weights(settings.init)
+    found = replace(given.config, scale=config.scale)
+    if found != config:
+        differ = [f"{k} {v!r}" for k, v in found.to_dict().items() if v != config.to_dict()[k]]
+        raise TrainingError(
+            f"--init expected weights of the network asked for, found {settings.init} with {', '.join(differ)}; "
+            "leave those options out to take them from the file."
+        )
+    layers = dict(given.expand(settings.seed).layers)
+    if given.config.scale != config.scale:
+        layers["upsampler"] = fresh.layers["upsampler"]
+        echo(f"{settings.init} is a x{given.config.scale} network: its last convolution starts afresh.")
+    return SpanWeights(config, layers, source=str(settings.init))
+
+
+class _Loop:
+    """The run's course: reports, validations and checkpoints, and every way to stop."""
+
+    def __init__(self, settings, folder, trainer, validation, devices, best, started, echo):
+        self.settings, self.folder, self.trainer, self.validation = settings, folder, trainer, validation
+        self.chief, self.best, self.started, self.echo = devices.chief, best, started, echo
+        self.saved_step, self.saved_at = -1, time.monotonic()
+        self.progress = Progress(settings, trainer.step, echo)
+        self.pending: list[Report] = []
+        self.stop_reason: str | None = None
+
+    def run(self, dataset) -> None:
+        s = self.settings
+        with _Signals() as signals:
+            if self.trainer.step == 0:
+                self.save()
+            try:
+                for report in self.trainer.run(dataset.__getitem__, s.total_steps, s.workers, s.steps_per_epoch):
+                    self.log(report)
+                    epoch, within = divmod(report.step, s.steps_per_epoch)
+                    if within == 0 and (epoch % s.val_every == 0 or report.step == s.total_steps):
+                        self.validate(epoch)
+                    if self.checkpoint_is_due(report.step):
+                        self.save()
+                    if signals.caught:
+                        self.stop_reason = f"interrupted by {signals.caught.name}"
+                    elif s.max_minutes and time.monotonic() - self.started > 60 * s.max_minutes:
+                        self.stop_reason = f"--max-minutes {s.max_minutes:g} have passed"
+                    if self.stop_reason:
+                        break
+            finally:
+                # Also after an error: the weights before a skipped step are sound.
+                self.progress.close()
+                if self.trainer.step != self.saved_step:
+                    self.save()
+        if signals.caught:
+            self.echo(f"Stopped at step {self.trainer.step}; continue with --resume.")
+            raise KeyboardInterrupt
+        if self.stop_reason and self.trainer.step < s.total_steps:
+            self.echo(f"Stopped at step {self.trainer.step}: {self.stop_reason}; continue with --resume.")
+
+    def log(self, report: Report) -> None:
+        """Rows of ``log.csv`` end at multiples of ``log_every``, so that they do not depend on where a run stopped."""
+        self.progress.update(report)
+        self.pending.append(report)
+        every = self.settings.log_every
+        if report.step % every and report.step != self.settings.total_steps:
+            return
+        logs = {name: np.concatenate([r.logs[name] for r in self.pending]) for name in report.logs}
+        seconds = sum(r.seconds for r in self.pending)
+        row = {"step": report.step, "epoch": -(-report.step // self.settings.steps_per_epoch)}
+        row |= {name: float(values[-1] if name == "rate" else np.mean(values)) for name, values in logs.items()}
+        row["skipped"] = int(logs["skipped"].sum())
+        row["steps_per_second"] = round(len(logs["loss"]) / seconds, 3)
+        self.pending = []
+        if row["skipped"]:
+            self.echo(f"Step {report.step}: skipped {row['skipped']} of the last {len(logs['loss'])} steps.")
+        if self.chief:
+            self.folder.append("log.csv", row)
+
+    def validate(self, epoch: int) -> None:
+        if not self.chief:
+            return
+        weights = self.trainer.weights()
+        figures = self.validation(weights)
+        row = {"step": self.trainer.step, "epoch": epoch, **figures}
+        self.folder.append("validation.csv", row)
+        self.progress.validated(epoch, figures)
+        if figures["psnr_y"] > self.best:
+            self.best = figures["psnr_y"]
+            save_weights(weights.fuse(), self.folder.path / "best.safetensors")
+
+    def checkpoint_is_due(self, step: int) -> bool:
+        s = self.settings
+        every = s.checkpoint_every or s.steps_per_epoch
+        by_steps = step // every > self.saved_step // every
+        by_time = s.checkpoint_minutes and time.monotonic() - self.saved_at > 60 * s.checkpoint_minutes
+        # Without a number of steps, epochs of seconds need no checkpoint each.
+        return by_time or (by_steps and (s.checkpoint_every > 0 or time.monotonic() - self.saved_at > 10))
+
+    def save(self) -> None:
+        if self.chief:
+            progress = {"step": self.trainer.step, "best_psnr": self.best, "settings": self.settings.to_dict()}
+            self.folder.save_checkpoint(runs.Checkpoint(self.trainer.state, progress))
+        self.saved_step, self.saved_at = self.trainer.step, time.monotonic()
+
+    def finish(self) -> SpanWeights:
+        """Write the weights for use."""
+        weights = self.trainer.weights()
+        if self.chief:
+            save_weights(weights.fuse(), self.folder.path / "weights.safetensors")
+            save_weights(weights, self.folder.path / "weights.weights.h5")
+            self.echo(f"Wrote {self.folder.path / 'weights.safetensors'}.")
+        return weights
+
+
+class _Signals:
+    """Turns Ctrl-C and SIGTERM into a note, so that the run stops between two executions with a checkpoint."""
+
+    def __init__(self):
+        self.caught = None
+
+    def __enter__(self):
+        try:
+            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread, where signals do not arrive anyway
+            self._before = {}
+        return self
+
+    def _note(self, number, frame):
+        if self.caught:  # the second time at once
+            raise KeyboardInterrupt
+        self.caught = signal.Signals(number)
+
+    def __exit__(self, *exception):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _make_deterministic() -> None:
+    """On a CPU, the same run gives the same numbers to the last digit; on a GPU that would cost speed."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.enable_op_determinism()
+
+
+def _steps_per_execution(steps_per_epoch: int, devices: Devices) -> int:
+    """On a GPU about twenty, a divisor of the epoch where there is one: another number is compiled anew."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        gpu = jax.default_backend() != "cpu"
+    else:
+        import tensorflow as tf
+
+        # Collective operations of several steps in one graph can wait for each other.
+        gpu = bool(tf.config.list_physical_devices("GPU")) and devices.replicas == 1
+    if not gpu:
+        return 1
+    divisors = (k for k in range(GPU_STEPS_PER_EXECUTION, 4, -1) if steps_per_epoch % k == 0)
+    return next(divisors, GPU_STEPS_PER_EXECUTION)
+
+
+def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo: Callable) -> None:
+    saved = folder.config
+    if saved is None:
+        return
+    if not resume:
+        raise TrainingError(
+            f"expected a folder without a run, found one in {folder.path}; continue it with --resume or choose another --out."
+        )
+    before = Settings.from_dict(saved).to_dict()
+    changed = {k: (before[k], v) for k, v in settings.to_dict().items() if before[k] != v and k not in CONVENIENCE}
+    if architecture := [k for k in ARCHITECTURE if k in changed]:
+        what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in architecture)
+        raise TrainingError(f"--resume expected the network of the run in {folder.path}, found {what}; use --init instead.")
+    for name, (old, new) in changed.items():
+        echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")
+
+
+def _split(settings: Settings) -> tuple[list[Path], list[Path]]:
+    """``(validation, training)`` files: another folder's, or some held out."""
+    files = data.list_photos(settings.data or BUNDLED_PHOTOS)
+    if settings.val is None:
+        count = min(settings.val_images, max(1, len(files) // 5))
+        training, validation = data.split_validation(files, count, settings.seed)
+        return validation, training
+    validation = data.list_photos(settings.val)
+    if len(validation) > settings.val_images:
+        # The same ones for every seed, spread by a hash of their names.
+        _, validation = data.split_validation(validation, settings.val_images, 0)
+    held_out = {path.resolve() for path in validation}
+    training = [path for path in files if path.resolve() not in held_out]
+    if not training:
+        raise TrainingError(f"expected photographs in {settings.data} besides those of --val, found none.")
+    return validation, training
+
+
+BUNDLED_PHOTOS = Path(__file__).parent / "bundled" / "photos"
+"""The few photographs that make the command run without ``--data``."""
