@@ -14,15 +14,13 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from torch_files import Saved, write_legacy, write_zip
+from torch_files import Saved, state_dict, write_legacy, write_zip
 
 from span_keras import checkpoints
 from span_keras.checkpoints import load_weights, save_weights
-from span_keras.checkpoints.detect import torch_name
 from span_keras.config import DIV2K_MEAN, SpanConfig
 from span_keras.errors import CheckpointError
 from span_keras.model import build_deploy, build_span
-from span_keras.reparam import shuffle_order
 
 GOLDENS = {
     "train_x2.pth": ("train", SpanConfig.official(2, 8, blocks=2)),
@@ -39,18 +37,6 @@ def outputs(weights, lr: np.ndarray) -> dict[str, np.ndarray]:
     x = np.float32(lr)[None] / np.float32(255)
     models = {"train": weights.train_model(), "deploy": weights.deploy_model()}
     return {form: keras.ops.convert_to_numpy(model(x))[0] for form, model in models.items()}
-
-
-def state_dict(weights) -> dict[str, np.ndarray]:
-    """The authors' names and axis order for our weights."""
-    state = {}
-    for layer, group in weights.layers.items():
-        for key, value in group.items():
-            if layer == "upsampler":
-                value = value[..., np.argsort(shuffle_order(weights.config.scale))]
-            value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
-            state[torch_name(layer, key)] = np.ascontiguousarray(value)
-    return state
 
 
 def assert_same(a, b):
@@ -371,7 +357,7 @@ def test_what_cannot_be_written(tmp_path, tiny_weights):
 
 def test_bundled_names(tmp_path, tiny_weights, monkeypatch):
     monkeypatch.setattr(checkpoints, "BUNDLED", tmp_path)
-    with pytest.raises(CheckpointError, match="bundled:x9 does not come with this installation; it has no weights"):
+    with pytest.raises(CheckpointError, match="bundled:x9 does not come with this installation; it bundles no weights"):
         load_weights("bundled:x9")
     save_weights(tiny_weights, tmp_path / "x2.safetensors")
     loaded = load_weights("bundled:x2")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from span_keras.checkpoints.detect import torch_name
+from span_keras.reparam import shuffle_order
+
 MAGIC = 0x1950A86A20F9469CFC6C
 KINDS = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "V2": "BFloat16Storage"}
 
@@ -91,15 +94,13 @@ class Pickler:
         return self.name("torch._utils", "_rebuild_tensor_v2") + arguments + b"R"
 
 
-def write_zip(path: Path, value, pickle: bytes | None = None, **members: bytes) -> Path:
+def write_zip(path: Path, value, pickle: bytes | None = None, **more: bytes) -> Path:
     """The layout of PyTorch 1.6 and later."""
     pickler = Pickler()
     data = pickler.dumps(value) if pickle is None else pickle
+    members = {"data.pkl": data, "byteorder": b"little"}
+    members |= {f"data/{key}": array.tobytes() for key, array in pickler.storages.items()} | more
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", data)
-        archive.writestr("archive/byteorder", "little")
-        for key, array in pickler.storages.items():
-            archive.writestr(f"archive/data/{key}", array.tobytes())
         for name, content in members.items():
             archive.writestr(f"archive/{name}", content)
     return path
@@ -114,3 +115,15 @@ def write_legacy(path: Path, value) -> Path:
     parts += [struct.pack("<q", array.size) + array.tobytes() for array in pickler.storages.values()]
     path.write_bytes(b"".join(parts))
     return path
+
+
+def state_dict(weights) -> dict[str, np.ndarray]:
+    """The authors' names and axis order for our weights."""
+    state = {}
+    for layer, group in weights.layers.items():
+        for key, value in group.items():
+            if layer == "upsampler":
+                value = value[..., np.argsort(shuffle_order(weights.config.scale))]
+            value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+            state[torch_name(layer, key)] = np.ascontiguousarray(value)
+    return state

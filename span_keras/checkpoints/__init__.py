@@ -121,7 +121,7 @@ def save_weights(weights: SpanWeights, path: str | os.PathLike, *, dtype: str = 
                 raise CheckpointError(
                     f"{path} was not written: {layer}/{key} holds values that are not finite in {dtype}."
                 )
-    with atomic_output(path, suffix) as temporary:
+    with atomic_output(path, ".keras" if suffix == ".weights.h5" else suffix) as temporary:
         if suffix == ".safetensors":
             from span_keras.checkpoints import safetensors_file
 
@@ -140,12 +140,11 @@ def resolve(path: str | os.PathLike) -> Path:
     """
     name = str(path)
     if name.startswith(PREFIX):
-        file = BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
         available = sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("*.safetensors"))
-        if file.name not in {f"{found.removeprefix(PREFIX)}.safetensors" for found in available}:
-            known = f"it has {', '.join(available)}" if available else "it has no weights bundled; name a weights file"
+        if name not in available:
+            known = f"it has {', '.join(available)}" if available else "it bundles no weights; name a weights file"
             raise CheckpointError(f"{name} does not come with this installation; {known}.")
-        return file
+        return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
     file = Path(path).expanduser()
     if file.is_dir():
         hint = f"; did you mean {file / 'model.json'}?" if (file / "model.json").is_file() else "."

@@ -5,6 +5,7 @@ Nothing in the file is deserialised: a ``.keras`` archive may name any class, an
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import zipfile
@@ -115,20 +116,24 @@ def _collect_variables(group, layer: str, tensors: dict[str, Tensor], source: st
         tensors[name] = Tensor.of(np.asarray(dataset))
 
 
+def write_model(weights: SpanWeights, path: Path) -> None:
+    """Write what Keras's ``save`` of a model in the same form writes."""
+    (weights.deploy_model() if weights.form == "deploy" else weights.train_model()).save(path)
+
+
 def write_weights(weights: SpanWeights, path: Path) -> None:
-    """Write what ``save_weights`` of a model in the same form writes, with the configuration as an attribute."""
+    """Write what Keras's ``save_weights`` of a model in the same form writes, with the configuration as an attribute.
+
+    Args:
+        path: has to end in ``.keras`` all the same. HDF5 crashes the interpreter when the disk is full; taking the
+            HDF5 part of an archive, where Keras makes it in memory, it never writes to disk itself.
+    """
     import h5py
 
-    _model(weights).save_weights(path)
-    with h5py.File(path, "a") as file:
+    write_model(weights, path)
+    with zipfile.ZipFile(path) as archive:
+        memory = io.BytesIO(archive.read(WEIGHTS_MEMBER))
+    with h5py.File(memory, "a") as file:
         file.attrs[CONFIG_ATTRIBUTE] = json.dumps(weights.config.to_dict())
         file.attrs[METADATA_ATTRIBUTE] = json.dumps(weights.metadata)
-
-
-def write_model(weights: SpanWeights, path: Path) -> None:
-    """Write what ``save`` of a model in the same form writes."""
-    _model(weights).save(path)
-
-
-def _model(weights: SpanWeights):
-    return weights.deploy_model() if weights.form == "deploy" else weights.train_model()
+    path.write_bytes(memory.getvalue())

@@ -47,13 +47,12 @@ def read(path: Path, source: str) -> Contents:
 
 def write(weights: SpanWeights, path: Path, dtype: str) -> None:
     """Write our own ``.safetensors``: names such as ``conv_1/kernel``, configuration and metadata beside them."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors = {
         f"{layer}/{key}": np.ascontiguousarray(value, dtype)
         for layer, group in weights.layers.items()
         for key, value in group.items()
     }
-    save_file(
-        tensors, path, {CONFIG_KEY: json.dumps(weights.config.to_dict()), METADATA_KEY: json.dumps(weights.metadata)}
-    )
+    stated = {CONFIG_KEY: json.dumps(weights.config.to_dict()), METADATA_KEY: json.dumps(weights.metadata)}
+    path.write_bytes(save(tensors, stated))
