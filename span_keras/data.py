@@ -1,7 +1,7 @@
 """Paired random patches of photographs for training, and whole images for validation.
 
 A photograph is decoded once to uint8 RGB and cropped to whole multiples of the scale; its LR image is made once, from
-the whole photograph, by ``bicubic.downscale`` and rounded to uint8. A patch is then a slice of both.
+the whole photograph, by ``bicubic.downscale`` in uint8 as MATLAB does. A patch is then a slice of both.
 
 **Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
 every pixel of a collection counts alike however it is cut into files.
@@ -38,12 +38,12 @@ from span_keras.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
 """File names that count as photographs, in any case of letters."""
-REUSE = 4
-"""Times the area of a working set that is drawn from it before the next one takes over."""
+REUSE = 8
+"""Times the area of a working set that is drawn from it before the next one takes over: once per orientation."""
 LAG = 32
 """Steps into a working set after which the one before it is given up: more than the batches in flight at once."""
-STRIP = 256
-"""LR rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
+STRIP = 64
+"""Rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
 BUNDLED_TRAIN = Path(__file__).parent / "bundled" / "photos" / "train"
 """Eight photographs in the public domain: what training uses without ``--data``."""
 BUNDLED_VAL = Path(__file__).parent / "bundled" / "photos" / "val"
@@ -140,8 +140,7 @@ def load_pair(path: str | os.PathLike, scale: int) -> Pair:
     margin = 4
     for top in range(0, lr_shape[0], STRIP):
         first, last = max(top - margin, 0), min(top + STRIP + margin, lr_shape[0])
-        strip = hr[first * scale : last * scale].astype(np.float32) / 255
-        rows = bicubic.to_uint8(bicubic.downscale(strip, scale))[top - first :][:STRIP]
+        rows = bicubic.downscale(hr[first * scale : last * scale], scale)[top - first :][:STRIP]
         lr[top : top + len(rows)] = rows
     return Pair(lr, hr)
 
