@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from span_keras.checkpoints.files import Contents, Tensor, check_size
+from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
 from span_keras.config import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
 from span_keras.reparam import shuffle_order
@@ -34,17 +34,18 @@ def read(path: Path, source: str) -> Contents:
         CheckpointError: the file is no ONNX model, or its graph is not SPAN's.
     """
     import onnx
-    from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
+    from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
     model = onnx.load(path, load_external_data=False)
     files = [path]
     for tensor in model.graph.initializer:
         check_size(f"{tensor.name} of {source}", tensor.dims)
         if uses_external_data(tensor):
-            location = next(entry.value for entry in tensor.external_data if entry.key == "location")
-            load_external_data_for_tensor(tensor, str(path.parent))  # Refuses locations outside the folder.
-            if path.parent / location not in files:
-                files.append(path.parent / location)
+            files += [path.parent / entry.value for entry in tensor.external_data if entry.key == "location"]
+    files = list(dict.fromkeys(files))
+    if (size := sum(file.stat().st_size for file in files if file.is_file())) > MAX_BYTES:
+        raise CheckpointError(f"{source} has {size:,} bytes in all its files, more than the {MAX_BYTES:,} allowed.")
+    load_external_data_for_model(model, str(path.parent))  # Refuses files outside the folder.
     if not model.graph.node:
         raise CheckpointError(f"{source} holds no ONNX graph.")
     layers, config = _Graph(model, source).span()
@@ -317,6 +318,7 @@ class _Graph:
     def constant(self, value: str) -> np.ndarray | None:
         """The value as an array if the graph fixes it, else ``None``."""
         if value not in self.constants:
+            self.constants[value] = None  # What a cycle in the graph finds.
             self.constants[value] = self._constant(value)
         return self.constants[value]
 
