@@ -19,6 +19,15 @@ from span_keras.cli import reports_errors, weights_options
     "--quantize", type=click.Choice(MODES), help="Number format of the weights. [default: float16 if exact, else none]"
 )
 @click.option("--demo", is_flag=True, help="Put the page beside the model: serve DIR and it works.")
+@click.option(
+    "--verify", is_flag=True, help="Read the files back, compare them with the weights, exit 1 if they differ."
+)
+@click.option(
+    "--verify-data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Photographs to verify on. [default: the bundled ones]",
+)
 @click.option("--overwrite", is_flag=True, help="Write into a folder that holds other files too; they are kept.")
 @reports_errors
 def main(**options) -> None:

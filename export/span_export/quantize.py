@@ -9,6 +9,11 @@ from span_keras.state import SpanWeights
 
 MODES = ("none", "float16", "uint8")
 
+OUTLIER = 16
+"""Standard deviations beyond which a kernel's largest value forbids uint8."""
+MAX_COST = {"none": 0.001, "float16": 0.01, "uint8": 0.2}
+"""PSNR in dB that storing a network this way may cost on photographs."""
+
 
 def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
     """``None`` chooses float16 where every kernel survives it exactly, else ``"none"``; ``weights`` are fused.
@@ -24,26 +29,52 @@ def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
         return "float16" if exact else "none"
     if mode not in MODES:
         raise ExportError(f"quantisation must be one of {', '.join(MODES)}, found {mode!r}.")
-    if mode == "float16" and not all(np.isfinite(half).all() for half in halves):
+    if mode != "none" and not all(np.isfinite(half).all() for half in halves):
         largest = max(np.abs(kernel).max() for kernel in kernels)
         raise ExportError(
-            f"float16 holds values up to 65504, but {weights.source} has a weight of {largest:.6g}; "
+            f"--quantize {mode} stores values up to 65504, but {weights.source} has a weight of {largest:.6g}; "
             "use --quantize none."
         )
     return mode
 
 
-def dtype_map(mode: str, layer_names) -> dict[str, list[str]]:
+def dtype_map(mode: str, weights: SpanWeights) -> dict[str, list[str]]:
     """The ``quantization_dtype_map`` of the TF.js converter: dtype -> weight names.
 
-    Only convolution kernels lose precision; in uint8 each has one scale and minimum, as TF.js decodes it. Biases stay
-    float32: they are few, and an error in one shifts a whole channel. So does the input normalisation, whose 1/255² is
-    subnormal in float16. The pixel shuffle holds zeros and ones, which float16 keeps exactly.
+    Only convolution kernels lose precision. Biases stay float32: they are few, and an error in one shifts a whole
+    channel. So does the input normalisation, whose 1/255² is subnormal in float16. The pixel shuffle holds zeros and
+    ones, which float16 keeps exactly.
+
+    TF.js has one scale and minimum per tensor, so in uint8 an outlier coarsens a whole kernel. Kernels with outliers
+    stay in float16, and so do ``conv_1`` and ``conv_cat``, small ones through which everything passes: all in uint8,
+    the authors' x4 weights lose 3 dB; so, 0.04 dB.
 
     Args:
         mode: one of ``MODES``.
-        layer_names: names of the convolutions.
+        weights: in deploy form.
     """
-    kernels = [f"{name}/kernel" for name in layer_names]
-    exact = ["pixel_shuffle/kernel"]
-    return {"none": {}, "float16": {"float16": kernels + exact}, "uint8": {"uint8": kernels, "float16": exact}}[mode]
+    names = {f"{name}/kernel": group["kernel"] for name, group in weights.layers.items()}
+    coarse = [name for name, kernel in names.items() if mode == "uint8" and _bears_uint8(name, kernel)]
+    if mode == "none":
+        return {}
+    return {"uint8": coarse, "float16": [*(name for name in names if name not in coarse), "pixel_shuffle/kernel"]}
+
+
+def _bears_uint8(name: str, kernel: np.ndarray) -> bool:
+    outlier = float(np.abs(kernel).max()) > OUTLIER * float(kernel.std())
+    return not outlier and name not in ("conv_1/kernel", "conv_cat/kernel")
+
+
+def max_weight_error(mode: str, key: str, array: np.ndarray) -> float:
+    """How far a stored tensor may lie from ``array`` by the rounding of its number format.
+
+    Args:
+        mode: one of ``MODES``.
+        key: ``kernel`` or ``bias``.
+    """
+    if mode == "none" or key != "kernel":
+        return 0.0
+    if mode == "float16":
+        return max(float(np.abs(array).max()) * 2**-11, 2**-25)  # half a step, at worst that of subnormal numbers
+    # TF.js shifts the 255 steps so that zero falls on one: half a step of rounding and half a step of shift.
+    return 1.001 * float(np.ptp(array)) / 255

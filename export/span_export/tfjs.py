@@ -75,7 +75,7 @@ def export_model(
             bundle.copy_page(staged)
         with quiet():
             model = weights.deploy_model(_converter()[0])
-            expected = _write_layers_model(model, staged, quantize.dtype_map(mode, weights.layers))
+            expected = _write_layers_model(model, staged, quantize.dtype_map(mode, weights))
         metadata["golden"] = golden.encode(golden.golden_input(), expected(golden.golden_input()))
         names = _finish(staged, metadata)
         size = sum((staged / name).stat().st_size for name in names)

@@ -140,9 +140,10 @@ def resolve(path: str | os.PathLike) -> Path:
     """
     name = str(path)
     if name.startswith(PREFIX):
-        available = sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("*.safetensors"))
+        # Networks are named by their scale (x4, x2-fast); the folder holds the perceptual loss's weights too.
+        available = sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("x[0-9]*.safetensors"))
         if name not in available:
-            known = f"it has {', '.join(available)}" if available else "it bundles no weights; name a weights file"
+            known = f"it has {', '.join(available)}" if available else "it bundles no weights; name a file with --weights"
             raise CheckpointError(f"{name} does not come with this installation; {known}.")
         return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
     file = Path(path).expanduser()

@@ -1,0 +1,155 @@
+"""Read an exported folder back and compare it with the weights that it was made from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import span_keras
+from span_export import golden
+from span_export.quantize import MAX_COST, MODES, max_weight_error
+from span_keras.errors import ExportError
+from span_keras.state import SpanWeights
+
+BUNDLED_PHOTOS = Path(span_keras.__file__).parent / "bundled" / "photos"
+CROP = 384
+"""Pixels per side of the part of a photograph that is compared: divisible by every scale, and seconds on a CPU."""
+GOLDEN_ERROR = 1e-4
+"""Largest difference from the golden output, relative to its largest value: float32 rounding, with room to spare."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``verify`` measured.
+
+    Attributes:
+        golden_difference: largest difference between the golden output and what the files compute.
+        weight_difference: largest difference between a stored weight and its source.
+        images: number of photographs.
+        output_difference: largest difference between outputs of source and files on them, for values around [0, 1].
+        psnr_source, psnr_written: mean PSNR in dB on Y of both.
+        failures: what does not reproduce, one sentence each; empty if all is well.
+    """
+
+    golden_difference: float
+    weight_difference: float
+    images: int
+    output_difference: float
+    psnr_source: float
+    psnr_written: float
+    failures: tuple[str, ...]
+
+    @property
+    def psnr_cost(self) -> float:
+        """What quantisation costs in dB."""
+        return self.psnr_source - self.psnr_written
+
+    def lines(self) -> Iterator[str]:
+        """The report as text."""
+        yield f"Golden tile: largest difference {self.golden_difference:.2g}."
+        yield f"Weights: largest difference {self.weight_difference:.2g}."
+        yield (
+            f"{self.images} photographs: largest difference {self.output_difference:.2g}; "
+            f"PSNR {self.psnr_source:.3f} dB before, {self.psnr_written:.3f} dB after, cost {self.psnr_cost:.4f} dB."
+        )
+
+
+def verify(
+    folder: str | Path, weights: SpanWeights, photos: str | Path | None = None, crop: int | None = CROP
+) -> Report:
+    """Compare the files in ``folder`` with the weights they were exported from.
+
+    The golden tile must come out again, every weight must lie within the rounding of its number format, and PSNR on
+    photographs must not fall by more than ``quantize.MAX_COST``.
+
+    Args:
+        folder: an exported folder.
+        weights: its source, any form.
+        photos: a folder of HR photographs; the bundled ones by default. LR images are made by ``bicubic.downscale``.
+        crop: compare the central ``crop`` × ``crop`` pixels of each photograph; ``None`` for all of it.
+
+    Raises:
+        CheckpointError: the files cannot be read.
+        DataError: no photograph can be read.
+        ExportError: the folder was exported from a network of another configuration, or is not an export.
+    """
+    from span_keras.checkpoints import load_weights
+
+    path = Path(folder) / "model.json"
+    weights, written = weights.fuse(), load_weights(path)
+    if written.config != weights.config:
+        raise ExportError(f"expected {path} to hold {weights.config}, found {written.config}; export it again.")
+    try:
+        span = json.loads(path.read_text("utf-8"))["userDefinedMetadata"]["span"]
+        mode, (tile, expected, _) = MODES[MODES.index(span["quantization"])], golden.decode(span["golden"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{path} lacks the metadata of an export ({error!r}); export it again.") from error
+
+    failures = []
+    before, after = weights.deploy_model(), written.deploy_model()
+    golden_difference = _largest(_run(after, tile), expected)
+    if not golden_difference <= GOLDEN_ERROR * max(1.0, float(np.abs(expected).max())):
+        failures.append(f"The written model does not compute its golden tile: difference {golden_difference:.3g}.")
+
+    weight_difference = 0.0
+    for name, group in weights.layers.items():
+        for key, array in group.items():
+            difference = _largest(written.layers[name][key], array)
+            weight_difference = max(weight_difference, difference)
+            if not difference <= (allowed := max_weight_error(mode, key, array)):
+                failures.append(f"{name}/{key} differs by {difference:.3g}, more than {mode} allows ({allowed:.3g}).")
+
+    output_difference, figures = 0.0, []
+    for lr, hr in _pairs(photos, weights.config.scale, crop):
+        outputs = _run(before, lr), _run(after, lr)
+        output_difference = max(output_difference, _largest(*outputs))
+        figures.append([_psnr_y(output, hr, weights.config.scale) for output in outputs])
+    psnr_source, psnr_written = np.mean(figures, axis=0).tolist()
+    if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
+        failures.append(f"{mode} costs {cost:.3f} dB, more than {MAX_COST[mode]} dB; quantise less.")
+    return Report(
+        golden_difference,
+        weight_difference,
+        len(figures),
+        output_difference,
+        psnr_source,
+        psnr_written,
+        tuple(failures),
+    )
+
+
+def _run(model, image: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 -> (h·scale, w·scale, 3) float32."""
+    return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
+
+
+def _largest(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest absolute difference; not-a-number is infinitely far from everything."""
+    difference = float(np.max(np.abs(a - b)))
+    return difference if not math.isnan(difference) else math.inf
+
+
+def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
+    from span_keras.bicubic import to_uint8
+    from span_keras.metrics import psnr, rgb_to_y
+
+    inside = np.s_[shave:-shave, shave:-shave]
+    return psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside]))
+
+
+def _pairs(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(LR, HR) uint8 crops of every readable photograph."""
+    from span_keras.data import load_validation
+
+    for _, lr, hr in load_validation(photos or BUNDLED_PHOTOS, scale):
+        if crop:
+            height, width = (min(side, crop // scale) for side in lr.shape[:2])
+            top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
+            lr = lr[top : top + height, left : left + width]
+            hr = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+        yield lr, hr
