@@ -51,7 +51,7 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """A safetensors file whose metadata holds the progress and a checksum of both."""
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         progress = json.dumps(self.progress, sort_keys=True)
         metadata = {"format": f"span-run-{FORMAT}", "progress": progress, "sha256": _digest(arrays, progress)}
         return safetensors.numpy.save(arrays, metadata)
@@ -111,7 +111,9 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise TrainingError(f"expected the run's settings in {self.path / 'config.json'}, found: {error}.") from error
+            raise TrainingError(
+                f"expected the run's settings in {self.path / 'config.json'}, found: {error}."
+            ) from error
 
     def save_config(self, settings: dict) -> None:
         self.write("config.json", (json.dumps(settings, indent=2) + "\n").encode())
@@ -168,7 +170,9 @@ class RunFolder:
         except FileNotFoundError:
             return []
         text = text[: text.rfind("\n") + 1]
-        return [{k: float(v) if v else float("nan") for k, v in row.items()} for row in csv.DictReader(io.StringIO(text))]
+        return [
+            {k: float(v) if v else float("nan") for k, v in row.items()} for row in csv.DictReader(io.StringIO(text))
+        ]
 
     def append(self, name: str, row: dict[str, float]) -> None:
         """Add a row; the first one writes the header."""
@@ -183,7 +187,9 @@ class RunFolder:
             with path.open("a") as file:
                 file.write(text.getvalue())
         except OSError as error:
-            raise TrainingError(f"expected to write {path}, found: {error.strerror}; free space, then --resume.") from error
+            raise TrainingError(
+                f"expected to write {path}, found: {error.strerror}; free space, then --resume."
+            ) from error
 
     def forget_after(self, step: int) -> None:
         """Drop the rows of steps that a resumed run will do again."""
@@ -194,5 +200,7 @@ class RunFolder:
                 writer.writeheader()
                 for row in rows:
                     if row["step"] <= step:
-                        writer.writerow({k: repr(int(v)) if k in ("step", "epoch") else repr(v) for k, v in row.items()})
+                        writer.writerow(
+                            {k: repr(int(v)) if k in ("step", "epoch") else repr(v) for k, v in row.items()}
+                        )
                 self.write(name, text.getvalue().encode())

@@ -86,6 +86,11 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
     Returns:
         (N, H·scale, W·scale, 3) float32, not clipped.
     """
+    return topology(x, config, functions(config, fused, dtype))
+
+
+def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
+    """The layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
     s = config.scale
 
     def conv(name, precision):
@@ -98,7 +103,7 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
         return ops.reshape(x, (n, h * s, w * s, 3))
 
     mean = np.float32(config.rgb_mean)
-    functions = {
+    plain = {
         "normalize": lambda x: (x - mean) * np.float32(config.img_range),
         "act": ops.silu if config.variant == "official" else lambda x: ops.leaky_relu(x, LEAKY_SLOPE),
         "sigmoid": ops.sigmoid,
@@ -113,6 +118,6 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
     def layer(kind, name):
         if name in fused:
             return conv(name, "float32" if name == "upsampler" else dtype)
-        return functions[kind]
+        return plain[kind]
 
-    return topology(x, config, layer)
+    return layer

@@ -45,7 +45,9 @@ def choose(name: str = "auto") -> Devices:
     """
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
-        raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}; set KERAS_BACKEND.")
+        raise TrainingError(
+            f"training needs the Keras backend tensorflow or jax, found {backend!r}; set KERAS_BACKEND."
+        )
     return (_tensorflow if backend == "tensorflow" else _jax)(name)
 
 
@@ -79,7 +81,9 @@ def _tf_config() -> tuple[int, int] | None:
         if config["task"]["type"] != "worker" or not 0 <= index < len(workers):
             raise ValueError("the task is none of the workers")
     except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"expected TF_CONFIG to name the workers and this task, found {text!r} ({error}).") from error
+        raise TrainingError(
+            f"expected TF_CONFIG to name the workers and this task, found {text!r} ({error})."
+        ) from error
     return index, len(workers)
 
 
@@ -96,7 +100,9 @@ def _jax(name: str) -> Devices:
         try:
             count, index = int(os.environ["SPAN_PROCESSES"]), int(os.environ["SPAN_PROCESS"])
         except (KeyError, ValueError) as error:
-            raise TrainingError(f"expected whole numbers in SPAN_PROCESSES and SPAN_PROCESS, found: {error}.") from error
+            raise TrainingError(
+                f"expected whole numbers in SPAN_PROCESSES and SPAN_PROCESS, found: {error}."
+            ) from error
         keras.distribution.initialize(coordinator, count, index)
     elif name == "none" or (name == "auto" and (len(jax.devices()) == 1 or jax.default_backend() == "cpu")):
         return Devices()

@@ -90,7 +90,10 @@ FOLDER = click.Path(file_okay=False)
 @options(
     "Loss",
     ("--loss", {"type": click.Choice(["mae", "mse", "charbonnier"]), "help": "Pixel loss [mae]."}),
-    ("--perceptual", {"type": click.Choice(["vgg16", "vgg19", "none"]), "help": "Feature network [vgg16; paper none]."}),
+    (
+        "--perceptual",
+        {"type": click.Choice(["vgg16", "vgg19", "none"]), "help": "Feature network [vgg16; paper none]."},
+    ),
     ("--vgg-weight", {"type": float, "metavar": "W", "help": "Weight of the perceptual part [0.001; paper 0]."}),
     ("--perceptual-weights", {"metavar": "FILE", "help": "Weights of the feature network."}),
     ("--teacher", {"metavar": "W", "help": "Network of the same scale whose output is a second target."}),
@@ -101,7 +104,10 @@ FOLDER = click.Path(file_okay=False)
     ("--learning-rate", {"type": float, "metavar": "R", "help": "Initial rate [1e-4; paper 5e-4]."}),
     ("--schedule", {"type": click.Choice(["piecewise", "cosine"]), "help": "Of the rate [piecewise]."}),
     ("--rate-epochs", {"callback": _numbers, "metavar": "LIST", "help": "Epochs at which the rate falls [200,300]."}),
-    ("--rate-steps", {"callback": _numbers, "metavar": "LIST", "help": "Steps instead of epochs [paper: every 200,000]."}),
+    (
+        "--rate-steps",
+        {"callback": _numbers, "metavar": "LIST", "help": "Steps instead of epochs [paper: every 200,000]."},
+    ),
     ("--rate-factor", {"type": float, "metavar": "F", "help": "Factor at each of them [0.5]."}),
     ("--warmup-steps", {"type": int, "metavar": "N", "help": "Steps over which the rate rises at first [0]."}),
     ("--weight-decay", {"type": float, "metavar": "D", "help": "Of AdamW, on kernels only [1e-4; paper 0]."}),

@@ -74,6 +74,86 @@ class Report:
     seconds: float
 
 
+class TrainStep:
+    """One update as a pure function ``(state, lr, hr, rate) -> (state, logs)``; see ``SpanTrainer`` for the state.
+
+    Each engine gives ``gradient(function, parameters) -> ((loss, parts), gradients)``, and ``mean(tree)``, the average
+    over its devices.
+    """
+
+    def __init__(self, config, loss, options: StepOptions, parameters: list[str], teacher=None):
+        self.config, self.loss, self.options, self.parameters, self.teacher = config, loss, options, parameters, teacher
+
+    def __call__(self, state: dict, lr, hr, rate, gradient: Callable, mean: Callable = lambda tree: tree):
+        lr, hr = (ops.cast(image, "float32") / 255.0 for image in (lr, hr))
+        parameters = {name: state[f"weights/{name}"] for name in self.parameters}
+        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, lr, hr), parameters)
+        loss, parts, gradients = mean((loss, parts, gradients))
+        gradients, norm = self._clip(gradients)
+        median = self._median(state)
+        sane = ops.logical_and(ops.isfinite(loss), ops.isfinite(norm))
+        leap = ops.logical_and(state["updates"] >= GUARD_START, loss > self.options.spike_factor * median)
+        accept = ops.logical_and(sane, ops.logical_not(leap))
+        updated = self._update(state, gradients, rate) | self._record(state, loss)
+        # Where, not cond: nothing leaves the device, and all of it fuses into the update.
+        new = {name: ops.where(accept, value, state[name]) for name, value in updated.items()}
+        new["step"] = state["step"] + 1
+        new["streak"] = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
+        skipped = ops.cast(ops.logical_not(accept), "float32")
+        return new, {"loss": loss, **parts, "grad_norm": norm, "skipped": skipped, "streak": new["streak"]}
+
+    def _total_loss(self, parameters: dict, lr, hr):
+        dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
+        sr = self.network(parameters, lr, dtype)
+        total, parts = self.loss(hr, sr)
+        if self.teacher:
+            fused, config = self.teacher
+            parts = {**parts, "teacher": ops.mean(ops.abs(stacked.apply(fused, lr, config, dtype) - sr))}
+            total = total + self.options.teacher_weight * parts["teacher"]
+        return total, parts
+
+    def network(self, parameters: dict, lr, dtype: str):
+        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
+        return stacked.apply(stacked.fuse(parameters, self.config), lr, self.config, dtype)
+
+    def _clip(self, gradients: dict):
+        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
+        if self.options.clip_norm:
+            factor = ops.minimum(1.0, self.options.clip_norm / (norm + 1e-12))
+            gradients = {name: g * factor for name, g in gradients.items()}
+        return gradients, norm
+
+    @staticmethod
+    def _median(state):
+        known = ops.minimum(state["updates"], GUARD_WINDOW)
+        return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2)
+
+    @staticmethod
+    def _record(state, loss):
+        here = ops.equal(ops.arange(GUARD_WINDOW, dtype="int32"), state["updates"] % GUARD_WINDOW)
+        return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
+
+    def _update(self, state: dict, gradients: dict, rate) -> dict:
+        """AdamW (Loshchilov & Hutter 2019, algorithm 2) and the average of the weights."""
+        o = self.options
+        t = ops.cast(state["updates"] + 1, "float32")
+        correction_1, correction_2 = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
+        ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
+        new = {}
+        for name in self.parameters:
+            weight, gradient = state[f"weights/{name}"], gradients[name]
+            m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
+            v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
+            change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
+            if o.weight_decay and name.endswith("kernel"):
+                change = change + o.weight_decay * weight
+            weight = weight - rate * change
+            ema = state[f"ema/{name}"]
+            new |= {f"moment_1/{name}": m, f"moment_2/{name}": v, f"weights/{name}": weight}
+            new[f"ema/{name}"] = ema + (1 - ema_decay) * (weight - ema)
+        return new
+
+
 class SpanTrainer:
     """Trains a SPAN network.
 
@@ -89,6 +169,9 @@ class SpanTrainer:
     The state is a flat dictionary of arrays: ``weights/…``, ``ema/…``, ``moment_1/…``, ``moment_2/…`` with the names of
     ``stacked.stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``.
     """
+
+    step_class = TrainStep
+    """What one step computes; benchmarks put another formulation here."""
 
     def __init__(
         self,
@@ -120,7 +203,7 @@ class SpanTrainer:
         # Infinity sorts behind every loss that is known.
         state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
         teacher = teacher and (stacked.fused_arrays(teacher), teacher.config)
-        step = TrainStep(self.config, loss, options, self._parameters, teacher)
+        step = self.step_class(self.config, loss, options, self._parameters, teacher)
         backend = keras.backend.backend()
         if backend == "jax":
             self._engine = JaxEngine(step, state, devices)
@@ -202,85 +285,6 @@ class SpanTrainer:
         group = "ema/" if ema else "weights/"
         arrays = {name.removeprefix(group): a for name, a in self.state.items() if name.startswith(group)}
         return stacked.unstack(arrays, self.config, source="training", steps=self.step)
-
-
-class TrainStep:
-    """One update as a pure function ``(state, lr, hr, rate) -> (state, logs)``; see ``SpanTrainer`` for the state.
-
-    Each engine gives ``gradient(function, parameters) -> ((loss, parts), gradients)``, and ``mean(tree)``, the average
-    over its devices.
-    """
-
-    def __init__(self, config, loss, options: StepOptions, parameters: list[str], teacher=None):
-        self.config, self.loss, self.options, self.parameters, self.teacher = config, loss, options, parameters, teacher
-
-    def __call__(self, state: dict, lr, hr, rate, gradient: Callable, mean: Callable = lambda tree: tree):
-        lr, hr = (ops.cast(image, "float32") / 255.0 for image in (lr, hr))
-        parameters = {name: state[f"weights/{name}"] for name in self.parameters}
-        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, lr, hr), parameters)
-        loss, parts, gradients = mean((loss, parts, gradients))
-        gradients, norm = self._clip(gradients)
-        median = self._median(state)
-        sane = ops.logical_and(ops.isfinite(loss), ops.isfinite(norm))
-        leap = ops.logical_and(state["updates"] >= GUARD_START, loss > self.options.spike_factor * median)
-        accept = ops.logical_and(sane, ops.logical_not(leap))
-        updated = self._update(state, gradients, rate) | self._record(state, loss)
-        # Where, not cond: nothing leaves the device, and all of it fuses into the update.
-        new = {name: ops.where(accept, value, state[name]) for name, value in updated.items()}
-        new["step"] = state["step"] + 1
-        new["streak"] = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
-        skipped = ops.cast(ops.logical_not(accept), "float32")
-        return new, {"loss": loss, **parts, "grad_norm": norm, "skipped": skipped, "streak": new["streak"]}
-
-    def _total_loss(self, parameters: dict, lr, hr):
-        dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
-        sr = stacked.apply(stacked.fuse(parameters, self.config), lr, self.config, dtype)
-        total, parts = self.loss(hr, sr)
-        if self.teacher:
-            parts = {**parts, "teacher": ops.mean(ops.abs(stacked.apply(*self._teacher(lr, dtype)) - sr))}
-            total = total + self.options.teacher_weight * parts["teacher"]
-        return total, parts
-
-    def _teacher(self, lr, dtype):
-        fused, config = self.teacher
-        return fused, lr, config, dtype
-
-    def _clip(self, gradients: dict):
-        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
-        if self.options.clip_norm:
-            factor = ops.minimum(1.0, self.options.clip_norm / (norm + 1e-12))
-            gradients = {name: g * factor for name, g in gradients.items()}
-        return gradients, norm
-
-    @staticmethod
-    def _median(state):
-        known = ops.minimum(state["updates"], GUARD_WINDOW)
-        return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2)
-
-    @staticmethod
-    def _record(state, loss):
-        here = ops.equal(ops.arange(GUARD_WINDOW, dtype="int32"), state["updates"] % GUARD_WINDOW)
-        return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
-
-    def _update(self, state: dict, gradients: dict, rate) -> dict:
-        """AdamW (Loshchilov & Hutter 2019, algorithm 2) and the average of the weights."""
-        o = self.options
-        t = ops.cast(state["updates"] + 1, "float32")
-        correction_1, correction_2 = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
-        ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
-        new = {}
-        for name in self.parameters:
-            weight, gradient = state[f"weights/{name}"], gradients[name]
-            m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
-            v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
-            change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
-            if o.weight_decay and name.endswith("kernel"):
-                change = change + o.weight_decay * weight
-            weight = weight - rate * change
-            ema = state[f"ema/{name}"]
-            new |= {f"moment_1/{name}": m, f"moment_2/{name}": v, f"weights/{name}": weight}
-            new[f"ema/{name}"] = ema + (1 - ema_decay) * (weight - ema)
-        return new
 
 
 class JaxEngine:

@@ -71,15 +71,15 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
 
     trainer = make_trainer(settings, devices, echo)
     checkpoint = folder.load_checkpoint(echo) if resume else None
-    best = float("-inf")
     if checkpoint:
         trainer.state = checkpoint.arrays
-        best = checkpoint.progress["best_psnr"]
         echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
     if devices.chief:
         folder.save_config(settings.to_dict())
         folder.forget_after(trainer.step)
-    loop = _Loop(settings, folder, trainer, validation, devices, best, started, echo)
+    loop = _Loop(settings, folder, trainer, validation, devices, started, echo)
+    if checkpoint:
+        loop.restore(checkpoint.progress)
     loop.run(dataset)
     return loop.finish()
 
@@ -151,12 +151,14 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
 class _Loop:
     """The run's course: reports, validations and checkpoints, and every way to stop."""
 
-    def __init__(self, settings, folder, trainer, validation, devices, best, started, echo):
+    def __init__(self, settings, folder, trainer, validation, devices, started, echo):
         self.settings, self.folder, self.trainer, self.validation = settings, folder, trainer, validation
-        self.chief, self.best, self.started, self.echo = devices.chief, best, started, echo
+        self.chief, self.started, self.echo = devices.chief, started, echo
+        self.best = float("-inf")
         self.saved_step, self.saved_at = -1, time.monotonic()
         self.progress = Progress(settings, trainer.step, echo)
-        self.pending: list[Report] = []
+        self.unlogged: dict[str, list[float]] = {}
+        self.logged_at = time.monotonic()
         self.stop_reason: str | None = None
 
     def run(self, dataset) -> None:
@@ -189,22 +191,24 @@ class _Loop:
         if self.stop_reason and self.trainer.step < s.total_steps:
             self.echo(f"Stopped at step {self.trainer.step}: {self.stop_reason}; continue with --resume.")
 
+    def restore(self, progress: dict) -> None:
+        """Take over what a checkpoint knows besides the trainer's state."""
+        self.best, self.unlogged = progress["best_psnr"], progress["unlogged"]
+
     def log(self, report: Report) -> None:
         """Rows of ``log.csv`` end at multiples of ``log_every``, so that they do not depend on where a run stopped."""
         self.progress.update(report)
-        self.pending.append(report)
-        every = self.settings.log_every
-        if report.step % every and report.step != self.settings.total_steps:
+        for name, values in report.logs.items():
+            self.unlogged.setdefault(name, []).extend(map(float, values))
+        if report.step % self.settings.log_every and report.step != self.settings.total_steps:
             return
-        logs = {name: np.concatenate([r.logs[name] for r in self.pending]) for name in report.logs}
-        seconds = sum(r.seconds for r in self.pending)
         row = {"step": report.step, "epoch": -(-report.step // self.settings.steps_per_epoch)}
-        row |= {name: float(values[-1] if name == "rate" else np.mean(values)) for name, values in logs.items()}
-        row["skipped"] = int(logs["skipped"].sum())
-        row["steps_per_second"] = round(len(logs["loss"]) / seconds, 3)
-        self.pending = []
+        row |= {name: float(np.mean(values)) for name, values in sorted(self.unlogged.items())}
+        row |= {"rate": self.unlogged["rate"][-1], "skipped": int(sum(self.unlogged["skipped"]))}
+        row["seconds"] = round(time.monotonic() - self.logged_at, 3)
+        self.unlogged, self.logged_at = {}, time.monotonic()
         if row["skipped"]:
-            self.echo(f"Step {report.step}: skipped {row['skipped']} of the last {len(logs['loss'])} steps.")
+            self.echo(f"Step {report.step}: skipped {row['skipped']} steps since the last report.")
         if self.chief:
             self.folder.append("log.csv", row)
 
@@ -230,7 +234,7 @@ class _Loop:
 
     def save(self) -> None:
         if self.chief:
-            progress = {"step": self.trainer.step, "best_psnr": self.best, "settings": self.settings.to_dict()}
+            progress = {"step": self.trainer.step, "best_psnr": self.best, "unlogged": self.unlogged}
             self.folder.save_checkpoint(runs.Checkpoint(self.trainer.state, progress))
         self.saved_step, self.saved_at = self.trainer.step, time.monotonic()
 
@@ -306,7 +310,9 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
     changed = {k: (before[k], v) for k, v in settings.to_dict().items() if before[k] != v and k not in CONVENIENCE}
     if architecture := [k for k in ARCHITECTURE if k in changed]:
         what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in architecture)
-        raise TrainingError(f"--resume expected the network of the run in {folder.path}, found {what}; use --init instead.")
+        raise TrainingError(
+            f"--resume expected the network of the run in {folder.path}, found {what}; use --init instead."
+        )
     for name, (old, new) in changed.items():
         echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")
 
