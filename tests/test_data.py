@@ -1,0 +1,399 @@
+"""Photographs to patches: pairing, decoding, sampling, reproducibility, memory and every kind of bad folder."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from span_keras import bicubic, data
+from span_keras.errors import DataError
+
+
+def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """An RGB picture whose every pixel differs from its neighbours, so that a misplaced crop shows."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (height // 6 + 2, width // 6 + 2, 3), dtype=np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three photographs of different shapes and formats, one in a subfolder."""
+    (tmp_path / "more").mkdir()
+    Image.fromarray(smooth(50, 70, 1)).save(tmp_path / "a.png")
+    Image.fromarray(smooth(40, 41, 2)).save(tmp_path / "b.webp", lossless=True)
+    Image.fromarray(smooth(90, 60, 3)).save(tmp_path / "more" / "C.BMP")
+    (tmp_path / "notes.txt").write_text("not a photograph")
+    return tmp_path
+
+
+def make(source, **options):
+    settings = {"scale": 2, "patch": 8, "batch_size": 6, "steps_per_epoch": 5, "workers": 1}
+    return data.PatchDataset(source, **{**settings, **options})
+
+
+def equal(batch, other) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(batch, other, strict=True))
+
+
+# -- pairs
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_pair_is_the_whole_image_reduced(tmp_path, scale, monkeypatch):
+    picture = smooth(101, 67)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    monkeypatch.setattr(data, "STRIP", 5)
+    lr, hr = data.load_pair(tmp_path / "a.png", scale)
+    assert np.array_equal(hr, picture[: 101 // scale * scale, : 67 // scale * scale])
+    # Strips must leave no seam: equal but for rounding in the last bit of a tie.
+    whole = bicubic.downscale(np.ascontiguousarray(hr), scale)
+    assert lr.shape == (101 // scale, 67 // scale, 3) and lr.dtype == np.uint8
+    assert np.abs(lr.astype(int) - whole).max() <= 1 and (lr != whole).mean() < 1e-3
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("rgb_order", [False, True])
+def test_every_lr_patch_belongs_to_its_hr_patch(folder, augment, rgb_order):
+    scale, patch = 2, 8
+    lr, hr = make(folder, augment=augment, rgb_order=rgb_order, batch_size=40)[0]
+    assert lr.shape == (40, patch, patch, 3) and hr.shape == (40, 16, 16, 3)
+    assert lr.dtype == hr.dtype == np.uint8
+    for one_lr, one_hr in zip(lr, hr, strict=True):
+        # Away from the border, where the patch's own reduction lacks context.
+        own = bicubic.downscale(one_hr, scale)[2:-2, 2:-2].astype(int)
+        assert np.abs(own - one_lr[2:-2, 2:-2]).max() <= 1
+
+
+def test_all_eight_orientations_occur_and_are_exact():
+    patch = smooth(12, 12)
+    turned = []
+    for turn in range(8):
+        out = np.empty_like(patch)
+        data._copy_turned(out, patch, turn)
+        turned.append(out.tobytes())
+    expected = {np.rot90(flip, k).tobytes() for flip in (patch, patch[::-1]) for k in range(4)}
+    assert len(expected) == 8 and set(turned) == expected
+
+
+def test_patches_are_slices_of_the_photograph_and_reach_its_corners(tmp_path):
+    picture = smooth(20, 24)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    _, hr = make(tmp_path, augment=False, batch_size=400)[0]
+    positions = {}
+    for top in range(0, 5, 2):
+        for left in range(0, 9, 2):
+            positions[picture[top : top + 16, left : left + 16].tobytes()] = (top, left)
+    found = {positions[patch.tobytes()] for patch in hr}
+    assert found == set(positions.values())
+
+
+def test_photographs_are_drawn_by_area(tmp_path):
+    Image.fromarray(np.full((40, 40, 3), 10, np.uint8)).save(tmp_path / "small.png")
+    Image.fromarray(np.full((80, 120, 3), 200, np.uint8)).save(tmp_path / "large.png")
+    _, hr = make(tmp_path, batch_size=4000)[0]
+    share = (hr[:, 0, 0, 0] == 10).mean()
+    assert abs(share - 1600 / 11200) < 0.03  # five standard deviations
+
+
+# -- reproducibility
+
+
+def test_a_batch_depends_on_seed_epoch_and_index_alone(folder):
+    options = {"degrade": data.DEGRADATIONS, "rgb_order": True}
+    first, second = make(folder, **options), make(folder, **options)
+    second.epoch = 3
+    for _ in range(3):
+        first.on_epoch_end()
+    expected = first[4]
+    second[0], second[2]
+    assert equal(second[4], expected)
+    assert not equal(second[3], expected)
+    first.on_epoch_end()
+    assert not equal(first[4], expected)
+    other = make(folder, seed=1, **options)
+    other.epoch = 3
+    assert not equal(other[4], expected)
+
+
+def test_shards_are_the_parts_of_the_whole_batch(folder):
+    whole = make(folder, degrade=("noise",))[1]
+    parts = [make(folder, degrade=("noise",), shard=(i, 3))[1] for i in range(3)]
+    assert equal([np.concatenate(side) for side in zip(*parts, strict=True)], whole)
+
+
+def test_keras_iterates_it_in_order_with_several_workers(folder):
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    dataset = make(folder, workers=3)
+    adapter = PyDatasetAdapter(dataset, shuffle=False)
+    expected = make(folder)
+    for _ in range(2):
+        adapter.on_epoch_begin()
+        batches = list(adapter.get_numpy_iterator())
+        adapter.on_epoch_end()
+        assert len(batches) == 5
+        assert all(equal(batch, expected[i]) for i, batch in enumerate(batches))
+        expected.on_epoch_end()
+    assert dataset.epoch == 2
+
+
+def test_past_the_end_is_an_index_error(folder):
+    with pytest.raises(IndexError):
+        make(folder)[5]
+
+
+# -- working sets
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Sixteen photographs of one colour each: 16 levels apart, 64×64."""
+    for level in range(16):
+        Image.fromarray(np.full((64, 64, 3), 16 * level, np.uint8)).save(tmp_path / f"{level:02d}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def small_cache(monkeypatch):
+    """Makes ``cache_gb`` hold few of the photographs of ``many``, and sets short."""
+    monkeypatch.setattr(data, "_decoders", lambda: 1)
+    monkeypatch.setattr(data, "LAG", 4)
+    # Room for 2 sets of 4 photographs (15,360 bytes decoded) besides one being decoded (4 · 4,096 bytes).
+    return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
+
+
+def test_more_photographs_than_fit_are_used_in_turn(many, small_cache):
+    # 4 working sets of 8 steps; the sets of one turn share no photograph and cover all.
+    dataset = make(many, cache_gb=small_cache, steps_per_epoch=64, batch_size=256, workers=0)
+    assert "4 working sets" in dataset.describe()
+    assert dataset._set_steps == 8
+    levels = [{int(patch[0, 0, 0]) for patch in dataset[8 * number][0]} for number in range(8)]
+    assert all(len(group) == 4 for group in levels)
+    for turn in (levels[:4], levels[4:]):
+        assert set().union(*turn) == set(range(0, 256, 16))
+    assert levels[:4] != levels[4:]
+
+
+def test_working_sets_never_hold_more_than_the_bound(many, small_cache, monkeypatch):
+    held, most, lock = set(), [0], threading.Lock()
+    load = data.load_pair
+
+    class Held(data.Pair):
+        def __del__(self):
+            with lock:
+                held.discard(id(self))
+
+    def counted(path, scale):
+        pair = Held(*load(path, scale))
+        with lock:
+            held.add(id(pair))
+            most[0] = max(most[0], len(held))
+        return pair
+
+    monkeypatch.setattr(data, "load_pair", counted)
+    dataset = make(many, cache_gb=small_cache, steps_per_epoch=200, workers=0)
+    for index in range(100):
+        dataset[index]
+    assert 0 < most[0] <= 10
+
+
+def test_any_batch_can_be_made_again_with_working_sets(many, small_cache):
+    first = make(many, cache_gb=small_cache, steps_per_epoch=40)
+    in_order = [first[i] for i in range(40)]
+    again = make(many, cache_gb=small_cache, steps_per_epoch=40)
+    for index in (39, 0, 17, 8, 7, 30):
+        assert equal(again[index], in_order[index])
+
+
+def test_a_cache_too_small_for_a_photograph_says_what_it_takes(many):
+    with pytest.raises(DataError, match=r"cache of 1e-06 GB is too small for .*png .*give at least 0\.\d\d GB"):
+        make(many, cache_gb=1e-6)
+
+
+def test_corrupt_photographs_in_a_working_set_are_skipped(many, small_cache):
+    whole = (many / "03.png").read_bytes()
+    (many / "03.png").write_bytes(whole[: len(whole) // 2])
+    dataset = make(many, cache_gb=small_cache, steps_per_epoch=64, workers=0)
+    for number in range(4):
+        dataset[8 * number]
+    assert [path.name for path in dataset.skipped] == ["03.png"]
+
+
+# -- decoding
+
+
+def decoded(path) -> np.ndarray:
+    return data.load_pair(path, 2).hr
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    picture = Image.fromarray(smooth(20, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90° clockwise to display
+    picture.save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(decoded(tmp_path / "a.png"), np.rot90(np.asarray(picture), -1))
+
+
+def test_grey_palette_and_16_bit_become_rgb(tmp_path):
+    grey = smooth(20, 30)[..., 0]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    Image.fromarray(grey.astype(np.float32) / 255).save(tmp_path / "float.tiff")
+    for name in ("grey.png", "deep.png", "palette.png", "float.tiff"):
+        assert np.array_equal(decoded(tmp_path / name), np.repeat(grey[..., None], 3, 2)), name
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    rgba = np.zeros((20, 20, 4), np.uint8)
+    rgba[:10, :, 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    hr = decoded(tmp_path / "a.png")
+    assert (hr[:10] == 0).all() and (hr[10:] == 255).all()
+
+
+def test_cmyk_is_converted(tmp_path):
+    Image.new("CMYK", (20, 20), (255, 0, 0, 0)).save(tmp_path / "a.jpg")
+    red, green, blue = decoded(tmp_path / "a.jpg")[5, 5]
+    assert red < 60 and min(green, blue) > 150
+
+
+# -- degradations
+
+
+@pytest.mark.parametrize("name", data.DEGRADATIONS)
+def test_a_degradation_changes_lr_alone(folder, name):
+    clean, degraded = make(folder)[0], make(folder, degrade=(name,))[0]
+    assert np.array_equal(clean[1], degraded[1])
+    difference = np.abs(clean[0].astype(int) - degraded[0]).mean((1, 2, 3))
+    assert 0 < difference.max() and difference.mean() < 30
+
+
+def test_blur_smooths_and_noise_roughens():
+    patch = smooth(32, 32)
+    roughness = lambda image: np.abs(np.diff(image.astype(int), axis=0)).mean()  # noqa: E731
+    rng = np.random.default_rng(0)
+    assert roughness(data._degraded(patch, ("blur",), rng)) < roughness(patch)
+    assert roughness(data._degraded(patch, ("noise",), rng)) > roughness(patch)
+
+
+# -- files
+
+
+def test_photographs_are_found_in_subfolders_whatever_their_case(folder):
+    (folder / "._a.png").write_bytes(b"left by a Mac")
+    assert [path.name for path in data.list_photos(folder)] == ["a.png", "b.webp", "C.BMP"]
+    assert data.list_photos([folder / "b.webp", folder / "a.png"]) == [folder / "a.png", folder / "b.webp"]
+    assert data.list_photos(folder / "a.png") == [folder / "a.png"]
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(DataError, match=r"found nothing at .*nowhere; check the path"):
+        make(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"Expected photographs \(\.jpg .*found none"):
+        make(tmp_path)
+    with pytest.raises(DataError, match="empty list"):
+        make([])
+
+
+def test_unusable_files_are_skipped_counted_and_named(folder):
+    whole = (folder / "a.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("hello")
+    (folder / "empty.png").touch()
+    Image.fromarray(smooth(15, 100)).save(folder / "thin.png")
+    dataset = make(folder)
+    assert {path.name for path in dataset.skipped} == {"cut.png", "text.jpg", "empty.png", "thin.png"}
+    text = dataset.describe()
+    assert text.startswith("3 photographs") and "4 skipped" in text
+    assert "thin.png (100×15, smaller than the 16×16 HR patch)" in text
+    assert "text.jpg (not a readable image)" in text
+    assert "cut.png (" in text and "truncated" in text
+    assert dataset[0][0].shape == (6, 8, 8, 3)
+
+
+def test_no_usable_photograph_at_all(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG")
+    Image.fromarray(smooth(15, 15)).save(tmp_path / "small.png")
+    with pytest.raises(DataError, match=r"at least 16 pixels a side, found none among 2 files .*bad\.png"):
+        make(tmp_path)
+    (tmp_path / "bad.png").unlink()
+    with pytest.raises(DataError, match=r"15×15, smaller than the 16×16 HR patch.*smaller patch"):
+        make(tmp_path)
+
+
+def test_every_photograph_corrupt_behind_its_header(tmp_path):
+    Image.fromarray(smooth(40, 40)).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"found none among 1 files .*cut\.png"):
+        make(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 5}, r"scale among \(2, 3, 4\), found 5"),
+        ({"patch": 0}, "patch size of 1 or more, found 0"),
+        ({"batch_size": -1}, "batch size of 1 or more, found -1"),
+        ({"steps_per_epoch": 2.5}, r"steps per epoch of 1 or more, found 2\.5"),
+        ({"seed": -1}, "seed of 0 or more, found -1"),
+        ({"degrade": ("blur", "rain")}, "among blur, noise, jpeg, found 'rain'"),
+        ({"degrade": "blur"}, "among blur, noise, jpeg, found 'blur'"),
+        ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
+        ({"patch": 1000}, "smaller than the 2000×2000 HR patch"),
+    ],
+)
+def test_impossible_settings(folder, options, message):
+    with pytest.raises(DataError, match=message):
+        make(folder, **options)
+
+
+# -- validation
+
+
+def test_validation_images_are_whole_and_paired(folder):
+    images = data.load_validation(folder, 4)
+    assert [name for name, _, _ in images] == ["a.png", "b.webp", "C.BMP"]
+    for _, lr, hr in images:
+        assert hr.shape == (4 * lr.shape[0], 4 * lr.shape[1], 3) and hr.dtype == lr.dtype == np.uint8
+    assert [name for name, _, _ in data.load_validation(folder, 4, limit=2)] == ["a.png", "b.webp"]
+
+
+def test_validation_skips_what_it_cannot_read(folder):
+    (folder / "a.png").write_text("broken")
+    assert [name for name, _, _ in data.load_validation(folder, 2)] == ["b.webp", "C.BMP"]
+    with pytest.raises(DataError, match=r"None of the 1 validation images can be used\. .*a\.png cannot be read"):
+        data.load_validation([folder / "a.png"], 2)
+
+
+def test_hold_out_is_disjoint_complete_and_stable():
+    files = [f"photos/{i:03d}.jpg" for i in range(50)]
+    training, validation = data.split_validation(files, 10, seed=3)
+    assert len(validation) == 10 and sorted(map(str, training + validation)) == files
+    assert data.split_validation(files[::-1], 10, seed=3) == (training, validation)
+    assert data.split_validation([f"/elsewhere/{f}" for f in files], 10, 3)[1] == [
+        Path("/elsewhere") / path for path in validation
+    ]
+    assert data.split_validation(files, 10, seed=4)[1] != validation
+    with pytest.raises(DataError, match="Holding out 50 validation images .* found 50 in all"):
+        data.split_validation(files, 50)
+
+
+# -- what ships
+
+
+def test_bundled_photographs_are_listed_and_small():
+    root = data.BUNDLED_TRAIN.parent
+    files = data.list_photos(root)
+    sources = (root / "SOURCES.md").read_text()
+    assert len(data.list_photos(data.BUNDLED_TRAIN)) == 8 and len(data.list_photos(data.BUNDLED_VAL)) == 2
+    assert sum(path.stat().st_size for path in files) <= 2e6
+    for path in files:
+        (line,) = [line for line in sources.splitlines() if f"| {path.relative_to(root).as_posix()} |" in line]
+        assert "CC0 1.0" in line or "public domain" in line
+    lr, hr = make(data.BUNDLED_TRAIN, scale=4, patch=48)[0]
+    assert lr.shape == (6, 48, 48, 3) and hr.shape == (6, 192, 192, 3)
