@@ -143,8 +143,8 @@ def resolve(path: str | os.PathLike) -> Path:
         # Networks are named by their scale (x4, x2-fast); the folder holds the perceptual loss's weights too.
         available = sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("x[0-9]*.safetensors"))
         if name not in available:
-            known = f"it has {', '.join(available)}" if available else "it bundles no weights; name a file with --weights"
-            raise CheckpointError(f"{name} does not come with this installation; {known}.")
+            known = f"it has {', '.join(available)}" if available else "it bundles no weights"
+            raise CheckpointError(f"{name} does not come with this installation; {known}; name a file with --weights.")
         return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
     file = Path(path).expanduser()
     if file.is_dir():
