@@ -1,4 +1,5 @@
 /** From an image file to its pixels, as stored: straight alpha, the file's own colour values, upright. */
+import { readProfile } from './icc.js';
 
 /** An image that cannot be used; the message says why. */
 export class ImageError extends Error {
@@ -11,6 +12,7 @@ export class ImageError extends Error {
  * @property {number} height
  * @property {Uint8ClampedArray} data RGBA, straight alpha
  * @property {boolean} alpha whether any pixel is transparent
+ * @property {Uint8Array} [icc] the colour profile of the values
  */
 
 /**
@@ -19,9 +21,10 @@ export class ImageError extends Error {
  */
 export async function decode(source) {
   if (source instanceof ImageData) return describe(source.width, source.height, source.data);
-  const bitmap = source instanceof ImageBitmap ? source : await decodeFile(source);
+  const isFile = source instanceof Blob;
+  const bitmap = isFile ? await decodeFile(source) : source;
   try {
-    return readBitmap(bitmap);
+    return { ...readBitmap(bitmap), icc: isFile ? await readProfile(source) : undefined };
   } finally {
     bitmap.close();
   }

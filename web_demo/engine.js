@@ -1,6 +1,7 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `worker.js`. */
 import { BackendLost, CHAIN, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
-import { decode } from './decode.js';
+import { ImageError, decode } from './decode.js';
+import { isDisplayP3 } from './icc.js';
 import { ModelError, decodeGolden, readConfig } from './model.js';
 import { createNetwork, goldenError } from './network.js';
 import { PngEncoder } from './png.js';
@@ -60,48 +61,80 @@ export class Engine {
   }
 
   /**
+   * Upscale to a PNG file.
    * @param {Blob | ImageBitmap | ImageData} source
    * @param {object} [options]
    * @param {AbortSignal} [options.signal] stops before the next tile
    * @param {(state: {done: number, total: number}) => void} [options.onProgress]
-   * @param {(tile: {x, y, width, height, data: Uint8ClampedArray}) => void | Promise<void>} [options.onTile] finished pixels
-   * @param {(size: {width: number, height: number, alpha: boolean}) => void} [options.onSize] of the output, at the start
-   * @param {(bytes: Uint8Array) => Promise<void>} [options.write] receives the PNG file instead of `blob`
+   * @param {(tile: {x, y, width, height, colorSpace, data: Uint8ClampedArray}) => void | Promise<void>} [options.onTile]
+   * @param {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [options.onSize] of the
+   *   output, at the start
+   * @param {(bytes: Uint8Array) => Promise<void>} [options.write] receives the file instead of `blob`
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number}>}
    */
-  async upscale(source, { signal, onProgress, onTile, onSize, write } = {}) {
+  async upscale(source, { onSize, write, ...options } = {}) {
     const image = await decode(source);
-    const { scale, halo } = this.config;
-    const width = image.width * scale;
-    const height = image.height * scale;
-    onSize?.({ width, height, alpha: image.alpha });
-    const started = performance.now();
-    const { rows, columns, count } = planTiles(image.width, image.height, this.tile, halo);
-    const encoder = new PngEncoder(width, height, { alpha: image.alpha, write });
+    const size = this.#sizeOf(image);
+    onSize?.(size);
+    const encoder = new PngEncoder(size.width, size.height, { alpha: image.alpha, icc: image.icc, write });
     try {
-      let done = 0;
-      for (const row of rows) {
-        const band = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
-        for (const column of columns) {
-          await breathe();
-          signal?.throwIfAborted();
-          const data = await this.#region(image, column, row);
-          const tile = { x: column.from * scale, y: row.from * scale, width: (column.to - column.from) * scale, data };
-          tile.height = (row.to - row.from) * scale;
-          for (let y = 0; y < tile.height; y++) {
-            band.set(data.subarray(y * tile.width * 4, (y + 1) * tile.width * 4), (y * width + tile.x) * 4);
-          }
-          await onTile?.(tile);
-          onProgress?.({ done: ++done, total: count });
-        }
-        await encoder.rows(band);
-      }
-      const milliseconds = performance.now() - started;
-      return { width, height, blob: await encoder.finish(), milliseconds, tiles: count };
+      const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
+      return { ...size, ...work, blob: await encoder.finish() };
     } catch (error) {
       await encoder.abort();
       throw error;
     }
+  }
+
+  /**
+   * Upscale to pixels in memory.
+   * @param {Blob | ImageBitmap | ImageData | import('./decode.js').Pixels} source
+   * @param {object} [options] as for `upscale`
+   * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number}>} RGBA
+   */
+  async pixels(source, { onSize, ...options } = {}) {
+    const image = 'alpha' in source ? source : await decode(source);
+    const size = this.#sizeOf(image);
+    onSize?.(size);
+    const data = allocate(size.width * size.height * 4);
+    let filled = 0;
+    const onBand = (band) => {
+      data.set(band, filled);
+      filled += band.length;
+    };
+    return { ...size, ...(await this.#tiles(image, { ...options, onBand })), data };
+  }
+
+  #sizeOf({ width, height, alpha, icc }) {
+    const { scale } = this.config;
+    const colorSpace = isDisplayP3(icc) ? 'display-p3' : 'srgb';
+    return { width: width * scale, height: height * scale, alpha, colorSpace };
+  }
+
+  /** Compute tile after tile; `onBand` gets every finished row of tiles, RGBA. */
+  async #tiles(image, { signal, onProgress, onTile, onBand }) {
+    if (!this.network) await this.#startFirst(CHAIN); // all had failed, perhaps on a larger image
+    const { scale, halo } = this.config;
+    const { width, colorSpace } = this.#sizeOf(image);
+    const started = performance.now();
+    const { rows, columns, count } = planTiles(image.width, image.height, this.tile, halo);
+    let done = 0;
+    for (const row of rows) {
+      const height = (row.to - row.from) * scale;
+      const band = allocate(width * height * 4);
+      for (const column of columns) {
+        await breathe();
+        signal?.throwIfAborted();
+        const data = await this.#region(image, column, row);
+        const x = column.from * scale;
+        const across = (column.to - column.from) * scale;
+        for (let y = 0; y < height; y++) band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, data });
+        onProgress?.({ done: ++done, total: count });
+      }
+      await onBand(band);
+    }
+    return { milliseconds: performance.now() - started, tiles: count };
   }
 
   /** Free the network; the engine can load another model. */
@@ -259,6 +292,14 @@ function breathe() {
     };
     port2.postMessage(null);
   });
+}
+
+function allocate(length) {
+  try {
+    return new Uint8ClampedArray(length);
+  } catch {
+    throw new ImageError(`This device cannot hold ${Math.round(length / 1e6)} MB of the result at once; use a smaller image or scale.`);
+  }
 }
 
 function crop(image, x, y) {

@@ -5,15 +5,9 @@
  *
  *     const { mountTraining } = await import('./train/view.js');
  *     const view = await mountTraining(root, {
- *       loadTf,      // (libraries = ['core', 'cpu', 'webgl', 'webgpu', 'layers']) => Promise<tf>, from './tf.js';
- *                    //   works in a page and in a module worker. startBackend(tf, name) of './backend.js' starts one.
- *       loadChart,   // () => Promise<Chart>, Chart.js from './tf.js'
  *       getModel,    // () => Promise<{name: string, artifacts: ModelArtifacts}> the model chosen in the page;
  *                    //   artifacts are TF.js's {modelTopology, weightSpecs, weightData, userDefinedMetadata}
  *       setModel,    // ({name, artifacts}) => Promise<void> makes a trained model the page's model
- *       loadImages,  // (files: Iterable<File>) => Promise<Array<{name, width, height, data: Uint8ClampedArray RGBA}>>
- *       store,       // './store.js': listModels(), loadModel(name), saveModel(name, artifacts), deleteModel(name) keep
- *                    //   artifacts in IndexedDB; get(key), set(key, value), remove(key) keep a training session
  *       announce,    // (text) => void, one sentence for the status line and screen readers
  *       onModelsChanged, // () => void, call it after saveModel or deleteModel: the model picker reads the store again
  *     });
@@ -26,12 +20,11 @@
 import { LABELS } from './backend.js';
 import { fetchModel } from './model.js';
 import { loadUpscaler } from './span.js';
-import * as store from './store.js';
-import { loadChart, loadTf } from './tf.js';
 import { Compare, resultCanvas } from './ui/compare.js';
 import { convert, resultName, save } from './ui/download.js';
 import { bytes, duration, size } from './ui/format.js';
 import { mountIntake } from './ui/intake.js';
+import { mountMeasure } from './ui/measure.js';
 import { mountQueue } from './ui/queue.js';
 import { mountSettings } from './ui/settings.js';
 import { mountTabs } from './ui/tabs.js';
@@ -53,6 +46,7 @@ const query = new URLSearchParams(location.search);
  * @property {import('./span.js').Result} [result]
  */
 const state = {
+  view: 'upscale',
   /** @type {{name: string, url?: string, artifacts?: object}} */
   model: { name: 'Default model', url: query.get('model') ?? 'model.json' },
   backend: query.get('backend') ?? 'auto',
@@ -157,8 +151,8 @@ async function work() {
   render();
   try {
     item.result = await run(item, upscaler, controller.signal);
-    const { width, height, milliseconds, status } = item.result;
-    item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[status.backend]}`;
+    const { width, height, milliseconds, backend } = item.result;
+    item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}`;
     item.state = 'done';
     showMemory(item.result.memory);
     announce(`${item.name} is done: ${item.detail}.`);
@@ -177,9 +171,9 @@ function run(item, upscaler, signal) {
   let painter, started;
   return upscaler.upscale(item.file, {
     signal,
-    onSize({ width, height }) {
+    onSize(result) {
       started = performance.now();
-      painter = resultCanvas(width, height);
+      painter = resultCanvas(result);
       item.canvas = painter.canvas;
       if (state.current === item) showImages(item);
     },
@@ -240,13 +234,40 @@ function cancel() {
   render();
 }
 
+// ---- The views ----
+
+let training;
+
+async function showView(view) {
+  state.view = view;
+  if (view === 'train') {
+    training ??= import('./train/view.js').then(({ mountTraining }) => mountTraining($('train'), trainingContext));
+    (await training).show();
+  } else if (training) (await training).hide();
+}
+
+const trainingContext = {
+  getModel: async () => ({ name: state.model.name, artifacts: state.model.artifacts ?? (await fetchModel(state.model.url)) }),
+  setModel: (model) => load(model, state.backend),
+  onModelsChanged: () => settings.list(),
+  announce,
+};
+
+/** Images that are dropped or pasted belong to the view that is shown. */
+function takeFiles(files) {
+  if (state.view === 'measure') measuring.take(files[0]);
+  else if (state.view !== 'train') addFiles(files);
+}
+
 // ---- Wiring ----
 
 const settings = mountSettings($('settings'), $('settings-button'), { state, load, announce });
-mountIntake($('files'), [$('choose'), $('add')], addFiles);
+mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 $('cancel').addEventListener('click', cancel);
 $('clear').addEventListener('click', clear);
 $('download').addEventListener('click', download);
 $('download-all').addEventListener('click', downloadAll);
-mountTabs(() => {});
+const measuring = mountMeasure($('measure'), { getSource: () => state.model.artifacts ?? state.model.url });
+mountTabs(showView);
 load(state.model, state.backend);
+if ('serviceWorker' in navigator) addEventListener('load', () => navigator.serviceWorker.register('sw.js'));

@@ -3,6 +3,7 @@ import { crc32 } from './checksum.js';
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const PAETH = 4;
+const BLOB_BYTES = 16e6;
 
 export class PngEncoder {
   /**
@@ -16,7 +17,8 @@ export class PngEncoder {
     this.channels = alpha ? 4 : 3;
     this.previous = new Uint8Array(width * this.channels);
     this.parts = write ? null : [];
-    this.write = write ?? (async (bytes) => void this.parts.push(bytes));
+    this.pending = 0;
+    this.write = write ?? (async (bytes) => this.#collect(bytes));
     this.deflate = new CompressionStream('deflate');
     this.writer = this.deflate.writable.getWriter();
     this.written = this.#drain(width, height, alpha, icc);
@@ -47,6 +49,16 @@ export class PngEncoder {
   async abort() {
     await this.writer.abort().catch(() => {});
     this.parts = null;
+  }
+
+  /** Blobs may be kept on disk, arrays may not: every few megabytes become one. */
+  #collect(bytes) {
+    this.parts?.push(bytes);
+    this.pending += bytes.length;
+    if (this.parts && this.pending > BLOB_BYTES) {
+      this.parts = [new Blob(this.parts)];
+      this.pending = 0;
+    }
   }
 
   #pack(rgba, from, row) {

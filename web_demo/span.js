@@ -58,14 +58,26 @@ export class Upscaler {
    * @param {object} [options]
    * @param {AbortSignal} [options.signal] cancels within one tile; the promise then rejects with an `AbortError`
    * @param {(progress: {done: number, total: number}) => void} [options.onProgress] tiles
-   * @param {(size: {width: number, height: number, alpha: boolean}) => void} [options.onSize] of the result, at the start
+   * @param {'png' | 'pixels'} [options.output] a PNG file as a Blob (the default), or RGBA values
+   * @param {(size: {width, height, alpha: boolean, colorSpace: string}) => void} [options.onSize] of the result, at the start
    * @param {(tile: {x, y, width, height, bitmap: ImageBitmap}) => void} [options.onTile] a finished part of the result;
    *   close the bitmap when it is drawn
    * @param {WritableStream} [options.write] takes the PNG file as it is made, for results larger than memory
-   * @returns {Promise<Result>} PNG file, or null if `write` took it, with sizes and time
+   * @returns {Promise<Result>} see span.d.ts
    */
   upscale(image, options = {}) {
     const turn = this.#last.then(() => this.#upscale(image, options));
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  /**
+   * Quality and speed on an original: it is shrunk, enlarged and compared.
+   * @param {Blob} original
+   * @param {{signal?: AbortSignal}} [options]
+   */
+  measure(original, { signal } = {}) {
+    const turn = this.#last.then(() => this.request('measure', { source: original }, { signal }));
     this.#last = turn.catch(() => {});
     return turn;
   }
@@ -81,13 +93,13 @@ export class Upscaler {
     this.#failAll(new DOMException('The upscaler was disposed.', 'AbortError'));
   }
 
-  async #upscale(image, { signal, onProgress, onSize, onTile, write }) {
+  async #upscale(image, { signal, output, onProgress, onSize, onTile, write }) {
     signal?.throwIfAborted();
     const isElement = image instanceof HTMLElement;
     const source = isElement ? await createImageBitmap(image, { premultiplyAlpha: 'none' }) : image;
     const handlers = { progress: (m) => onProgress?.(m.progress), size: (m) => onSize?.(m.size), tile: (m) => onTile?.(m.tile) };
     const transfer = [...(isElement ? [source] : []), ...(write ? [write] : [])];
-    return this.request('upscale', { source, write, preview: Boolean(onTile) }, { handlers, transfer, signal });
+    return this.request('upscale', { source, output, write, preview: Boolean(onTile) }, { handlers, transfer, signal });
   }
 
   /** @private Send one message and settle with its answer. */

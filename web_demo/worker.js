@@ -1,5 +1,6 @@
 /** Messages in, messages out: lets `span.js` use an `Engine` without holding up the page. */
 import { Engine } from './engine.js';
+import { measure } from './measure.js';
 import { fetchModel } from './model.js';
 
 const jobs = new Map();
@@ -8,37 +9,47 @@ const engine = new Engine((status) => postMessage({ event: 'status', status }));
 const operations = {
   async load({ url, artifacts, options }) {
     const loaded = artifacts ?? (await fetchModel(url));
-    return { ...(await engine.load(loaded, options)), artifacts: options.keepArtifacts ? loaded : undefined };
+    return engine.load(loaded, options);
   },
 
-  async upscale({ id, source, write, preview }) {
-    const controller = new AbortController();
-    jobs.set(id, controller);
-    const writer = write?.getWriter();
-    try {
-      const result = await engine.upscale(source, {
-        signal: controller.signal,
+  upscale: ({ id, source, output, write, preview }) =>
+    cancellable(id, async (signal) => {
+      const writer = write?.getWriter();
+      const options = {
+        signal,
         write: writer && ((bytes) => writer.write(bytes)),
         onSize: (size) => postMessage({ id, event: 'size', size }),
         onProgress: (progress) => postMessage({ id, event: 'progress', progress }),
         onTile: preview && ((tile) => send(id, tile)),
-      });
-      await writer?.close();
-      return { ...result, memory: engine.memory, status: engine.status };
-    } catch (error) {
-      await writer?.abort(error).catch(() => {});
-      throw error;
-    } finally {
-      jobs.delete(id);
-    }
-  },
+      };
+      try {
+        const result = await (output === 'pixels' ? engine.pixels(source, options) : engine.upscale(source, options));
+        await writer?.close();
+        return { ...result, backend: engine.status.backend, memory: engine.memory };
+      } catch (error) {
+        await writer?.abort(error).catch(() => {});
+        throw error;
+      }
+    }),
+
+  measure: ({ id, source }) => cancellable(id, (signal) => measure(engine, source, signal)),
 
   memory: () => engine.memory,
 };
 
+async function cancellable(id, work) {
+  const controller = new AbortController();
+  jobs.set(id, controller);
+  try {
+    return await work(controller.signal);
+  } finally {
+    jobs.delete(id);
+  }
+}
+
 /** A tile goes out as a bitmap: it crosses without a copy and is drawn without decoding. */
-async function send(id, { x, y, width, height, data }) {
-  const bitmap = await createImageBitmap(new ImageData(data, width, height));
+async function send(id, { x, y, width, height, colorSpace, data }) {
+  const bitmap = await createImageBitmap(new ImageData(data, width, height, { colorSpace }));
   postMessage({ id, event: 'tile', tile: { x, y, width, height, bitmap } }, [bitmap]);
 }
 
@@ -46,7 +57,7 @@ addEventListener('message', async ({ data: message }) => {
   if (message.operation === 'cancel') return jobs.get(message.target)?.abort();
   try {
     const result = await operations[message.operation](message);
-    postMessage({ id: message.id, event: 'done', result });
+    postMessage({ id: message.id, event: 'done', result }, result?.data ? [result.data.buffer] : []);
   } catch (error) {
     postMessage({ id: message.id, event: 'failed', error: { name: error.name, message: String(error.message ?? error) } });
   }

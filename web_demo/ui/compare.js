@@ -143,12 +143,12 @@ export class Compare {
 }
 
 /** A canvas for a result, reduced if it is larger than canvases may be. */
-export function resultCanvas(width, height) {
+export function resultCanvas({ width, height, colorSpace }) {
   const reduce = Math.min(1, MAX_SIDE / Math.max(width, height), Math.sqrt(MAX_PIXELS / (width * height)));
   const canvas = document.createElement('canvas');
   canvas.width = Math.max(1, Math.round(width * reduce));
   canvas.height = Math.max(1, Math.round(height * reduce));
-  const context = canvas.getContext('2d');
+  const context = canvas.getContext('2d', { colorSpace });
   return {
     canvas,
     /** @param {{x, y, width, height, bitmap: ImageBitmap}} tile in pixels of the whole result; its bitmap is closed */

@@ -73,7 +73,7 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
     reasons.replaceChildren(...lines.map(entry));
   }
 
-  return { update };
+  return { update, list };
 }
 
 function entry(text) {

@@ -1,0 +1,53 @@
+/** How good and how fast an upscaler is on a photograph whose original is known. Runs in the worker. */
+import { downscale, resize, toUint8 } from './bicubic.js';
+import { decode } from './decode.js';
+import { evaluatePair } from './metrics.js';
+
+/**
+ * Shrink a photograph, enlarge it again, and compare: the network's result, and bicubic interpolation's beside it.
+ * @param {import('./engine.js').Engine} engine
+ * @param {Blob} source the original, cut to a multiple of the scale
+ * @returns {Promise<{width, height, scale, milliseconds, bytes, tensors, bicubic: object, span: object}>} size of the
+ *   shrunk image, time with shaders compiled, memory at rest, and figures as `evaluatePair` gives them
+ */
+export async function measure(engine, source, signal) {
+  const { scale } = engine.config;
+  const hr = modcrop(await decode(source), scale);
+  const lr = toLevels(downscale(normalized(hr), scale));
+  const bicubic = toLevels(resize(normalized(lr), hr.height, hr.width));
+  const input = toRgba(lr);
+  await engine.pixels(input, { signal }); // shaders compile in the first run
+  const started = performance.now();
+  const { data } = await engine.pixels(input, { signal });
+  const milliseconds = performance.now() - started;
+  const span = { ...hr, data: dropAlpha(data) };
+  return {
+    width: lr.width,
+    height: lr.height,
+    scale,
+    milliseconds,
+    ...engine.memory,
+    bicubic: evaluatePair(bicubic, hr, scale),
+    span: evaluatePair(span, hr, scale),
+  };
+}
+
+/** Cut at the right and bottom to a multiple of the scale; RGBA in, RGB out. */
+function modcrop({ width, height, data }, scale) {
+  const across = width - (width % scale);
+  const down = height - (height % scale);
+  const rows = Array.from({ length: down }, (_, y) => dropAlpha(data.subarray(y * width * 4, (y * width + across) * 4)));
+  const rgb = new Uint8ClampedArray(across * down * 3);
+  rows.forEach((row, y) => rgb.set(row, y * across * 3));
+  return { width: across, height: down, data: rgb };
+}
+
+const normalized = ({ width, height, data }) => ({ width, height, data: Float32Array.from(data, (level) => level / 255) });
+const toLevels = ({ width, height, data }) => ({ width, height, data: toUint8(data) });
+const dropAlpha = (data) => data.filter((_, i) => i % 4 < 3);
+
+function toRgba({ width, height, data }) {
+  const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let from = 0, to = 0; from < data.length; from += 3, to += 4) rgba.set(data.subarray(from, from + 3), to);
+  return { width, height, data: rgba, alpha: false };
+}

@@ -1,0 +1,144 @@
+/** The view that measures: quality against bicubic on a user's own original, time and memory by backend. */
+import { CHAIN, LABELS } from '../backend.js';
+import { loadUpscaler } from '../span.js';
+import { loadChart } from '../tf.js';
+import { bytes, duration, size } from './format.js';
+
+const TEMPLATE = `
+  <div class="card measure">
+    <div class="measure-head">
+      <div>
+        <h2>Measure on your own photograph</h2>
+        <p class="note">The photograph is shrunk and enlarged again; the result is compared with the original.</p>
+      </div>
+      <div class="row">
+        <button class="button" id="measure-choose">Choose an original</button>
+        <button class="button primary" id="measure-start" disabled>Measure</button>
+        <button class="button" id="measure-cancel" disabled>Cancel</button>
+      </div>
+      <input type="file" id="measure-file" accept="image/*" hidden aria-label="Original photograph" />
+    </div>
+    <fieldset class="row checks"><legend class="visually-hidden">Backends</legend></fieldset>
+    <p id="measure-state" class="note" role="status">No photograph chosen yet.</p>
+    <div class="scroll" tabindex="0" role="region" aria-label="Figures">
+      <table class="figures">
+        <thead><tr><th scope="col">Method</th><th scope="col">PSNR (Y)</th><th scope="col">SSIM (Y)</th>
+          <th scope="col">PSNR (RGB)</th><th scope="col">Time</th><th scope="col">Memory</th></tr></thead>
+        <tbody id="measure-rows"><tr><td colspan="6" class="note">The figures appear here.</td></tr></tbody>
+      </table>
+    </div>
+    <div class="measure-chart"><canvas id="measure-chart" role="img" aria-label="Time by backend"></canvas></div>
+  </div>`;
+
+/**
+ * @param {HTMLElement} root
+ * @param {{getSource: () => string | object}} page `getSource` gives the address or the artifacts of the chosen model
+ */
+export function mountMeasure(root, { getSource }) {
+  root.innerHTML = TEMPLATE;
+  const find = (id) => root.querySelector(`#measure-${id}`);
+  const [choose, start, cancel, input, line, rows] = ['choose', 'start', 'cancel', 'file', 'state', 'rows'].map(find);
+  const checks = root.querySelector('.checks');
+  for (const name of CHAIN) {
+    const box = Object.assign(document.createElement('input'), { type: 'checkbox', value: name, checked: name !== 'cpu' });
+    const label = document.createElement('label');
+    label.append(box, ` ${LABELS[name]}`);
+    checks.append(label);
+  }
+  let file, controller, chart;
+
+  const take = (chosen) => {
+    if (!chosen) return;
+    file = chosen;
+    start.disabled = false;
+    line.textContent = `${file.name}, ${bytes(file.size)}`;
+  };
+  choose.addEventListener('click', () => input.click());
+  input.addEventListener('change', () => take(input.files[0]));
+  cancel.addEventListener('click', () => controller.abort());
+  start.addEventListener('click', async () => {
+    controller = new AbortController();
+    busy(true);
+    rows.replaceChildren();
+    const results = [];
+    for (const box of checks.querySelectorAll('input:checked')) {
+      if (controller.signal.aborted) break;
+      line.textContent = `Measuring on ${LABELS[box.value]}…`;
+      await measureOn(box.value, results);
+    }
+    line.textContent = controller.signal.aborted ? 'Cancelled.' : summary(results);
+    busy(false);
+    if (results.length) await draw(results);
+  });
+
+  async function measureOn(backend, results) {
+    let upscaler;
+    try {
+      upscaler = await loadUpscaler(getSource(), { backend });
+      const { signal } = controller;
+      signal.throwIfAborted();
+      const reason = upscaler.status.demoted.find((entry) => entry.backend === backend)?.reason;
+      if (reason) throw new Error(reason);
+      const result = await upscaler.measure(file, { signal });
+      if (upscaler.status.backend !== backend) throw new Error('it was lost on the way');
+      if (!results.length) addRow('Bicubic', result.bicubic);
+      addRow(`SPAN on ${LABELS[backend]}`, result.span, result);
+      results.push({ backend, ...result });
+    } catch (error) {
+      if (error.name !== 'AbortError') addNote(`${LABELS[backend]}: ${error.message}`);
+    } finally {
+      upscaler?.dispose();
+    }
+  }
+
+  function addRow(method, figures, result) {
+    const cells = [method, `${figures.psnrY.toFixed(2)} dB`, figures.ssimY.toFixed(4), `${figures.psnrRgb.toFixed(2)} dB`];
+    cells.push(result ? duration(result.milliseconds) : '–', result ? bytes(result.bytes) : '–');
+    const row = rows.insertRow();
+    for (const text of cells) row.insertCell().textContent = text;
+  }
+
+  function addNote(text) {
+    const cell = rows.insertRow().insertCell();
+    cell.colSpan = 6;
+    cell.textContent = text;
+  }
+
+  function summary([first]) {
+    if (!first) return 'Nothing could be measured; the table says why.';
+    const gain = first.span.psnrY - first.bicubic.psnrY;
+    const better = `${Math.abs(gain).toFixed(2)} dB ${gain >= 0 ? 'better' : 'worse'} than bicubic`;
+    return `${size(first.width, first.height)} to ${size(first.width * first.scale, first.height * first.scale)}: ${better}.`;
+  }
+
+  function busy(on) {
+    start.disabled = on;
+    choose.disabled = on;
+    cancel.disabled = !on;
+  }
+
+  async function draw(results) {
+    const Chart = await loadChart();
+    const style = getComputedStyle(root);
+    const color = (name) => style.getPropertyValue(name).trim();
+    chart?.destroy();
+    const scale = { ticks: { color: color('--soft') }, grid: { color: color('--line') } };
+    chart = new Chart(find('chart'), {
+      type: 'bar',
+      data: {
+        labels: results.map(({ backend }) => LABELS[backend]),
+        datasets: [{ label: 'Milliseconds', data: results.map(({ milliseconds }) => milliseconds), backgroundColor: color('--accent') }],
+      },
+      options: {
+        indexAxis: 'y',
+        animation: false,
+        maintainAspectRatio: false,
+        maxBarThickness: 28,
+        plugins: { legend: { display: false } },
+        scales: { x: { ...scale, title: { display: true, text: 'Milliseconds', color: color('--soft') } }, y: scale },
+      },
+    });
+  }
+
+  return { take };
+}
