@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from keras import ops
 
+from span_keras.errors import ConfigError
+from span_keras.perceptual import least_side
+
 
 def mean_absolute_error(hr, sr):
     """Mean absolute difference over all values, a float32 scalar."""
@@ -31,8 +34,17 @@ def perceptual_distance(features, hr, sr):
 
     Args:
         features: a model from ``perceptual.build``.
-        hr, sr: (N, H, W, 3) in [0, 1].
+        hr, sr: (N, H, W, 3) in [0, 1], H and W known.
+
+    Raises:
+        ConfigError: the images would vanish in the network's pooling, see ``perceptual.least_side``.
     """
+    least = least_side(features)
+    if min(sr.shape[1:3]) < least:
+        raise ConfigError(
+            f"{features.name} expects images of at least {least} pixels a side, found {sr.shape[1]}×{sr.shape[2]}; "
+            "use a larger patch."
+        )
     wanted = [ops.stop_gradient(feature) for feature in _as_list(features(hr, training=False))]
     found = _as_list(features(sr, training=False))
     distances = [mean_absolute_error(a, b) for a, b in zip(wanted, found, strict=True)]

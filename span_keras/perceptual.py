@@ -52,13 +52,13 @@ def build(name: str = "vgg16", weights_file: str | os.PathLike | None = None, fr
 
     Args:
         name: ``"vgg16"``, ``"vgg19"`` or ``"none"``.
-        weights_file: weights to use instead of the default ones: ``.safetensors`` with ``block1_conv1/kernel`` and so
-            on, or Keras' own ``.weights.h5``/``.h5`` of VGG16 or VGG19 without its top.
+        weights_file: weights to use instead of the default ones: ``.safetensors`` with ``block1_conv1/kernel``,
+            ``block1_conv1/bias`` and so on, or the ``.h5`` file that ``keras.applications`` downloads. They must
+            expect the preprocessing of the network named (module's text).
         framework: ``keras`` or, for export to the browser (``vgg16`` only), ``tf_keras``.
 
     Returns:
-        A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C), with H and W of at least 2 pixels (``vgg16``) or 16
-        (``vgg19``); ``None`` for ``"none"``.
+        A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C), see ``least_side`` for H and W; ``None`` for ``"none"``.
 
     Raises:
         ConfigError: an unknown name.
@@ -76,6 +76,11 @@ def build(name: str = "vgg16", weights_file: str | os.PathLike | None = None, fr
         weights = _read_weights(weights_file) if weights_file else _download_vgg19()
     _assign(model, weights, weights_file or name)
     return model
+
+
+def least_side(model) -> int:
+    """The smallest image side, in pixels, that survives the pooling of a feature model: 2 for VGG16, 16 for VGG19."""
+    return 2 ** sum(layer.name.endswith("_pool") for layer in model.layers)
 
 
 def _vgg(name, blocks, features, mean, std, framework, to_caffe=False):

@@ -269,7 +269,7 @@ def test_a_degradation_changes_lr_alone(folder, name):
     clean, degraded = make(folder)[0], make(folder, degrade=(name,))[0]
     assert np.array_equal(clean[1], degraded[1])
     difference = np.abs(clean[0].astype(int) - degraded[0]).mean((1, 2, 3))
-    assert 0 < difference.max() and difference.mean() < 30
+    assert difference.max() > 0 and difference.mean() < 30
 
 
 def test_blur_smooths_and_noise_roughens():
@@ -379,7 +379,7 @@ def test_hold_out_is_disjoint_complete_and_stable():
         Path("/elsewhere") / path for path in validation
     ]
     assert data.split_validation(files, 10, seed=4)[1] != validation
-    with pytest.raises(DataError, match="Holding out 50 validation images .* found 50 in all"):
+    with pytest.raises(DataError, match=r"Holding out 50 validation images .* found 50 in all"):
         data.split_validation(files, 50)
 
 
