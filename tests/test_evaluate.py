@@ -1,0 +1,170 @@
+"""The evaluate command and function on small folders; the published figures where the benchmark sets are present."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from span_keras import bicubic, metrics
+from span_keras.checkpoints import save_weights
+from span_keras.errors import DataError, ImageError
+from span_keras.evaluate import evaluate, find_pairs, main
+from span_keras.imageio import Picture, read_image, write_image
+
+
+def repeat(scale):
+    return lambda lr: lr.repeat(scale, 0).repeat(scale, 1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three HR images with sides that no scale divides, one of them grey."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "HR").mkdir()
+    for name, shape in (("a.png", (41, 35, 3)), ("b.png", (37, 38, 1)), ("c.bmp", (29, 31, 3))):
+        write_image(tmp_path / "HR" / name, Picture(rng.integers(0, 256, shape, np.uint8)))
+    return tmp_path
+
+
+def add_lr(folder, scale, suffix=""):
+    (folder / "LR").mkdir()
+    for path in (folder / "HR").iterdir():
+        hr = metrics.modcrop(bicubic.to_uint8(read_image(path).pixels), scale)
+        write_image(folder / "LR" / f"{path.stem}{suffix}.png", Picture(bicubic.downscale(hr, scale)))
+
+
+@pytest.fixture
+def weights_file(tmp_path, tiny_weights):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(tiny_weights, path)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("suffix", ["", "x2", "_SRF_2_LR"])
+def test_given_and_made_lr_images_are_the_same_images(folder, suffix):
+    made = evaluate(repeat(2), 2, folder)
+    assert evaluate(repeat(2), 2, folder / "HR") == made
+    add_lr(folder, 2, suffix)
+    given = evaluate(repeat(2), 2, folder)
+    assert (made["lr"], given["lr"]) == ("bicubic", "given")
+    assert made["per_image"] == given["per_image"]
+    assert [figures["name"] for figures in made["per_image"]] == ["a.png", "b.png", "c.bmp"]
+    for key in ("psnr_y", "ssim_y", "psnr_rgb"):
+        assert made[key] == pytest.approx(np.mean([figures[key] for figures in made["per_image"]]))
+
+
+def test_figures_are_those_of_metrics_on_the_cropped_image(folder):
+    hr = metrics.modcrop(bicubic.to_uint8(read_image(folder / "HR" / "a.png").pixels), 3)
+    sr = repeat(3)(np.float32(bicubic.downscale(hr, 3)) / 255)
+    expected = metrics.evaluate_pair(sr, hr, 3)
+    assert evaluate(repeat(3), 3, folder)["per_image"][0] == {"name": "a.png", **expected}
+
+
+def test_json_is_the_only_output_and_keeps_the_contract(folder, weights_file):
+    result = run("--weights", weights_file, "--data", folder, "--scale", 2, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert set(found) == {"weights", "scale", "images", "psnr_y", "ssim_y", "psnr_rgb", "lr", "per_image"}
+    assert (found["weights"], found["scale"], found["images"]) == (str(weights_file), 2, 3)
+    assert set(found["per_image"][0]) == {"name", "psnr_y", "ssim_y", "psnr_rgb"}
+
+
+def test_the_table_shows_every_image_the_mean_and_how_lr_was_made(folder, weights_file):
+    result = run("-w", weights_file, "--data", folder)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["image", "a.png", "b.png", "c.bmp", "mean"]
+    assert "×2, 3 images, LR made by MATLAB-compatible bicubic shrinking, shave 2" in lines[5]
+
+
+def test_equal_images_have_infinite_psnr_which_json_calls_null(tmp_path, weights_file, monkeypatch):
+    (tmp_path / "flat").mkdir()
+    write_image(tmp_path / "flat" / "a.png", Picture(np.full((30, 30, 3), 77, np.uint8)))
+    assert evaluate(repeat(2), 2, tmp_path / "flat")["psnr_y"] == float("inf")
+    monkeypatch.setattr("span_keras.inference.Upscaler.__call__", lambda self, lr: repeat(2)(lr))
+    found = json.loads(run("-w", weights_file, "--data", tmp_path / "flat", "--json").stdout)
+    assert found["psnr_y"] is None
+    assert found["ssim_y"] == pytest.approx(1)
+
+
+def test_missing_partners_are_listed_on_both_sides(folder):
+    add_lr(folder, 2)
+    (folder / "LR" / "a.png").rename(folder / "LR" / "d.png")
+    with pytest.raises(DataError, match=r"match by name, found HR without LR: a\.png; LR without HR: d\.png"):
+        find_pairs(folder)
+
+
+def test_two_files_of_one_name_are_refused(folder):
+    write_image(folder / "HR" / "a_x2.png", Picture(np.zeros((4, 4, 3), np.uint8)))
+    with pytest.raises(DataError, match="both count as image 'a'"):
+        find_pairs(folder)
+
+
+def test_an_lr_image_of_the_wrong_size_is_named(folder):
+    add_lr(folder, 2)
+    with pytest.raises(
+        DataError, match=r"a\.png should be 11×13, .*a\.png divided by 3 \(35×41\), found 17×20; check that"
+    ):
+        evaluate(repeat(3), 3, folder)
+
+
+def test_images_too_small_to_measure_are_named(tmp_path):
+    write_image(tmp_path / "a.png", Picture(np.zeros((12, 30, 3), np.uint8)))
+    with pytest.raises(ImageError, match=r"a\.png: SSIM expects one channel of at least 11×11"):
+        evaluate(repeat(2), 2, tmp_path)
+    write_image(tmp_path / "a.png", Picture(np.zeros((1, 30, 3), np.uint8)))
+    with pytest.raises(ImageError, match=r"a\.png is 30×1, too small to be shrunk by 2"):
+        evaluate(repeat(2), 2, tmp_path)
+
+
+def one_sentence(result, code):
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_bad_use_ends_with_one_sentence(folder, weights_file, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.png").write_bytes(b"no image")
+    assert "holds no PNG, JPEG" in one_sentence(run("-w", weights_file, "--data", tmp_path / "empty"), 1)
+    assert "a.png is not a readable" in one_sentence(run("-w", weights_file, "--data", tmp_path / "bad"), 1)
+    assert "none.safetensors" in one_sentence(run("-w", tmp_path / "none.safetensors", "--data", folder), 1)
+    assert "upscales ×2, but --scale asks for 4" in one_sentence(
+        run("-w", weights_file, "--data", folder, "--scale", 4), 2
+    )
+    assert "more than twice" in one_sentence(run("-w", weights_file, "--data", folder, "--tile", 5), 1)
+    assert "does not exist" in one_sentence(run("-w", weights_file, "--data", tmp_path / "nowhere"), 2)
+    assert "Missing option '--data'" in one_sentence(run("-w", weights_file), 2)
+
+
+@pytest.mark.parametrize("module", ["evaluate", "upscale"])
+def test_help_imports_nothing_heavy(module):
+    script = f"""
+import sys
+from click.testing import CliRunner
+from span_keras.{module} import main
+assert CliRunner().invoke(main, ["--help"]).exit_code == 0
+print([name for name in ("keras", "tensorflow", "jax", "numpy", "PIL") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("scale", "name", "psnr", "ssim"),
+    [(4, "Set5", 32.204, 0.8952), (2, "Set5", 38.073, 0.9607)],
+)
+def test_published_weights_reach_their_published_figures(shared, scale, name, psnr, ssim):
+    weights = shared / "official" / f"spanx{scale}_ch48.safetensors"
+    found = json.loads(run("-w", weights, "--data", shared / "data" / "bench" / name / f"x{scale}", "--json").stdout)
+    assert found["psnr_y"] == pytest.approx(psnr, abs=0.01)
+    assert found["ssim_y"] == pytest.approx(ssim, abs=0.0005)
