@@ -18,7 +18,7 @@ test: $(VENV)/.test vendor chromium lint
 
 demo: | demo-weights $(VENV)/.runtime
 	@$(MAKE) -s vendor || echo "The browser libraries are not vendored; the page takes its pinned copies from the network." >&2
-	$(BIN)/span-export --tfjs out/demo --demo --weights "$(WEIGHTS)"
+	$(BIN)/span-export --tfjs out/demo --demo --perceptual --weights "$(WEIGHTS)"
 	@$(BIN)/python -m span_export.serve out/demo --port $(PORT)
 
 .PHONY: demo-weights

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from span_keras.errors import ExportError
 
-LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "models.json", "model", "out"}
+LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "vendor.mjs", "out"}
 """What only developing the page needs."""
 
 

@@ -19,6 +19,7 @@ from span_keras.cli import reports_errors, weights_options
     "--quantize", type=click.Choice(MODES), help="Number format of the weights. [default: float16 if exact, else none]"
 )
 @click.option("--demo", is_flag=True, help="Put the page beside the model: serve DIR and it works.")
+@click.option("--perceptual", is_flag=True, help="Write the perceptual loss's VGG features to DIR/perceptual/ too.")
 @click.option(
     "--verify", is_flag=True, help="Read the files back, compare them with the weights, exit 1 if they differ."
 )

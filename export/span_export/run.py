@@ -21,6 +21,7 @@ def run(
     rgb_mean: tuple[float, float, float] | None,
     quantize: str | None,
     demo: bool,
+    perceptual: bool,
     verify: bool,
     verify_data: Path | None,
     overwrite: bool,
@@ -34,7 +35,7 @@ def run(
         from span_keras.checkpoints import load_weights
 
     loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
-    result = export_model(loaded, folder, quantize, demo=demo, overwrite=overwrite)
+    result = export_model(loaded, folder, quantize, demo=demo, perceptual=perceptual, overwrite=overwrite)
     config = loaded.config
     click.echo(
         f"{folder}: x{config.scale}, {config.channels} channels, variant {config.variant}, "

@@ -17,6 +17,10 @@ from span_keras.state import SpanWeights
 FORMAT_VERSION = 1
 """Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
 UNSTATED = "Not stated by the source file, whose own terms apply."
+VGG_LICENSE = (
+    "VGG16 by K. Simonyan and A. Zisserman, CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), "
+    "with torchvision's weights, BSD 3-Clause; cut to two blocks and rounded to float16."
+)
 
 
 def export_model(
@@ -25,6 +29,7 @@ def export_model(
     quantization: str | None = None,
     *,
     demo: bool = False,
+    perceptual: bool = False,
     overwrite: bool = False,
 ) -> dict:
     """Write ``model.json`` and its ``.bin`` files, atomically.
@@ -49,6 +54,7 @@ def export_model(
         folder: created; an earlier export there is replaced, see ``folder.publish``.
         quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
         demo: put the page beside the model.
+        perceptual: write the features of the perceptual loss to ``perceptual/model.json``, see ``write_perceptual``.
         overwrite: accept a folder that holds other files.
 
     Returns:
@@ -75,9 +81,12 @@ def export_model(
             bundle.copy_page(staged)
         with quiet():
             model = weights.deploy_model(_converter()[0])
-            expected = _write_layers_model(model, staged, quantize.dtype_map(mode, weights))
-        metadata["golden"] = golden.encode(golden.golden_input(), expected(golden.golden_input()))
-        names = _finish(staged, metadata)
+            _save(model, staged, quantize.dtype_map(mode, weights))
+            if perceptual:
+                write_perceptual(staged / "perceptual")
+        tile = golden.golden_input()
+        expected = model(np.float32(tile[np.newaxis]) / np.float32(255), training=False).numpy()[0]
+        names = _finish(staged, {"span": {**metadata, "golden": golden.encode(tile, expected)}})
         size = sum((staged / name).stat().st_size for name in names)
     return {"files": names, "bytes": size, "quantization": mode}
 
@@ -106,11 +115,28 @@ def _converter():
     return tf_keras, tensorflowjs
 
 
-def _write_layers_model(model, folder: Path, quantization: dict):
-    """Save a ``tf_keras`` model through the converter; return the function that the *written* weights compute.
+def write_perceptual(folder: Path) -> None:
+    """Write the features of the perceptual loss, ``span_keras.perceptual.build("vgg16")``, as a TF.js layers model.
 
-    The returned function takes (h, w, 3) uint8 and gives (h·scale, w·scale, 3) float32.
+    (N, H, W, 3) RGB in [0, 1] -> a list of feature maps, in float16, which loses nothing: so they are shipped.
+    ``userDefinedMetadata.perceptual`` names network, features and licence.
     """
+    from span_keras import perceptual
+
+    model = perceptual.build("vgg16", framework=_converter()[0])
+    _save(model, folder, {"float16": ["block*"]})
+    metadata = {
+        "format": FORMAT_VERSION,
+        "generator": f"span-export {span_keras.__version__}",
+        "network": "vgg16",
+        "features": list(perceptual.VGG16_FEATURES),
+        "license": VGG_LICENSE,
+    }
+    _finish(folder, {"perceptual": metadata})
+
+
+def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
+    """Save a ``tf_keras`` model through the converter and give the model the weights as they were written."""
     _, tensorflowjs = _converter()
     from tensorflowjs.read_weights import read_weights
 
@@ -121,19 +147,14 @@ def _write_layers_model(model, folder: Path, quantization: dict):
     for layer in model.layers:
         layer.set_weights([written[variable.name.removesuffix(":0")] for variable in layer.weights])
 
-    def run(tile: np.ndarray) -> np.ndarray:
-        return model(np.float32(tile[np.newaxis]) / np.float32(255), training=False).numpy()[0]
-
-    return run
-
 
 def _finish(folder: Path, metadata: dict) -> list[str]:
-    """Add the metadata to ``model.json``, shorten it, and return the names of the model's files."""
+    """Add ``userDefinedMetadata`` to ``model.json``, shorten it, and return the names of the model's files."""
     path = folder / "model.json"
     document = json.loads(path.read_text())
     for layer in document["modelTopology"]["model_config"]["config"]["layers"]:
         layer["config"] = _shorten(layer["config"])
-    document["userDefinedMetadata"] = {"span": metadata}
+    document["userDefinedMetadata"] = metadata
     path.write_text(json.dumps(document, separators=(",", ":")))
     return [path.name, *(name for group in document["weightsManifest"] for name in group["paths"])]
 
