@@ -17,13 +17,16 @@ def copy_page(folder: Path) -> None:
     Raises:
         ExportError: the installation has no page.
     """
-    installed = resources.files("span_export") / "web_demo"
-    checkout = Path(__file__).parents[2] / "web_demo"
-    for page in (installed, checkout):
+    for page in page_folders():
         if (page / "index.html").is_file():
             _copy(page, folder)
             return
     raise ExportError("this installation lacks the page (span_export/web_demo/index.html); install span-keras again.")
+
+
+def page_folders():
+    """Where the page may be: inside the installed package, or in the checkout that this file belongs to."""
+    return [resources.files("span_export") / "web_demo", Path(__file__).parents[2] / "web_demo"]
 
 
 def _copy(source, folder: Path) -> None:
