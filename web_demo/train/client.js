@@ -16,16 +16,16 @@ export class TrainingClient {
     };
     this.worker.onerror = (event) => {
       event.preventDefault();
-      const error = new TrainingError(
-        `The training thread stopped (${event.message ?? 'unknown reason'}); reload the page.`,
-      );
-      for (const { reject } of this.waiting.values()) reject(error);
+      const reason = event.message || 'train/worker.js or a file that it needs could not be loaded';
+      this.failure = new TrainingError(`The training thread stopped (${reason}); reload the page.`);
+      for (const { reject } of this.waiting.values()) reject(this.failure);
       this.waiting.clear();
     };
   }
 
-  /** Call a method of `TrainingSession`: `peek`, `start`, `stop`, `export` or `remove`. */
+  /** Call a method of `TrainingSession`: `peek`, `start`, `stop`, `export`, `keepNow` or `remove`. */
   call(method, argument) {
+    if (this.failure) return Promise.reject(this.failure);
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });

@@ -50,17 +50,20 @@ export class TrainingSession {
     this.kept ??= await loadTraining();
     if (!this.kept) return null;
     const { state, photographs } = this.kept;
-    const { config, settings, step, skipped, savedAt, origin, history } = state;
-    return {
-      config,
-      settings,
-      step,
-      skipped,
-      savedAt,
-      origin: origin.name,
-      history,
-      photographs: photographs.map(({ name }) => name),
-    };
+    const { config, settings, step, history } = state;
+    return { config, settings, step, history, photographs };
+  }
+
+  /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
+  async keepNow() {
+    if (this.trainer)
+      await new Promise((resolve) =>
+        this.jobs.push(() =>
+          this.keep()
+            .then(() => this.persist())
+            .then(resolve),
+        ),
+      );
   }
 
   stop() {
@@ -201,6 +204,7 @@ export class TrainingSession {
       settings,
       step: 0,
       skipped: 0,
+      recentLosses: [],
       history: new History().toJSON(),
       updates: 0,
       parameters,
@@ -223,7 +227,8 @@ export class TrainingSession {
       last = await Promise.race([trainer.trainStep(), lost]);
       times.push(performance.now() - begin);
       if (times.length > 20) times.shift();
-      if (last.skipped) this.log(`Step ${trainer.step} was skipped: its gradient is not a finite number.`);
+      if (last.skipped)
+        this.log(`Step ${trainer.step} was skipped: its loss or gradient is not a finite number, or the loss leapt.`);
       else this.history.addLoss({ step: trainer.step, mae: last.mae, perceptual: last.perceptual, rate: last.rate });
       const now = performance.now();
       const done = trainer.step === trainer.totalSteps || this.stopping;
@@ -370,7 +375,7 @@ export class TrainingSession {
 
 /** @throws {TrainingError} a setting is wrong */
 function checked(typed) {
-  const { settings, problems } = validate(typed, config.scale);
+  const { settings, problems } = validate(typed);
   const [problem] = Object.values(problems);
   if (problem) throw new TrainingError(problem);
   return settings;

@@ -20,6 +20,7 @@ const FORMAT = 1;
  * @property {import('./settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
+ * @property {number[]} recentLosses to recognise a leap
  * @property {object} history see `history.js`
  * @property {number} updates the optimizer's step count
  * @property {Float32Array} parameters in the order of `weightTable`, like the two below
@@ -90,6 +91,7 @@ function findProblem(state, photographs) {
   const problems = Object.values(validate(state.settings ?? {}).problems);
   if (problems.length) return `its settings are damaged: ${problems[0]}`;
   if (!Array.isArray(state.history?.points)) return 'its history is damaged';
+  if (!Array.isArray(state.recentLosses) || !Array.isArray(state.history.quality)) return 'its history is damaged';
   return photographs.every(({ blob }) => blob instanceof Blob) ? '' : 'its photographs are damaged';
 }
 

@@ -7,8 +7,13 @@ import { rateAt } from './settings.js';
 
 /** Gradients are scaled down to this Euclidean norm, as in `span_keras/trainer.py`. */
 export const CLIP_NORM = 1;
-/** This many steps without a finite gradient in a row stop the training. */
+/** So many skipped steps in a row stop the training. */
 const MOST_SKIPPED = 10;
+/** A step whose loss exceeds the median of recent ones this many times is skipped, as in `span_keras/trainer.py`. */
+const SPIKE_FACTOR = 10;
+/** Recent losses that are remembered, and that must be known before a leap can be told from ordinary variation. */
+const WINDOW = 101;
+const KNOWN = 21;
 
 /**
  * @typedef {object} StepResult
@@ -17,7 +22,7 @@ const MOST_SKIPPED = 10;
  * @property {number} psnr of the batch in dB
  * @property {number} norm of the gradient, before clipping
  * @property {number} rate
- * @property {boolean} skipped the step changed nothing, because its gradient was not finite
+ * @property {boolean} skipped the step changed nothing: its gradient was not finite or its loss leapt
  */
 
 export class Trainer {
@@ -39,6 +44,7 @@ export class Trainer {
     this.step = state?.step ?? 0;
     this.skipped = state?.skipped ?? 0;
     this.skippedInARow = 0;
+    this.recentLosses = [...(state?.recentLosses ?? [])];
   }
 
   get epoch() {
@@ -51,7 +57,7 @@ export class Trainer {
 
   /**
    * @returns {Promise<StepResult>}
-   * @throws {TrainingError} gradients have not been finite for a while
+   * @throws {TrainingError} too many steps in a row were skipped
    */
   async trainStep() {
     const { tf } = this;
@@ -59,7 +65,9 @@ export class Trainer {
     const [gradient, measured] = tf.tidy(() => this.differentiate(this.source.get(this.step)));
     try {
       const [mae, perceptual, squares, norm] = await measured.data();
-      const skipped = ![mae, perceptual, norm].every(Number.isFinite);
+      const loss = mae + this.settings.vggWeight * perceptual;
+      const skipped = !Number.isFinite(loss + norm) || this.isSpike(loss);
+      if (!skipped) this.recentLosses = [...this.recentLosses, loss].slice(-WINDOW);
       if (!skipped) this.network.assign(this.optimizer.update(this.network.flat, gradient, norm, rate));
       this.step++;
       this.count(skipped);
@@ -91,13 +99,18 @@ export class Trainer {
     return [gradient, measured];
   }
 
+  isSpike(loss) {
+    const known = [...this.recentLosses].sort((a, b) => a - b);
+    return known.length >= KNOWN && loss > SPIKE_FACTOR * known[(known.length - 1) >> 1];
+  }
+
   count(skipped) {
     this.skippedInARow = skipped ? this.skippedInARow + 1 : 0;
     if (!skipped) return;
     this.skipped++;
     if (this.skippedInARow >= MOST_SKIPPED) {
       throw new TrainingError(
-        `The loss or its gradient was not a finite number for ${MOST_SKIPPED} steps in a row at step ${this.step}; ` +
+        `Training was stopped at step ${this.step}: for ${MOST_SKIPPED} steps in a row the loss was not a finite number or leapt; ` +
           'the weights are as they were before. Lower the learning rate, or start from other weights.',
       );
     }
@@ -109,7 +122,8 @@ export class Trainer {
       this.network.flat.data(),
       this.optimizer.state(),
     ]);
-    return { step: this.step, skipped: this.skipped, parameters: parameters.slice(), momentum, velocity, updates };
+    const { step, skipped, recentLosses } = this;
+    return { step, skipped, recentLosses, parameters: parameters.slice(), momentum, velocity, updates };
   }
 
   dispose() {

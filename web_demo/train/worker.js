@@ -2,7 +2,7 @@
 
 import { TrainingSession } from './session.js';
 
-const METHODS = new Set(['peek', 'start', 'stop', 'export', 'remove']);
+const METHODS = new Set(['peek', 'start', 'stop', 'export', 'keepNow', 'remove']);
 const session = new TrainingSession((event) => self.postMessage({ event }));
 
 self.onmessage = async ({ data: { id, method, argument } }) => {

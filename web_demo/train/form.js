@@ -1,0 +1,150 @@
+/** The card with what the training starts from and its settings. */
+
+import { LABELS } from '../backend.js';
+import { SCALES } from './network.js';
+import { DEFAULTS, FIELDS, validate } from './settings.js';
+
+const HINTS = {
+  vggWeight: 'Share of the perceptual part in the loss; 0 trains with MAE alone.',
+  halveAt: 'Leave empty for a constant rate.',
+};
+
+/** @param {HTMLFormElement} root */
+export function mountForm(root) {
+  root.innerHTML = `
+    <fieldset class="train-fields">
+      <legend><h3>Start from</h3></legend>
+      <div class="train-origins" role="radiogroup" aria-label="Start from">
+        ${originChoice('stored', 'The stored training')}${originChoice('page', 'The model of this page')}
+        ${originChoice('file', 'The loaded file')}${originChoice('scratch', 'Scratch')}
+      </div>
+      <div class="train-network" id="train-network" hidden>
+        <label class="field"><span>Scale</span><select id="train-scale">${options(SCALES, (s) => `×${s}`)}</select></label>
+        <label class="field"><span>Channels</span><input type="number" id="train-channels" min="4" max="128" step="1" /></label>
+        <label class="field"><span>Blocks</span><input type="number" id="train-blocks" min="1" max="12" step="1" /></label>
+        <label class="field"><span>Variant</span><select id="train-variant">
+          <option value="span">LeakyReLU, tanh</option><option value="official">SiLU, sigmoid</option></select></label>
+        <p class="train-problem" id="train-network-problem" hidden></p>
+      </div>
+    </fieldset>
+    <fieldset class="train-fields">
+      <legend><h3>Settings</h3></legend>
+      <div class="train-grid">
+        ${FIELDS.map(fieldMarkup).join('')}
+        <label class="field"><span>Backend</span><select id="train-backend"><option value="auto">Automatic</option>
+          ${options(['webgpu', 'webgl', 'cpu'], (name) => LABELS[name])}</select>
+          <span class="note">WebAssembly cannot train.</span></label>
+      </div>
+      <button type="button" class="button" id="train-reset">Restore Defaults</button>
+    </fieldset>`;
+  const find = (id) => root.querySelector(`#${id}`);
+  const input = (key) => find(`train-${key}`);
+  const radio = (kind) => root.querySelector(`input[name=origin][value=${kind}]`);
+  find('train-scale').value = '4';
+  find('train-channels').value = '48';
+  find('train-blocks').value = '6';
+
+  const write = (settings) => {
+    for (const { key, list } of FIELDS) input(key).value = list ? settings[key].join(', ') : String(settings[key]);
+    check();
+  };
+  /** Show a sentence at every wrong field. */
+  const check = () => {
+    const values = Object.fromEntries(FIELDS.map(({ key }) => [key, input(key).value]));
+    const { settings, problems } = validate(values);
+    for (const { key } of FIELDS) {
+      const text = problems[key] ?? '';
+      input(key).setAttribute('aria-invalid', String(Boolean(text)));
+      find(`train-${key}-problem`).textContent = text;
+    }
+    return { settings, problems };
+  };
+  const select = (kind) => {
+    radio(kind).checked = true;
+    originChanged();
+  };
+  const originChanged = () => {
+    find('train-network').hidden = api.originKind() !== 'scratch';
+  };
+  const describe = (kind, text) => {
+    radio(kind).closest('label').hidden = !text;
+    root.querySelector(`[data-origin=${kind}]`).textContent = text ?? '';
+  };
+
+  root.addEventListener('submit', (event) => event.preventDefault());
+  root.addEventListener('input', check);
+  root.querySelector('.train-origins').addEventListener('change', originChanged);
+  find('train-reset').addEventListener('click', () => write(DEFAULTS));
+
+  const api = {
+    write,
+    originKind: () => root.querySelector('input[name=origin]:checked').value,
+    backend: () => find('train-backend').value,
+    vggWeight: () => check().settings.vggWeight ?? DEFAULTS.vggWeight,
+    /** @returns {{settings: import('./settings.js').Settings, problem: string}} the first problem's field has the focus */
+    read() {
+      const { settings, problems } = check();
+      const [wrong] = Object.keys(problems);
+      if (wrong) input(wrong).focus();
+      const problem = problems[wrong] ?? (api.originKind() === 'scratch' ? networkProblem() : '');
+      return { settings, problem };
+    },
+    network: () => ({
+      scale: Number(find('train-scale').value),
+      channels: Number(find('train-channels').value),
+      blocks: Number(find('train-blocks').value),
+      variant: find('train-variant').value,
+    }),
+    /** @param {object | null} stored see `TrainingSession.peek` */
+    describeStored(stored) {
+      const text =
+        stored &&
+        `x${stored.config.scale}, ${stored.config.channels} channels, at step ${stored.step.toLocaleString('en')}`;
+      describe('stored', text);
+      if (stored) select('stored');
+      else if (api.originKind() === 'stored') select('page');
+    },
+    describeFile(name, config) {
+      describe('file', `${name}: x${config.scale}, ${config.channels} channels`);
+      select('file');
+    },
+    /** @param {() => Promise<{name: string}>} getModel */
+    async describePage(getModel) {
+      const model = await getModel().catch(() => null);
+      describe('page', model?.name);
+      if (!model && api.originKind() === 'page') select('scratch');
+    },
+    setEnabled(on) {
+      for (const fieldset of root.querySelectorAll('fieldset')) fieldset.disabled = !on;
+    },
+  };
+
+  function networkProblem() {
+    const { channels, blocks } = api.network();
+    const whole = (value, least, most) => Number.isInteger(value) && value >= least && value <= most;
+    if (!whole(channels, 4, 128)) return `Channels must be a whole number from 4 to 128, found ${channels}.`;
+    return whole(blocks, 1, 12) ? '' : `Blocks must be a whole number from 1 to 12, found ${blocks}.`;
+  }
+
+  write(DEFAULTS);
+  describe('stored', null);
+  describe('file', null);
+  select('page');
+  return api;
+}
+
+const originChoice = (kind, title) => `
+  <label class="train-origin"><input type="radio" name="origin" value="${kind}" ${kind === 'page' ? 'checked' : ''} />
+    <span><strong>${title}</strong><span class="note" data-origin="${kind}">${kind === 'scratch' ? 'A new network' : ''}</span></span></label>`;
+
+const options = (values, label) => values.map((value) => `<option value="${value}">${label(value)}</option>`).join('');
+
+function fieldMarkup({ key, label, list, unit }) {
+  const mode = list ? 'text' : 'decimal';
+  const hint = HINTS[key] ?? unit;
+  return `
+    <label class="field ${list || key === 'vggWeight' ? 'wide' : ''}"><span>${label}</span>
+      <input type="text" id="train-${key}" inputmode="${mode}" autocomplete="off" aria-describedby="train-${key}-problem" />
+      ${hint ? `<span class="note">${hint}</span>` : ''}
+      <span class="train-problem" id="train-${key}-problem"></span></label>`;
+}

@@ -1,0 +1,102 @@
+/** The card that says which photographs are trained on: the user's own, the stored ones, or the bundled few. */
+
+/** Beside the page: `{"photos": [{"file": "name.jpg"}]}`, written by `span-export --demo`. */
+const BUNDLED = 'samples/samples.json';
+/** Pictures shown at most. */
+const THUMBNAILS = 12;
+
+/** @param {HTMLElement} root */
+export function mountPhotographs(root) {
+  root.innerHTML = `
+    <h3 id="train-photographs-title">Photographs</h3>
+    <p class="note" id="train-photographs-text">–</p>
+    <ul class="train-thumbnails" id="train-thumbnails" aria-label="Photographs to train on"></ul>
+    <div class="row"><button type="button" class="button" id="train-choose">Choose Photographs</button>
+      <button type="button" class="button" id="train-bundled" hidden>Use the Bundled Ones</button></div>
+    <p class="note">Or drop them here. The sharper they are, the more there is to learn.</p>
+    <input type="file" id="train-files" accept="image/*" multiple hidden aria-label="Photographs" />`;
+  const find = (id) => root.querySelector(`#${id}`);
+  let enabled = true;
+  let bundled = [];
+  let own = null;
+  let stored = null;
+  let urls = [];
+
+  const choose = (files) => {
+    const images = files.filter((file) => file.type.startsWith('image/'));
+    if (!enabled || !images.length) return;
+    own = images.map((blob) => ({ name: blob.name, blob }));
+    render();
+  };
+  find('train-choose').addEventListener('click', () => find('train-files').click());
+  find('train-bundled').addEventListener('click', () => {
+    [own, stored] = [null, null];
+    useBundled = true;
+    render();
+  });
+  find('train-files').addEventListener('change', ({ target }) => {
+    choose([...target.files]);
+    target.value = '';
+  });
+  root.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    root.classList.add('dropping');
+  });
+  root.addEventListener('dragleave', () => root.classList.remove('dropping'));
+  root.addEventListener('drop', (event) => {
+    event.preventDefault();
+    event.stopPropagation(); // elsewhere on the page, dropped images are upscaled
+    root.classList.remove('dropping');
+    document.body.classList.remove('dragging');
+    choose([...event.dataTransfer.files]);
+  });
+  let useBundled = false;
+
+  function render() {
+    urls.forEach((url) => URL.revokeObjectURL(url));
+    const blobs = own ?? stored;
+    urls = blobs ? blobs.slice(0, THUMBNAILS).map(({ blob }) => URL.createObjectURL(blob)) : [];
+    const shown = blobs ? urls : bundled.slice(0, THUMBNAILS).map(({ url }) => url);
+    const total = (blobs ?? bundled).length;
+    const whose = own ? 'of your own' : stored ? 'of the stored training' : 'bundled with the page';
+    find('train-photographs-text').textContent = total
+      ? `${total} ${total === 1 ? 'photograph' : 'photographs'} ${whose}.`
+      : 'None yet: choose a few, at least 200 pixels a side.';
+    find('train-bundled').hidden = !blobs || !bundled.length;
+    const names = (blobs ?? bundled).map(({ name }) => name);
+    find('train-thumbnails').replaceChildren(
+      ...shown.map((src, i) => {
+        const item = document.createElement('li');
+        item.append(Object.assign(new Image(), { src, alt: names[i], title: names[i], loading: 'lazy' }));
+        return item;
+      }),
+    );
+  }
+
+  return {
+    async loadBundled() {
+      const base = new URL(BUNDLED, document.baseURI);
+      const answer = await fetch(base).catch(() => null);
+      const { photos } = answer?.ok ? await answer.json() : { photos: [] };
+      bundled = photos.map(({ file }) => ({ name: file, url: new URL(file, base).href }));
+      render();
+    },
+    /** @param {import('./store.js').Photograph[] | null} photographs */
+    setStored(photographs) {
+      stored = photographs?.length ? photographs : null;
+      own = null;
+      useBundled = false;
+      render();
+    },
+    setEnabled(on) {
+      enabled = on;
+      for (const button of root.querySelectorAll('button')) button.disabled = !on;
+    },
+    /** @returns {Promise<import('./store.js').Photograph[] | null>} `null` for the stored ones */
+    async get() {
+      if (own) return own;
+      if (stored && !useBundled) return null;
+      return Promise.all(bundled.map(async ({ name, url }) => ({ name, blob: await (await fetch(url)).blob() })));
+    },
+  };
+}

@@ -1,0 +1,425 @@
+/** The training view: its controls, and what they make of the events of the training thread. */
+
+import { LABELS } from '../backend.js';
+import { readConfig, readModelFiles } from '../model.js';
+import { bytes, duration } from '../ui/format.js';
+import { createCharts } from './chart.js';
+import { TrainingClient } from './client.js';
+import { mountForm } from './form.js';
+import { defaultConfig, toFiles } from './network.js';
+import { mountPhotographs } from './photographs.js';
+import { showSamples } from './sample-strip.js';
+
+/** Beside the page, from `span-export --perceptual`. */
+const PERCEPTUAL = 'perceptual/model.json';
+const LOG_LINES = 200;
+
+const TEMPLATE = `
+  <div class="train">
+    <section class="card train-head" aria-labelledby="train-title">
+      <div class="train-title">
+        <h2 id="train-title">Train a network on your photographs</h2>
+        <p id="train-state" class="note">Everything stays on this device.</p>
+      </div>
+      <div class="train-actions">
+        <button class="button primary" data-do="start">Start Training</button>
+        <button class="button" data-do="stop" disabled>Stop Training</button>
+        <span class="train-gap"></span>
+        <button class="button" data-do="save" disabled>Save Model</button>
+        <button class="button" data-do="load">Load Model</button>
+        <button class="button" data-do="delete" disabled>Delete Model</button>
+        <button class="button" data-do="use" disabled>Upscale with It</button>
+      </div>
+      <input type="file" id="train-model-files" accept=".json,.bin" multiple hidden aria-label="Model files to train on" />
+      <progress id="train-progress" max="1" value="0" aria-label="Progress of the training"></progress>
+      <dl class="train-figures">
+        <div><dt>Step</dt><dd data-figure="step">–</dd></div>
+        <div><dt>Epoch</dt><dd data-figure="epoch">–</dd></div>
+        <div><dt>Time per step</dt><dd data-figure="stepTime">–</dd></div>
+        <div><dt>Time left</dt><dd data-figure="remaining">–</dd></div>
+        <div><dt>Loss</dt><dd data-figure="loss">–</dd></div>
+        <div><dt>PSNR</dt><dd data-figure="psnr">–</dd></div>
+        <div><dt>Backend</dt><dd data-figure="backend">–</dd></div>
+        <div><dt>Memory</dt><dd data-figure="memory">–</dd></div>
+      </dl>
+      <p class="train-problem" id="train-problem" role="alert" hidden></p>
+    </section>
+
+    <div class="train-setup">
+      <section class="card" id="train-photographs" aria-labelledby="train-photographs-title"></section>
+      <form class="card" id="train-form" aria-label="Settings" novalidate></form>
+    </div>
+
+    <div class="train-results">
+      <section class="card train-charts" aria-label="Curves">
+        <div class="train-chart"><h3>Loss</h3><div><canvas id="train-loss" role="img" aria-label="Loss by step"></canvas></div></div>
+        <div class="train-chart"><h3>Quality and rate</h3><div><canvas id="train-quality" role="img" aria-label="PSNR and learning rate by step"></canvas></div></div>
+        <p class="note train-empty" id="train-empty">The curves appear when the training starts.</p>
+      </section>
+      <section class="card" id="train-samples" aria-labelledby="train-samples-title" hidden>
+        <div class="train-samples-head">
+          <h3 id="train-samples-title">Samples</h3>
+          <div class="train-picker" id="train-picker" role="group" aria-label="Which sample"></div>
+        </div>
+        <div class="train-strip" id="train-strip"></div>
+        <p class="note" id="train-samples-note"></p>
+      </section>
+      <details class="card" open>
+        <summary><h3>Log</h3></summary>
+        <ol class="train-log" id="train-log" tabindex="0" aria-label="Log"></ol>
+      </details>
+    </div>
+
+    <dialog id="train-question" aria-labelledby="train-question-text">
+      <form method="dialog">
+        <p id="train-question-text"></p>
+        <div class="dialog-actions">
+          <button class="button" value="no">Cancel</button>
+          <button class="button primary" value="yes" id="train-question-yes"></button>
+        </div>
+      </form>
+    </dialog>
+  </div>`;
+
+/**
+ * @param {HTMLElement} root an empty section
+ * @param {object} context see `main.js`
+ * @returns {Promise<{show(): void, hide(): void}>}
+ */
+export async function mountTraining(root, context) {
+  await loadStyle();
+  root.innerHTML = TEMPLATE;
+  const view = new TrainingView(root, context);
+  await view.begin();
+  return view;
+}
+
+class TrainingView {
+  constructor(root, context) {
+    Object.assign(this, { root, context });
+    this.find = (selector) => root.querySelector(selector);
+    this.client = new TrainingClient((event) => this.receive(event));
+    this.photographs = mountPhotographs(this.find('#train-photographs'));
+    this.form = mountForm(this.find('#train-form'));
+    /** What the training thread has kept, see `TrainingSession.peek`. */
+    this.stored = null;
+    this.phase = 'idle';
+    for (const name of ['start', 'stop', 'save', 'load', 'delete', 'use']) {
+      this.button(name).addEventListener('click', () => this.attempt(() => this[name]()));
+    }
+    const input = this.find('#train-model-files');
+    input.addEventListener('change', () => {
+      const files = [...input.files];
+      input.value = '';
+      this.attempt(() => this.offer(files));
+    });
+    this.onHidden = () => document.hidden && this.phase === 'training' && this.client.call('keepNow').catch(() => {});
+    document.addEventListener('visibilitychange', this.onHidden);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.charts?.recolour());
+  }
+
+  button(name) {
+    return this.find(`[data-do=${name}]`);
+  }
+
+  async begin() {
+    this.charts = createCharts(await this.context.loadChart(), this.find('#train-loss'), this.find('#train-quality'));
+    await Promise.all([this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
+    await this.form.describePage(this.context.getModel);
+    this.update();
+  }
+
+  show() {
+    this.charts?.resize();
+    if (this.phase === 'idle') this.form.describePage(this.context.getModel);
+  }
+
+  hide() {}
+
+  /** Read what is stored and offer to go on with it. */
+  async refresh() {
+    try {
+      this.stored = await this.client.call('peek');
+    } catch (error) {
+      this.damaged = true;
+      throw error;
+    }
+    this.form.describeStored(this.stored);
+    if (!this.stored) return;
+    this.form.write(this.stored.settings);
+    this.photographs.setStored(this.stored.photographs);
+    this.showHistory(this.stored.history);
+    const { settings, step } = this.stored;
+    this.showStep({
+      step,
+      totalSteps: settings.epochs * settings.stepsPerEpoch,
+      epoch: Math.floor(step / settings.stepsPerEpoch),
+    });
+  }
+
+  // ---- The buttons ----
+
+  async start() {
+    const { settings, problem } = this.form.read();
+    if (problem) return this.showProblem(problem);
+    const origin = await this.origin();
+    const replaces = this.stored?.step > 0 && origin.kind !== 'stored';
+    if (
+      replaces &&
+      !(await this.ask(`This replaces the stored training at step ${count(this.stored.step)}.`, 'Replace It'))
+    )
+      return;
+    const photographs = await this.photographs.get();
+    const backend = this.form.backend() === 'auto' ? document.documentElement.dataset.backend : this.form.backend();
+    const perceptualUrl = new URL(PERCEPTUAL, document.baseURI).href;
+    this.setPhase('preparing', 'Preparing…');
+    try {
+      const { finished, step } = await this.client.call('start', {
+        settings,
+        origin,
+        photographs,
+        backend,
+        perceptualUrl,
+      });
+      this.say(
+        finished
+          ? `Finished after ${count(step)} steps.`
+          : `Stopped at step ${count(step)}; Start Training goes on from here.`,
+      );
+    } finally {
+      this.setPhase('idle');
+      await this.refresh();
+      this.update();
+    }
+  }
+
+  async origin() {
+    const kind = this.form.originKind();
+    if (kind === 'stored') return { kind };
+    if (kind === 'scratch') return { kind, config: defaultConfig(this.form.network()) };
+    const { name, artifacts } = kind === 'file' ? this.loaded : await this.context.getModel();
+    readConfig(artifacts); // tells what is wrong before anything starts
+    return { kind: 'model', name, artifacts };
+  }
+
+  async stop() {
+    this.setPhase('stopping', 'Stopping after this step…');
+    await this.client.call('stop');
+  }
+
+  async save() {
+    const { name, artifacts } = await this.client.call('export');
+    for (const file of toFiles(artifacts, name)) {
+      const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(file), download: file.name });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    }
+    this.say(`Saved ${name}.json and ${name}.bin; keep the two together.`);
+  }
+
+  load() {
+    this.find('#train-model-files').click();
+  }
+
+  /** Offer a model from disk as the start of the next training. */
+  async offer(files) {
+    const artifacts = await readModelFiles(files);
+    const config = readConfig(artifacts);
+    const { name } = files.find((file) => /\.json$/i.test(file.name));
+    this.loaded = { name, artifacts };
+    this.form.describeFile(name, config);
+    this.update();
+    this.say(`Loaded ${name}: x${config.scale}, ${config.channels} channels. Start Training begins with it.`);
+  }
+
+  async delete() {
+    const what = this.damaged
+      ? 'The damaged training is removed from this browser.'
+      : 'The trained model, its photographs and its progress are removed from this browser.';
+    if (!(await this.ask(what, 'Delete'))) return;
+    await this.client.call('remove');
+    const models = await this.context.store.listModels();
+    if (models.some(({ name }) => name === TRAINED)) {
+      await this.context.store.deleteModel(TRAINED);
+      this.context.onModelsChanged();
+    }
+    this.stored = null;
+    this.damaged = false;
+    this.photographs.setStored(null);
+    this.form.describeStored(null);
+    this.charts.show({ points: [], quality: [], bicubic: null }, 0);
+    this.find('#train-samples').hidden = true;
+    this.find('#train-empty').hidden = false;
+    this.find('#train-progress').value = 0;
+    for (const figure of this.root.querySelectorAll('[data-figure]')) figure.textContent = '–';
+    this.say('The trained model was deleted.');
+    this.update();
+  }
+
+  /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
+  async use() {
+    const { artifacts } = await this.client.call('export');
+    await this.context.store.saveModel(TRAINED, artifacts);
+    this.context.onModelsChanged();
+    await this.context.setModel({ name: TRAINED, artifacts });
+    this.say('The Upscale view now uses the trained model.');
+  }
+
+  /** Run what a button does; errors become a sentence. */
+  async attempt(action) {
+    this.showProblem('');
+    try {
+      await action();
+    } catch (error) {
+      this.showProblem(error.message);
+      this.update();
+    }
+  }
+
+  ask(text, yes) {
+    const dialog = this.find('#train-question');
+    this.find('#train-question-text').textContent = text;
+    this.find('#train-question-yes').textContent = yes;
+    dialog.returnValue = 'no';
+    dialog.showModal();
+    return new Promise((resolve) =>
+      dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true }),
+    );
+  }
+
+  // ---- What the training thread tells ----
+
+  receive(event) {
+    const handlers = {
+      preparing: ({ done, total }) => this.setState(`Reading photographs: ${done} of ${total}.`),
+      started: (started) => this.onStarted(started),
+      progress: (progress) => this.showStep(progress),
+      history: ({ history }) => this.showHistory(history),
+      samples: (samples) => this.onSamples(samples),
+      log: ({ message, time }) => this.addLog(message, time),
+      rest: ({ tensors, resting }) => Object.assign(this.root.dataset, { tensors, resting }),
+      saved: ({ step }) => (this.root.dataset.saved = step),
+      unsaved: ({ message }) => this.showProblem(message),
+    };
+    handlers[event.type]?.(event);
+  }
+
+  onStarted({ backend, perceptual, config, settings, heldOut, weights }) {
+    this.weighted = perceptual ? settings.vggWeight : 0;
+    this.heldOut = heldOut;
+    this.setFigure('backend', LABELS[backend]);
+    const loss = perceptual ? `MAE + ${settings.vggWeight} · VGG` : 'MAE alone';
+    const missing = !perceptual && settings.vggWeight > 0;
+    const note = missing ? ` The page has no VGG features (${PERCEPTUAL}, written by span-export --perceptual).` : '';
+    this.setPhase(
+      'training',
+      `Training x${config.scale} with ${config.channels} channels (${count(weights)} weights); loss: ${loss}.${note}`,
+    );
+    this.context.announce(`Training started on ${LABELS[backend]} with ${loss}.`);
+  }
+
+  showStep({ step, totalSteps, epoch, stepTime, remaining, mae, perceptual, tensors, bytes: used }) {
+    this.root.dataset.step = step;
+    this.find('#train-progress').value = step / totalSteps;
+    this.setFigure('step', `${count(step)} of ${count(totalSteps)}`);
+    this.setFigure('epoch', count(epoch + (step < totalSteps ? 1 : 0)));
+    if (stepTime === undefined) return;
+    this.setFigure('stepTime', duration(stepTime));
+    this.setFigure('remaining', longDuration(remaining));
+    this.setFigure('loss', (mae + (this.weighted ?? 0) * perceptual).toFixed(4));
+    this.setFigure('memory', `${bytes(used)}, ${tensors} tensors`);
+  }
+
+  showHistory(history) {
+    this.find('#train-empty').hidden = history.points.length > 0 || history.quality.length > 0;
+    this.charts.show(history, this.weighted ?? this.form.vggWeight());
+    const psnr = history.quality.at(-1)?.psnr;
+    if (psnr !== undefined) this.setFigure('psnr', `${psnr.toFixed(2)} dB`);
+  }
+
+  onSamples(samples) {
+    this.find('#train-samples').hidden = false;
+    showSamples(this.root, samples, this.heldOut);
+  }
+
+  addLog(message, time) {
+    const log = this.find('#train-log');
+    const stamp = Object.assign(document.createElement('time'), { textContent: new Date(time).toLocaleTimeString() });
+    const line = document.createElement('li');
+    line.append(stamp, ` ${message}`);
+    const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
+    log.append(line);
+    while (log.children.length > LOG_LINES) log.firstChild.remove();
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }
+
+  // ---- Showing the state ----
+
+  setPhase(phase, text) {
+    this.phase = phase;
+    this.root.dataset.phase = phase;
+    if (text) this.setState(text);
+    this.update();
+  }
+
+  setState(text) {
+    this.find('#train-state').textContent = text;
+  }
+
+  say(text) {
+    this.setState(text);
+    this.context.announce(text);
+  }
+
+  setFigure(name, text) {
+    this.find(`[data-figure=${name}]`).textContent = text;
+  }
+
+  showProblem(text) {
+    const problem = this.find('#train-problem');
+    problem.textContent = text;
+    problem.hidden = !text;
+  }
+
+  update() {
+    const idle = this.phase === 'idle';
+    const trained = Boolean(this.stored) || this.phase === 'training';
+    const enabled = {
+      start: idle,
+      stop: this.phase === 'preparing' || this.phase === 'training',
+      save: trained,
+      use: trained,
+      load: idle,
+      delete: idle && (trained || this.damaged),
+    };
+    for (const [name, on] of Object.entries(enabled)) this.button(name).disabled = !on;
+    this.form.setEnabled(idle);
+    this.photographs.setEnabled(idle);
+    this.root.dataset.phase = this.phase;
+  }
+}
+
+/** Name of the trained model among the page's models. */
+const TRAINED = 'Trained in this browser';
+
+const count = (value) => value.toLocaleString('en');
+
+function longDuration(ms) {
+  const minutes = Math.round(ms / 60_000);
+  if (minutes < 2) return duration(ms);
+  if (minutes < 120) return `${minutes} min`;
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
+}
+
+/** The view's own style sheet, loaded with the view. */
+function loadStyle() {
+  const href = new URL('./train.css', import.meta.url).href;
+  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
+  const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
+  return new Promise((resolve, reject) => {
+    link.onload = resolve;
+    link.onerror = () => reject(new Error(`${href} could not be loaded; reload the page.`));
+    document.head.append(link);
+  });
+}
