@@ -59,8 +59,8 @@ def _spab(x, name: str, config: SpanConfig, layer: Layer):
     return layer("multiply", f"{name}_attend")([y, attention]), activated
 
 
-def _stock_layers(config: SpanConfig, layers) -> dict[str, Callable]:
-    """Constructors by kind that Keras 3, tf_keras and TF.js share."""
+def _stock_layers(config: SpanConfig, layers, **conv) -> dict[str, Callable]:
+    """Constructors by kind that Keras 3, tf_keras and TF.js share; ``conv`` goes to the convolutions."""
     silu = config.variant == "official"
     return {
         "act": lambda **kw: layers.Activation("swish", **kw) if silu else layers.LeakyReLU(LEAKY_SLOPE, **kw),
@@ -70,8 +70,8 @@ def _stock_layers(config: SpanConfig, layers) -> dict[str, Callable]:
         "add": layers.Add,
         "multiply": layers.Multiply,
         "concatenate": layers.Concatenate,
-        "conv1x1": lambda **kw: layers.Conv2D(config.channels, 1, **kw),
-        "upsampler": lambda **kw: layers.Conv2D(3 * config.scale**2, 3, padding="same", **kw),
+        "conv1x1": lambda **kw: layers.Conv2D(config.channels, 1, **conv, **kw),
+        "upsampler": lambda **kw: layers.Conv2D(3 * config.scale**2, 3, padding="same", **conv, **kw),
     }
 
 
@@ -109,7 +109,8 @@ def build_deploy(config: SpanConfig | None = None, framework=keras) -> keras.Mod
     """The fused form of SPAN out of stock layers only, each RepConv one 3×3 Conv2D.
 
     Pixel shuffle is a fixed Conv2DTranspose and the per-channel mean a frozen BatchNormalization, so that a plain
-    ``tf.loadLayersModel`` reads it and TF.js can differentiate through it.
+    ``tf.loadLayersModel`` reads it and TF.js can differentiate through it. The convolutions are zero until weights are
+    assigned: drawing random numbers first takes JAX seconds of compilation.
 
     Args:
         config: defaults to ``SpanConfig()``.
@@ -117,14 +118,15 @@ def build_deploy(config: SpanConfig | None = None, framework=keras) -> keras.Mod
     """
     config = config or SpanConfig()
     layers = framework.layers
+    zeros = {"kernel_initializer": "zeros"}
     make = {
-        **_stock_layers(config, layers),
+        **_stock_layers(config, layers, **zeros),
         "normalize": lambda **kw: layers.BatchNormalization(
             epsilon=0.0, center=False, scale=False, trainable=False, **kw
         ),
-        "conv3x3": lambda **kw: layers.Conv2D(config.channels, 3, padding="same", **kw),
+        "conv3x3": lambda **kw: layers.Conv2D(config.channels, 3, padding="same", **zeros, **kw),
         "pixel_shuffle": lambda **kw: layers.Conv2DTranspose(
-            3, config.scale, strides=config.scale, use_bias=False, trainable=False, **kw
+            3, config.scale, strides=config.scale, use_bias=False, trainable=False, **zeros, **kw
         ),
     }
     inputs = layers.Input((None, None, 3), name="input")
