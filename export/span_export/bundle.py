@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from importlib import resources
 from pathlib import Path
 
@@ -11,8 +13,12 @@ LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", 
 """What only developing the page needs."""
 
 
+SAMPLES = ("train", "val")
+"""Folders of ``span_keras/bundled/photos``; the page holds out the last photographs of a list for measuring."""
+
+
 def copy_page(folder: Path) -> None:
-    """Copy the page into ``folder``, from the checkout or from the installed package.
+    """Copy the page into ``folder``, from the checkout or from the installed package, with photographs to train on.
 
     Raises:
         ExportError: the installation has no page.
@@ -20,8 +26,21 @@ def copy_page(folder: Path) -> None:
     for page in page_folders():
         if (page / "index.html").is_file():
             _copy(page, folder)
+            _copy_samples(folder / "samples")
             return
     raise ExportError("this installation lacks the page (span_export/web_demo/index.html); install span-keras again.")
+
+
+def _copy_samples(folder: Path) -> None:
+    """The bundled photographs, and ``samples.json`` that lists them: ``{"photos": [{"file"}, ...]}``."""
+    photos = resources.files("span_keras") / "bundled" / "photos"
+    found = [sorted((photos / part).iterdir(), key=lambda entry: entry.name) for part in SAMPLES]
+    folder.mkdir(exist_ok=True)
+    for photo in itertools.chain(*found):
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    names = [{"file": photo.name} for photo in itertools.chain(*found)]
+    (folder / "samples.json").write_text(json.dumps({"photos": names}))
+    (folder / "SOURCES.md").write_bytes((photos / "SOURCES.md").read_bytes())
 
 
 def page_folders():

@@ -42,7 +42,7 @@ def read(path: Path, source: str) -> Contents:
 
     stated = (document.get("userDefinedMetadata") or {}).get("span") or {}
     config = {**topology_json.config_of(document.get("modelTopology"), source), **stated}
-    kept = {key: stated[key] for key in ("licence", "source") if key in stated}
+    kept = {key: stated[key] for key in ("license", "source") if key in stated}
     return Contents(tensors, "keras", config, kept, (path, *shards))
 
 
