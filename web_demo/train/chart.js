@@ -28,7 +28,7 @@ export function createCharts(Chart, lossCanvas, qualityCanvas) {
         position: 'right',
         min: 0,
         grid: { drawOnChartArea: false },
-        ticks: { maxTicksLimit: 5, callback: (v) => v.toExponential(0) },
+        ticks: { maxTicksLimit: 5, callback: (rate) => (rate ? rate.toExponential(0) : '0') },
       },
     }),
   });
@@ -62,15 +62,16 @@ export function createCharts(Chart, lossCanvas, qualityCanvas) {
     resize: () => charts.forEach((chart) => chart.resize()),
     /**
      * @param {{points: object[], quality: object[], bicubic: number | null}} history
-     * @param {number} vggWeight 0 hides the perceptual part
+     * @param {number} vggWeight weight of the perceptual part
      */
     show({ points, quality: measured, bicubic }, vggWeight) {
+      const weighted = points.some(({ perceptual }) => perceptual > 0); // else the training has no perceptual loss
       const curve = (value) => points.map((point) => ({ x: point.step, y: value(point) }));
       const [mae, vgg, total] = loss.data.datasets;
       mae.data = curve((point) => point.mae);
-      vgg.data = vggWeight ? curve((point) => vggWeight * point.perceptual) : [];
-      total.data = vggWeight ? curve((point) => point.mae + vggWeight * point.perceptual) : [];
-      vgg.hidden = total.hidden = !vggWeight;
+      vgg.data = weighted ? curve((point) => vggWeight * point.perceptual) : [];
+      total.data = weighted ? curve((point) => point.mae + vggWeight * point.perceptual) : [];
+      vgg.hidden = total.hidden = !weighted;
       const [psnr, baseline, rate] = quality.data.datasets;
       psnr.data = measured.map(({ step, psnr }) => ({ x: step, y: psnr }));
       const ends = [measured[0], measured.at(-1)].filter(Boolean);

@@ -4,10 +4,7 @@ import { LABELS } from '../backend.js';
 import { SCALES } from './network.js';
 import { DEFAULTS, FIELDS, validate } from './settings.js';
 
-const HINTS = {
-  vggWeight: 'Share of the perceptual part in the loss; 0 trains with MAE alone.',
-  halveAt: 'Leave empty for a constant rate.',
-};
+const HINTS = { vggWeight: '0: MAE alone', halveAt: 'Leave empty for a constant rate.' };
 
 /** @param {HTMLFormElement} root */
 export function mountForm(root) {
@@ -31,9 +28,9 @@ export function mountForm(root) {
       <legend><h3>Settings</h3></legend>
       <div class="train-grid">
         ${FIELDS.map(fieldMarkup).join('')}
-        <label class="field"><span>Backend</span><select id="train-backend"><option value="auto">Automatic</option>
+        <label class="field wide"><span>Backend</span><select id="train-backend"><option value="auto">Automatic</option>
           ${options(['webgpu', 'webgl', 'cpu'], (name) => LABELS[name])}</select>
-          <span class="note">WebAssembly cannot train.</span></label>
+          <span class="note">WebAssembly cannot train: TensorFlow.js has no gradients there.</span></label>
       </div>
       <button type="button" class="button" id="train-reset">Restore Defaults</button>
     </fieldset>`;
@@ -80,7 +77,6 @@ export function mountForm(root) {
     write,
     originKind: () => root.querySelector('input[name=origin]:checked').value,
     backend: () => find('train-backend').value,
-    vggWeight: () => check().settings.vggWeight ?? DEFAULTS.vggWeight,
     /** @returns {{settings: import('./settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
       const { settings, problems } = check();
@@ -143,7 +139,7 @@ function fieldMarkup({ key, label, list, unit }) {
   const mode = list ? 'text' : 'decimal';
   const hint = HINTS[key] ?? unit;
   return `
-    <label class="field ${list || key === 'vggWeight' ? 'wide' : ''}"><span>${label}</span>
+    <label class="field ${list ? 'wide' : ''}"><span>${label}</span>
       <input type="text" id="train-${key}" inputmode="${mode}" autocomplete="off" aria-describedby="train-${key}-problem" />
       ${hint ? `<span class="note">${hint}</span>` : ''}
       <span class="train-problem" id="train-${key}-problem"></span></label>`;

@@ -109,7 +109,7 @@ export class TrainingSession {
         halo: haloOf(config),
         quantization: 'none',
         source: { name: origin.source?.name ?? origin.name, sha256: origin.source?.sha256 ?? null },
-        licence: origin.licence ?? 'Trained from scratch in the browser; the licence of the photographs applies.',
+        license: origin.license ?? 'Trained from scratch in the browser; the licence of the photographs applies.',
         training: { step, settings },
         golden: await makeGolden(tf, config, parameters),
       };
@@ -196,11 +196,11 @@ export class TrainingSession {
         ? await readParameters(tf, origin.artifacts, config)
         : await initialise(tf, config, settings.seed);
     const zeros = () => new Float32Array(parameters.length);
-    const { source, licence } = origin.artifacts?.userDefinedMetadata?.span ?? {};
+    const { source, license } = origin.artifacts?.userDefinedMetadata?.span ?? {};
     const { scale, channels, blocks, variant, imgRange, rgbMean } = config;
     const state = {
       config: { scale, channels, blocks, variant, imgRange, rgbMean },
-      origin: { name: origin.name ?? 'scratch', source, licence },
+      origin: { name: origin.name ?? 'scratch', source, license },
       settings,
       step: 0,
       skipped: 0,

@@ -13,15 +13,15 @@
  * @property {number} seed
  */
 
-/** In the order of the form. `step` is for the input element. */
+/** In the order of the form; defaults as in `span_keras/settings.py`. */
 export const FIELDS = [
   { key: 'epochs', label: 'Epochs', value: 500, min: 1, max: 100000, whole: true },
   { key: 'stepsPerEpoch', label: 'Steps per epoch', value: 100, min: 1, max: 100000, whole: true },
   { key: 'batch', label: 'Batch size', value: 4, min: 1, max: 64, whole: true, unit: 'patches' },
   { key: 'patch', label: 'Patch', value: 48, min: 4, max: 256, whole: true, unit: 'LR pixels' },
   { key: 'rate', label: 'Learning rate', value: 1e-4, min: 1e-8, max: 0.1 },
-  { key: 'halveAt', label: 'Halve the rate at epochs', value: [200, 300], list: true },
   { key: 'weightDecay', label: 'Weight decay', value: 1e-4, min: 0, max: 1 },
+  { key: 'halveAt', label: 'Halve the rate at epochs', value: [200, 300], list: true },
   { key: 'vggWeight', label: 'VGG weight', value: 0.001, min: 0, max: 10 },
   { key: 'seed', label: 'Seed', value: 1, min: 0, max: 4294967295, whole: true },
 ];

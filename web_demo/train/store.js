@@ -16,7 +16,7 @@ const FORMAT = 1;
 /**
  * @typedef {object} TrainingState
  * @property {import('./network.js').SpanConfig} config
- * @property {object} origin what the training started from: `{name, source?, licence?}`
+ * @property {object} origin what the training started from: `{name, source?, license?}`
  * @property {import('./settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped

@@ -2,6 +2,8 @@
 
 import { LABELS } from '../backend.js';
 import { readConfig, readModelFiles } from '../model.js';
+import * as store from '../store.js';
+import { loadChart } from '../tf.js';
 import { bytes, duration } from '../ui/format.js';
 import { createCharts } from './chart.js';
 import { TrainingClient } from './client.js';
@@ -19,17 +21,12 @@ const TEMPLATE = `
     <section class="card train-head" aria-labelledby="train-title">
       <div class="train-title">
         <h2 id="train-title">Train a network on your photographs</h2>
-        <p id="train-state" class="note">Everything stays on this device.</p>
+        <div class="train-actions">
+          <button class="button primary" data-do="start">Start Training</button>
+          <button class="button" data-do="stop" disabled>Stop Training</button>
+        </div>
       </div>
-      <div class="train-actions">
-        <button class="button primary" data-do="start">Start Training</button>
-        <button class="button" data-do="stop" disabled>Stop Training</button>
-        <span class="train-gap"></span>
-        <button class="button" data-do="save" disabled>Save Model</button>
-        <button class="button" data-do="load">Load Model</button>
-        <button class="button" data-do="delete" disabled>Delete Model</button>
-        <button class="button" data-do="use" disabled>Upscale with It</button>
-      </div>
+      <p id="train-state" class="note">Everything stays on this device.</p>
       <input type="file" id="train-model-files" accept=".json,.bin" multiple hidden aria-label="Model files to train on" />
       <progress id="train-progress" max="1" value="0" aria-label="Progress of the training"></progress>
       <dl class="train-figures">
@@ -43,6 +40,12 @@ const TEMPLATE = `
         <div><dt>Memory</dt><dd data-figure="memory">–</dd></div>
       </dl>
       <p class="train-problem" id="train-problem" role="alert" hidden></p>
+      <div class="train-actions train-model">
+        <button class="button" data-do="save" disabled>Save Model</button>
+        <button class="button" data-do="load">Load Model</button>
+        <button class="button" data-do="delete" disabled>Delete Model</button>
+        <button class="button" data-do="use" disabled>Upscale with It</button>
+      </div>
     </section>
 
     <div class="train-setup">
@@ -123,7 +126,7 @@ class TrainingView {
   }
 
   async begin() {
-    this.charts = createCharts(await this.context.loadChart(), this.find('#train-loss'), this.find('#train-quality'));
+    this.charts = createCharts(await loadChart(), this.find('#train-loss'), this.find('#train-quality'));
     await Promise.all([this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
     await this.form.describePage(this.context.getModel);
     this.update();
@@ -238,9 +241,9 @@ class TrainingView {
       : 'The trained model, its photographs and its progress are removed from this browser.';
     if (!(await this.ask(what, 'Delete'))) return;
     await this.client.call('remove');
-    const models = await this.context.store.listModels();
+    const models = await store.listModels();
     if (models.some(({ name }) => name === TRAINED)) {
-      await this.context.store.deleteModel(TRAINED);
+      await store.deleteModel(TRAINED);
       this.context.onModelsChanged();
     }
     this.stored = null;
@@ -259,7 +262,7 @@ class TrainingView {
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
   async use() {
     const { artifacts } = await this.client.call('export');
-    await this.context.store.saveModel(TRAINED, artifacts);
+    await store.saveModel(TRAINED, artifacts);
     this.context.onModelsChanged();
     await this.context.setModel({ name: TRAINED, artifacts });
     this.say('The Upscale view now uses the trained model.');
@@ -332,7 +335,7 @@ class TrainingView {
 
   showHistory(history) {
     this.find('#train-empty').hidden = history.points.length > 0 || history.quality.length > 0;
-    this.charts.show(history, this.weighted ?? this.form.vggWeight());
+    this.charts.show(history, this.weighted ?? this.stored.settings.vggWeight);
     const psnr = history.quality.at(-1)?.psnr;
     if (psnr !== undefined) this.setFigure('psnr', `${psnr.toFixed(2)} dB`);
   }
