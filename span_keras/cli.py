@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import sys
 
 import click
 
@@ -19,6 +21,23 @@ class Failure(click.ClickException):
     """One sentence on stderr, exit code 1."""
 
     exit_code = 1
+
+
+@contextlib.contextmanager
+def hushed():
+    """Drop what C++ libraries write to stderr: TensorFlow heeds its log level only after it has been set up.
+
+    Exceptions pass, so nothing that matters is lost. Meant for imports and model building, not for work.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a file
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def reports_errors(function):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import reports_errors, weights_options
+from span_keras.cli import hushed, reports_errors, weights_options
 from span_keras.errors import DataError, ImageError
 
 FIGURES = ("psnr_y", "ssim_y", "psnr_rgb")
@@ -139,12 +139,14 @@ def main(weights, variant, img_range, rgb_mean, data, scale, tile, as_json):
     from span_keras.checkpoints import load_weights
 
     pairs = find_pairs(data)
-    loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
+    with hushed():
+        loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
     if scale not in (None, loaded.config.scale):
         raise click.UsageError(f"{weights} upscales ×{loaded.config.scale}, but --scale asks for {scale}.")
-    from span_keras.inference import Upscaler
+    with hushed():
+        from span_keras.inference import Upscaler
 
-    upscaler = Upscaler(loaded, tile=tile)
+        upscaler = Upscaler(loaded, tile=tile)
     with click.progressbar(length=len(pairs), label="Evaluating", file=sys.stderr) as bar:
         result = evaluate(upscaler, upscaler.scale, data, on_image=lambda _: bar.update(1))
     result = {"weights": weights, **result}
