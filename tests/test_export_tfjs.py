@@ -223,3 +223,9 @@ def test_quiet_shows_what_was_said_before_a_failure(capfd):
         print("a clue", flush=True)
         raise RuntimeError
     assert "a clue" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("config", [SpanConfig(), SpanConfig.official()])
+def test_full_size_in_float16_fits_into_900_kb(tmp_path, make_weights, config):
+    export_model(make_weights(config), tmp_path / "out", "float16")
+    assert sum(path.stat().st_size for path in (tmp_path / "out").iterdir()) <= 900_000

@@ -42,7 +42,7 @@ def test_holds_the_page_the_weights_and_the_licence(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     page = {name.removeprefix("span_export/web_demo/") for name in names if name.startswith("span_export/web_demo/")}
     demo, bundled = REPOSITORY / "web_demo", REPOSITORY / "span_keras" / "bundled"
-    scripts = {path.relative_to(demo).as_posix() for path in [*demo.glob("*.js"), *demo.glob("[!n]*/*.js")]}
+    scripts = {path.relative_to(demo).as_posix() for path in demo.rglob("*.js") if "node_modules" not in path.parts}
     assert scripts | {"index.html", "style.css"} <= page
     assert not [name for name in names if "node_modules" in name or name.endswith((".npmrc", "vendor.mjs"))]
     data = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
