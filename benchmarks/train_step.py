@@ -156,7 +156,8 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
                 activated = act(self.rep[f"block_{i}_c1"](features))
                 y = self.rep[f"block_{i}_c3"](act(self.rep[f"block_{i}_c2"](activated)))
                 features = (y + features) * sym(y)
-                first = features if i == 1 else first
+                if i == 1:
+                    first = features
             x = self.conv_cat(torch.cat([head, self.rep["conv_2"](features), first, activated], 1))
             return functional.pixel_shuffle(self.upsampler(x), config.scale)
 
@@ -271,7 +272,8 @@ def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_ex
     weights = SpanWeights.from_model(model)
     batches = list(synthetic_batches(batch, patch, scale))
     click.echo(
-        f"{keras.backend.backend()} on {accelerator()}: x{scale} ch{channels} {variant}, batch {batch} of {patch}×{patch}"
+        f"{keras.backend.backend()} on {accelerator()}: "
+        f"x{scale} ch{channels} {variant}, batch {batch} of {patch}×{patch}"
     )
     for precision in precisions:
         times, losses = {}, {}

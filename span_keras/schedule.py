@@ -16,7 +16,7 @@ class Schedule:
         initial: the rate after the warm-up, greater than 0.
         total_steps: length of the whole run; ``cosine`` reaches zero there.
         kind: ``"piecewise"`` multiplies the rate by ``factor`` at each boundary; ``"cosine"`` follows half a cosine.
-        boundaries: steps, ascending, from which on the next rate holds: step ``boundaries[0]`` is the first reduced one.
+        boundaries: steps, ascending, at which the next rate begins: step ``boundaries[0]`` is the first reduced one.
         factor: multiplier at each boundary.
         warmup_steps: steps during which the rate rises linearly from ``initial / warmup_steps``.
 
@@ -42,7 +42,7 @@ class Schedule:
             raise ConfigError(f"rate factor must be above 0 and at most 1, found {self.factor!r}.")
         if self.total_steps < 1 or self.warmup_steps < 0:
             raise ConfigError(
-                f"steps must be positive and warm-up steps not negative, found {self.total_steps} and {self.warmup_steps}."
+                f"steps must be 1 or more and warm-up steps 0 or more, found {self.total_steps} and {self.warmup_steps}."
             )
 
     @classmethod

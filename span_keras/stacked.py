@@ -1,7 +1,7 @@
 """The training network as a pure function of few arrays: what the train step differentiates.
 
-All RepConvs but the first have the same shapes, so their weights are stored stacked: 20 arrays stand for the 150 and more
-of ``build_span``. The kernels of all layers are then composed by three batched products, and optimizer, averaging and
+All RepConvs but the first have the same shapes, so their weights are stored stacked: 20 arrays stand for the 164 of
+``build_span``. The kernels of all layers are then composed by three batched products, and optimizer, averaging and
 guard touch 20 arrays instead of hundreds. The function is that of ``build_span`` with the same weights (tested).
 """
 
@@ -49,7 +49,7 @@ def unstack(arrays: dict[str, np.ndarray], config: SpanConfig, source: str = "me
 
 
 def fuse(arrays: dict, config: SpanConfig) -> dict:
-    """Compose stacked tensors into ``{layer: (kernel, bias)}`` of the deploy form, differentiably, in their precision."""
+    """Compose stacked tensors into ``{layer: (kernel, bias)}`` of the deploy form, differentiably, in float32."""
     names = stack_names(config)
     with _full_precision():
         fused = {FIRST: compose(*(arrays[f"{FIRST}/{key}"] for key in REPCONV_WEIGHTS), xp=ops)}

@@ -37,8 +37,8 @@ def choose(name: str = "auto") -> Devices:
     """Make ready what ``--strategy`` names; to be called before anything else uses the backend.
 
     ``auto`` takes several processes where the environment describes them, else all local GPUs, else one device;
-    ``none`` one device; ``mirrored`` all local devices; ``multiworker`` several processes, described by ``TF_CONFIG`` on
-    TensorFlow and by ``SPAN_COORDINATOR`` (host:port), ``SPAN_PROCESSES`` and ``SPAN_PROCESS`` on JAX.
+    ``none`` one device; ``mirrored`` all local devices; ``multiworker`` several processes, described by ``TF_CONFIG``
+    on TensorFlow and by ``SPAN_COORDINATOR`` (host:port), ``SPAN_PROCESSES`` and ``SPAN_PROCESS`` on JAX.
 
     Raises:
         TrainingError: the environment does not describe the processes.

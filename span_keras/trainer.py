@@ -1,7 +1,7 @@
 """``SpanTrainer``: the train step and the loop around it, on TensorFlow (GradientTape) and JAX (stateless).
 
-The step is one pure function of (state, batch, rate), written once with ``keras.ops``; a backend only differentiates it,
-compiles it, several steps in one call, and keeps the state on its devices. The host waits once per call, not per step.
+The step is one pure function of (state, batch, rate), written once with ``keras.ops``; a backend only differentiates
+and compiles it, several steps in one call, and keeps the state on its devices. The host waits once per call, not per step.
 """
 
 from __future__ import annotations
@@ -67,11 +67,13 @@ class Report:
         step: number of steps finished after it.
         logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, ``skipped`` (0 or 1).
         seconds: wall time since the report before it.
+        settled: whether the trainer's state is that of this report; if not, the device is an execution further.
     """
 
     step: int
     logs: dict[str, np.ndarray]
     seconds: float
+    settled: bool = True
 
 
 class TrainStep:
@@ -178,7 +180,7 @@ class SpanTrainer:
         weights: SpanWeights,
         loss: Callable,
         schedule: Schedule,
-        options: StepOptions = StepOptions(),  # noqa: B008 (frozen)
+        options: StepOptions = StepOptions(),
         *,
         steps_per_execution: int = 1,
         devices: Devices = Devices(),  # noqa: B008 (frozen)
@@ -212,6 +214,7 @@ class SpanTrainer:
         else:
             raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}.")
         self.step = 0
+        self.settle = False
 
     def run(
         self, batches: Callable[[int], tuple], stop: int, workers: int = 4, cut: int | None = None
@@ -221,23 +224,31 @@ class SpanTrainer:
         Args:
             batches: ``step -> (lr, hr)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of several processes this
                 one's share; called in ``workers`` threads.
-            cut: executions end at multiples of this number of steps.
+            cut: at multiples of this number of steps an execution ends and its report is settled.
+
+        Set ``trainer.settle = True`` to have the next report settled, so that the state can be saved with it.
 
         Raises:
             TrainingError: ``max_skipped`` steps in a row were skipped.
         """
         cut = cut or stop
         with contextlib.closing(self._prefetch(batches, self.step, stop, workers)) as source:
-            before = time.perf_counter()
-            while self.step < stop:
-                size = min(self.steps_per_execution, cut - self.step % cut, stop - self.step)
-                chunk = list(itertools.islice(source, size))
-                rates = np.float32([self.schedule.rate(self.step + i) for i in range(size)])
-                logs = self._engine.execute(chunk, rates)
-                self.step += size
-                after = time.perf_counter()
+            before, running = time.perf_counter(), deque()
+            while self.step < stop or running:
+                # A second execution waits on the device while the host looks at the first, unless the caller wants to
+                # see the state between them.
+                while self.step < stop and len(running) < 2 and not (running and (self.settle or self.step % cut == 0)):
+                    size = min(self.steps_per_execution, cut - self.step % cut, stop - self.step)
+                    rates = np.float32([self.schedule.rate(self.step + i) for i in range(size)])
+                    logs = self._engine.execute(list(itertools.islice(source, size)), rates)
+                    self.step += size
+                    running.append((self.step, rates, logs))
+                step, rates, logs = running.popleft()
+                logs = self._engine.fetch(logs)
                 self._check(logs)
-                yield Report(self.step, {**logs, "rate": rates}, after - before)
+                after = time.perf_counter()
+                self.settle = False
+                yield Report(step, {**logs, "rate": rates}, after - before, settled=not running)
                 before = after
 
     def _prefetch(self, batches, start: int, stop: int, workers: int) -> Iterator:
@@ -260,8 +271,8 @@ class SpanTrainer:
         streak = int(logs.pop("streak")[-1])
         if streak >= self.options.max_skipped:
             raise TrainingError(
-                f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not finite "
-                f"or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
+                f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
+                f"finite or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
                 "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume."
             )
 
@@ -324,10 +335,13 @@ class JaxEngine:
             for image in batch
         )
 
-    def execute(self, batches, rates) -> dict[str, np.ndarray]:
+    def execute(self, batches, rates):
         lr, hr = zip(*batches, strict=True)
         self._state, logs = self._many(self._state, lr, hr, rates)
-        return {name: np.asarray(value) for name, value in logs.items()}
+        return logs
+
+    def fetch(self, logs) -> dict[str, np.ndarray]:
+        return {name: np.asarray(value) for name, value in self._jax.device_get(logs).items()}
 
     def read(self):
         return {name: np.asarray(value) for name, value in self._jax.device_get(self._state).items()}
@@ -416,9 +430,11 @@ class TensorFlowEngine:
 
         return tuple(share(image) for image in batch)
 
-    def execute(self, batches, rates) -> dict[str, np.ndarray]:
+    def execute(self, batches, rates):
         lr, hr = zip(*batches, strict=True)
-        logs = self._run(lr, hr, self._tf.constant(rates))
+        return self._run(lr, hr, self._tf.constant(rates))
+
+    def fetch(self, logs) -> dict[str, np.ndarray]:
         return {name: value.numpy() for name, value in logs.items()}
 
     def read(self):

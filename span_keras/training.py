@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from span_keras import data, runs
+from span_keras import data, pictures, runs
 from span_keras.checkpoints import load_weights, save_weights
 from span_keras.errors import TrainingError
 from span_keras.init import initialise
@@ -21,8 +23,9 @@ from span_keras.model import build_span
 from span_keras.perceptual import build as build_perceptual
 from span_keras.progress import Progress
 from span_keras.settings import ARCHITECTURE, CONVENIENCE, Settings, option
-from span_keras.state import PLAIN_LAYERS, SpanWeights
+from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
+from span_keras.tensorboard_log import TensorBoard
 from span_keras.trainer import Report, SpanTrainer, StepOptions
 from span_keras.validation import Validation
 
@@ -49,7 +52,10 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
     devices = choose(settings.strategy)
     echo = echo if devices.chief else lambda text: None
     folder = runs.RunFolder(out)
-    _check_folder(folder, settings, resume, echo)
+    if devices.chief or resume:
+        _check_folder(folder, settings, resume, echo)
+    if devices.processes > 1 and settings.max_minutes:
+        raise TrainingError("--max-minutes works with one process only, because all must stop at the same step.")
 
     validation_files, training_files = _split(settings)
     validation = Validation(data.load_validation(validation_files, settings.scale), settings.network())
@@ -153,54 +159,59 @@ class _Loop:
 
     def __init__(self, settings, folder, trainer, validation, devices, started, echo):
         self.settings, self.folder, self.trainer, self.validation = settings, folder, trainer, validation
-        self.chief, self.started, self.echo = devices.chief, started, echo
+        self.chief, self.processes, self.started, self.echo = devices.chief, devices.processes, started, echo
         self.best = float("-inf")
         self.saved_step, self.saved_at = -1, time.monotonic()
         self.progress = Progress(settings, trainer.step, echo)
         self.unlogged: dict[str, list[float]] = {}
         self.logged_at = time.monotonic()
-        self.stop_reason: str | None = None
+        self.board = TensorBoard(folder.path / "tensorboard" if self.chief else None)
+        if not self.board.available and self.chief:
+            echo("Note: the package tensorboard is not installed; no event files are written.")
 
     def run(self, dataset) -> None:
-        s = self.settings
-        with _Signals() as signals:
-            if self.trainer.step == 0:
+        s, trainer = self.settings, self.trainer
+        with _Signals(enabled=self.processes == 1) as signals, contextlib.closing(self.board):
+            if trainer.step == 0:
                 self.save()
-            try:
-                for report in self.trainer.run(dataset.__getitem__, s.total_steps, s.workers, s.steps_per_epoch):
-                    self.log(report)
-                    epoch, within = divmod(report.step, s.steps_per_epoch)
-                    if within == 0 and (epoch % s.val_every == 0 or report.step == s.total_steps):
-                        self.validate(epoch)
-                    if self.checkpoint_is_due(report.step):
-                        self.save()
-                    if signals.caught:
-                        self.stop_reason = f"interrupted by {signals.caught.name}"
-                    elif s.max_minutes and time.monotonic() - self.started > 60 * s.max_minutes:
-                        self.stop_reason = f"--max-minutes {s.max_minutes:g} have passed"
-                    if self.stop_reason:
-                        break
-            finally:
-                # Also after an error: the weights before a skipped step are sound.
-                self.progress.close()
-                if self.trainer.step != self.saved_step:
+            for report in trainer.run(dataset.__getitem__, s.total_steps, s.workers, cut=s.steps_per_epoch):
+                self.log(report)
+                epoch, within = divmod(report.step, s.steps_per_epoch)
+                if within == 0 and (epoch % s.val_every == 0 or report.step == s.total_steps):
+                    self.validate(epoch)
+                stop = self.reason_to_stop(signals)
+                if stop or report.step == s.total_steps or self.checkpoint_is_due(report.step):
+                    if not report.settled:
+                        trainer.settle = True
+                        continue
                     self.save()
+                    if stop and report.step < s.total_steps:
+                        self.progress.close()
+                        self.echo(f"Stopped at step {report.step}: {stop}; continue with --resume.")
+                        if signals.caught:
+                            raise KeyboardInterrupt
+                        break
+        self.progress.close()
+
+    def reason_to_stop(self, signals: _Signals) -> str | None:
+        minutes = self.settings.max_minutes
         if signals.caught:
-            self.echo(f"Stopped at step {self.trainer.step}; continue with --resume.")
-            raise KeyboardInterrupt
-        if self.stop_reason and self.trainer.step < s.total_steps:
-            self.echo(f"Stopped at step {self.trainer.step}: {self.stop_reason}; continue with --resume.")
+            return f"interrupted by {signals.caught.name}"
+        if minutes and time.monotonic() - self.started > 60 * minutes:
+            return f"--max-minutes {minutes:g} have passed"
+        return None
 
     def restore(self, progress: dict) -> None:
         """Take over what a checkpoint knows besides the trainer's state."""
         self.best, self.unlogged = progress["best_psnr"], progress["unlogged"]
 
     def log(self, report: Report) -> None:
-        """Rows of ``log.csv`` end at multiples of ``log_every``, so that they do not depend on where a run stopped."""
+        """Add to ``log.csv`` once ``log_every`` steps are together; a checkpoint keeps what is not yet written."""
         self.progress.update(report)
         for name, values in report.logs.items():
             self.unlogged.setdefault(name, []).extend(map(float, values))
-        if report.step % self.settings.log_every and report.step != self.settings.total_steps:
+        every, size = self.settings.log_every, len(report.logs["loss"])
+        if (report.step - size) // every == report.step // every and report.step != self.settings.total_steps:
             return
         row = {"step": report.step, "epoch": -(-report.step // self.settings.steps_per_epoch)}
         row |= {name: float(np.mean(values)) for name, values in sorted(self.unlogged.items())}
@@ -211,18 +222,25 @@ class _Loop:
             self.echo(f"Step {report.step}: skipped {row['skipped']} steps since the last report.")
         if self.chief:
             self.folder.append("log.csv", row)
+            self.board.scalars(report.step, "train", {k: v for k, v in row.items() if k not in ("step", "epoch")})
 
     def validate(self, epoch: int) -> None:
         if not self.chief:
             return
-        weights = self.trainer.weights()
+        weights, step = self.trainer.weights().fuse(), self.trainer.step
         figures = self.validation(weights)
-        row = {"step": self.trainer.step, "epoch": epoch, **figures}
-        self.folder.append("validation.csv", row)
+        self.folder.append("validation.csv", {"step": step, "epoch": epoch, **figures})
+        self.board.scalars(step, "validation", figures)
         self.progress.validated(epoch, figures)
         if figures["psnr_y"] > self.best:
             self.best = figures["psnr_y"]
-            save_weights(weights.fuse(), self.folder.path / "best.safetensors")
+            save_weights(weights, self.folder.path / "best.safetensors")
+        c = weights.config
+        title = f"{self.folder.path.name} · x{c.scale} ch{c.channels} {c.variant} · best {self.best:.3f} dB"
+        log, validation = self.folder.rows("log.csv"), self.folder.rows("validation.csv")
+        self.folder.write("curve.png", pictures.curves(log, validation, title))
+        number = (epoch - 1) // self.settings.val_every % len(self.validation.images)
+        self.folder.write(f"samples/step_{step:08}.png", self.validation.strip(weights, number))
 
     def checkpoint_is_due(self, step: int) -> bool:
         s = self.settings
@@ -251,14 +269,14 @@ class _Loop:
 class _Signals:
     """Turns Ctrl-C and SIGTERM into a note, so that the run stops between two executions with a checkpoint."""
 
-    def __init__(self):
-        self.caught = None
+    def __init__(self, enabled: bool = True):
+        self.caught, self._before = None, {}
+        # Signals arrive in the main thread alone.
+        self._enabled = enabled and threading.current_thread() is threading.main_thread()
 
     def __enter__(self):
-        try:
+        if self._enabled:
             self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not in the main thread, where signals do not arrive anyway
-            self._before = {}
         return self
 
     def _note(self, number, frame):
@@ -304,7 +322,8 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
         return
     if not resume:
         raise TrainingError(
-            f"expected a folder without a run, found one in {folder.path}; continue it with --resume or choose another --out."
+            f"expected a folder without a run, found one in {folder.path}; continue it with --resume "
+            "or choose another --out."
         )
     before = Settings.from_dict(saved).to_dict()
     changed = {k: (before[k], v) for k, v in settings.to_dict().items() if before[k] != v and k not in CONVENIENCE}
@@ -319,7 +338,9 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
 
 def _split(settings: Settings) -> tuple[list[Path], list[Path]]:
     """``(validation, training)`` files: another folder's, or some held out."""
-    files = data.list_photos(settings.data or BUNDLED_PHOTOS)
+    if settings.data is None and settings.val is None:
+        return data.list_photos(BUNDLED_PHOTOS / "val"), data.list_photos(BUNDLED_PHOTOS / "train")
+    files = data.list_photos(settings.data or BUNDLED_PHOTOS / "train")
     if settings.val is None:
         count = min(settings.val_images, max(1, len(files) // 5))
         training, validation = data.split_validation(files, count, settings.seed)

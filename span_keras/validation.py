@@ -8,14 +8,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from span_keras import stacked
+from span_keras import pictures, stacked
+from span_keras.bicubic import resize, to_uint8
 from span_keras.config import SpanConfig
-from span_keras.metrics import evaluate_pair
+from span_keras.metrics import evaluate_pair, psnr, rgb_to_y
 from span_keras.state import SpanWeights
+from span_keras.tiling import upscale_tiled
+
+LARGEST_TILE = 256
 
 
 class Validation:
     """PSNR and SSIM of a network on fixed images.
+
+    The weights are arguments of the compiled network, so it is compiled once for all validations; images are cut into
+    tiles of one shape where shapes cost compilations (JAX).
 
     Args:
         images: ``(name, lr, hr)``, uint8 (h, w, 3) and (h·scale, w·scale, 3), from ``data.load_validation``.
@@ -25,16 +32,52 @@ class Validation:
     def __init__(self, images: Sequence[tuple[str, np.ndarray, np.ndarray]], config: SpanConfig):
         self.images, self.config = images, config
         self._run = _compiled(lambda fused, x: stacked.apply(fused, x, config))
+        shortest = min(min(lr.shape[:2]) for _, lr, _ in images)
+        # A tile of four halos is three quarters halo; smaller ones would be all waste.
+        self._tile = min(max(shortest, 4 * config.receptive_radius), LARGEST_TILE)
+        if keras.backend.backend() == "tensorflow":
+            self._tile = max(LARGEST_TILE, self._tile)
 
     def upscale(self, weights: SpanWeights, lr: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8 -> (h·scale, w·scale, 3) uint8."""
-        sr = self._run(stacked.fused_arrays(weights), np.float32(lr[None]) / 255)
-        return np.uint8(np.rint(np.clip(ops.convert_to_numpy(sr)[0], 0, 1) * 255))
+        fused = stacked.fused_arrays(weights)
+        sr = upscale_tiled(
+            lambda tiles: ops.convert_to_numpy(self._run(fused, np.ascontiguousarray(tiles, np.float32))),
+            np.float32(lr) / 255,
+            self.config.scale,
+            self.config.receptive_radius,
+            self._tile,
+        )
+        return to_uint8(sr)
 
     def __call__(self, weights: SpanWeights) -> dict[str, float]:
         """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale."""
+        weights = weights.fuse()
         figures = [evaluate_pair(self.upscale(weights, lr), hr, self.config.scale) for _, lr, hr in self.images]
         return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
+
+    def strip(self, weights: SpanWeights, number: int = 0, side: int = 128) -> bytes:
+        """LR, bicubic, the network's and the HR crop of the liveliest place of an image, side by side, as a PNG."""
+        name, lr, hr = self.images[number]
+        scale = self.config.scale
+        lr_side = min(side // scale, *lr.shape[:2])
+        top, left = pictures.busiest_square(lr, lr_side)
+        # The context that the network's border pixels see comes along and is cut off again.
+        halo = self.config.receptive_radius
+        up, before = max(top - halo, 0), max(left - halo, 0)
+        area = lr[up : top + lr_side + halo, before : left + lr_side + halo]
+        inner = np.s_[
+            (top - up) * scale : (top - up + lr_side) * scale,
+            (left - before) * scale : (left - before + lr_side) * scale,
+        ]
+        bicubic_area = to_uint8(resize(np.float32(area) / 255, (area.shape[0] * scale, area.shape[1] * scale)))
+        target = hr[top * scale : (top + lr_side) * scale, left * scale : (left + lr_side) * scale]
+        columns = [("LR", lr[top : top + lr_side, left : left + lr_side]), ("bicubic", bicubic_area[inner])]
+        columns += [("SPAN", self.upscale(weights, area)[inner])]
+        labelled = [(label, crop) for label, crop in columns[:1]]
+        for label, crop in columns[1:]:
+            labelled.append((f"{label} {psnr(rgb_to_y(crop), rgb_to_y(target)):.2f} dB", crop))
+        return pictures.sample_strip(name, [*labelled, ("HR", target)])
 
 
 def _compiled(function):
