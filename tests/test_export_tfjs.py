@@ -124,12 +124,12 @@ def test_golden_is_what_the_written_weights_compute(tmp_path, make_weights, mode
         assert np.abs(run(weights) - expected).max() > 1e-4
 
 
-def test_golden_tile_holds_black_white_and_saturated_colours():
+def test_golden_tile_holds_black_and_white_and_detail():
     tile = golden.golden_input()
     pixels = {tuple(pixel) for pixel in tile.reshape(-1, 3).tolist()}
-    assert {(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255)} <= pixels
+    assert {(0, 0, 0), (255, 255, 255)} <= pixels
     assert len(pixels) > 20
-    assert tile.shape[0] != tile.shape[1]
+    assert tile.shape[0] != tile.shape[1]  # swapped axes show
 
 
 def test_tolerance_grows_with_the_values():
@@ -145,7 +145,8 @@ def test_only_kernels_lose_precision(tmp_path, make_weights, mode):
     arrays = stored(tmp_path / "out")
     for name, group in weights.layers.items():
         array, dtype = arrays[f"{name}/kernel"]
-        assert dtype == {"none": "float32"}.get(mode, mode)
+        kept = "float16" if name in ("conv_1", "conv_cat") else "uint8"
+        assert dtype == {"none": "float32", "float16": "float16", "uint8": kept}[mode]
         largest, spread = np.abs(group["kernel"]).max(), np.ptp(group["kernel"])
         step = {"none": 0, "float16": largest * 2**-10, "uint8": spread / 255}[mode]
         assert np.abs(array - group["kernel"]).max() <= step
@@ -157,6 +158,15 @@ def test_only_kernels_lose_precision(tmp_path, make_weights, mode):
         values = {w.path.split("/")[-1]: w.numpy() for w in reference.get_layer(layer).weights}
         np.testing.assert_array_equal(arrays[name][0], values[key])
     assert set(arrays) == exact | {f"{name}/{key}" for name, group in weights.layers.items() for key in group}
+
+
+def test_a_kernel_with_an_outlier_stays_in_float16(tmp_path, tiny_weights):
+    kernel = tiny_weights.layers["block_1_c2"]["kernel"]
+    kernel[1, 1, 0, 0] = 30 * kernel.std()
+    export_model(tiny_weights, tmp_path / "out", "uint8")
+    types = {name: dtype for name, (_, dtype) in stored(tmp_path / "out").items()}
+    assert types["block_1_c2/kernel"] == "float16"
+    assert types["block_1_c1/kernel"] == "uint8"
 
 
 def test_storage_shrinks(tmp_path, make_weights):
