@@ -72,11 +72,11 @@ def weights(make_weights):
 @pytest.mark.parametrize("name", ["{}", "{}:0", "span_x3/{}"])
 @pytest.mark.parametrize("shards", [1, 3])
 def test_configuration_from_the_metadata(tmp_path, weights, name, shards):
-    metadata = {**weights.config.to_dict(), "halo": 6, "golden": {}, "licence": "MIT", "quantization": "none"}
+    metadata = {**weights.config.to_dict(), "halo": 6, "golden": {}, "license": "MIT", "quantization": "none"}
     path = write(tmp_path, arrays(weights), metadata=metadata, name=name, shards=shards)
     loaded = load_weights(path)
     assert (loaded.config, loaded.form, loaded.metadata["assumed"]) == (weights.config, "deploy", [])
-    assert (loaded.metadata["format"], loaded.metadata["licence"]) == ("json", "MIT")
+    assert (loaded.metadata["format"], loaded.metadata["license"]) == ("json", "MIT")
     for layer, group in weights.layers.items():
         np.testing.assert_array_equal(loaded.layers[layer]["kernel"], group["kernel"])
     files = [path, *sorted(tmp_path.glob("*.bin"))]
