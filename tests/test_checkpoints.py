@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from torch_files import Saved, state_dict, write_legacy, write_zip
+from torch_files import Call, Saved, state_dict, write_legacy, write_zip
 
 from span_keras import checkpoints
 from span_keras.checkpoints import load_weights, save_weights
@@ -114,6 +114,14 @@ def test_roots_and_prefixes(tmp_path, tiny_official_config, make_weights, wrap):
     weights, other = (make_weights(tiny_official_config, seed) for seed in (1, 2))
     path = write_zip(tmp_path / "a.pth", wrap(state_dict(weights), state_dict(other)))
     assert_same(load_weights(path), weights)
+
+
+def test_what_training_programs_keep_beside_the_weights(tmp_path, tiny_official_config, make_weights):
+    weights = make_weights(tiny_official_config)
+    harmless = [("torch", "Size", ((1, 2),)), ("torch", "device", ("cuda", 0)), ("__builtin__", "set", ([1, 2],))]
+    extra = {"calls": [Call(*call) for call in harmless], "rate": 0.1, "done": False, "note": None}
+    ordered = {"state_dict": Call("collections", "OrderedDict", ()), "model": state_dict(weights), **extra}
+    assert_same(load_weights(write_zip(tmp_path / "a.pth", ordered)), weights)
 
 
 def test_several_networks_are_not_guessed_between(tmp_path, tiny_official_config, make_weights):

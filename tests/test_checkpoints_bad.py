@@ -309,6 +309,15 @@ def test_memo_bomb(tmp_path):
     refused(write_zip(tmp_path / "a.pth", None, pickle=pickle), "hostile pickle: memo index 4294967295 after")
 
 
+def test_endless_texts_stay_out_of_messages(tmp_path):
+    """Sixty tuples, each holding the one before twice: their text would fill any memory."""
+    nested = b"K\x01K\x01\x86q\x00" + b"0" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(60)) + b"h\x3c"
+    tensor = b"ctorch._utils\n_rebuild_tensor\n(" + nested + b"K\x00)" + nested + b"tR."
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + nested + b"X\x03\x00\x00\x00cpuK\x08tQ."
+    for pickle, message in ((tensor, "a tensor is malformed"), (storage, "refers to something unknown")):
+        refused(write_zip(tmp_path / "a.pth", None, pickle=b"\x80\x02" + pickle), message)
+
+
 def test_dictionary_inside_itself(tmp_path):
     pickle = b"\x80\x02}q\x00(" + b"".join(b"K" + bytes([i]) + b"h\x00" for i in range(50)) + b"u."
     refused(write_zip(tmp_path / "a.pth", None, pickle=pickle), "holds no tensors")

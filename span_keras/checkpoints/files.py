@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import math
 import os
+import reprlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
     """
     shape = tuple(shape)
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape):
-        raise CheckpointError(f"{what} claims the impossible shape {shape}.")
+        raise CheckpointError(f"{what} claims the impossible shape {reprlib.repr(shape)}.")
     if (size := math.prod(shape) * itemsize) > MAX_BYTES:
         raise CheckpointError(f"{what} claims {size:,} bytes, more than the {MAX_BYTES:,} that any SPAN network needs.")
     return size

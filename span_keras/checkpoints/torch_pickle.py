@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr  # Short: nested tuples of a few bytes can have an endless text.
 
 import ml_dtypes
 import numpy as np
@@ -66,7 +67,7 @@ def _view(storage, offset, size, stride) -> _Lazy:
     """What ``torch._utils._rebuild_tensor_v2`` makes: a strided view of a storage, checked against its length."""
     numbers = (offset, *size, *stride)
     if not isinstance(storage, _Storage) or len(size) != len(stride) or not all(type(n) is int for n in numbers):
-        raise CheckpointError(f"a tensor is malformed: offset {offset!r}, size {size!r}, stride {stride!r}.")
+        raise CheckpointError(f"a tensor is malformed: offset, size, stride {repr((offset, size, stride))}.")
     check_size("a tensor", size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min(numbers, default=0) < 0 or (math.prod(size) and last >= storage.numel):
@@ -102,6 +103,8 @@ class _Unpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
             ("torch", "Size"): lambda values=(): tuple(values),
             ("torch", "device"): lambda *names: names,
+            ("__builtin__", "set"): lambda values=(): tuple(values),
+            **{("torch", dtype): dtype for dtype in ("float64", "float32", "float16", "bfloat16", "int64")},
             **{("torch", kind): kind for kind in DTYPES},
             **{("torch.storage", kind): kind for kind in DTYPES},
         }
@@ -116,12 +119,12 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, identifier):
         tag, kind, key, _location, numel, *view = identifier
-        if tag != "storage" or kind not in DTYPES or type(numel) is not int:
-            raise CheckpointError(f"{self.source} refers to something unknown: {identifier!r}.")
+        if tag != "storage" or kind not in DTYPES or type(numel) is not int or type(key) is not str:
+            raise CheckpointError(f"{self.source} refers to something unknown: {repr(identifier)}.")
         check_size(f"storage {key!r} of {self.source}", (numel,), DTYPES[kind].itemsize)
         if view and view[0] is not None:
             raise CheckpointError(f"{self.source} holds a view of a storage, as only PyTorch below 0.4 wrote them.")
-        return _Storage(kind, numel, self.load_storage(kind, str(key), numel))
+        return _Storage(kind, numel, self.load_storage(kind, key, numel))
 
 
 def _unpickle(file, source: str, load_storage: Callable):
@@ -205,10 +208,13 @@ def _read_legacy(path: Path, source: str):
         protocol, system = (_unpickle(file, source, _no_storage) for _ in range(2))
         if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or not system.get("little_endian", True):
             raise CheckpointError(
-                f"{source} has protocol {protocol!r} and {system!r}; save it again with PyTorch 1.6+."
+                f"{source} has protocol {repr(protocol)} and {repr(system)}; save it again with PyTorch 1.6+."
             )
         loaded = _unpickle(file, source, load_storage)
-        for key in _unpickle(file, source, _no_storage):
+        keys = _unpickle(file, source, _no_storage)
+        if not isinstance(keys, list) or not all(type(key) is str for key in keys):
+            raise CheckpointError(f"{source} lists the storages {repr(keys)}, expected their names.")
+        for key in keys:
             numel = int.from_bytes(file.read(8), "little", signed=True)
             size = check_size(f"storage {key!r} of {source}", (numel,), wanted.get(key, 1))
             storages[key] = file.tell(), size
@@ -228,6 +234,8 @@ def _flatten(value, name: str, tensors: dict, numbers: dict, seen: set[int], dep
     elif isinstance(value, dict) and depth <= MAX_DEPTH and id(value) not in seen:
         seen.add(id(value))
         for key, item in value.items():
+            if type(key) not in (str, int):
+                continue
             _flatten(item, f"{name}.{key}" if name else str(key), tensors, numbers, seen, depth + 1)
     elif depth == 1 and type(value) in (int, float):
         numbers[name] = value
