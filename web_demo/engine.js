@@ -249,7 +249,6 @@ export class Engine {
       await this.#start(name);
       return true;
     } catch (error) {
-      this.release();
       this.demoted.push({ backend: name, reason: sentence(error) });
       return false;
     }
@@ -260,14 +259,22 @@ export class Engine {
     const { tf, lost } = await startBackend(name);
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
-    if (this.golden) {
-      const error = await Promise.race([goldenError(this.network, this.golden), lost]);
-      if (!(error <= this.golden.tolerance)) {
-        throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
-      }
+    try {
+      await Promise.race([this.#check(), lost]);
+    } catch (error) {
+      this.release();
+      throw error;
     }
     const least = 2 * this.config.halo + 8;
     this.tile = Math.max(this.requestedTile ?? TILES[name], least);
+  }
+
+  /** The model's self-check: a backend that computes something else is of no use, however fast. */
+  async #check() {
+    if (!this.golden) return;
+    const error = await goldenError(this.network, this.golden);
+    if (error <= this.golden.tolerance) return;
+    throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }
 
   /** Milliseconds for a small image, shaders compiled. */

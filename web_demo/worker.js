@@ -20,7 +20,7 @@ const operations = {
         write: writer && ((bytes) => writer.write(bytes)),
         onSize: (size) => postMessage({ id, event: 'size', size }),
         onProgress: (progress) => postMessage({ id, event: 'progress', progress }),
-        onTile: preview && ((tile) => send(id, tile)),
+        onTile: preview ? (tile) => send(id, tile) : undefined,
       };
       try {
         const result = await (output === 'pixels' ? engine.pixels(source, options) : engine.upscale(source, options));

@@ -18,6 +18,7 @@ from span_export import serve
 from span_keras.config import SpanConfig
 
 PAGE = Path(__file__).parents[2] / "web_demo"
+AXE = PAGE / "node_modules" / "axe-core" / "axe.min.js"
 BACKENDS = ("webgpu", "webgl", "wasm", "cpu")
 CHROMIUM = [
     "--headless=new",
@@ -117,7 +118,7 @@ def python_upscale(weights):
 
 @pytest.fixture(scope="session")
 def site(models) -> Site:
-    if not (PAGE / "vendor").is_dir():
+    if not (PAGE / "vendor").is_dir() or not AXE.is_file():
         npm = shutil.which("npm") or pytest.fail("web_demo/vendor is missing and there is no npm to make it")
         for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "vendor"]):
             subprocess.run([npm, *arguments], cwd=PAGE, check=True, capture_output=True)
@@ -214,7 +215,7 @@ def upscale_in_page(tmp_path):
 
 def library(page, body: str, *arguments):
     """Run ``async ({ ...modules }, ...arguments) => body`` in the page with the page's own modules at hand."""
-    names = ("span", "tiling", "png", "model", "network", "backend", "store", "tf", "decode")
+    names = ("span", "engine", "tiling", "png", "model", "network", "backend", "store", "tf", "metrics")
     imports = ", ".join(f"import('/{name}.js')" for name in names)
     return page.evaluate(
         f"async (given) => {{ const [{', '.join(names)}] = await Promise.all([{imports}]); {body} }}",

@@ -13,9 +13,9 @@ export function mountIntake(input, openers, onFiles) {
     drag(true);
   });
   addEventListener('dragleave', (event) => event.relatedTarget ?? drag(false));
+  addEventListener('drop', () => drag(false), { capture: true });
   addEventListener('drop', (event) => {
     event.preventDefault();
-    drag(false);
     if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
   });
   addEventListener('paste', (event) => {

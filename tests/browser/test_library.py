@@ -1,0 +1,393 @@
+"""The modules under the page, in the browser: tiles, PNG rows, stores, the network's forms, backends that fail."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import BACKENDS, library, make_scene
+
+
+@pytest.fixture
+def blank(page, site):
+    """An empty page of the site's origin."""
+    page.route("**/blank", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    page.goto(f"{site.url}/blank")
+    return page
+
+
+def test_tiles_cover_every_pixel_once_and_see_enough(blank):
+    problems = library(
+        blank,
+        """
+        const problems = [];
+        for (let length = 1; length < 120; length++) {
+          for (const [tile, halo] of [[8, 3], [16, 3], [20, 9], [64, 21]]) {
+            let next = 0;
+            for (const { start, size, from, to } of tiling.planAxis(length, tile, halo)) {
+              const seen = from - start >= Math.min(halo, from) && start + size - to >= Math.min(halo, length - to);
+              const inside = start >= 0 && start + size <= length && size === Math.min(tile, length);
+              if (from !== next || to <= from || !seen || !inside) problems.push([length, tile, halo, start, from, to]);
+              next = to;
+            }
+            if (next !== length) problems.push([length, tile, halo]);
+          }
+        }
+        return problems;""",
+    )
+    assert problems == []
+
+
+def test_a_part_of_a_side_is_tiled_like_the_whole(blank):
+    spans = library(blank, "return tiling.planAxis(100, 20, 4, 30, 61);")
+    assert [(s["from"], s["to"]) for s in spans] == [(30, 42), (42, 54), (54, 61)]
+    assert all(s["size"] == 20 and s["start"] == s["from"] - 4 for s in spans)
+
+
+def test_a_tile_must_exceed_its_halo(blank):
+    message = library(blank, "try { tiling.planAxis(100, 40, 21) } catch (error) { return error.message }")
+    assert message == "A tile of 40 pixels must be larger than twice the halo of 21."
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_png_rows(alpha, blank):
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 7, 4), np.uint8)
+    encoded = library(
+        blank,
+        """
+        const [values, alpha] = given;
+        const profile = Uint8Array.from({ length: 300 }, (_, i) => i);
+        const encoder = new png.PngEncoder(7, 11, { alpha, icc: profile });
+        const rgba = Uint8ClampedArray.from(values);
+        await encoder.rows(rgba.subarray(0, 7 * 4 * 3));
+        await encoder.rows(rgba.subarray(7 * 4 * 3));
+        const bytes = new Uint8Array(await (await encoder.finish()).arrayBuffer());
+        return btoa(String.fromCharCode(...bytes));""",
+        pixels.ravel().tolist(),
+        alpha,
+    )
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    assert image.mode == ("RGBA" if alpha else "RGB")
+    np.testing.assert_array_equal(np.asarray(image), pixels if alpha else pixels[..., :3])
+    assert image.info["icc_profile"] == bytes(i % 256 for i in range(300))
+
+
+def test_png_reports_a_full_disk(blank):
+    message = library(
+        blank,
+        """
+        const write = async () => { throw new Error('The disk is full.') };
+        const encoder = new png.PngEncoder(4, 4, { write });
+        try {
+          for (let i = 0; i < 100; i++) await encoder.rows(new Uint8ClampedArray(16));
+          await encoder.finish();
+        } catch (error) { return error.message }""",
+    )
+    assert message == "The disk is full."
+
+
+def test_models_are_kept_and_forgotten(blank):
+    names, kept, after = library(
+        blank,
+        """
+        const artifacts = { modelTopology: { a: 1 }, weightSpecs: [], weightData: new ArrayBuffer(8) };
+        await store.saveModel('one', artifacts);
+        await store.saveModel('two', artifacts);
+        const names = (await store.listModels()).map(({ name, bytes }) => [name, bytes]);
+        const kept = (await store.loadModel('one')).modelTopology;
+        await store.deleteModel('one');
+        await store.set('session', { step: 3, rate: new Float32Array([0.5]) });
+        const step = (await store.get('session')).step;
+        await store.remove('session');
+        const gone = [await store.loadModel('one'), await store.get('session')];
+        return [names, kept, [(await store.listModels()).length, step, ...gone]];""",
+    )
+    assert names == [["one", 8], ["two", 8]]
+    assert kept == {"a": 1}
+    assert after == [1, 3, None, None]
+
+
+@pytest.mark.parametrize("name", ["x2", "x3-official"])
+def test_webgpu_kernels_equal_the_plain_network(name, blank):
+    difference, size = library(
+        blank,
+        """
+        const artifacts = await model.fetchModel(`/models/${given[0]}/model.json`);
+        const config = model.readConfig(artifacts);
+        const { tf: t } = await backend.startBackend('webgpu');
+        const before = t.memory().numTensors;
+        const data = Uint8Array.from({ length: 9 * 11 * 4 }, (_, i) => (i * 7919) % 256);
+        const outputs = [];
+        for (const plain of [true, false]) {
+          const net = network.createNetwork(t, artifacts, config, { plain });
+          const x = net.input({ data, width: 11, height: 9 });
+          const y = net.run(x);
+          outputs.push(await y.data());
+          t.dispose([x, y]);
+          net.dispose();
+        }
+        if (t.memory().numTensors !== before) throw new Error('tensors leaked');
+        const [a, b] = outputs;
+        return [a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i])), 0), a.length];""",
+        name,
+    )
+    assert size > 1000
+    assert difference <= 1e-4
+
+
+@pytest.mark.parametrize("backend", ["webgl", "wasm"])
+def test_tiled_equals_whole(backend, blank):
+    """In floating point, on sides that no tile divides."""
+    difference = library(
+        blank,
+        """
+        const artifacts = await model.fetchModel('/models/x2/model.json');
+        const config = model.readConfig(artifacts);
+        const { tf: t } = await backend.startBackend(given[0]);
+        const net = network.createNetwork(t, artifacts, config);
+        const [width, height] = [47, 38];
+        const data = Uint8Array.from({ length: width * height * 4 }, (_, i) => (i * 7919) % 256);
+        const run = async (pixels) => {
+          const x = net.input(pixels);
+          const y = net.run(x);
+          const values = await y.data();
+          t.dispose([x, y]);
+          return values;
+        };
+        const whole = await run({ data, width, height });
+        let worst = 0;
+        const { rows, columns } = tiling.planTiles(width, height, 24, config.halo);
+        for (const row of rows) for (const column of columns) {
+          const part = new Uint8Array(24 * 24 * 4);
+          for (let y = 0; y < 24; y++) {
+            const from = ((row.start + y) * width + column.start) * 4;
+            part.set(data.subarray(from, from + 96), y * 96);
+          }
+          const values = await run({ data: part, width: 24, height: 24 });
+          for (let y = row.from * 2; y < row.to * 2; y++) for (let x = column.from * 6; x < column.to * 6; x++) {
+            const value = values[(y - row.start * 2) * 144 + x - column.start * 6];
+            worst = Math.max(worst, Math.abs(value - whole[y * width * 6 + x]));
+          }
+        }
+        return worst;""",
+        backend,
+    )
+    assert difference <= 1e-4
+
+
+def test_a_backend_that_computes_wrongly_is_demoted(page, site, models):
+    """The self-check, with an expectation that only differs by a tenth."""
+    model = json.loads((models / "x2" / "model.json").read_text())
+    golden = model["userDefinedMetadata"]["span"]["golden"]
+    output = np.frombuffer(base64.b64decode(golden["output"]), "<f4") + np.float32(0.1)
+    golden["output"] = base64.b64encode(output.astype("<f4").tobytes()).decode()
+    page.route("**/models/x2/model.json", lambda route: route.fulfill(json=model))
+    page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
+    page.wait_for_selector("html[data-state=error]")
+    assert page.inner_text("#status") == (
+        "No backend can run this model here (WebAssembly: it computed the self-check wrongly (off by 0.10); "
+        "JavaScript: it computed the self-check wrongly (off by 0.10))."
+    )
+
+
+def test_a_backend_that_is_missing_is_passed_over(blank):
+    status = library(
+        blank,
+        """
+        delete Navigator.prototype.gpu;
+        const eng = new engine.Engine();
+        const { status } = await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'webgpu' });
+        return status;""",
+    )
+    assert status["backend"] == "webgl"
+    assert status["demoted"] == [{"backend": "webgpu", "reason": "this browser has no WebGPU"}]
+
+
+LOSE = {
+    "webgl": "t.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()",
+    "webgpu": "t.backend().device.destroy()",
+}
+
+
+@pytest.mark.parametrize("backend", ["webgl", "webgpu"])
+def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
+    pixels = make_scene(30, 46)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    data, tiles, notices = library(
+        blank,
+        f"""
+        const [values, name] = given;
+        const notices = [];
+        const eng = new engine.Engine((status) => notices.push([status.backend, status.tile, status.notice]));
+        await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: name, tile: 40 }});
+        const tiles = [];
+        const onTile = ({{ x, y, width, height }}) => {{
+          tiles.push([x, y, width, height]);
+          const t = eng.tf;
+          if (tiles.length === 1) {LOSE[backend]};
+        }};
+        const source = new ImageData(Uint8ClampedArray.from(values), 46, 30);
+        const {{ data }} = await eng.pixels(source, {{ onTile }});
+        return [[...data], tiles, notices];""",
+        rgba.ravel().tolist(),
+        backend,
+    )
+    result = np.uint8(data).reshape(60, 92, 4)
+    assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
+    assert len({(x, y) for x, y, *_ in tiles}) == len(tiles)  # no tile came twice
+    assert notices
+    assert "was lost" in notices[0][2]
+    assert notices[0][0] != backend or notices[0][1] < 40  # another backend, or smaller tiles
+
+
+def test_the_last_backend_may_fail_too(blank):
+    names = library(
+        blank,
+        """
+        const eng = new engine.Engine();
+        await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'cpu' });
+        const { run } = network.Network.prototype;
+        network.Network.prototype.run = () => { throw new Error('out of memory') };
+        const source = new ImageData(9, 9);
+        const first = await eng.pixels(source).catch((error) => error.message);
+        network.Network.prototype.run = run;
+        const { data } = await eng.pixels(source);  // the next image starts afresh
+        return [first, data.length, eng.status.backend];""",
+    )
+    assert names[0].startswith("No backend can run this model here (JavaScript: out of memory")
+    assert names[1:] == [18 * 18 * 4, "webgpu"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_is_left_on_the_backend(backend, blank):
+    counts = library(
+        blank,
+        """
+        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: given[0], tile: 28 });
+        const rest = await upscaler.memory();
+        const counts = [rest];
+        await upscaler.upscale(new ImageData(9, 9));
+        counts.push(await upscaler.memory());
+        const aborted = new AbortController();
+        const onProgress = () => aborted.abort();
+        const options = { signal: aborted.signal, onProgress };
+        const name = await upscaler.upscale(new ImageData(40, 28), options).catch((error) => error.name);
+        if (name !== 'AbortError') throw new Error(name);
+        counts.push(await upscaler.memory());
+        await upscaler.upscale(new Blob(['no image'])).catch(() => {});
+        counts.push(await upscaler.memory());
+        upscaler.dispose();
+        return counts;""",
+        backend,
+    )
+    assert counts == [counts[0]] * 4
+    assert counts[0]["tensors"] == 20  # kernels and biases of ten convolutions
+
+
+def test_the_library_in_another_page(blank, python_upscale):
+    """What README shows: load, upscale with progress and cancel, dispose."""
+    pixels = make_scene(21, 33)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    answer = library(
+        blank,
+        """
+        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm', tile: 28 });
+        const steps = [], sizes = [], tiles = [];
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [33, 21];
+        canvas.getContext('2d').putImageData(new ImageData(Uint8ClampedArray.from(given[0]), 33, 21), 0, 0);
+        const { blob, ...rest } = await upscaler.upscale(canvas, {
+          onProgress: ({ done, total }) => steps.push([done, total]),
+          onSize: ({ width, height }) => sizes.push([width, height]),
+          onTile: ({ x, y, bitmap }) => { tiles.push([x, y, bitmap.width, bitmap.height]); bitmap.close(); },
+        });
+        const { data } = await upscaler.upscale(canvas, { output: 'pixels' });
+        const late = upscaler.upscale(canvas).catch((error) => error.name);
+        upscaler.dispose();
+        const seen = { rest, type: blob.type, steps, sizes, tiles, scale: upscaler.scale };
+        return { ...seen, data: [...data], late: await late };""",
+        rgba.ravel().tolist(),
+    )
+    assert answer["steps"] == [[1, 2], [2, 2]]
+    assert answer["sizes"] == [[66, 42]]
+    assert [tile[0] for tile in answer["tiles"]] == [0, 38]
+    assert answer["type"] == "image/png"
+    assert answer["rest"]["backend"] == "wasm"
+    assert answer["late"] == "AbortError"
+    assert answer["scale"] == 2
+    result = np.uint8(answer["data"]).reshape(42, 66, 4)[..., :3]
+    assert np.abs(result.astype(int) - python_upscale("x2", pixels)).max() <= 1
+
+
+def test_a_stream_takes_the_file(blank, python_upscale):
+    pixels = make_scene(12, 14)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    encoded, blob = library(
+        blank,
+        """
+        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
+        const chunks = [];
+        const write = new WritableStream({ write: (chunk) => void chunks.push(chunk) });
+        const { blob } = await upscaler.upscale(new ImageData(Uint8ClampedArray.from(given[0]), 14, 12), { write });
+        const bytes = new Uint8Array(await new Blob(chunks).arrayBuffer());
+        upscaler.dispose();
+        return [btoa(String.fromCharCode(...bytes)), blob];""",
+        rgba.ravel().tolist(),
+    )
+    assert blob is None
+    result = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    assert np.abs(result.astype(int) - python_upscale("x2", pixels)).max() <= 1
+
+
+def test_metrics_equal_pythons(blank):
+    from span_keras.metrics import evaluate_pair
+
+    a = make_scene(40, 31)
+    b = np.uint8(np.clip(a.astype(int) + np.random.default_rng(1).integers(-9, 10, a.shape), 0, 255))
+    figures = library(
+        blank,
+        """
+        const image = (data) => ({ width: 31, height: 40, data });
+        return metrics.evaluatePair(image(given[0]), image(given[1]), 2);""",
+        a.ravel().tolist(),
+        b.ravel().tolist(),
+    )
+    expected = evaluate_pair(a, b, 2)
+    names = {"psnrY": "psnr_y", "ssimY": "ssim_y", "psnrRgb": "psnr_rgb"}
+    assert {names[key]: pytest.approx(value, rel=1e-9) for key, value in figures.items()} == expected
+
+
+def test_the_files_of_a_model(blank, models):
+    def read(*files):
+        return library(
+            blank,
+            """
+            const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const files = given[0].map(([name, text]) => new File([bytes(text)], name));
+            try {
+              return model.readConfig(await model.readModelFiles(files)).channels;
+            } catch (error) { return `${error.name}: ${error.message}` }""",
+            [(name, base64.b64encode(content).decode()) for name, content in files],
+        )
+
+    text = (models / "x2" / "model.json").read_bytes()
+    (binary,) = (models / "x2").glob("*.bin")
+    weights = (binary.name, binary.read_bytes())
+    assert read(weights, ("model.json", text)) == 8
+    assert read(weights).startswith("ModelError: Choose one model.json together with its .bin files; found group1")
+    assert read(("model.json", text)) == (
+        f"ModelError: model.json needs {binary.name}, found model.json; choose both files together."
+    )
+    assert read(("model.json", b"<html>"), weights).startswith("ModelError: model.json is not JSON;")
+    assert read(("model.json", b"{}"), weights).startswith("ModelError: Expected a TensorFlow.js layers model")
+    short = (binary.name, weights[1][:-4])
+    assert read(("model.json", text), short).startswith(f"ModelError: The weights hold {len(short[1])} bytes where")
+    other = json.loads(text)
+    for spec in other["weightsManifest"][0]["weights"]:
+        spec["name"] = spec["name"].replace("conv_cat", "conv_dog")
+    assert read(("model.json", json.dumps(other).encode()), weights) == (
+        "ModelError: Expected an exported SPAN network; this model has no conv_cat. Write one with span-export."
+    )
