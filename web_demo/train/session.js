@@ -323,7 +323,7 @@ export class TrainingSession {
     const psnr = this.history.quality.at(-1)?.psnr;
     const vgg = trainer.perceptual ? `, VGG ${perceptual.toPrecision(4)}` : '';
     this.log(
-      `Step ${trainer.step}, epoch ${trainer.epoch} of ${trainer.settings.epochs}: MAE ${mae.toFixed(5)}${vgg}, ` +
+      `Step ${trainer.step}, epoch ${Math.ceil(trainer.step / trainer.settings.stepsPerEpoch)} of ${trainer.settings.epochs}: MAE ${mae.toFixed(5)}${vgg}, ` +
         `PSNR ${psnr.toFixed(2)} dB, rate ${rate.toPrecision(3)}, ${(stepTime / 1000).toPrecision(3)} s per step.`,
     );
   }

@@ -103,7 +103,12 @@ async function transact(mode, work) {
       const transaction = database.transaction([STATE, PHOTOGRAPHS], mode, { durability: 'strict' });
       transaction.oncomplete = resolve;
       transaction.onerror = transaction.onabort = ({ target }) => reject(transaction.error ?? target.error);
-      work({ [STATE]: transaction.objectStore(STATE), [PHOTOGRAPHS]: transaction.objectStore(PHOTOGRAPHS) });
+      try {
+        work({ [STATE]: transaction.objectStore(STATE), [PHOTOGRAPHS]: transaction.objectStore(PHOTOGRAPHS) });
+      } catch (error) {
+        transaction.abort(); // else what was asked for before the error would be committed
+        reject(error);
+      }
     });
   } catch (error) {
     if (error?.name === 'QuotaExceededError') {

@@ -1,0 +1,507 @@
+"""The modules of the training view one by one, against Python where Python computes the same."""
+
+import functools
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import random_weights
+
+from span_keras import bicubic, init, losses, perceptual
+from span_keras.config import SpanConfig
+from span_keras.model import build_deploy, config_of
+from span_keras.state import SpanWeights, layer_shapes
+
+TRAINING_BACKENDS = ("webgpu", "webgl", "cpu")
+MODULES = ("data", "history", "init", "network", "random", "settings", "store", "trainer", "vgg-loss")
+SETTINGS = {"epochs": 1, "stepsPerEpoch": 100, "rate": 1e-3, "halveAt": [], "weightDecay": 1e-2, "vggWeight": 0.5}
+
+
+@pytest.fixture
+def train(page, site):
+    """``(body, *arguments)``: run ``async (t, backend, given) => body``; ``t`` holds the modules of ``train/``."""
+    page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+    page.goto(f"{site.url}/style.css")  # a document without scripts of its own
+
+    def run(body: str, *arguments):
+        names = [name.replace("-loss", "") for name in MODULES]
+        imports = ", ".join(f"import('/train/{name}.js')" for name in MODULES)
+        return page.evaluate(
+            f"""async (given) => {{
+                const [{", ".join(names)}] = await Promise.all([{imports}]);
+                const [bicubic, tfModule, backends] = await Promise.all(
+                    ['/bicubic.js', '/tf.js', '/backend.js'].map((address) => import(address)));
+                const start = async (name) => {{
+                    await tfModule.loadTf(['layers']);
+                    return (await backends.startBackend(name)).tf;
+                }};
+                const tensor = ({{ shape, data }}) => ({{ shape, data: new Float32Array(data) }});
+                {{ {body} }}
+            }}""",
+            json.loads(json.dumps(arguments)),
+        )
+
+    return run
+
+
+def as_json(array: np.ndarray) -> dict:
+    return {"shape": list(array.shape), "data": np.float32(array).ravel().tolist()}
+
+
+def flatten(weights: SpanWeights) -> np.ndarray:
+    """All weights in the order of the browser's ``weightTable``."""
+    return np.concatenate(
+        [weights.layers[n][k].ravel() for n in layer_shapes(weights.config) for k in ("kernel", "bias")]
+    )
+
+
+def unflatten(config: SpanConfig, values) -> SpanWeights:
+    layers, offset, values = {}, 0, np.float32(values)
+    for name, shape in layer_shapes(config).items():
+        layers[name] = {}
+        for key, part in (("kernel", shape), ("bias", shape[3:])):
+            size = int(np.prod(part))
+            layers[name][key] = values[offset : offset + size].reshape(part)
+            offset += size
+    assert offset == len(values)
+    return SpanWeights(config, layers)
+
+
+def browser_config(config: SpanConfig) -> dict:
+    names = {"img_range": "imgRange", "rgb_mean": "rgbMean"}
+    return {names.get(key, key): value for key, value in config.to_dict().items()}
+
+
+def make_batch(config: SpanConfig, size: int = 6, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    side = size * config.scale
+    return np.float32(rng.random((2, size, size, 3))), np.float32(rng.random((2, side, side, 3)))
+
+
+def trainable(model) -> list:
+    """Kernels and biases of the fused network in the browser's order."""
+    layers = [model.get_layer(name) for name in layer_shapes(config_of(model))]
+    return [variable for layer in layers for variable in layer.trainable_variables]
+
+
+@pytest.mark.parametrize(
+    ("shape", "operation", "argument"),
+    [
+        ((24, 36, 3), "downscale", 2),
+        ((27, 18, 3), "downscale", 3),
+        ((25, 31, 3), "downscale", 4),
+        ((9, 7, 3), "resize", (20, 33)),
+        ((20, 33, 3), "resize", (9, 40)),
+    ],
+)
+def test_bicubic_resizing_is_pythons(train, shape, operation, argument):
+    picture = np.random.default_rng(0).random(shape).astype(np.float32)
+    arguments = argument if isinstance(argument, tuple) else (argument,)
+    expected = getattr(bicubic, operation)(picture, argument)
+    found = train(
+        """const [height, width, data, operation, rest] = given;
+           const image = bicubic[operation]({ height, width, data: new Float32Array(data) }, ...rest);
+           const levels = [...bicubic.toUint8(image.data)];
+           return { shape: [image.height, image.width, 3], data: [...image.data], levels };""",
+        *(*shape[:2], picture.ravel().tolist(), operation, arguments),
+    )
+    assert tuple(found["shape"]) == expected.shape
+    np.testing.assert_allclose(np.reshape(found["data"], expected.shape), expected, atol=1e-5)
+    levels = np.reshape(found["levels"], expected.shape)
+    assert np.abs(levels - bicubic.to_uint8(expected).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [0, 1.5])
+def test_downscale_refuses_other_than_whole_factors(train, scale):
+    message = train(
+        """try { bicubic.downscale({ height: 4, width: 4, data: new Float32Array(48) }, given[0]); }
+           catch (error) { return error.message; }""",
+        scale,
+    )
+    assert message == f"downscale expects a whole factor of 1 or more, found {scale}."
+
+
+CONFIGS = {
+    "span": SpanConfig(scale=2, channels=4, blocks=2),
+    "official": SpanConfig(scale=3, channels=4, blocks=1, variant="official", img_range=2.0),
+}
+
+
+@functools.cache
+def keras_steps(name: str, steps: int) -> tuple[SpanWeights, float, SpanWeights]:
+    """Weights before, the first loss, and weights after some steps of Keras."""
+    weights = random_weights(CONFIGS[name], seed=4)
+    model = weights.deploy_model()
+    optimizer = keras.optimizers.AdamW(
+        SETTINGS["rate"], weight_decay=SETTINGS["weightDecay"], epsilon=1e-7, global_clipnorm=1.0
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, loss=lambda y, p: keras.ops.mean(keras.ops.abs(y - p)))
+    lr, hr = make_batch(CONFIGS[name])
+    first, *_ = [model.train_on_batch(lr, hr) for _ in range(steps)]
+    return weights, float(first), SpanWeights.from_model(model)
+
+
+@pytest.mark.parametrize("backend", TRAINING_BACKENDS)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_step_changes_the_weights_as_keras_does(train, name, backend):
+    config, steps = CONFIGS[name], 3
+    lr, hr = make_batch(config)
+    weights, first, trained = keras_steps(name, steps)
+    found = train(
+        """const [name, config, parameters, lr, hr, settings, steps] = given;
+           const tf = await start(name);
+           const resting = tf.memory().numTensors;
+           const [input, target] = [tensor(lr), tensor(hr)];
+           const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
+           const trained = new trainer.Trainer(tf, {
+             config, settings, parameters: new Float32Array(parameters), source: { get: () => batch } });
+           const maes = [];
+           for (let i = 0; i < steps; i++) maes.push((await trained.trainStep()).mae);
+           const after = [...(await trained.snapshot()).parameters];
+           trained.dispose();
+           return { after, maes, leaked: tf.memory().numTensors - resting, backend: tf.getBackend() };""",
+        *(backend, browser_config(config), flatten(weights).tolist(), as_json(lr), as_json(hr), SETTINGS, steps),
+    )
+    assert (found["backend"], found["leaked"]) == (backend, 0)
+    assert found["maes"][0] == pytest.approx(first, rel=1e-5)
+    before, after, wanted = weights.layers, unflatten(config, found["after"]).layers, trained.layers
+    for layer, group in wanted.items():
+        for key, value in group.items():
+            change, right = after[layer][key] - before[layer][key], value - before[layer][key]
+            assert np.linalg.norm(right) > 0
+            # Weights differ by one rounding of float32 besides.
+            rounding = np.spacing(np.abs(value)).max() * np.sqrt(value.size) * steps
+            assert np.linalg.norm(change - right) <= 1e-4 * np.linalg.norm(right) + rounding, f"{layer}/{key}"
+
+
+def test_training_goes_on_exactly_where_it_stopped(train):
+    found = train(
+        """const tf = await start('cpu');
+           const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
+           const parameters = await init.initialise(tf, config, 3);
+           const levels = Uint8Array.from({ length: 4320 }, (_, i) => (i * 7919) % 251);
+           const picture = { height: 40, width: 36, data: levels };
+           const pairs = [{ name: 'a', ...data.makePair(picture, 2) }];
+           const source = new data.PatchSource(pairs, { scale: 2, patch: 6, batch: 2, seed: 5 });
+           const settings = { ...given[0], vggWeight: 0 };
+           const run = async (start, state, steps) => {
+             const trained = new trainer.Trainer(tf, { config, settings, parameters: start, source, state });
+             const losses = [];
+             for (let i = 0; i < steps; i++) losses.push((await trained.trainStep()).mae);
+             const kept = await trained.snapshot();
+             trained.dispose();
+             return { losses, kept };
+           };
+           const whole = await run(parameters, null, 6);
+           const first = await run(parameters, null, 3);
+           const second = await run(first.kept.parameters, structuredClone(first.kept), 3);
+           const same = second.kept.parameters.every((value, i) => value === whole.kept.parameters[i]);
+           return { whole: whole.losses, parts: [...first.losses, ...second.losses], same, step: second.kept.step };""",
+        SETTINGS,
+    )
+    assert found["whole"] == found["parts"]
+    assert (found["same"], found["step"]) == (True, 6)
+    assert len(set(found["whole"])) == 6
+
+
+@pytest.mark.parametrize(
+    ("batch", "sentence"),
+    [("nan", "was not a finite number or leapt"), ("leap", "was not a finite number or leapt")],
+)
+def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch, sentence):
+    found = train(
+        """const tf = await start('cpu');
+           const resting = tf.memory().numTensors;
+           const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
+           const parameters = await init.initialise(tf, config, 3);
+           const grey = (size) => new Float32Array(size).fill(0.5);
+           const good = { lr: grey(48), lrShape: [1, 4, 4, 3], hr: grey(192), hrShape: [1, 8, 8, 3] };
+           const bad = { ...good, hr: new Float32Array(192).fill(given[1] === 'nan' ? NaN : 1e6) };
+           const settings = { ...given[0], vggWeight: 0 };
+           const source = { get: (step) => (step < 25 && step !== 23 ? good : bad) };
+           const trained = new trainer.Trainer(tf, { config, settings, parameters, source });
+           const skipped = [];
+           let message, before;
+           try {
+             for (let i = 0; i < 60; i++) {
+               if (i === 25) before = [...(await trained.snapshot()).parameters];
+               skipped.push((await trained.trainStep()).skipped);
+             }
+           } catch (error) { message = error.message; }
+           const state = await trained.snapshot();
+           trained.dispose();
+           const unchanged = before.every((value, i) => value === state.parameters[i]);
+           const leaked = tf.memory().numTensors - resting;
+           return { skipped, message, count: state.skipped, step: state.step, unchanged, leaked };""",
+        *(SETTINGS, batch),
+    )
+    assert found["skipped"] == [False] * 23 + [True, False] + [True] * 9
+    assert (found["count"], found["step"], found["unchanged"], found["leaked"]) == (11, 35, True, 0)
+    assert sentence in found["message"]
+    assert "Lower the learning rate" in found["message"]
+
+
+@pytest.fixture(scope="session")
+def perceptual_model(site, tmp_path_factory):
+    """The exported features, served as /perceptual-test/."""
+    from span_export.tfjs import write_perceptual
+
+    folder = tmp_path_factory.mktemp("perceptual")
+    write_perceptual(folder)
+    site.mounts["perceptual-test"] = folder
+    return perceptual.build("vgg16")
+
+
+@pytest.mark.parametrize("backend", ["webgl", "cpu"])
+def test_the_loss_with_vgg_and_its_gradient_are_pythons(train, perceptual_model, backend):
+    import tensorflow as tf
+
+    config = SpanConfig(scale=2, channels=4, blocks=1)
+    weights = random_weights(config, seed=4)
+    lr, hr = make_batch(config, size=5)
+    model = weights.deploy_model()
+    variables = trainable(model)
+    with tf.GradientTape() as tape:
+        total, parts = losses.SpanLoss(perceptual_model, SETTINGS["vggWeight"])(hr, model(lr))
+    expected = np.concatenate([np.ravel(gradient) for gradient in tape.gradient(total, variables)])
+    found = train(
+        """const [name, config, parameters, lr, hr, settings] = given;
+           const tf = await start(name);
+           const resting = tf.memory().numTensors;
+           const [input, target] = [tensor(lr), tensor(hr)];
+           const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
+           const perceptual = await vgg.PerceptualLoss.load(tf, '/perceptual-test/model.json');
+           const options = { config, settings, parameters: new Float32Array(parameters), source: null, perceptual };
+           const trained = new trainer.Trainer(tf, options);
+           const [gradient, measured] = tf.tidy(() => trained.differentiate(batch));
+           const result = { gradient: [...(await gradient.data())], measured: [...(await measured.data())] };
+           tf.dispose([gradient, measured]);
+           trained.dispose();
+           perceptual.dispose();
+           return { ...result, leaked: tf.memory().numTensors - resting };""",
+        *(backend, browser_config(config), flatten(weights).tolist(), as_json(lr), as_json(hr), SETTINGS),
+    )
+    mae, distance, squares, norm = found["measured"]
+    assert mae == pytest.approx(float(parts["mae"]), rel=1e-5)
+    assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
+    assert squares == pytest.approx(float(np.mean((np.asarray(model(lr)) - hr) ** 2)), rel=1e-4)
+    assert norm == pytest.approx(np.linalg.norm(expected), rel=1e-3)
+    assert np.linalg.norm(found["gradient"] - expected) <= 1e-3 * np.linalg.norm(expected)
+    assert found["leaked"] == 0
+
+
+@pytest.mark.parametrize("variant", ["span", "official"])
+def test_initialisation_gives_every_block_a_signal(train, variant):
+    config = SpanConfig(scale=2, channels=8, blocks=3, variant=variant)
+    parameters = train(
+        "const tf = await start('cpu'); return [...(await init.initialise(tf, given[0], 1))];", browser_config(config)
+    )
+    weights = unflatten(config, parameters)
+    model = weights.assign_to(build_deploy(config))
+    images = init.natural_noise(4, 32, seed=9)
+    for name in ("conv_1", *(f"block_{i}_c{j}" for i in (1, 2, 3) for j in (1, 2, 3)), "conv_2"):
+        target = init.ATTENTION_STD[variant] if name.endswith("c3") else init.FEATURE_STD
+        found = float(np.std(keras.Model(model.inputs, model.get_layer(name).output)(images)))
+        assert 0.6 * target < found < 1.7 * target, name
+    output = np.asarray(model(images))
+    assert abs(output.mean() - 0.5) < 0.1
+    assert 0.05 < output.std() < 0.2
+
+
+def test_synthetic_images_have_the_statistics_of_pythons(train):
+    found = np.array(train("return [...init.naturalNoise(6, 32, 1)];")).reshape(6, 32, 32, 3)
+    expected = init.natural_noise(48, 32, seed=1)
+    assert (found.min() >= 0, found.max() <= 1) == (True, True)
+    assert found.mean() == pytest.approx(expected.mean(), abs=0.08)
+    assert found.std() == pytest.approx(expected.std(), rel=0.2)
+    neighbours = [np.abs(np.diff(images, axis=2)).mean() for images in (found, expected)]
+    assert neighbours[0] == pytest.approx(neighbours[1], rel=0.3)
+
+
+def test_saved_artifacts_load_with_plain_tensorflow_js_and_compute_the_same(train):
+    config = CONFIGS["official"]
+    weights = random_weights(config, seed=4)
+    lr, _ = make_batch(config)
+    found = train(
+        """const [config, parameters, lr] = given;
+           const tf = await start('cpu');
+           const artifacts = network.toArtifacts(tf, config, new Float32Array(parameters), { generator: 'test' });
+           const model = await tf.loadLayersModel(tf.io.fromMemory(artifacts));
+           const again = await network.readParameters(tf, artifacts, config);
+           const { shape, data } = tensor(lr);
+           const output = model.predict(tf.tensor4d(data, shape));
+           const names = artifacts.weightSpecs.map(({ name }) => name);
+           return { output: [...(await output.data())], again: [...again], names };""",
+        *(browser_config(config), flatten(weights).tolist(), as_json(lr)),
+    )
+    np.testing.assert_allclose(found["output"], np.asarray(weights.deploy_model()(lr)).ravel(), atol=1e-4)
+    np.testing.assert_array_equal(np.float32(found["again"]), flatten(weights))
+    assert {"normalize/moving_mean", "pixel_shuffle/kernel", "conv_1/kernel"} <= set(found["names"])
+
+
+def test_the_rate_is_halved_at_its_epochs(train):
+    epochs = [0, 199, 200, 201, 299, 300, 499]
+    rates = train(
+        "return given[0].map((epoch) => settings.rateAt({ rate: 1e-4, halveAt: [200, 300] }, epoch));", epochs
+    )
+    assert rates == [1e-4, 1e-4, 5e-5, 5e-5, 5e-5, 2.5e-5, 2.5e-5]
+    assert train("return settings.rateAt({ rate: 1e-4, halveAt: [] }, 400);") == 1e-4
+
+
+def test_default_settings_are_the_recipes(train):
+    from span_keras.settings import RECIPES
+
+    found, recipe = train("return settings.DEFAULTS;"), RECIPES["default"]
+    names = {
+        "epochs": "epochs",
+        "stepsPerEpoch": "steps_per_epoch",
+        "batch": "batch_size",
+        "patch": "patch_size",
+        "rate": "learning_rate",
+        "weightDecay": "weight_decay",
+        "vggWeight": "vgg_weight",
+    }
+    assert {key: found[key] for key in names} == {key: recipe[name] for key, name in names.items()}
+    assert tuple(found["halveAt"]) == recipe["rate_epochs"]
+    assert train("return settings.validate(settings.DEFAULTS).problems;") == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("epochs", "0", "Epochs must be from 1 to 100000, found 0."),
+        ("epochs", "2.5", "Epochs must be a whole number from 1 to 100000, found 2.5."),
+        ("batch", "", "Batch size must be a number from 1 to 64, found “”."),
+        ("batch", "1e9", "Batch size must be from 1 to 64, found 1000000000."),
+        ("patch", "banana", "Patch must be a number from 4 to 256, found “banana”."),
+        ("rate", "0", "Learning rate must be from 1e-8 to 0.1, found 0."),
+        ("rate", "NaN", "Learning rate must be a number from 1e-8 to 0.1, found “NaN”."),
+        ("rate", "Infinity", "Learning rate must be a number from 1e-8 to 0.1, found “Infinity”."),
+        ("weightDecay", "-1", "Weight decay must be from 0 to 1, found -1."),
+        ("vggWeight", "1000", "VGG weight must be from 0 to 10, found 1000."),
+        ("seed", "-3", "Seed must be from 0 to 4294967295, found -3."),
+        (
+            "halveAt",
+            "300, 200",
+            "“Halve the rate at epochs” must be whole numbers in ascending order, such as 200, 300; "
+            "leave it empty for a constant rate.",
+        ),
+    ],
+)
+def test_absurd_settings_get_a_sentence(train, key, value, sentence):
+    problems = train("return settings.validate({ ...settings.DEFAULTS, [given[0]]: given[1] }).problems;", key, value)
+    assert problems == {key: sentence}
+
+
+def test_a_batch_beyond_graphics_memory_gets_a_sentence(train):
+    problems = train("return settings.validate({ ...settings.DEFAULTS, batch: 64, patch: 256 }).problems;")
+    assert problems == {
+        "batch": "64 patches of 256 pixels do not fit into usual graphics memory; with this patch take 4 or fewer."
+    }
+
+
+def test_patches_are_aligned_and_repeat_with_seed_and_step(train):
+    found = train(
+        """const lr = { height: 9, width: 14, data: Uint8Array.from({ length: 378 }, (_, i) => (i * 37) % 256) };
+           const hr = { height: 27, width: 42, data: new Uint8Array(27 * 42 * 3) };
+           for (let y = 0; y < 27; y++) for (let x = 0; x < 42; x++) for (let c = 0; c < 3; c++) {
+             hr.data[(y * 42 + x) * 3 + c] = lr.data[(Math.floor(y / 3) * 14 + Math.floor(x / 3)) * 3 + c];
+           }
+           const options = { scale: 3, patch: 5, batch: 16 };
+           const make = (seed) => new data.PatchSource([{ name: 'a', lr, hr }], { ...options, seed });
+           const batch = make(1).get(7);
+           const equal = (a, b) => a.lr.join() === b.lr.join() && a.hr.join() === b.hr.join();
+           const others = [make(1).get(7), make(1).get(8), make(2).get(7)];
+           const [same, step, seed] = others.map((other) => equal(batch, other));
+           return { lr: [...batch.lr], hr: [...batch.hr], shapes: [batch.lrShape, batch.hrShape], same, step, seed };"""
+    )
+    assert found["shapes"] == [[16, 5, 5, 3], [16, 15, 15, 3]]
+    lr, hr = np.reshape(found["lr"], (16, 5, 5, 3)), np.reshape(found["hr"], (16, 15, 15, 3))
+    np.testing.assert_array_equal(hr[:, 1::3, 1::3], lr)
+    assert (found["same"], found["step"], found["seed"]) == (True, False, False)
+    assert len({patch.tobytes() for patch in lr}) > 8  # places and symmetries vary
+
+
+def test_pairs_are_made_as_in_python(train, scene):
+    found = train(
+        "const { lr, hr } = data.makePair({ height: 29, width: 23, data: Uint8Array.from(given[0]) }, 4);"
+        "return { lr: [...lr.data], hr: [...hr.data], shape: [lr.height, lr.width] };",
+        scene.ravel().tolist(),
+    )
+    assert found["shape"] == [7, 5]
+    np.testing.assert_array_equal(np.reshape(found["hr"], (28, 20, 3)), scene[:28, :20])
+    expected = bicubic.to_uint8(bicubic.downscale(scene[:28, :20].astype(np.float32) / 255, 4))
+    assert np.abs(np.reshape(found["lr"], (7, 5, 3)) - expected.astype(int)).max() <= 1
+
+
+def test_curves_stay_bounded_and_keep_their_average(train):
+    found = train(
+        """const curve = new history.History();
+           for (let step = 1; step <= 5000; step++) curve.addLoss({ step, mae: step % 2, perceptual: 2, rate: 1e-4 });
+           for (let step = 1; step <= 3000; step++) curve.addQuality({ step, psnr: 30 });
+           const again = new history.History(JSON.parse(JSON.stringify(curve)));
+           return { points: again.points, quality: again.quality.length, last: again.quality.at(-1).step };"""
+    )
+    assert 250 < len(found["points"]) < 600
+    assert {point["mae"] for point in found["points"][1:]} == {0.5}
+    assert (found["quality"] < 600, found["last"]) == (True, 3000)
+
+
+STATE = """
+    const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
+    const size = network.weightCount(config);
+    const state = { config, origin: { name: 'test' }, settings: settings.DEFAULTS,
+      step: 5, skipped: 0, recentLosses: [],
+      history: { points: [], quality: [] }, updates: 5, parameters: new Float32Array(size).fill(1),
+      momentum: new Float32Array(size), velocity: new Float32Array(size) };
+    const message = (promise) => promise.then(() => null, (error) => error.message);
+"""
+
+
+def test_the_state_is_replaced_whole_or_not_at_all(train):
+    found = train(
+        STATE
+        + """await store.saveTraining(state, [{ name: 'a', blob: new Blob(['photo']) }]);
+           const failed = await message(store.saveTraining({ ...state, step: 6 }, [{ name: 'b', blob: () => {} }]));
+           const { state: kept, photographs } = await store.loadTraining();
+           const text = await photographs[0].blob.text();
+           await store.saveTraining({ ...state, step: 7 });
+           const later = await store.loadTraining();
+           await store.deleteTraining();
+           return { failed, step: kept.step, text, later: [later.state.step, later.photographs.length],
+                    nothing: await store.loadTraining() };"""
+    )
+    assert "The browser could not keep or read the training" in found["failed"]
+    assert (found["step"], found["text"], found["later"], found["nothing"]) == (5, "photo", [7, 1], None)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("format: 99", "its format is 99, expected 1"),
+        ("parameters: new Float32Array(3)", "parameters holds 3 numbers, expected"),
+        ("velocity: undefined", "velocity holds 0 numbers, expected"),
+        ("momentum: new Float32Array(size).fill(NaN)", "momentum holds values that are not numbers"),
+        ("step: -1", "its step count is damaged"),
+        ("config: { scale: 9 }", "its network is not described"),
+        ("settings: { ...settings.DEFAULTS, batch: 0 }", "its settings are damaged: Batch size must be from 1 to 64"),
+        ("history: {}", "its history is damaged"),
+    ],
+)
+def test_a_damaged_state_gets_a_sentence(train, damage, reason):
+    found = train(
+        STATE
+        + f"""await store.saveTraining(state, []);
+           const database = await new Promise((resolve) => {{
+             indexedDB.open('span-training').onsuccess = ({{ target }}) => resolve(target.result); }});
+           await new Promise((resolve) => {{
+             const transaction = database.transaction('state', 'readwrite');
+             transaction.objectStore('state').put({{ ...state, format: 1, {damage} }}, 'current');
+             transaction.oncomplete = resolve; }});
+           database.close();
+           return message(store.loadTraining());"""
+    )
+    assert found.startswith(f"The training stored in this browser cannot be used ({reason}")
+    assert found.endswith("Delete Model removes it.")
