@@ -19,6 +19,7 @@ _HOMES = {
     "RepConv": "layers",
     "PixelShuffle": "layers",
     "load_weights": "checkpoints",
+    "save_weights": "checkpoints",
     "Upscaler": "inference",
 }
 __all__ = sorted(_HOMES)

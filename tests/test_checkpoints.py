@@ -238,10 +238,10 @@ def test_round_trip_is_exact(tmp_path, make_weights, suffix, form, config):
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".weights.h5"])
 def test_metadata_is_kept(tmp_path, tiny_weights, suffix):
-    weights = dataclasses.replace(tiny_weights, metadata={"license": "MIT", "steps": 12})
+    weights = dataclasses.replace(tiny_weights, metadata={"license": "MIT", "steps": 12, "run": tmp_path})
     save_weights(weights, tmp_path / f"a{suffix}")
     metadata = load_weights(tmp_path / f"a{suffix}").metadata
-    assert (metadata["license"], metadata["steps"]) == ("MIT", 12)
+    assert (metadata["license"], metadata["steps"], metadata["run"]) == ("MIT", 12, str(tmp_path))
 
 
 def test_half_size_file(tmp_path, tiny_weights):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
 import reprlib
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,20 +91,14 @@ def atomic_output(path: Path, suffix: str) -> Iterator[Path]:
     Raises:
         CheckpointError: the folder is missing or not writable, the disk is full, or writing fails otherwise.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
     try:
-        handle, name = tempfile.mkstemp(suffix=suffix, prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary.touch(exist_ok=False)
         yield temporary
-        # mkstemp makes files private; give the result the permissions that any new file would get.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(f"cannot write {path}: {reason}; choose a writable folder with free space.") from error
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

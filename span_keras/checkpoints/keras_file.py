@@ -135,5 +135,5 @@ def write_weights(weights: SpanWeights, path: Path) -> None:
         memory = io.BytesIO(archive.read(WEIGHTS_MEMBER))
     with h5py.File(memory, "a") as file:
         file.attrs[CONFIG_ATTRIBUTE] = json.dumps(weights.config.to_dict())
-        file.attrs[METADATA_ATTRIBUTE] = json.dumps(weights.metadata)
+        file.attrs[METADATA_ATTRIBUTE] = json.dumps(weights.metadata, default=str)
     path.write_bytes(memory.getvalue())

@@ -54,5 +54,5 @@ def write(weights: SpanWeights, path: Path, dtype: str) -> None:
         for layer, group in weights.layers.items()
         for key, value in group.items()
     }
-    stated = {CONFIG_KEY: json.dumps(weights.config.to_dict()), METADATA_KEY: json.dumps(weights.metadata)}
+    stated = {CONFIG_KEY: json.dumps(weights.config.to_dict()), METADATA_KEY: json.dumps(weights.metadata, default=str)}
     path.write_bytes(save(tensors, stated))
