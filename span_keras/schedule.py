@@ -42,7 +42,7 @@ class Schedule:
             raise ConfigError(f"rate factor must be above 0 and at most 1, found {self.factor!r}.")
         if self.total_steps < 1 or self.warmup_steps < 0:
             raise ConfigError(
-                f"steps must be 1 or more and warm-up steps 0 or more, found {self.total_steps} and {self.warmup_steps}."
+                f"steps must be positive, warm-up steps 0 or more, found {self.total_steps} and {self.warmup_steps}."
             )
 
     @classmethod

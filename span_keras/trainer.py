@@ -1,7 +1,7 @@
 """``SpanTrainer``: the train step and the loop around it, on TensorFlow (GradientTape) and JAX (stateless).
 
 The step is one pure function of (state, batch, rate), written once with ``keras.ops``; a backend only differentiates
-and compiles it, several steps in one call, and keeps the state on its devices. The host waits once per call, not per step.
+and compiles it, several steps in one call, and keeps the state on its devices. The host waits once per call.
 """
 
 from __future__ import annotations
