@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 WEIGHTS ?= bundled:x4
+# Every network that comes with the package; the page offers them all.
+BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span_keras/bundled/x*.safetensors))
 PORT ?= 8000
 
 .DELETE_ON_ERROR:
@@ -18,7 +20,8 @@ test: $(VENV)/.test vendor chromium lint
 
 demo: | demo-weights $(VENV)/.runtime
 	@$(MAKE) -s vendor || echo "The browser libraries are not vendored; the page takes its pinned copies from the network." >&2
-	$(BIN)/span-export --tfjs out/demo --demo --perceptual --weights "$(WEIGHTS)"
+	$(BIN)/span-export --tfjs out/demo --demo --perceptual --weights "$(WEIGHTS)" \
+	  $(patsubst %,--also %,$(filter-out $(WEIGHTS),$(BUNDLED)))
 	@$(BIN)/python -m span_export.serve out/demo --port $(PORT)
 
 .PHONY: demo-weights

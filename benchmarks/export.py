@@ -37,7 +37,7 @@ def main(data: Path, weights: str, variant, img_range, rgb_mean) -> None:
     click.echo("format         MB        dB  cost dB")
     with tempfile.TemporaryDirectory() as folder:
         for mode in MODES:
-            result = export_model(source, Path(folder) / mode, mode)
+            (result,) = export_model(source, Path(folder) / mode, mode)
             after = psnr(load_weights(Path(folder) / mode / "model.json"))
             click.echo(f"{mode:9} {result['bytes'] / 1e6:7.3f} {after:9.4f} {before - after:8.4f}")
 

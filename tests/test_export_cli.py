@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +14,7 @@ from span_export import bundle, tfjs
 from span_export.cli import main
 from span_keras import checkpoints
 from span_keras.checkpoints import load_weights, save_weights
+from span_keras.config import SpanConfig
 
 HEAVY = ("keras", "tf_keras", "tensorflow", "tensorflowjs", "jax", "torch", "matplotlib", "PIL")
 
@@ -69,6 +72,45 @@ def test_demo_puts_the_page_beside_the_model(tmp_path, weights_file):
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")}
     assert {"index.html", "model.json", "span.js", "main.js"} <= names
     assert not any(name.split("/")[0] in {"node_modules", "package.json", "vendor.mjs", ".npmrc"} for name in names)
+
+
+def test_page_with_further_networks(tmp_path, weights_file, make_weights):
+    config = SpanConfig(scale=3, channels=4, blocks=1)
+    save_weights(make_weights(config), tmp_path / "small.safetensors")
+    result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--also", tmp_path / "small.safetensors", "--demo")
+    assert [line.split(": ")[1].split(",")[0] for line in result.stdout.splitlines()] == ["x2", "x3"]
+    models = json.loads((tmp_path / "out" / "models.json").read_text())["models"]
+    assert [(m["name"], m["url"], m["scale"], m["channels"], m["variant"]) for m in models] == [
+        ("w", "model.json", 2, 8, "span"),
+        ("small", "models/small/model.json", 3, 4, "span"),
+    ]
+    for model in models:
+        folder = (tmp_path / "out" / model["url"]).parent
+        manifest = json.loads((folder / "model.json").read_text())["weightsManifest"]
+        files = [folder / "model.json", *(folder / name for group in manifest for name in group["paths"])]
+        assert model["bytes"] == sum(path.stat().st_size for path in files)
+    assert load_weights(tmp_path / "out" / "models" / "small" / "model.json").config == config
+
+
+def test_two_networks_of_one_name(tmp_path, weights_file):
+    (tmp_path / "b").mkdir()
+    shutil.copy(weights_file, tmp_path / "b")
+    message = fails("--tfjs", tmp_path / "out", "-w", weights_file, "--also", tmp_path / "b" / "w.safetensors")
+    assert "expected networks of different names, found w, w" in message
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("bundled:x4-fast", "x4-fast"),
+        ("runs/a/best.weights.h5", "best"),
+        ("x4.safetensors", "x4"),
+        ("models/mine/model.json", "mine"),
+        ("memory", "memory"),
+    ],
+)
+def test_names_of_networks(tiny_weights, source, name):
+    assert tfjs.network_name(replace(tiny_weights, source=source)) == name
 
 
 def test_an_installation_without_the_page(tmp_path, weights_file, monkeypatch):
@@ -179,8 +221,8 @@ def test_interrupted(tmp_path, weights_file, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tfjs, "_finish", interrupt)
-    result = run("--tfjs", tmp_path / "out", "-w", weights_file, code=130)
+    monkeypatch.setattr(tfjs, "write_perceptual", interrupt)
+    result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--perceptual", code=130)
     assert result.stderr == "Interrupted.\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.safetensors"]
 

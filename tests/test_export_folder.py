@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,17 @@ def test_the_current_folder(target, monkeypatch):
 def test_unwritable_parent():
     with pytest.raises(ExportError, match=r"out cannot be written .*choose a folder you may write to"):
         write(Path("/proc/span-export/out"), {"model.json": "{}"})  # not even root may
+
+
+def test_killed(target):
+    """No handler runs on SIGKILL: the earlier export stands untouched."""
+    write(target, {"model.json": "good"})
+    code = (
+        "import os, sys, pathlib; from span_export.folder import publish\n"
+        "with publish(pathlib.Path(sys.argv[1])) as staged:\n"
+        "    (staged / 'model.json').write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(target)], check=False).returncode == -9
+    assert tree(target) == {"model.json": "good"}
+    write(target, {"model.json": "next"})
+    assert tree(target) == {"model.json": "next"}

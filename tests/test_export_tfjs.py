@@ -83,7 +83,7 @@ def test_shortened_topology_still_builds_the_same_network(tmp_path, make_weights
 def test_metadata(tmp_path, make_weights):
     config = SpanConfig(scale=3, channels=5, blocks=2, variant="official", img_range=255.0, rgb_mean=(0.1, 0.2, 0.3))
     weights = replace(make_weights(config), source="a/mine.safetensors", metadata={"license": "CC0", "sha256": "12ab"})
-    result = export_model(weights, tmp_path / "out", "uint8")
+    (result,) = export_model(weights, tmp_path / "out", "uint8")
     span = read(tmp_path / "out")["userDefinedMetadata"]["span"]
     assert SpanConfig.from_dict({key: span[key] for key in config.to_dict()}) == config
     assert span["halo"] == config.receptive_radius == 9
@@ -102,7 +102,7 @@ def test_metadata_without_a_source_file(tmp_path, tiny_weights):
 
 
 def test_reports_the_models_files_and_their_size(tmp_path, tiny_weights):
-    result = export_model(tiny_weights, tmp_path / "out")
+    (result,) = export_model(tiny_weights, tmp_path / "out")
     assert result["files"] == ["model.json", "group1-shard1of1.bin"]
     assert result["bytes"] == sum((tmp_path / "out" / name).stat().st_size for name in result["files"])
 
@@ -171,13 +171,13 @@ def test_a_kernel_with_an_outlier_stays_in_float16(tmp_path, tiny_weights):
 
 def test_storage_shrinks(tmp_path, make_weights):
     weights = make_weights(SpanConfig(scale=2, channels=24, blocks=2))
-    sizes = [export_model(weights, tmp_path / mode, mode)["bytes"] for mode in quantize.MODES]
+    sizes = [export_model(weights, tmp_path / mode, mode)[0]["bytes"] for mode in quantize.MODES]
     assert sizes[0] > 1.7 * sizes[1] > 1.7 * 1.5 * sizes[2]
 
 
 def test_default_is_float16_only_where_nothing_is_lost(tmp_path, tiny_weights):
-    assert export_model(tiny_weights, tmp_path / "a")["quantization"] == "none"
-    assert export_model(halves(tiny_weights), tmp_path / "b")["quantization"] == "float16"
+    assert export_model(tiny_weights, tmp_path / "a")[0]["quantization"] == "none"
+    assert export_model(halves(tiny_weights), tmp_path / "b")[0]["quantization"] == "float16"
 
 
 def test_training_form_is_fused(tmp_path, tiny_weights):
@@ -194,7 +194,7 @@ def test_weights_beyond_float16(tmp_path, tiny_weights):
     tiny_weights.layers["conv_1"]["kernel"][0, 0, 0, 0] = 1e5
     with pytest.raises(ExportError, match="random has a weight of 100000; use --quantize none"):
         export_model(tiny_weights, tmp_path / "out", "float16")
-    assert export_model(tiny_weights, tmp_path / "out")["quantization"] == "none"
+    assert export_model(tiny_weights, tmp_path / "out")[0]["quantization"] == "none"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -18,6 +18,7 @@ from span_keras.cli import reports_errors, weights_options
 @click.option(
     "--quantize", type=click.Choice(MODES), help="Number format of the weights. [default: float16 if exact, else none]"
 )
+@click.option("--also", multiple=True, metavar="W", help="A further network, into DIR/models/NAME/. Can be repeated.")
 @click.option("--demo", is_flag=True, help="Put the page beside the model: serve DIR and it works.")
 @click.option("--perceptual", is_flag=True, help="Write the perceptual loss's VGG features to DIR/perceptual/ too.")
 @click.option(
@@ -32,7 +33,10 @@ from span_keras.cli import reports_errors, weights_options
 @click.option("--overwrite", is_flag=True, help="Write into a folder that holds other files too; they are kept.")
 @reports_errors
 def main(**options) -> None:
-    """Write SPAN weights as a TensorFlow.js model: DIR/model.json and its .bin files."""
+    """Write SPAN weights as a TensorFlow.js model: DIR/model.json and its .bin files.
+
+    A plain tf.loadLayersModel reads it. DIR appears when everything is written, or not at all.
+    """
     from span_export.run import run
 
     run(**options)

@@ -20,6 +20,7 @@ def run(
     img_range: float | None,
     rgb_mean: tuple[float, float, float] | None,
     quantize: str | None,
+    also: tuple[str, ...],
     demo: bool,
     perceptual: bool,
     verify: bool,
@@ -34,17 +35,26 @@ def run(
     with quiet():
         from span_keras.checkpoints import load_weights
 
-    loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
-    result = export_model(loaded, folder, quantize, demo=demo, perceptual=perceptual, overwrite=overwrite)
-    config = loaded.config
-    click.echo(
-        f"{folder}: x{config.scale}, {config.channels} channels, variant {config.variant}, "
-        f"{result['quantization']} weights, {result['bytes'] / 1e6:.3f} MB in {len(result['files'])} files."
+    networks = [
+        load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean),
+        *map(load_weights, also),
+    ]
+    results = export_model(
+        networks[0], folder, quantize, also=networks[1:], demo=demo, perceptual=perceptual, overwrite=overwrite
     )
-    if verify or verify_data:
-        with quiet():
-            report = compare(folder, loaded, verify_data)
-        for line in report.lines():
-            click.echo(line)
-        if report.failures:
-            raise ExportError(f"{folder} does not reproduce {weights}: {' '.join(report.failures)}")
+    failures = []
+    for network, result in zip(networks, results, strict=True):
+        place = folder / Path(result["url"]).parent
+        click.echo(
+            f"{place}: x{result['scale']}, {result['channels']} channels, variant {result['variant']}, "
+            f"{result['quantization']} weights, {result['bytes'] / 1e6:.3f} MB in {len(result['files'])} files."
+        )
+        if verify or verify_data:
+            with quiet():
+                report = compare(place, network, verify_data)
+            for line in report.lines():
+                click.echo(line)
+            if report.failures:
+                failures.append(f"{place} does not reproduce {network.source}: {' '.join(report.failures)}")
+    if failures:
+        raise ExportError(" ".join(failures))

@@ -1,26 +1,16 @@
-"""Write SPAN weights as a TensorFlow.js layers model that a plain ``tf.loadLayersModel`` reads."""
+"""``span-export --tfjs``: a folder with the model and, on request, further models, perceptual features and the page."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-import span_keras
-from span_export import bundle, golden, quantize
+from span_export import bundle
 from span_export.folder import publish
-from span_export.quiet import quiet
+from span_export.layers_model import write_model, write_perceptual
 from span_keras.errors import ExportError
 from span_keras.state import SpanWeights
-
-FORMAT_VERSION = 1
-"""Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
-UNSTATED = "Not stated by the source file, whose own terms apply."
-VGG_LICENSE = (
-    "VGG16 by K. Simonyan and A. Zisserman, CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), "
-    "with torchvision's weights, BSD 3-Clause; cut to two blocks and rounded to float16."
-)
 
 
 def export_model(
@@ -28,153 +18,62 @@ def export_model(
     folder: str | Path,
     quantization: str | None = None,
     *,
+    also: Sequence[SpanWeights] = (),
     demo: bool = False,
     perceptual: bool = False,
     overwrite: bool = False,
-) -> dict:
-    """Write ``model.json`` and its ``.bin`` files, atomically.
+) -> list[dict]:
+    """Write a folder with everything asked for, atomically.
 
-    The model is the fused network out of stock layers, (N, H, W, 3) RGB in [0, 1] -> (N, H·scale, W·scale, 3), not
-    clipped; normalisation and pixel shuffle are inside. ``userDefinedMetadata.span`` of ``model.json`` holds:
-
-    ==================  ===============================================================================
-    ``format``          version of this mapping, ``FORMAT_VERSION``
-    ``generator``       program and version that wrote the file
-    ``scale``, ``channels``, ``blocks``, ``variant``, ``img_range``, ``rgb_mean``
-                        the network's ``SpanConfig``
-    ``halo``            pixels of low-resolution context that a tile needs on every side
-    ``quantization``    ``none``, ``float16`` or ``uint8``
-    ``source``          ``{"name", "sha256"}`` of the file the weights were read from, ``null`` if of none
-    ``license``         what that file says about its licence
-    ``golden``          see ``golden.encode``; the output was computed in float32 from the weights as written
-    ==================  ===============================================================================
+    ========================  ====================================================================================
+    ``model.json``, ``.bin``  the network, see ``layers_model.write_model``
+    ``models/NAME/``          the same for every network of ``also``
+    ``models.json``           ``{"models": [{"name", "url", "scale", "channels", "variant", "bytes"}]}``, the first is
+                              the main one; written if there is a page or a further network
+    ``perceptual/``           with ``perceptual``: see ``layers_model.write_perceptual``
+    the rest                  with ``demo``: the page
+    ========================  ====================================================================================
 
     Args:
         weights: any form; they are fused first.
         folder: created; an earlier export there is replaced, see ``folder.publish``.
         quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
-        demo: put the page beside the model.
-        perceptual: write the features of the perceptual loss to ``perceptual/model.json``, see ``write_perceptual``.
+        also: further networks, each under the name of its source.
         overwrite: accept a folder that holds other files.
 
     Returns:
-        ``{"files", "bytes", "quantization"}``: names and total size of the model's own files (the page excluded).
+        For every network, the main one first: what ``layers_model.write_model`` returns, ``name``, and ``url`` (of
+        its ``model.json``, relative to ``folder``).
 
     Raises:
-        ExportError: a weight is not finite, or what ``quantize.resolve_mode``, ``folder.publish`` and
+        ExportError: two networks have the same name, or what ``layers_model.write_model``, ``folder.publish`` and
             ``bundle.copy_page`` find.
     """
-    weights = weights.fuse()
-    _require_finite(weights)
-    mode = quantize.resolve_mode(quantization, weights)
-    metadata = {
-        "format": FORMAT_VERSION,
-        "generator": f"span-export {span_keras.__version__}",
-        **weights.config.to_dict(),
-        "halo": weights.config.receptive_radius,
-        "quantization": mode,
-        "source": {"name": Path(weights.source).name, "sha256": weights.metadata.get("sha256")},
-        "license": str(weights.metadata.get("license") or UNSTATED),
-    }
+    networks = {network_name(each): each for each in (weights, *also)}
+    if len(networks) <= len(also):
+        names = ", ".join(network_name(each) for each in (weights, *also))
+        raise ExportError(f"expected networks of different names, found {names}; leave one out or rename its file.")
+    results = []
     with publish(Path(folder), overwrite) as staged:
         if demo:
             bundle.copy_page(staged)
-        with quiet():
-            model = weights.deploy_model(_converter()[0])
-            _save(model, staged, quantize.dtype_map(mode, weights))
-            if perceptual:
-                write_perceptual(staged / "perceptual")
-        tile = golden.golden_input()
-        expected = model(np.float32(tile[np.newaxis]) / np.float32(255), training=False).numpy()[0]
-        names = _finish(staged, {"span": {**metadata, "golden": golden.encode(tile, expected)}})
-        size = sum((staged / name).stat().st_size for name in names)
-    return {"files": names, "bytes": size, "quantization": mode}
+        for name, network in networks.items():
+            place = Path() if network is weights else Path("models") / name
+            result = write_model(network, staged / place, quantization)
+            results.append({"name": name, "url": (place / "model.json").as_posix(), **result})
+        if perceptual:
+            write_perceptual(staged / "perceptual")
+        if demo or also:
+            listed = ("name", "url", "scale", "channels", "variant", "bytes")
+            models = [{key: result[key] for key in listed} for result in results]
+            (staged / "models.json").write_text(json.dumps({"models": models}, indent=1) + "\n")
+    return results
 
 
-def _require_finite(weights: SpanWeights) -> None:
-    for name, group in weights.layers.items():
-        for key, array in group.items():
-            if not np.isfinite(array).all():
-                raise ExportError(
-                    f"{name}/{key} of {weights.source} holds values that are not finite; "
-                    "the training run diverged, so export an earlier checkpoint."
-                )
+def network_name(weights: SpanWeights) -> str:
+    """A short name, also of a folder: ``bundled:x4`` -> ``x4``, ``runs/a/best.weights.h5`` -> ``best``.
 
-
-def _converter():
-    """``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
-    try:
-        import tensorflow  # noqa: F401, I001  its companions below fail when they load before it
-        import tf_keras
-        import tensorflowjs
-    except ImportError as error:
-        raise ExportError(
-            f"the TensorFlow.js converter cannot be imported ({error}); install span-keras with the versions of "
-            "constraints.txt."
-        ) from error
-    return tf_keras, tensorflowjs
-
-
-def write_perceptual(folder: Path) -> None:
-    """Write the features of the perceptual loss, ``span_keras.perceptual.build("vgg16")``, as a TF.js layers model.
-
-    (N, H, W, 3) RGB in [0, 1] -> a list of feature maps, in float16, which loses nothing: so they are shipped.
-    ``userDefinedMetadata.perceptual`` names network, features and licence.
+    The ``model.json`` of an exported folder is called as the folder.
     """
-    from span_keras import perceptual
-
-    model = perceptual.build("vgg16", framework=_converter()[0])
-    _save(model, folder, {"float16": ["block*"]})
-    metadata = {
-        "format": FORMAT_VERSION,
-        "generator": f"span-export {span_keras.__version__}",
-        "network": "vgg16",
-        "features": list(perceptual.VGG16_FEATURES),
-        "license": VGG_LICENSE,
-    }
-    _finish(folder, {"perceptual": metadata})
-
-
-def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
-    """Save a ``tf_keras`` model through the converter and give the model the weights as they were written."""
-    _, tensorflowjs = _converter()
-    from tensorflowjs.read_weights import read_weights
-
-    tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=quantization)
-    document = json.loads((folder / "model.json").read_text())
-    entries = read_weights(document["weightsManifest"], str(folder), flatten=True)
-    written = {entry["name"]: entry["data"] for entry in entries}
-    for layer in model.layers:
-        layer.set_weights([written[variable.name.removesuffix(":0")] for variable in layer.weights])
-
-
-def _finish(folder: Path, metadata: dict) -> list[str]:
-    """Add ``userDefinedMetadata`` to ``model.json``, shorten it, and return the names of the model's files."""
-    path = folder / "model.json"
-    document = json.loads(path.read_text())
-    for layer in document["modelTopology"]["model_config"]["config"]["layers"]:
-        layer["config"] = _shorten(layer["config"])
-    document["userDefinedMetadata"] = metadata
-    path.write_text(json.dumps(document, separators=(",", ":")))
-    return [path.name, *(name for group in document["weightsManifest"] for name in group["paths"])]
-
-
-_DEFAULTS = {
-    "activation": "linear",
-    "data_format": "channels_last",
-    "dilation_rate": [1, 1],
-    "dtype": "float32",
-    "groups": 1,
-    "momentum": 0.99,
-    "ragged": False,
-    "sparse": False,
-    "trainable": True,
-}
-"""What Keras and TF.js both assume when a layer's configuration does not say."""
-
-
-def _shorten(config: dict) -> dict:
-    """Leave out what every reader assumes. Kernels start from zeros, which loads faster than random numbers."""
-    short = {key: "zeros" if key.endswith("kernel_initializer") else value for key, value in config.items()}
-    omitted = ("regularizer", "constraint", "beta_initializer", "gamma_initializer", "bias_initializer")
-    return {key: value for key, value in short.items() if not key.endswith(omitted) and _DEFAULTS.get(key) != value}
+    path = Path(weights.source.removeprefix("bundled:"))
+    return (path.resolve().parent.name if path.name == "model.json" else path.name.split(".")[0]) or "model"
