@@ -1,0 +1,279 @@
+"""The command line of training: what a run leaves behind, and every way to misuse it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from span_keras import runs, training
+from span_keras.checkpoints import load_weights
+from span_keras.progress import duration
+from span_keras.settings import resolve
+from span_keras.train import main
+
+TINY = (
+    "--scale 2 --channels 4 --blocks 1 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none"
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Eight smooth 48×40 pictures."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
+        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
+    return folder
+
+
+def train(*arguments, tiny=TINY):
+    result = CliRunner().invoke(main, [*tiny.split(), *map(str, arguments)])
+    # The output also holds what was printed before the error.
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def run(photos, tmp_path_factory):
+    """A finished run: its folder and what it printed."""
+    out = tmp_path_factory.mktemp("runs") / "first"
+    result = train("--data", photos, "--out", out, "--log-every", 2, "--val-images", 2)
+    assert result.exit_code == 0, result.output
+    return out, result.output
+
+
+def test_a_run_leaves_all_its_files(run):
+    out, printed = run
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert names >= {
+        "config.json",
+        "log.csv",
+        "validation.csv",
+        "curve.png",
+        "samples/step_00000003.png",
+        "samples/step_00000006.png",
+        "last.ckpt",
+        "previous.ckpt",
+        "best.safetensors",
+        "weights.safetensors",
+        "weights.weights.h5",
+    }
+    assert any(name.startswith("tensorboard/events") for name in names)
+    assert not [name for name in names if name.endswith(".partial")]
+    assert "validating on 1" in printed
+    assert "Epoch 2/2 · validation PSNR" in printed
+    assert "ETA 0:00" in printed
+
+
+def test_the_resolved_configuration_is_printed_and_saved(run):
+    out, printed = run
+    config = json.loads((out / "config.json").read_text())
+    assert (config["recipe"], config["channels"], config["learning_rate"]) == ("default", 4, 1e-4)
+    assert "channels=4" in printed and "learning_rate=0.0001" in printed
+
+
+def test_the_log_has_a_row_per_interval(run):
+    folder = runs.RunFolder(run[0])
+    rows = folder.rows("log.csv")
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert [row["epoch"] for row in rows] == [1, 2, 2]
+    assert set(rows[0]) == {"step", "epoch", "loss", "mae", "grad_norm", "rate", "skipped", "seconds"}
+    assert all(0 < row["loss"] < 1 for row in rows)
+    validations = folder.rows("validation.csv")
+    assert [row["step"] for row in validations] == [3, 6]
+    assert all(5 < row["psnr_y"] < 60 and -1 <= row["ssim_y"] <= 1 for row in validations)
+
+
+def test_the_weights_are_fused_averaged_and_usable(run):
+    weights = load_weights(run[0] / "weights.safetensors")
+    assert weights.form == "deploy"
+    assert (weights.config.scale, weights.config.channels, weights.config.blocks) == (2, 4, 1)
+    trained = load_weights(run[0] / "weights.weights.h5")
+    assert trained.form == "train"
+    np.testing.assert_allclose(trained.fuse().layers["conv_2"]["kernel"], weights.layers["conv_2"]["kernel"], atol=1e-6)
+
+
+def test_pictures_are_pictures(run):
+    strip, curve = Image.open(run[0] / "samples" / "step_00000003.png"), Image.open(run[0] / "curve.png")
+    assert strip.width > 4 * 256 and strip.height > 256
+    assert curve.width == 960
+    # Four crops side by side, none of them blank.
+    for i in range(4):
+        crop = np.asarray(strip)[34:290, 8 + i * 264 : 264 + i * 264]
+        assert crop.std() > 5
+
+
+def test_tensorboard_reads_the_events(run):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(run[0] / "tensorboard"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("train/loss")] == [2, 4, 6]
+    assert [point.step for point in events.Scalars("validation/psnr_y")] == [3, 6]
+
+
+def test_init_starts_from_given_weights(run, photos, tmp_path):
+    """Network options left out come from the file; the first loss is the trained one, not that of a fresh start."""
+    first = runs.RunFolder(run[0]).rows("log.csv")[0]["loss"]
+    short = "--batch-size 2 --patch-size 12 --epochs 1 --steps-per-epoch 1 --perceptual none"
+    result = train("--data", photos, "--out", tmp_path / "a", "--init", run[0] / "weights.safetensors", tiny=short)
+    assert result.exit_code == 0, result.output
+    assert "channels=4" in result.output
+    settings = resolve(json.loads((tmp_path / "a" / "config.json").read_text()))
+    start = training.start_weights(settings).fuse().layers
+    given = load_weights(run[0] / "weights.safetensors").layers
+    for name, group in given.items():
+        np.testing.assert_allclose(start[name]["kernel"], group["kernel"], atol=1e-5)
+    assert runs.RunFolder(tmp_path / "a").rows("log.csv")[0]["loss"] < first
+
+
+def test_init_from_another_scale_keeps_all_but_the_last_convolution(run):
+    said = []
+    settings = resolve({"scale": 3, "channels": 4, "blocks": 1, "init": str(run[0] / "weights.safetensors")})
+    layers = training.start_weights(settings, said.append).fuse().layers
+    given = load_weights(run[0] / "weights.safetensors").layers
+    np.testing.assert_allclose(layers["conv_cat"]["kernel"], given["conv_cat"]["kernel"])
+    assert layers["upsampler"]["kernel"].shape == (3, 3, 4, 27)
+    assert "x2 network: its last convolution starts afresh" in said[0]
+
+
+def test_init_of_another_width_is_refused(run, photos, tmp_path):
+    init = ("--init", run[0] / "weights.safetensors")
+    result = train("--data", photos, "--out", tmp_path / "a", *init, "--channels", 6)
+    assert result.exit_code == 1
+    assert "--init expected weights of the network asked for" in result.output
+    assert "channels 4" in result.output
+
+
+# -- misuse: exit code 2 for what can never be, 1 for what the data or the disk forbid
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "--epochs must be a whole number from 1"),
+        (["--learning-rate", "-1"], "--learning-rate must be a number"),
+        (["--learning-rate", "nan"], "--learning-rate must be a finite number, found nan"),
+        (["--patch-size", "0"], "--patch-size must be"),
+        (["--batch-size", "99999999"], "--batch-size must be a whole number from 1 to 65536"),
+        (["--scale", "5"], "'5' is not one of"),
+        (["--epochs", "many"], "'many' is not a valid integer"),
+        (["--rate-epochs", "1,x"], "expected whole numbers such as 200,300, found '1,x'"),
+        (["--rate-epochs", "1", "--rate-steps", "5"], "not both"),
+        (["--perceptual", "resnet"], "'resnet' is not one of"),
+    ],
+)
+def test_impossible_options_are_wrong_usage(arguments, message, tmp_path):
+    result = train("--out", tmp_path / "a", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "a" / "config.json").exists()
+
+
+def test_missing_data_folder(tmp_path):
+    result = train("--data", tmp_path / "nowhere", "--out", tmp_path / "a")
+    assert result.exit_code == 1
+    assert "Expected a folder of photographs, found nothing at" in result.output
+
+
+def test_empty_data_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = train("--data", tmp_path / "empty", "--out", tmp_path / "a")
+    assert result.exit_code == 1
+    assert "found none" in result.output
+
+
+def test_photographs_smaller_than_the_patch(photos, tmp_path):
+    result = train("--data", photos, "--out", tmp_path / "a", "--patch-size", "64")
+    assert result.exit_code == 1
+    assert "at least 128 pixels a side, found none" in result.output
+
+
+def test_corrupt_photographs_are_named_and_left_out(photos, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in photos.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "broken.jpg").write_bytes(b"not an image at all")
+    result = train("--data", folder, "--val", photos, "--out", tmp_path / "a", "--epochs", 1, "--steps-per-epoch", 1)
+    assert result.exit_code == 0, result.output
+    assert "1 skipped: broken.jpg" in result.output
+
+
+def test_validation_photographs_are_not_trained_on(photos, tmp_path):
+    """The same folder for both leaves nothing, a part of it leaves the rest."""
+    settings = resolve({"data": str(photos), "val": str(photos)})
+    with pytest.raises(training.TrainingError, match="besides those of --val, found none"):
+        training._split(settings)
+    validation, rest = training._split(resolve({"data": str(photos), "val_images": 3}))
+    assert len(validation) == 1 and len(rest) == 7 and not set(validation) & set(rest)
+
+
+def test_a_folder_that_holds_a_run_is_kept(run, photos):
+    before = (run[0] / "last.ckpt").read_bytes()
+    result = train("--data", photos, "--out", run[0])
+    assert result.exit_code == 1
+    assert "expected a folder without a run" in result.output and "--resume" in result.output
+    assert (run[0] / "last.ckpt").read_bytes() == before
+
+
+def test_an_output_folder_that_cannot_be_made(photos, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = train("--data", photos, "--out", tmp_path / "file" / "run")
+    assert result.exit_code == 1
+    assert "expected a folder to write the run to" in result.output
+
+
+def test_resuming_with_another_network_is_refused(run):
+    result = train("--out", run[0], "--resume", "--channels", "8", tiny="")
+    assert result.exit_code == 1
+    assert "--channels 8 where the run has 4" in result.output
+
+
+def test_a_finished_run_resumed_has_nothing_to_do(run):
+    result = train("--out", run[0], "--resume", tiny="")
+    assert result.exit_code == 0, result.output
+    assert "Continuing at step 6 of 6" in result.output
+
+
+def test_no_arguments_use_the_bundled_photographs():
+    validation, train_files = training._split(resolve({}))
+    assert len(train_files) >= 5 and len(validation) >= 1
+    assert {path.parent.name for path in train_files} == {"train"}
+
+
+def test_help_is_grouped_and_light():
+    code = (
+        "import sys; sys.argv = ['train', '--help']\n"
+        "from span_keras.train import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([n for n in ('keras', 'tensorflow', 'jax', 'numpy', 'PIL', 'tensorboard') if n in sys.modules])\n"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip().endswith("[]")
+    for heading in ("Run:", "Network:", "Length and data:", "Loss:", "Optimisation:", "Devices and files:"):
+        assert heading in output
+
+
+def test_it_trains_on_jax_without_tensorflow(photos, tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parent)}
+    code = "import no_tensorflow; from span_keras.train import main; main()"
+    command = [sys.executable, "-c", code, *TINY.split(), "--data", str(photos), "--out", str(tmp_path / "jax")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert load_weights(tmp_path / "jax" / "weights.safetensors").config.channels == 4
+    assert len(runs.RunFolder(tmp_path / "jax").rows("validation.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3600, "1:00:00"), (200000, "2 d 7:33:20")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
