@@ -67,7 +67,7 @@ class Metadata:
         exif: descriptive EXIF tags with their sub-directories, starting with ``b"Exif\\0\\0"``, or None.
         xmp: XMP packet, or None.
         dpi: pixels per inch, horizontally and vertically, or None.
-        texts: texts of a PNG by keyword.
+        texts: texts of a PNG by keyword; a JPEG's comment is ``"Comment"``.
         gamma, srgb: a PNG's gAMA value and sRGB intent, which matter where there is no profile.
     """
 
@@ -129,7 +129,7 @@ def read_image(path: str | Path) -> Picture:
     path = Path(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # Pillow's, about sizes below its limit and about odd metadata
             with Image.open(path, formats=READABLE) as image:
                 if 0 in image.size:
                     raise ImageError(f"{path} has no pixels: its size is {image.width}×{image.height}.")
@@ -170,8 +170,13 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append(f"{path} holds {image.n_frames} images; only the first is used.")
     samples, icc = _decode(path, image)
-    exif = image.getexif()
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    try:
+        exif = image.getexif()
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        descriptive = _descriptive(exif)
+    except Exception:  # malformed EXIF can raise anything and must not cost the picture
+        exif, orientation, descriptive = {}, 1, None
+        notes.append(f"{path} has damaged EXIF data; they are left out.")
     if icc and icc[16:20] != (b"RGB " if samples.shape[2] > 2 else b"GRAY"):
         notes.append(f"{path} has a colour profile of another kind than its pixels; it is left out.")
         icc = None
@@ -180,10 +185,12 @@ def _read(path: Path, image: Image.Image) -> Picture:
     if isinstance(xmp, str):
         xmp = xmp.encode()
     texts = {k: str(v) for k, v in getattr(image, "text", {}).items() if k != _XMP_TEXT and "Raw profile" not in k}
+    if isinstance(comment := info.get("comment"), bytes):
+        texts.setdefault("Comment", comment.decode("utf-8", "replace"))
     dpi = info.get("dpi")
     metadata = Metadata(
         icc=icc,
-        exif=_descriptive(exif),
+        exif=descriptive,
         xmp=re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", bytes(xmp)) if xmp else None,
         dpi=tuple(map(float, dpi)) if dpi and all(0 < float(d) < 1e6 for d in dpi) else None,
         texts=texts,
@@ -292,12 +299,7 @@ def _descriptive(exif: Image.Exif) -> bytes | None:
         if values := dict(exif.get_ifd(tag)):
             values.pop(ExifTags.Base.MakerNote, None)  # its offsets are only valid in the file it came from
             kept[tag] = values
-    if not kept:
-        return None
-    try:
-        return kept.tobytes()
-    except Exception:  # a malformed tag must not cost the picture
-        return None
+    return kept.tobytes() if kept else None
 
 
 def scaled_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
@@ -574,6 +576,7 @@ class _PillowWriter:
             key: value for key, value in options.items() if value and (key == "icc_profile" or len(value) < 65000)
         }
         if self.format == "JPEG":
+            options["comment"] = m.texts.get("Comment", "").encode()[:65000]
             options["subsampling"] = 0  # halving the colours of a sharpened image would undo some of it
         elif self.quality == 100:
             options["lossless"] = True

@@ -201,6 +201,28 @@ def test_png_texts_and_gamma_survive(tmp_path):
     assert found.srgb == 0
 
 
+def test_a_jpegs_comment_survives(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.jpg", comment="Grüße".encode())
+    for name in ("b.png", "c.jpg"):
+        write_image(tmp_path / name, read_image(tmp_path / "a.jpg"))
+        assert read_image(tmp_path / name).metadata.texts == {"Comment": "Grüße"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_exif_does_not_cost_the_picture(tmp_path, monkeypatch):
+    damaged = b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff\xff\xff"
+    Image.new("L", (4, 4), 9).save(tmp_path / "image.jpg", exif=damaged)
+    assert read_image(tmp_path / "image.jpg").samples.shape == (4, 4, 1)
+
+    def fail(exif):
+        raise ValueError("a tag that cannot be written")
+
+    monkeypatch.setattr(imageio, "_descriptive", fail)
+    found = read_image(tmp_path / "image.jpg")
+    assert found.samples.shape == (4, 4, 1)
+    assert "has damaged EXIF data; they are left out" in found.notes[0]
+
+
 def test_a_profile_of_another_kind_is_left_out_with_a_note(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "image.png", icc_profile=SRGB)
     found = read_image(tmp_path / "image.png")
