@@ -1,4 +1,5 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `worker.js`. */
+import { BLEED, alphaRange, bleed } from './alpha.js';
 import { BackendLost, CHAIN, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
 import { ImageError, decode } from './decode.js';
 import { isDisplayP3 } from './icc.js';
@@ -166,10 +167,10 @@ export class Engine {
     // The tile may have become smaller than when the image was divided.
     for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
       for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
-        const values = await this.#run(crop(image, x, y));
-        const alpha = image.alpha && (await this.#run(alphaOf(crop(image, x, y))));
+        const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
-        store(values, alpha, place, scale, out);
+        store(await this.#run(image.alpha ? bled(image, x, y) : pixels), place, scale, out);
+        if (image.alpha) storeAlpha(await this.#run(alphaOf(pixels)), image, place, scale, out);
       }
     }
     return out;
@@ -318,6 +319,24 @@ function crop(image, x, y) {
   return { data, width: x.size, height: y.size };
 }
 
+/** A tile in [0, 1] whose fully transparent pixels have the colours around them, those beyond the tile among them. */
+function bled(image, x, y) {
+  const widen = ({ start, size }, length) => {
+    const from = Math.max(0, start - BLEED);
+    return { start: from, size: Math.min(length, start + size + BLEED) - from };
+  };
+  const [wideX, wideY] = [widen(x, image.width), widen(y, image.height)];
+  const wide = crop(image, wideX, wideY);
+  wide.data = Float32Array.from(wide.data, (value) => value / 255);
+  bleed(wide);
+  const data = new Float32Array(x.size * y.size * 4);
+  for (let row = 0; row < y.size; row++) {
+    const from = ((y.start - wideY.start + row) * wide.width + x.start - wideX.start) * 4;
+    data.set(wide.data.subarray(from, from + x.size * 4), row * x.size * 4);
+  }
+  return { data, width: x.size, height: y.size };
+}
+
 /** Transparency as a grey image. */
 function alphaOf({ data, width, height }) {
   const grey = new Uint8ClampedArray(data.length);
@@ -325,18 +344,36 @@ function alphaOf({ data, width, height }) {
   return { data: grey, width, height };
 }
 
-/** Round a tile's values and put the part that is kept into `out`, RGBA of a region `width` pixels wide. */
-function store(values, alpha, { x, y, left, top, width }, scale, out) {
-  const stride = x.size * scale * 3;
-  for (let row = (y.from - y.start) * scale; row < (y.to - y.start) * scale; row++) {
-    let to = ((row + (y.start - top) * scale) * width + (x.from - left) * scale) * 4;
-    let from = row * stride + (x.from - x.start) * scale * 3;
-    for (const end = from + (x.to - x.from) * scale * 3; from < end; from += 3) {
-      out[to++] = level(values[from]);
-      out[to++] = level(values[from + 1]);
-      out[to++] = level(values[from + 2]);
-      out[to++] = alpha ? level((alpha[from] + alpha[from + 1] + alpha[from + 2]) / 3) : 255;
+/** Put the part of a tile that is kept into `out`, RGBA of a region `width` pixels wide, rounded and opaque. */
+function store(values, place, scale, out) {
+  eachKept(place, scale, (from, to) => {
+    out[to] = level(values[from]);
+    out[to + 1] = level(values[from + 1]);
+    out[to + 2] = level(values[from + 2]);
+    out[to + 3] = 255;
+  });
+}
+
+/** Put alpha, the luma of what the network made of it as a grey image, into what `store` stored. */
+function storeAlpha(values, image, place, scale, out) {
+  let column, row, low, high;
+  eachKept(place, scale, (from, to, x, y) => {
+    const [nextColumn, nextRow] = [Math.floor(x / scale), Math.floor(y / scale)];
+    if (nextColumn !== column || nextRow !== row) {
+      [column, row] = [nextColumn, nextRow];
+      [low, high] = alphaRange(image, column, row);
     }
+    const luma = 0.299 * values[from] + 0.587 * values[from + 1] + 0.114 * values[from + 2];
+    out[to + 3] = level(Math.min(high, Math.max(low, luma)));
+  });
+}
+
+/** Visit the kept pixels of a tile: index in the tile's RGB, index in the region's RGBA, and place in the result. */
+function eachKept({ x, y, left, top, width }, scale, visit) {
+  for (let row = y.from * scale; row < y.to * scale; row++) {
+    let from = ((row - y.start * scale) * x.size * scale + (x.from - x.start) * scale) * 3;
+    let to = ((row - top * scale) * width + (x.from - left) * scale) * 4;
+    for (let column = x.from * scale; column < x.to * scale; column++, from += 3, to += 4) visit(from, to, column, row);
   }
 }
 

@@ -43,6 +43,7 @@ const query = new URLSearchParams(location.search);
  * @property {number} progress 0..1
  * @property {string} [detail] what to say about it
  * @property {HTMLCanvasElement} [canvas] its result as far as it is finished
+ * @property {boolean} [alpha] whether it is transparent anywhere
  * @property {import('./span.js').Result} [result]
  */
 const state = {
@@ -88,6 +89,7 @@ async function load(model, backend) {
     if (mine !== loads) return;
     setState('error');
     page.dataset.backend = '';
+    $('chip-model').textContent = '';
     $('chip-text').textContent = 'No model';
     announce(error.message);
   }
@@ -95,14 +97,18 @@ async function load(model, backend) {
 
 function showStatus(status) {
   page.dataset.backend = status.backend;
-  $('chip-text').textContent = `${state.model.name} · ${LABELS[status.backend]}`;
+  $('chip-model').textContent = state.model.name;
+  $('chip-text').textContent = LABELS[status.backend];
   if (status.notice) announce(`${status.notice}.`);
   settings.update();
 }
 
 function setState(name) {
   page.dataset.state = name;
-  $('chip-text').textContent = name === 'loading' ? 'Loading…' : $('chip-text').textContent;
+  if (name === 'loading') {
+    $('chip-model').textContent = '';
+    $('chip-text').textContent = 'Loading…';
+  }
   settings.update();
 }
 
@@ -136,7 +142,7 @@ async function showImages(item) {
   await image.decode().catch(() => {}); // a broken file shows as such; the upscaler says what is wrong
   if (state.current !== item) return;
   const { naturalWidth: width, naturalHeight: height } = image;
-  compare.show({ image, canvas: item.canvas, width, height, scale: state.upscaler?.scale ?? 1 });
+  compare.show({ image, canvas: item.canvas, alpha: item.alpha, width, height, scale: state.upscaler?.scale ?? 1 });
 }
 
 /** Take waiting images one after another. */
@@ -174,7 +180,7 @@ function run(item, upscaler, signal) {
     onSize(result) {
       started = performance.now();
       painter = resultCanvas(result);
-      item.canvas = painter.canvas;
+      Object.assign(item, { canvas: painter.canvas, alpha: result.alpha });
       if (state.current === item) showImages(item);
     },
     onTile: (tile) => painter.paint(tile),

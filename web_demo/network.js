@@ -34,18 +34,25 @@ export class Network {
   }
 
   /**
-   * Normalised network input from 8-bit pixels.
+   * Normalised network input from pixels.
    * @param {{data: ArrayLike<number>, height: number, width: number, stride?: number}} pixels RGB first in every
-   *   pixel; `stride` is values per pixel: 4 for RGBA
+   *   pixel, 0..255, or 0..1 in a Float32Array; `stride` is values per pixel: 4 for RGBA
    * @returns {Tensor4D} (1, h, w, 3)
    */
   input({ data, height, width, stride = 4 }) {
-    const [red, green, blue] = this.levels;
+    const { imgRange, rgbMean } = this.config;
     const values = new Float32Array(height * width * 3);
-    for (let from = 0, to = 0; to < values.length; from += stride) {
-      values[to++] = red[data[from]];
-      values[to++] = green[data[from + 1]];
-      values[to++] = blue[data[from + 2]];
+    if (data instanceof Float32Array) {
+      for (let from = 0, to = 0; to < values.length; from += stride) {
+        for (let color = 0; color < 3; color++) values[to++] = (data[from + color] - rgbMean[color]) * imgRange;
+      }
+    } else {
+      const [red, green, blue] = this.levels;
+      for (let from = 0, to = 0; to < values.length; from += stride) {
+        values[to++] = red[data[from]];
+        values[to++] = green[data[from + 1]];
+        values[to++] = blue[data[from + 2]];
+      }
     }
     return this.tf.tensor4d(values, [1, height, width, 3]);
   }

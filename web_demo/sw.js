@@ -7,14 +7,18 @@ const CACHE = `span-${VERSION}`;
 
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
 const FILES = [
-  './', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'span.js', 'worker.js', 'engine.js', 'backend.js',
-  'tf.js', 'libraries.js', 'model.js', 'network.js', 'webgpu-kernels.js', 'tiling.js', 'decode.js', 'icc.js', 'png.js',
-  'checksum.js', 'store.js', 'measure.js', 'metrics.js', 'bicubic.js', 'ui/compare.js', 'ui/download.js', 'ui/format.js',
-  'ui/intake.js', 'ui/measure.js', 'ui/queue.js', 'ui/settings.js', 'ui/tabs.js', 'ui/zip.js', 'train/view.js',
-  'train/train.css', 'train/worker.js', 'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js',
-  'vendor/tf-backend-cpu.es2017.min.js', 'vendor/tf-backend-wasm.es2017.min.js', 'vendor/tf-backend-webgl.es2017.min.js',
-  'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm', 'vendor/tfjs-backend-wasm-simd.wasm',
-  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js',
+  './', 'style.css', 'alpha.js', 'icon.svg', 'manifest.webmanifest', 'main.js', 'span.js', 'worker.js', 'engine.js',
+  'backend.js', 'tf.js', 'libraries.js', 'model.js', 'network.js', 'webgpu-kernels.js', 'tiling.js', 'decode.js',
+  'icc.js', 'png.js', 'checksum.js', 'store.js', 'measure.js', 'metrics.js', 'bicubic.js', 'ui/compare.js',
+  'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/measure.js', 'ui/queue.js', 'ui/settings.js', 'ui/tabs.js',
+  'ui/zip.js', 'train/chart.js', 'train/client.js', 'train/data.js', 'train/errors.js', 'train/form.js',
+  'train/golden.js', 'train/history.js', 'train/init.js', 'train/network.js', 'train/optimizer.js',
+  'train/photographs.js', 'train/random.js', 'train/sample-strip.js', 'train/samples.js', 'train/session.js',
+  'train/settings.js', 'train/store.js', 'train/train.css', 'train/trainer.js', 'train/vgg-loss.js', 'train/view.js',
+  'train/worker.js', 'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js',
+  'vendor/tf-backend-cpu.es2017.min.js', 'vendor/tf-backend-wasm.es2017.min.js',
+  'vendor/tf-backend-webgl.es2017.min.js', 'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm',
+  'vendor/tfjs-backend-wasm-simd.wasm', 'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js',
 ]; // prettier-ignore
 
 addEventListener('install', (event) => {

@@ -95,11 +95,12 @@ def weights():
 @pytest.fixture(scope="session")
 def models(weights, tmp_path_factory) -> Path:
     """Folder with an export of each of ``weights``."""
-    from span_export.tfjs import export_model
+    from span_export.layers_model import write_model
 
     folder = tmp_path_factory.mktemp("models")
     for name, value in weights.items():
-        export_model(value, folder / name)
+        (folder / name).mkdir()
+        write_model(value, folder / name)
     return folder
 
 
@@ -140,7 +141,8 @@ def chromium():
 
 @pytest.fixture
 def context(chromium):
-    context = chromium.new_context(accept_downloads=True)
+    # A service worker answers what tests want to answer themselves; one test is about it.
+    context = chromium.new_context(accept_downloads=True, service_workers="block")
     context.set_default_timeout(PATIENCE)
     yield context
     context.close()

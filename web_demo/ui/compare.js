@@ -30,10 +30,12 @@ export class Compare {
 
   /**
    * Show an image and the canvas that its result is painted on.
-   * @param {{image: HTMLImageElement, canvas: HTMLCanvasElement | null, width: number, height: number}} pair sizes of the input
+   * @param {{image: HTMLImageElement, canvas?: HTMLCanvasElement, alpha?: boolean, width: number,
+   *   height: number, scale: number}} pair sizes of the input
    */
-  show({ image, canvas, width, height, scale }) {
+  show({ image, canvas, alpha, width, height, scale }) {
     Object.assign(this, { width, height, scale });
+    this.root.classList.toggle('transparent', Boolean(alpha));
     image.alt = 'Before';
     this.before.replaceChildren(image);
     this.after.replaceChildren(...(canvas ? [canvas] : []));

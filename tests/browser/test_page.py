@@ -1,0 +1,379 @@
+"""The real page: files of every kind, cancelling, choosing, downloading, and what a page must not do."""
+
+import io
+import json
+import re
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from .conftest import AXE, PATIENCE, make_scene
+
+
+def difference(a, b) -> int:
+    assert np.shape(a) == np.shape(b)
+    return int(np.abs(np.asarray(a).astype(int) - np.asarray(b)).max())
+
+
+@pytest.fixture
+def python_alpha(weights):
+    """``(name, HWC uint8 with alpha) -> HWC uint8`` as ``span-upscale`` makes it."""
+    from span_keras.inference import Upscaler
+    from span_keras.upscale import bleed, predict_channels
+
+    def upscale(name, pixels):
+        network = weights[name].deploy_model()
+        predict = lambda tiles: np.asarray(network(np.float32(tiles), training=False))  # noqa: E731
+        tiles = bleed(np.float32(pixels) / np.float32(255))[np.newaxis]
+        result = predict_channels(predict, tiles, weights[name].config.scale)[0]
+        return np.floor(np.clip(result, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+    assert Upscaler  # the command line's own way in
+    return upscale
+
+
+def test_transparency(open_page, save_image, upscale_in_page, python_alpha):
+    """Straight alpha in, straight alpha out; colours under full transparency are never seen."""
+    pixels = np.dstack([make_scene(26, 22), np.zeros((26, 22), np.uint8)])
+    y, x = np.mgrid[0:26, 0:22]
+    pixels[..., 3] = np.clip(255 * (8 - np.hypot(y - 12, x - 11)) / 3, 0, 255)
+    pixels[pixels[..., 3] == 0] = 0  # black, as most programs leave it
+    page = open_page("x2", "wasm", tile=28)
+    result = upscale_in_page(page, save_image(pixels, "cut-out.png"))
+    expected = python_alpha("x2", pixels)
+    assert difference(result, expected) <= 1
+    assert set(np.unique(result[:4, :, 3])) == {0}
+    assert result[24, 22, 3] == 255
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_exif_orientation(orientation, open_page, save_image, upscale_in_page, python_upscale):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save_image(make_scene(16, 24), "turned.png", exif=exif)
+    upright = np.rot90(make_scene(16, 24), -1 if orientation == 6 else 2)
+    result = upscale_in_page(open_page("x2", "wasm"), path)
+    assert difference(result, python_upscale("x2", np.ascontiguousarray(upright))) <= 1
+
+
+def test_colour_profile_is_kept(open_page, save_image, upscale_in_page, python_upscale, tmp_path):
+    """Values go through unchanged and the file says what they mean."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # Another primary, so that applying the profile would change the values.
+    at = profile.index(b"rXYZ")
+    offset = int.from_bytes(profile[at + 4 : at + 8], "big")
+    profile[offset + 8 : offset + 12] = int(0.6 * 65536).to_bytes(4, "big")
+    for name in ("wide.png", "wide.jpg", "wide.webp"):
+        options = {"lossless": True} if name.endswith("webp") else {"quality": 95} if name.endswith("jpg") else {}
+        path = save_image(make_scene(16, 20), name, icc_profile=bytes(profile), **options)
+        decoded = np.asarray(Image.open(path).convert("RGB"))
+        page = open_page("x2", "wasm")
+        result = upscale_in_page(page, path)
+        assert difference(result, python_upscale("x2", decoded)) <= 1
+        assert Image.open(tmp_path / f"{name.split('.')[0]}-x2.png").info["icc_profile"] == bytes(profile)
+
+
+@pytest.mark.parametrize("name", ["scene.bmp", "scene.gif", "scene.webp", "scene.avif"])
+def test_formats(name, open_page, save_image, upscale_in_page, python_upscale):
+    pixels = make_scene(12, 16)
+    if name.endswith("avif"):
+        pixels[:] = (200, 80, 40)  # a lossy file: one colour survives
+    path = save_image(pixels, name, **({"lossless": True} if name.endswith("webp") else {}))
+    decoded = np.asarray(Image.open(path).convert("RGB"))
+    assert difference(upscale_in_page(open_page("x2", "wasm"), path), python_upscale("x2", decoded)) <= 1
+
+
+def test_files_that_are_no_images(open_page, tmp_path):
+    page = open_page("x2", "wasm")
+    for name, content, message in (
+        ("empty.png", b"", "empty.png is empty; choose another file."),
+        (
+            "half.png",
+            b"\x89PNG\r\n\x1a\n\0\0",
+            "half.png (image/png) is damaged or not an image that this browser reads",
+        ),
+    ):
+        (tmp_path / name).write_bytes(content)
+        page.set_input_files("#files", str(tmp_path / name))
+        page.wait_for_selector(f"#status:has-text('{message.split(' ')[0]}')")
+        assert page.inner_text("#status").startswith(message)
+        assert page.get_attribute("html", "data-state") == "ready"
+        page.click("#clear")
+    (tmp_path / "notes.txt").write_text("hello")
+    page.set_input_files("#files", str(tmp_path / "notes.txt"))
+    assert page.inner_text("#status") == ("notes.txt is not an image; choose PNG, JPEG, WebP, AVIF, BMP or GIF.")
+
+
+def test_many_images_and_all_downloads(open_page, save_image, tmp_path, python_upscale):
+    scenes = [make_scene(12, 14, seed) for seed in (1, 2, 3)]
+    paths = [save_image(scene, f"{i}.png") for i, scene in enumerate(scenes)]
+    page = open_page("x2", "wasm")
+    page.set_input_files("#files", [*map(str, paths[:2])])
+    page.set_input_files("#files", str(paths[2]))
+    page.wait_for_selector("#queue li:nth-child(3) .mark:text('✓')")
+    with page.expect_download() as download:
+        page.click("#download-all")
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["0-x2.png", "1-x2.png", "2-x2.png"]
+        for name, scene in zip(archive.namelist(), scenes, strict=True):
+            assert difference(Image.open(io.BytesIO(archive.read(name))), python_upscale("x2", scene)) <= 1
+    for kind, suffix in (("image/jpeg", "jpg"), ("image/webp", "webp")):
+        page.select_option("#format", kind)
+        with page.expect_download() as download:
+            page.click("#download")
+        assert download.value.suggested_filename == f"2-x2.{suffix}"
+        download.value.save_as(tmp_path / f"a.{suffix}")
+        assert Image.open(tmp_path / f"a.{suffix}").size == (28, 24)
+
+
+def test_pasted_and_dropped_images(open_page):
+    page = open_page("x2", "wasm")
+    for kind, at, count in (("paste", "clipboardData", 1), ("drop", "dataTransfer", 2)):
+        page.evaluate(
+            """async ([kind, at]) => {
+              const canvas = new OffscreenCanvas(9, 7);
+              canvas.getContext('2d').fillRect(0, 0, 9, 7);
+              const transfer = new DataTransfer();
+              transfer.items.add(new File([await canvas.convertToBlob()], 'new.png', { type: 'image/png' }));
+              const Kind = kind === 'paste' ? ClipboardEvent : DragEvent;
+              document.body.dispatchEvent(new Kind(kind, { [at]: transfer, bubbles: true, cancelable: true }));
+            }""",
+            [kind, at],
+        )
+        page.wait_for_selector(f"#queue li:nth-child({count}) .mark:text('✓')")
+
+
+@pytest.mark.parametrize("backend", ["webgl", "wasm"])
+def test_cancel(backend, open_page, save_image):
+    page = open_page("x2", backend, tile=28)
+    page.set_input_files("#files", str(save_image(make_scene(*((150, 150) if backend == "webgl" else (900, 900))))))
+    page.wait_for_selector("#job-detail:has-text('Tile')")
+    page.click("#cancel")
+    page.wait_for_selector("#job-detail:text('Cancelled')")
+    assert page.get_attribute("html", "data-state") == "ready"
+    assert page.is_disabled("#download")
+    shown = page.evaluate(
+        """() => {
+          const canvas = document.querySelector('[data-pane=after] canvas');
+          const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+          return data.filter((value, i) => i % 4 === 3 && value).length / (data.length / 4);
+        }"""
+    )
+    assert 0 < shown < 1  # the finished tiles stay visible
+
+
+def test_the_page_stays_responsive(open_page, save_image):
+    """No task of the page's own thread takes 100 ms while a GPU backend computes."""
+    page = open_page("x2", "webgl", tile=64)
+    page.evaluate(
+        """() => {
+          window.tasks = [];
+          const note = (list) => window.tasks.push(...list.getEntries().map(({ duration }) => duration));
+          new PerformanceObserver(note).observe({ type: 'longtask' });
+        }"""
+    )
+    page.set_input_files("#files", str(save_image(make_scene(120, 130))))
+    page.wait_for_selector("#download:enabled")
+    assert [task for task in page.evaluate("window.tasks") if task >= 100] == []
+
+
+def test_a_lost_context_on_the_page(open_page, save_image, upscale_in_page, python_upscale):
+    page = open_page("x2", "webgl")
+    (worker,) = page.workers
+    worker.evaluate("tf.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()")
+    pixels = make_scene(20, 24)
+    assert difference(upscale_in_page(page, save_image(pixels)), python_upscale("x2", pixels)) <= 1
+    page.click("#settings-button")
+    assert "tiles of" in page.inner_text("#reasons")
+
+
+def test_models_from_everywhere(open_page, page, models, site):
+    page.route(
+        "**/models.json",
+        lambda route: route.fulfill(
+            json={"models": [{"name": "Triple", "url": "/models/x3-official/model.json", "scale": 3}]}
+        ),
+    )
+    open_page("x2", "wasm")
+    page.click("#settings-button")
+    page.wait_for_selector("#model option:text('Triple')", state="attached")
+    page.select_option("#model", label="Triple")
+    page.wait_for_selector("#status:has-text('enlarges 3 times')")
+    page.set_input_files("#model-input", [str(path) for path in (models / "x2").iterdir()])
+    page.wait_for_selector("#status:has-text('enlarges 2 times')")
+    page.set_input_files("#model-input", str(models / "x2" / "model.json"))
+    page.wait_for_selector("#reasons:has-text('choose both files together')")
+    page.fill("#model-url", f"{site.url}/models/x3-official/model.json")
+    page.click("#model-fetch")
+    page.wait_for_selector("#status:has-text('enlarges 3 times')")
+    page.select_option("#backend", "cpu")
+    page.wait_for_selector("html[data-backend=cpu][data-state=ready]")
+    page.problems[:] = [text for text in page.problems if "404" not in text]
+
+
+def test_a_model_that_is_not_there(page, site):
+    page.goto(f"{site.url}/?model=/models/none/model.json")
+    page.wait_for_selector("html[data-state=error]")
+    address = f"{site.url}/models/none/model.json"
+    assert page.inner_text("#status") == f"{address} was not found (status 404); check the address."
+    page.problems[:] = [text for text in page.problems if "404" not in text]
+
+
+def test_automatic_choice(open_page):
+    """On this machine's software GPU, WebAssembly wins; the page says why."""
+    page = open_page("x2", "auto")
+    backend = page.get_attribute("html", "data-backend")
+    assert backend in ("webgpu", "webgl", "wasm")
+    page.click("#settings-button")
+    reasons = page.inner_text("#reasons")
+    if backend != "webgpu":
+        assert re.search(r"WebGPU is not used: slower here than \S+ \(\d+ ms against \d+ ms\)\.", reasons)
+
+
+def test_measuring(open_page, save_image):
+    from span_keras.bicubic import downscale, resize, to_uint8
+    from span_keras.metrics import evaluate_pair
+
+    hr = make_scene(53, 60)
+    page = open_page("x2", "wasm")
+    page.click("#tab-measure")
+    for name in ("webgpu", "webgl"):
+        page.uncheck(f"#measure input[value={name}]")
+    page.set_input_files("#measure-file", str(save_image(hr)))
+    page.click("#measure-start")
+    page.wait_for_selector("#measure-start:enabled")
+    rows = page.locator("#measure-rows tr").all_inner_texts()
+    cropped = hr[:52]
+    lr = to_uint8(downscale(np.float32(cropped) / 255, 2))
+    expected = evaluate_pair(to_uint8(resize(np.float32(lr) / 255, cropped.shape[:2])), cropped, 2)
+    assert rows[0].split("\t")[:4] == [
+        "Bicubic",
+        f"{expected['psnr_y']:.2f} dB",
+        f"{expected['ssim_y']:.4f}",
+        f"{expected['psnr_rgb']:.2f} dB",
+    ]
+    assert rows[1].startswith("SPAN on WebAssembly")
+    assert re.match(r"30 × 26 to 60 × 52: [\d.]+ dB (better|worse) than bicubic\.", page.inner_text("#measure-state"))
+
+
+def test_divider_and_zoom_by_keyboard(open_page, save_image):
+    page = open_page("x2", "wasm")
+    page.set_input_files("#files", str(save_image(make_scene(20, 24))))
+    page.wait_for_selector("#download:enabled")
+    divider = page.locator("[role=slider]")
+    divider.focus()
+    page.keyboard.press("ArrowRight")
+    assert divider.get_attribute("aria-valuenow") == "52"
+    page.keyboard.press("End")
+    assert divider.get_attribute("aria-valuenow") == "100"
+    place = "() => [...document.querySelectorAll('.pane > *')].map(({ style }) => style.width + style.transform)"
+    before = page.evaluate(place)
+    page.click("[data-zoom=in]")
+    after = page.evaluate(place)
+    assert before[0] == before[1] != after[0] == after[1]  # both layers move in step
+
+
+def test_only_its_own_files(open_page, page, site, save_image):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    open_page("x2", "wasm")
+    page.set_input_files("#files", str(save_image(make_scene(9, 9))))
+    page.wait_for_selector("#download:enabled")
+    for tab in ("measure", "train", "upscale"):
+        page.click(f"#tab-{tab}")
+    page.wait_for_timeout(500)
+    foreign = [url for url in requests if not url.startswith((site.url, "blob:", "data:"))]
+    assert requests
+    assert foreign == []
+    policy = page.locator("meta[http-equiv=Content-Security-Policy]").get_attribute("content")
+    assert "unsafe-inline" not in policy
+    assert "'unsafe-eval'" not in policy
+    page.problems[:] = [text for text in page.problems if "404" not in text]  # training asks for optional files
+
+
+def test_works_offline(chromium, site, save_image):
+    context = chromium.new_context()
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
+    page.wait_for_selector("html[data-state=ready]")
+    page.evaluate(
+        """async () => {
+          while (!navigator.serviceWorker.controller) await new Promise((resolve) => setTimeout(resolve, 50));
+        }"""
+    )
+    page.reload()  # now through the service worker, which keeps the model too
+    page.wait_for_selector("html[data-state=ready]")
+    context.set_offline(True)
+    page.reload()
+    page.wait_for_selector("html[data-state=ready]")
+    page.set_input_files("#files", str(save_image(make_scene(9, 9))))
+    page.wait_for_selector("#download:enabled")
+    page.click("#tab-train")
+    page.wait_for_selector("#train h2")
+    context.close()
+
+
+def test_the_service_worker_knows_every_file(page, site):
+    from .conftest import PAGE
+
+    named = set(re.findall(r"'([\w./-]+\.\w+)'", (PAGE / "sw.js").read_text()))
+    own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js"}
+    own |= {f"ui/{path.name}" for path in (PAGE / "ui").glob("*.js")}
+    own |= {f"train/{path.name}" for path in (PAGE / "train").iterdir() if path.suffix in (".js", ".css")}
+    assert own - named == set()
+    vendored = {f"vendor/{path.name}" for path in (PAGE / "vendor").iterdir() if not path.name.startswith(".")}
+    assert vendored - named == set()
+    assert {name for name in named if not (PAGE / name).exists()} == set()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_accessibility(scheme, width, chromium, site, save_image):
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 780}, bypass_csp=True)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.add_init_script(path=AXE)
+    page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
+    page.wait_for_selector("html[data-state=ready]")
+    audit = """async () => (await axe.run()).violations.map(({ id, impact, nodes }) =>
+      [id, impact, nodes.map(({ html, failureSummary }) => html + failureSummary)])"""
+    found = {"empty": page.evaluate(audit)}
+    page.set_input_files("#files", str(save_image(make_scene(20, 24))))
+    page.wait_for_selector("#download:enabled")
+    found["result"] = page.evaluate(audit)
+    page.click("#settings-button")
+    found["settings"] = page.evaluate(audit)
+    page.keyboard.press("Escape")
+    for tab in ("measure", "train"):
+        page.click(f"#tab-{tab}")
+        page.wait_for_selector(f"#{tab} h2")
+        found[tab] = page.evaluate(audit)
+        wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{tab} scrolls sideways"
+    context.close()
+    serious = {
+        view: [item for item in violations if item[1] in ("serious", "critical")] for view, violations in found.items()
+    }
+    assert serious == {view: [] for view in found}
+
+
+def test_hashes_are_those_of_the_pinned_packages():
+    """The CDN copies are the vendored files."""
+    import base64
+    import hashlib
+
+    from .conftest import PAGE
+
+    lock = json.loads((PAGE / "package-lock.json").read_text())["packages"]
+    text = (PAGE / "libraries.js").read_text()
+    entries = re.findall(r"path: '((?:@[\w-]+/)?[\w.-]+)@([\d.]+)/(\S+)',\s+integrity: 'sha384-(\S+)'", text)
+    assert len(entries) == 10
+    for package, version, path, digest in entries:
+        assert lock[f"node_modules/{package}"]["version"] == version
+        content = (PAGE / "vendor" / path.split("/")[-1]).read_bytes()
+        assert base64.b64encode(hashlib.sha384(content).digest()).decode() == digest
