@@ -1,0 +1,258 @@
+"""Runs that are killed, stopped or starved of disk go on where they were, to the last digit."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from span_keras import runs, training
+from span_keras.errors import TrainingError
+from span_keras.runs import Checkpoint, RunFolder
+from span_keras.settings import resolve
+
+STEPS = 24
+TINY = {
+    "scale": 2,
+    "channels": 4,
+    "blocks": 1,
+    "batch_size": 2,
+    "patch_size": 12,
+    "epochs": 3,
+    "steps_per_epoch": STEPS // 3,
+    "perceptual": "none",
+    "log_every": 1,
+    "val_images": 1,
+    "rate_epochs": (1, 2),
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
+        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
+    return folder
+
+
+def settings(photos, **more):
+    return resolve({**TINY, "data": str(photos), **more})
+
+
+def sequence(out: Path) -> list[dict]:
+    """What a run logged, all but the time it took."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in RunFolder(out).rows("log.csv")]
+
+
+@pytest.fixture(scope="module")
+def whole(photos, tmp_path_factory):
+    """The run that nothing interrupts."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    training.train(settings(photos), out, echo=lambda text: None)
+    assert len(sequence(out)) == STEPS
+    return out
+
+
+def assert_equal_runs(one: Path, other: Path):
+    assert sequence(one) == sequence(other)
+    assert RunFolder(one).rows("validation.csv") == RunFolder(other).rows("validation.csv")
+    a, b = (RunFolder(out).load_checkpoint().arrays for out in (one, other))
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_killed_without_warning(photos, whole, tmp_path):
+    """SIGKILL somewhere in the second epoch; then --resume."""
+    out = tmp_path / "run"
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k != "rate_epochs"]
+    command = [sys.executable, "-m", "span_keras.train", *options, "--rate-epochs=1,2", f"--data={photos}"]
+    command += [f"--out={out}", "--checkpoint-every=3"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(RunFolder(out).rows("log.csv")) < 10:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert 9 <= RunFolder(out).load_checkpoint().progress["step"] < STEPS
+    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    assert_equal_runs(out, whole)
+
+
+def test_stopped_by_the_clock_and_by_a_signal(photos, whole, tmp_path):
+    out, said = tmp_path / "run", []
+    training.train(settings(photos, max_minutes=1e-6), out, echo=said.append)
+    assert "--max-minutes 1e-06 have passed; continue with --resume." in said[-2]
+    assert len(sequence(out)) < STEPS
+
+    def interrupt(text):
+        if text.startswith("Epoch 2/3 4/8"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(settings(photos), out, resume=True, echo=interrupt)
+    # The step after the one that was being reported may be done too.
+    assert len(sequence(out)) in (12, 13)
+    assert RunFolder(out).load_checkpoint().arrays["step"] == len(sequence(out))
+    training.train(settings(photos), out, resume=True, echo=lambda text: None)
+    assert_equal_runs(out, whole)
+
+
+def test_changes_are_announced(photos, whole, tmp_path):
+    out, said = tmp_path / "run", []
+    training.train(settings(photos, epochs=1), out, echo=lambda text: None)
+    training.train(settings(photos, learning_rate=2e-4, epochs=2), out, resume=True, echo=said.append)
+    assert "Note: --learning-rate changes from 0.0001 to 0.0002" in " ".join(said)
+    assert len(sequence(out)) == 16
+    assert sequence(out)[:8] == sequence(whole)[:8]
+
+
+def test_resuming_without_a_run_starts_one(photos, tmp_path):
+    training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=lambda text: None)
+    assert len(sequence(tmp_path / "new")) == 1
+
+
+# -- checkpoints
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run folder with two checkpoints, of steps 1 and 2."""
+    folder = RunFolder(tmp_path / "run")
+    for step in (1, 2):
+        folder.save_checkpoint(checkpoint(step))
+    return folder
+
+
+def checkpoint(step: int) -> Checkpoint:
+    arrays = {"step": np.int32(step), "weights/a": np.full((64, 64), step, np.float32)}
+    return Checkpoint(arrays, {"step": step, "best_psnr": float("-inf"), "unlogged": {"loss": [0.1]}})
+
+
+def test_a_checkpoint_comes_back_as_it_was(folder):
+    found, expected = folder.load_checkpoint(), checkpoint(2)
+    assert found.progress == expected.progress
+    for name, array in expected.arrays.items():
+        assert found.arrays[name].dtype == array.dtype and found.arrays[name].shape == array.shape
+        np.testing.assert_array_equal(found.arrays[name], array)
+
+
+def damage(path: Path, how: str):
+    content = bytearray(path.read_bytes())
+    if how == "truncated":
+        content = content[: len(content) // 2]
+    elif how == "empty":
+        content = b""
+    elif how == "altered":
+        content[-100] ^= 1
+    else:
+        content = b"something else"
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "altered", "foreign"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(folder, how):
+    damage(folder.path / "last.ckpt", how)
+    said = []
+    assert folder.load_checkpoint(said.append).progress["step"] == 1
+    assert "expected a complete checkpoint in" in said[0] and "last.ckpt" in said[0]
+
+
+def test_two_damaged_checkpoints_say_what_to_do(folder):
+    for name in ("last.ckpt", "previous.ckpt"):
+        damage(folder.path / name, "truncated")
+    with pytest.raises(TrainingError, match="No complete checkpoint is left; start anew with another --out"):
+        folder.load_checkpoint(lambda text: None)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_killed_while_saving(folder, monkeypatch, number):
+    """However far the third save comes, a complete checkpoint can be loaded: the second or the third."""
+
+    class Killed(BaseException):
+        pass
+
+    calls = 0
+
+    def counted(function):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls > number:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return call
+
+    for owner, name in ((os, "fsync"), (os, "link"), (Path, "replace"), (Path, "open"), (Path, "unlink")):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
+    finished = False
+    try:
+        folder.save_checkpoint(checkpoint(3))
+        finished = True
+    except Killed:
+        pass
+    monkeypatch.undo()
+    assert folder.load_checkpoint().progress["step"] in ((3,) if finished else (2, 3))
+    # The next save is not hindered by what was left lying about.
+    folder.save_checkpoint(checkpoint(4))
+    assert folder.load_checkpoint().progress["step"] == 4
+
+
+def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch):
+    monkeypatch.setattr(runs.os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"found: No space left on device; free space .* --resume"):
+        folder.save_checkpoint(checkpoint(3))
+    monkeypatch.undo()
+    assert folder.load_checkpoint().progress["step"] == 2
+    assert not list(folder.path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("writes", [0, 4, 9])
+def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch, writes):
+    """The disk fills up after so many files, whichever they are."""
+    out, left = tmp_path / "run", writes
+    fsync = os.fsync
+
+    def fills_up(handle):
+        nonlocal left
+        left -= 1
+        return fsync(handle) if left >= 0 else full()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs.os, "fsync", fills_up)
+        with pytest.raises(TrainingError, match="No space left on device"):
+            training.train(settings(photos, checkpoint_every=3), out, echo=lambda text: None)
+    training.train(settings(photos), out, resume=True, echo=lambda text: None)
+    assert_equal_runs(out, whole)
+
+
+# -- tables
+
+
+def test_an_unfinished_line_is_not_a_row(tmp_path):
+    folder = RunFolder(tmp_path)
+    for step in (1, 2, 3):
+        folder.append("log.csv", {"step": step, "epoch": 1, "loss": 0.1 * step})
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("4,1,0.")
+    assert [row["step"] for row in folder.rows("log.csv")] == [1, 2, 3]
+    folder.forget_after(2)
+    assert (tmp_path / "log.csv").read_text() == "step,epoch,loss\n1,1,0.1\n2,1,0.2\n"
+
+
+def test_settings_that_cannot_be_read_say_so(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(TrainingError, match="expected the run's settings in"):
+        RunFolder(tmp_path).config  # noqa: B018
