@@ -197,7 +197,8 @@ export class TrainingSession {
         : await initialise(tf, config, settings.seed);
     const zeros = () => new Float32Array(parameters.length);
     const { source, license } = origin.artifacts?.userDefinedMetadata?.span ?? {};
-    const { scale, channels, blocks, variant, imgRange, rgbMean } = config;
+    const { scale, channels, blocks, variant, imgRange } = config;
+    const rgbMean = config.rgbMean.map((mean) => Number(mean.toPrecision(6))); // float32 leaves digits that nobody wrote
     const state = {
       config: { scale, channels, blocks, variant, imgRange, rgbMean },
       origin: { name: origin.name ?? 'scratch', source, license },

@@ -1,0 +1,435 @@
+"""The training view in the real page: start, stop, resume, save, load, delete, and what can go wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_weights
+from PIL import Image
+
+from span_export import golden
+from span_export.tfjs import export_model
+from span_keras.checkpoints import load_weights
+from span_keras.config import SpanConfig
+
+from .conftest import PATIENCE, make_scene
+
+TINY = {"epochs": 50, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
+
+
+@pytest.fixture(scope="module")
+def photographs(site, tmp_path_factory) -> Path:
+    """Six small photographs beside the page, as ``span-export --demo`` puts its own there."""
+    folder = tmp_path_factory.mktemp("samples")
+    names = [f"photo-{i}.png" for i in range(6)]
+    for i, name in enumerate(names):
+        Image.fromarray(make_scene(40 + i, 48, seed=i)).save(folder / name)
+    (folder / "samples.json").write_text(json.dumps({"photos": [{"file": name} for name in names]}))
+    site.mounts["samples"] = folder
+    yield folder
+    del site.mounts["samples"]
+
+
+class View:
+    """Drives the training view of a page."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def open(self):
+        self.page.click("#tab-train")
+        self.wait("idle")
+        return self
+
+    def wait(self, phase: str):
+        self.page.wait_for_selector(f"#train[data-phase={phase}]")
+
+    def until(self, condition):
+        """Wait for a Python condition: the page's security policy forbids Playwright's own polling."""
+        for _ in range(PATIENCE // 100):
+            if condition():
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"not within {PATIENCE / 1000:g} s; {self.state} {self.problem}")
+
+    def fill(self, backend: str | None = "cpu", **settings):
+        for key, value in {**TINY, **settings}.items():
+            self.page.fill(f"#train-{key}", str(value))
+        if backend:
+            self.page.select_option("#train-backend", backend)
+
+    def click(self, name: str):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def train(self, steps: int):
+        """Press Start Training, wait for some steps, press Stop Training; return the step reached."""
+        self.click("Start Training")
+        self.wait("training")
+        before = int(self.page.get_attribute("#train", "data-step") or 0)
+        self.until(lambda: int(self.page.get_attribute("#train", "data-step") or 0) >= before + steps)
+        self.click("Stop Training")
+        self.wait("idle")
+        return int(self.page.get_attribute("#train", "data-step"))
+
+    @property
+    def state(self) -> str:
+        return self.page.inner_text("#train-state")
+
+    @property
+    def problem(self) -> str:
+        return self.page.inner_text("#train-problem")
+
+    def wait_problem(self) -> str:
+        self.page.wait_for_selector("#train-problem:not([hidden]):not(:empty)")
+        return self.problem
+
+    @property
+    def log(self) -> str:
+        return self.page.inner_text("#train-log")
+
+    @property
+    def worker(self):
+        return next(worker for worker in self.page.workers if "train/worker.js" in worker.url)
+
+    def answer(self, name: str):
+        self.page.locator("#train-question").get_by_role("button", name=name).click()
+
+
+@pytest.fixture
+def view(page, open_page, photographs) -> View:
+    yield View(open_page("x2", "wasm")).open()
+    # A page without VGG features is asked for them once, which the browser notes as an error.
+    page.problems[:] = [problem for problem in page.problems if "404" not in problem]
+
+
+@pytest.fixture
+def save_model(page, tmp_path):
+    """Press Save Model; the path of the JSON file."""
+
+    def save(view: View) -> Path:
+        files = []
+        page.on("download", lambda file: files.append(file))
+        view.click("Save Model")
+        view.until(lambda: len(files) == 2 and view.state.startswith("Saved"))
+        for file in files:
+            file.save_as(tmp_path / file.suggested_filename)
+        (saved,) = tmp_path.glob("*.json")
+        assert saved.with_suffix(".bin").is_file()
+        return saved
+
+    return save
+
+
+def test_trains_stops_and_goes_on_after_a_reload(view):
+    page = view.page
+    view.fill("webgl", rate=0.002)
+    assert "6 photographs bundled with the page" in page.inner_text("#train-photographs-text")
+    reached = view.train(3)
+    assert view.state == f"Stopped at step {reached}; Start Training goes on from here."
+    assert page.get_attribute("#train", "data-tensors") == page.get_attribute("#train", "data-resting")
+    assert page.get_attribute("#train", "data-saved") == str(reached)
+    assert page.inner_text("[data-figure=backend]") == "WebGL"
+    assert page.inner_text("[data-figure=psnr]").endswith(" dB")
+    assert page.locator("#train-strip figure").count() == 4
+    assert "photographs that are not trained on" in page.inner_text("#train-samples-note")
+    assert "loss: MAE alone" in view.log
+
+    page.reload()
+    page.wait_for_selector("html[data-state=ready]")
+    view.wait("idle")
+    assert page.is_checked("input[name=origin][value=stored]")
+    assert f"at step {reached}" in page.inner_text("[data-origin=stored]")
+    assert page.input_value("#train-rate") == "0.002"
+    assert "6 photographs of the stored training" in page.inner_text("#train-photographs-text")
+    page.select_option("#train-backend", "webgl")
+    again = view.train(2)
+    assert again >= reached + 2
+    assert f"from step {reached}" in view.log
+    assert page.get_attribute("#train", "data-tensors") == page.get_attribute("#train", "data-resting")
+
+
+def test_reaches_its_end_and_improves(view):
+    view.fill(epochs=6, rate=0.003)
+    view.click("Start Training")
+    view.wait("training")
+    view.wait("idle")
+    assert view.state == "Finished after 60 steps."
+    stored = view.worker.evaluate("async () => (await (await import('./store.js')).loadTraining()).state")
+    first, last = stored["history"]["quality"][0], stored["history"]["quality"][-1]
+    assert (first["step"], last["step"]) == (0, 60)
+    assert last["psnr"] > first["psnr"] + 1
+    assert [point["step"] for point in stored["history"]["points"]] == list(range(1, 61))
+
+
+def test_what_the_page_saves_python_loads_evaluates_and_exports_again(view, save_model, tmp_path):
+    view.fill()
+    reached = view.train(3)
+    path = save_model(view)
+    assert path.name == f"span-x2-step-{reached}.json"
+    weights = load_weights(path)
+    assert weights.config == SpanConfig(scale=2, channels=8, blocks=2)
+    span = json.loads(path.read_text())["userDefinedMetadata"]["span"]
+    assert (span["training"]["step"], span["halo"], span["quantization"]) == (reached, 9, "none")
+    tile, expected, tolerance = golden.decode(span["golden"])
+    output = np.asarray(weights.deploy_model()(np.float32(tile[None]) / 255))[0]
+    np.testing.assert_allclose(output, expected, atol=tolerance / 50)
+    kept = view.worker.evaluate("async () => [...(await (await import('./store.js')).loadTraining()).state.parameters]")
+    saved = np.concatenate([np.concatenate([g["kernel"].ravel(), g["bias"].ravel()]) for g in weights.layers.values()])
+    assert sorted(saved.tolist()) == sorted(kept)
+    export_model(weights, tmp_path / "again")
+    again = load_weights(tmp_path / "again" / "model.json")
+    for name, group in weights.layers.items():
+        np.testing.assert_array_equal(again.layers[name]["kernel"], group["kernel"])
+    continued = weights.train_model()
+    np.testing.assert_allclose(np.asarray(continued(np.float32(tile[None]) / 255))[0], expected, atol=1e-4)
+
+
+def test_a_loaded_model_is_trained_on_and_a_stored_one_is_replaced_only_when_confirmed(view, tmp_path):
+    weights = random_weights(SpanConfig(scale=3, channels=4, blocks=1), seed=8)
+    export_model(weights, tmp_path / "other")
+    view.fill()
+    reached = view.train(2)
+    view.page.set_input_files("#train-model-files", [str(file) for file in (tmp_path / "other").glob("[!.]*")])
+    view.until(lambda: view.state.startswith("Loaded") or view.problem)
+    assert view.problem == ""
+    assert view.page.is_checked("input[name=origin][value=file]")
+    assert view.state == "Loaded model.json: x3, 4 channels. Start Training begins with it."
+    view.click("Start Training")
+    assert f"replaces the stored training at step {reached}" in view.page.inner_text("#train-question-text")
+    view.answer("Cancel")
+    assert view.page.get_attribute("#train", "data-phase") == "idle"
+    view.click("Start Training")
+    view.answer("Replace It")
+    view.wait("training")
+    view.click("Stop Training")
+    view.wait("idle")
+    assert "x3, 4 channels" in view.page.inner_text("[data-origin=stored]")
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"model.json": b"{"}, "model.json is not JSON"),
+        ({"weights.bin": b"1234"}, "Choose one model.json together with its .bin files"),
+        ({"model.json": b'{"format": "graph-model"}'}, "Expected a TensorFlow.js layers model"),
+        (
+            {
+                "model.json": b'{"modelTopology": {}, "weightsManifest": [{"paths": ["a.bin"], "weights": '
+                b'[{"name": "dense/kernel", "shape": [1], "dtype": "float32"}]}]}',
+                "a.bin": b"1234",
+            },
+            "Expected an exported SPAN network",
+        ),
+        (
+            {"model.json": b'{"modelTopology": {}, "weightsManifest": [{"paths": ["a.bin"], "weights": []}]}'},
+            "needs a.bin",
+        ),
+    ],
+)
+def test_wrong_model_files_get_a_sentence(view, files, sentence):
+    payload = [{"name": name, "mimeType": "", "buffer": content} for name, content in files.items()]
+    view.page.set_input_files("#train-model-files", payload)
+    assert sentence in view.wait_problem()
+
+
+def test_from_scratch_with_own_photographs(view, tmp_path):
+    page = view.page
+    pictures = []
+    for i in range(2):
+        pictures.append(tmp_path / f"own-{i}.png")
+        Image.fromarray(make_scene(36, 36, seed=i)).save(pictures[-1])
+    small = tmp_path / "small.png"
+    Image.fromarray(make_scene(10, 10)).save(small)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not an image")
+    page.set_input_files("#train-files", [*map(str, pictures), str(small), str(broken)])
+    assert "4 photographs of your own" in page.inner_text("#train-photographs-text")
+    page.check("input[name=origin][value=scratch]")
+    page.select_option("#train-scale", "3")
+    page.fill("#train-channels", "4")
+    page.fill("#train-blocks", "1")
+    view.fill()
+    view.train(2)
+    assert "small.png is 10×10 pixels, smaller than the 24-pixel HR patch; it is left out." in view.log
+    assert "broken.jpg is not an image that this browser can read; it is left out." in view.log
+    assert "Training x3, 4 channels, on JavaScript, from step 0, with 2 photographs" in view.log
+    assert "the photographs trained on" in page.inner_text("#train-samples-note")
+
+
+def test_dropped_photographs_are_trained_on_not_upscaled(view):
+    page = view.page
+    page.evaluate(
+        """async () => {
+            const blob = await (await fetch('samples/photo-0.png')).blob();
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([blob], 'dropped.png', { type: 'image/png' }));
+            const target = document.querySelector('#train-photographs');
+            for (const type of ['dragover', 'drop']) {
+                target.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+            }
+        }"""
+    )
+    assert page.inner_text("#train-photographs-text") == "1 photograph of your own."
+    assert page.get_attribute("#train-thumbnails img", "alt") == "dropped.png"
+    assert page.locator("#queue li").count() == 0
+    view.click("Use the Bundled Ones")
+    assert "6 photographs bundled" in page.inner_text("#train-photographs-text")
+
+
+def test_useless_photographs_get_a_sentence(view):
+    view.page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
+    view.fill()
+    view.click("Start Training")
+    assert view.wait_problem() == (
+        "None of the 1 files can be used: a.png is not an image that this browser can read; it is left out. "
+        "Choose others or a smaller patch."
+    )
+    view.wait("idle")
+
+
+def test_absurd_settings_stop_the_start(view):
+    page = view.page
+    view.fill(rate="fast", epochs=0)
+    assert page.inner_text("#train-rate-problem").startswith("Learning rate must be a number")
+    assert page.get_attribute("#train-rate", "aria-invalid") == "true"
+    view.click("Start Training")
+    assert view.problem == "Epochs must be from 1 to 100000, found 0."
+    assert page.evaluate("document.activeElement.id") == "train-epochs"
+    view.fill()
+    page.check("input[name=origin][value=scratch]")
+    page.fill("#train-channels", "1000")
+    view.click("Start Training")
+    assert view.problem == "Channels must be a whole number from 4 to 128, found 1000."
+    view.click("Restore Defaults")
+    assert page.input_value("#train-halveAt") == "200, 300"
+    assert page.input_value("#train-rate") == "0.0001"
+
+
+def test_deleting_removes_the_training_everywhere(view):
+    page = view.page
+    view.fill()
+    view.train(2)
+    view.click("Upscale with It")
+    view.until(lambda: "Upscale view" in view.state)
+    page.wait_for_selector("html[data-state=ready]")
+    models = "async () => (await (await import('./store.js')).listModels()).map(({ name }) => name)"
+    assert page.evaluate(models) == ["Trained in this browser"]
+    view.click("Delete Model")
+    view.answer("Cancel")
+    assert page.is_enabled("[data-do=delete]")
+    view.click("Delete Model")
+    view.answer("Delete")
+    page.wait_for_selector("[data-do=delete]:disabled")
+    assert page.evaluate(models) == []
+    assert view.worker.evaluate("async () => (await import('./store.js')).loadTraining()") is None
+    assert page.is_disabled("[data-do=save]")
+    page.reload()
+    view.wait("idle")
+    assert page.is_hidden("label:has([value=stored])")
+
+
+def test_wasm_cannot_train_and_the_page_says_so(view):
+    view.fill(backend=None)
+    assert "WebAssembly cannot train" in view.page.inner_text("#train-form")
+    view.train(1)
+    assert "WebAssembly cannot train: TensorFlow.js has no gradient of a convolution there." in view.log
+    assert view.page.inner_text("[data-figure=backend]") in ("WebGPU", "WebGL", "JavaScript")
+
+
+def test_without_vgg_features_the_page_trains_with_mae_alone_and_says_so(view):
+    view.fill(vggWeight=0.001)
+    view.click("Start Training")
+    view.wait("training")
+    assert "loss: MAE alone" in view.state
+    assert "The page has no VGG features (perceptual/model.json, written by span-export --perceptual)." in view.state
+    view.click("Stop Training")
+    view.wait("idle")
+
+
+def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path):
+    from span_export.layers_model import write_perceptual
+
+    write_perceptual(tmp_path / "features")
+    site.mounts["perceptual"] = tmp_path / "features"
+    try:
+        view.fill(vggWeight=0.01, patch=4)
+        view.train(2)
+    finally:
+        del site.mounts["perceptual"]
+    assert "loss: MAE + 0.01 · VGG" in view.log
+    assert ", VGG " in view.log
+    shown = "import('/tf.js').then(({ loadChart }) => loadChart()).then((Chart) => Chart.getChart('train-loss')"
+    visible = view.page.evaluate(
+        f"{shown}.data.datasets.filter(({{ hidden }}) => !hidden).map(({{ label }}) => label))"
+    )
+    assert visible == ["MAE", "VGG, weighted", "Loss"]
+    assert view.page.get_attribute("#train", "data-tensors") == view.page.get_attribute("#train", "data-resting")
+
+
+def test_full_storage_gets_a_sentence_and_training_goes_on(view, save_model):
+    view.worker.evaluate(
+        """() => { IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }; }"""
+    )
+    view.fill()
+    reached = view.train(3)
+    assert "The storage that the browser grants this page is full" in view.log
+    assert view.state == f"Stopped at step {reached}; Start Training goes on from here."
+    assert load_weights(save_model(view)).config.channels == 8
+    assert view.train(1) > reached
+
+
+def test_a_damaged_stored_training_gets_a_sentence_and_can_be_deleted(view):
+    page = view.page
+    view.fill()
+    view.train(1)
+    page.evaluate(
+        """() => new Promise((resolve) => {
+            indexedDB.open('span-training').onsuccess = ({ target: { result: database } }) => {
+                const transaction = database.transaction('state', 'readwrite');
+                transaction.objectStore('state').put({ format: 1, config: null }, 'current');
+                transaction.oncomplete = () => { database.close(); resolve(); };
+            };
+        })"""
+    )
+    page.reload()
+    assert "The training stored in this browser cannot be used" in view.wait_problem()
+    view.click("Delete Model")
+    view.answer("Delete")
+    view.until(lambda: "was deleted" in view.state)
+    view.fill()
+    assert view.train(1) >= 1
+
+
+def test_a_lost_gpu_gets_a_sentence_and_training_goes_on_from_the_kept_state(view):
+    view.fill("webgl")
+    reached = view.train(2)
+    view.click("Start Training")
+    view.wait("training")
+    view.worker.evaluate("() => tf.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()")
+    problem = view.wait_problem()
+    assert "WebGL ran out of memory or was lost" in problem
+    assert f"it goes on from step {reached}" in problem
+    view.wait("idle")
+    assert view.train(1) > reached
+
+
+def test_repeated_bad_steps_stop_with_advice(view):
+    view.fill(rate=0.1)
+    view.click("Start Training")
+    view.wait("training")
+    view.worker.evaluate(
+        """async () => {
+            const { PatchSource } = await import('./data.js');
+            const { get } = PatchSource.prototype;
+            PatchSource.prototype.get = function (step) {
+                const batch = get.call(this, step);
+                batch.hr.fill(NaN);
+                return batch;
+            };
+        }"""
+    )
+    problem = view.wait_problem()
+    assert "for 10 steps in a row the loss was not a finite number or leapt" in problem
+    view.wait("idle")
+    assert "was skipped" in view.log
