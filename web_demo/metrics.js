@@ -23,6 +23,12 @@ export function evaluatePair(sr, hr, shave) {
   return { psnrY: psnr(a.luma, b.luma), ssimY: ssim(a.luma, b.luma, width, height), psnrRgb: psnr(a.rgb, b.rgb) };
 }
 
+/** PSNR of Y alone, of images as small as may be; as `evaluatePair`. */
+export function psnrY(sr, hr, shave) {
+  const [a, b] = [sr, hr].map((image) => cut(image, shave, hr.width - 2 * shave, hr.height - 2 * shave).luma);
+  return psnr(a, b);
+}
+
 function cut({ width, data }, shave, innerWidth, innerHeight) {
   const rgb = new Float64Array(innerWidth * innerHeight * 3);
   const luma = new Float64Array(innerWidth * innerHeight);

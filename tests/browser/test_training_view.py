@@ -13,7 +13,7 @@ from span_export.tfjs import export_model
 from span_keras.checkpoints import load_weights
 from span_keras.config import SpanConfig
 
-from .conftest import PATIENCE, make_scene
+from .conftest import PAGE, PATIENCE, make_scene
 
 TINY = {"epochs": 50, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
 
@@ -433,3 +433,23 @@ def test_repeated_bad_steps_stop_with_advice(view):
     assert "for 10 steps in a row the loss was not a finite number or leapt" in problem
     view.wait("idle")
     assert "was skipped" in view.log
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_view_with_curves_and_samples_is_accessible(page, open_page, photographs, scheme, width):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.add_init_script(path=PAGE / "node_modules" / "axe-core" / "axe.min.js")
+    view = View(open_page("x2", "wasm")).open()
+    view.fill(rate="much")
+    view.click("Start Training")
+    assert view.problem  # sentences are part of what is audited
+    view.fill()
+    view.train(1)
+    found = page.evaluate(
+        """async () => (await axe.run()).violations.map(({ id, impact, nodes }) =>
+            [id, impact, nodes.map(({ failureSummary }) => failureSummary)])"""
+    )
+    assert [violation for violation in found if violation[1] in ("serious", "critical")] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.problems[:] = [problem for problem in page.problems if "404" not in problem]

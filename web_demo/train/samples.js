@@ -1,6 +1,7 @@
 /** A few fixed crops that show, and measure, what the network can do so far. */
 
 import { resize, toUint8 } from '../bicubic.js';
+import { psnrY } from '../metrics.js';
 import { crop } from './data.js';
 
 /** Crops shown at most. */
@@ -35,7 +36,7 @@ export function makeSamples(pairs, scale) {
     const large = crop(hr, top * scale, left * scale, height * scale, width * scale);
     const unit = { ...small, data: Float32Array.from(small.data, (level) => level / 255) };
     const bicubic = { ...large, data: toUint8(resize(unit, height * scale, width * scale).data) };
-    return { name, lr: small, bicubic, hr: large, bicubicPsnr: psnr(bicubic, large, scale) };
+    return { name, lr: small, bicubic, hr: large, bicubicPsnr: finite(psnrY(bicubic, large, scale)) };
   });
 }
 
@@ -53,24 +54,8 @@ export async function upscaleSample(tf, network, { lr, hr }) {
   const data = toUint8(await output.data());
   output.dispose();
   const span = { ...hr, data };
-  return { span, psnr: psnr(span, hr, network.config.scale) };
+  return { span, psnr: finite(psnrY(span, hr, network.config.scale)) };
 }
 
-/**
- * PSNR of the luma of two 8-bit pictures in dB, `border` pixels left out on every side (the benchmarks' convention).
- * @param {Picture} picture
- * @param {Picture} reference of the same size
- */
-export function psnr(picture, reference, border) {
-  const { height, width } = reference;
-  let squares = 0;
-  for (let y = border; y < height - border; y++) {
-    for (let x = border; x < width - border; x++) {
-      const i = (y * width + x) * 3;
-      const difference = (c) => picture.data[i + c] - reference.data[i + c];
-      squares += ((65.481 * difference(0) + 128.553 * difference(1) + 24.966 * difference(2)) / 255) ** 2;
-    }
-  }
-  const count = Math.max(0, height - 2 * border) * Math.max(0, width - 2 * border);
-  return Math.min(100, 10 * Math.log10(255 ** 2 / (squares / count)));
-}
+/** Equal pictures have an infinite PSNR, which no chart can show. */
+const finite = (psnr) => Math.min(psnr, 100);
