@@ -24,11 +24,9 @@ import { Compare, resultCanvas } from './ui/compare.js';
 import { convert, resultName, save } from './ui/download.js';
 import { bytes, duration, size } from './ui/format.js';
 import { mountIntake } from './ui/intake.js';
-import { mountMeasure } from './ui/measure.js';
 import { mountQueue } from './ui/queue.js';
 import { mountSettings } from './ui/settings.js';
 import { mountTabs } from './ui/tabs.js';
-import { zip } from './ui/zip.js';
 
 const $ = (id) => document.getElementById(id);
 const page = document.documentElement;
@@ -39,11 +37,13 @@ const query = new URLSearchParams(location.search);
  * @property {File} file
  * @property {string} name
  * @property {string} url for showing it
- * @property {'waiting' | 'running' | 'done' | 'failed' | 'cancelled'} state
+ * @property {'waiting' | 'held' | 'running' | 'done' | 'failed' | 'cancelled'} state `held`: its result is so large that
+ *   the user chooses a file for it first
  * @property {number} progress 0..1
  * @property {string} [detail] what to say about it
  * @property {HTMLCanvasElement} [canvas] its result as far as it is finished
  * @property {boolean} [alpha] whether it is transparent anywhere
+ * @property {FileSystemWritableFileStream} [write] takes a very large result
  * @property {import('./span.js').Result} [result]
  */
 const state = {
@@ -60,6 +60,9 @@ const state = {
   /** @type {AbortController | null} of the running item */
   running: null,
 };
+
+/** Results with more pixels than this go straight to a file where the browser can: 16 million per gigabyte of memory. */
+const LARGE = 16e6 * (navigator.deviceMemory ?? 4);
 
 const compare = new Compare($('compare'));
 const queue = mountQueue($('queue'), choose);
@@ -152,13 +155,17 @@ async function work() {
   if (!item) return;
   const controller = (state.running = new AbortController());
   const { upscaler } = state;
+  if (await mustHold(item, upscaler.scale)) {
+    state.running = null;
+    return work();
+  }
   Object.assign(item, { state: 'running', detail: 'Reading', progress: 0 });
   setState('busy');
   render();
   try {
     item.result = await run(item, upscaler, controller.signal);
     const { width, height, milliseconds, backend } = item.result;
-    item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}`;
+    item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}${item.write ? ', written' : ''}`;
     item.state = 'done';
     showMemory(item.result.memory);
     announce(`${item.name} is done: ${item.detail}.`);
@@ -173,10 +180,34 @@ async function work() {
   work();
 }
 
+/** Whether the item waits for a file to be written into: browsers let a page ask only when the user clicks. */
+async function mustHold(item, scale) {
+  if (item.write || !('showSaveFilePicker' in window)) return false;
+  const image = new Image();
+  image.src = item.url;
+  await image.decode().catch(() => {});
+  const pixels = image.naturalWidth * image.naturalHeight * scale ** 2;
+  if (!(pixels > LARGE)) return false;
+  item.state = 'held';
+  item.detail = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
+  render();
+  return true;
+}
+
+async function chooseFile(item) {
+  const suggestedName = resultName(item.name, state.upscaler.scale, 'image/png');
+  const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] }).catch(() => null);
+  if (!handle) return; // the user changed their mind
+  Object.assign(item, { write: await handle.createWritable(), state: 'waiting', detail: 'Waiting' });
+  render();
+  work();
+}
+
 function run(item, upscaler, signal) {
   let painter, started;
   return upscaler.upscale(item.file, {
     signal,
+    write: item.write,
     onSize(result) {
       started = performance.now();
       painter = resultCanvas(result);
@@ -202,11 +233,13 @@ function clear() {
 
 async function download() {
   const { current: item } = state;
+  if (item.state === 'held') return chooseFile(item);
   const type = $('format').value;
   save(await convert(item.result.blob, type), resultName(item.name, state.upscaler.scale, type));
 }
 
 async function downloadAll() {
+  const { zip } = await import('./ui/zip.js');
   const type = $('format').value;
   const done = state.items.filter(({ result }) => result?.blob);
   const files = [];
@@ -220,7 +253,17 @@ function showMemory({ tensors, bytes: count }) {
   $('memory').textContent = `${tensors} tensors, ${bytes(count)}`;
 }
 
+let frame = 0;
+
+/** Show the state with the next frame, however often it changes until then. */
 function render() {
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    draw();
+  });
+}
+
+function draw() {
   const { items, current } = state;
   $('drop').hidden = items.length > 0;
   $('workspace').hidden = items.length === 0;
@@ -228,8 +271,9 @@ function render() {
   $('job-name').textContent = current?.name ?? '';
   $('job-detail').textContent = current?.detail ?? '';
   $('job-progress').value = current?.state === 'done' ? 1 : (current?.progress ?? 0);
-  $('cancel').disabled = !['running', 'waiting'].includes(current?.state);
-  $('download').disabled = !current?.result?.blob;
+  $('cancel').disabled = !['running', 'waiting', 'held'].includes(current?.state);
+  $('download').textContent = current?.state === 'held' ? 'Choose file' : 'Download';
+  $('download').disabled = current?.state !== 'held' && !current?.result?.blob;
   $('download-all').disabled = !items.some(({ result }) => result?.blob);
 }
 
@@ -242,10 +286,15 @@ function cancel() {
 
 // ---- The views ----
 
-let training;
+/** Views are loaded when they are first opened. */
+let training, measuring;
 
 async function showView(view) {
   state.view = view;
+  if (view === 'measure') {
+    const getSource = () => state.model.artifacts ?? state.model.url;
+    measuring ??= import('./ui/measure.js').then(({ mountMeasure }) => mountMeasure($('measure'), { getSource }));
+  }
   if (view === 'train') {
     training ??= import('./train/view.js').then(({ mountTraining }) => mountTraining($('train'), trainingContext));
     (await training).show();
@@ -261,7 +310,7 @@ const trainingContext = {
 
 /** Images that are dropped or pasted belong to the view that is shown. */
 function takeFiles(files) {
-  if (state.view === 'measure') measuring.take(files[0]);
+  if (state.view === 'measure') measuring.then(({ take }) => take(files[0]));
   else if (state.view !== 'train') addFiles(files);
 }
 
@@ -273,7 +322,6 @@ $('cancel').addEventListener('click', cancel);
 $('clear').addEventListener('click', clear);
 $('download').addEventListener('click', download);
 $('download-all').addEventListener('click', downloadAll);
-const measuring = mountMeasure($('measure'), { getSource: () => state.model.artifacts ?? state.model.url });
 mountTabs(showView);
 load(state.model, state.backend);
 if ('serviceWorker' in navigator) addEventListener('load', () => navigator.serviceWorker.register('sw.js'));

@@ -1,6 +1,5 @@
 /** Messages in, messages out: lets `span.js` use an `Engine` without holding up the page. */
 import { Engine } from './engine.js';
-import { measure } from './measure.js';
 import { fetchModel } from './model.js';
 
 const jobs = new Map();
@@ -32,7 +31,10 @@ const operations = {
       }
     }),
 
-  measure: ({ id, source }) => cancellable(id, (signal) => measure(engine, source, signal)),
+  async measure({ id, source }) {
+    const { measure } = await import('./measure.js');
+    return cancellable(id, (signal) => measure(engine, source, signal));
+  },
 
   memory: () => engine.memory,
 };

@@ -147,10 +147,10 @@ def test_pasted_and_dropped_images(open_page):
         page.wait_for_selector(f"#queue li:nth-child({count}) .mark:text('✓')")
 
 
-@pytest.mark.parametrize("backend", ["webgl", "wasm"])
-def test_cancel(backend, open_page, save_image):
-    page = open_page("x2", backend, tile=28)
-    page.set_input_files("#files", str(save_image(make_scene(*((150, 150) if backend == "webgl" else (900, 900))))))
+@pytest.mark.parametrize(("backend", "tile", "side"), [("webgl", 28, 150), ("wasm", 64, 600)])
+def test_cancel(backend, tile, side, open_page, save_image):
+    page = open_page("x2", backend, tile=tile)
+    page.set_input_files("#files", str(save_image(make_scene(side, side))))
     page.wait_for_selector("#job-detail:has-text('Tile')")
     page.click("#cancel")
     page.wait_for_selector("#job-detail:text('Cancelled')")
@@ -164,6 +164,31 @@ def test_cancel(backend, open_page, save_image):
         }"""
     )
     assert 0 < shown < 1  # the finished tiles stay visible
+
+
+def test_a_very_large_result_goes_to_a_file(page, open_page, save_image, python_upscale):
+    """On a device with little memory, into the file that the user chooses, row by row."""
+    page.add_init_script(
+        """
+        Object.defineProperty(navigator, 'deviceMemory', { value: 1e-4 });
+        window.written = [];
+        window.showSaveFilePicker = async ({ suggestedName }) => {
+          window.suggested = suggestedName;
+          const write = (chunk) => void written.push(chunk);
+          return { createWritable: async () => new WritableStream({ write }) };
+        };"""
+    )
+    open_page("x2", "wasm", tile=28)
+    pixels = make_scene(40, 44)
+    page.set_input_files("#files", str(save_image(pixels, "map.png")))
+    page.wait_for_selector("#download:text('Choose file'):enabled")
+    assert page.inner_text("#job-detail") == "The result will have 0 million pixels: choose a file for it."
+    page.click("#download")
+    page.wait_for_selector("#job-detail:has-text(', written')")
+    assert page.is_disabled("#download")
+    assert page.evaluate("window.suggested") == "map-x2.png"
+    content = page.evaluate("async () => [...new Uint8Array(await new Blob(written).arrayBuffer())]")
+    assert difference(Image.open(io.BytesIO(bytes(content))), python_upscale("x2", pixels)) <= 1
 
 
 def test_the_page_stays_responsive(open_page, save_image):

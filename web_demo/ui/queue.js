@@ -1,6 +1,6 @@
 /** The row of thumbnails: one button per image, its state in the corner. */
 
-const MARKS = { waiting: '…', running: '▶', done: '✓', failed: '!', cancelled: '–' };
+const MARKS = { waiting: '…', held: '?', running: '▶', done: '✓', failed: '!', cancelled: '–' };
 
 /** @param {(item: object) => void} onChoose */
 export function mountQueue(list, onChoose) {

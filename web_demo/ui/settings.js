@@ -1,7 +1,6 @@
 /** The dialog that chooses a model and a backend, and shows why others are not used. */
 import { CHAIN, LABELS } from '../backend.js';
 import { readModelFiles } from '../model.js';
-import * as store from '../store.js';
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -32,6 +31,7 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
   });
   models.addEventListener('change', async () => {
     const choice = choices.get(models.value);
+    const store = await import('../store.js');
     load(choice.stored ? { name: choice.name, artifacts: await store.loadModel(choice.name) } : choice, state.backend);
   });
   backends.addEventListener('change', () => load(state.model, backends.value));
@@ -61,6 +61,7 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
     for (const { name, url: address } of beside.models) {
       if (address !== state.model.url) choices.set(`page:${name}`, { name, url: address });
     }
+    const store = await import('../store.js');
     for (const { name } of await store.listModels().catch(() => [])) choices.set(`stored:${name}`, { name, stored: true });
     models.replaceChildren(...[...choices].map(([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value)));
   }
