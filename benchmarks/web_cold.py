@@ -51,9 +51,8 @@ def main(folder: Path) -> None:
         page.set_input_files("#files", str(photograph))
         page.wait_for_selector("#download:enabled", timeout=120_000)
         first = time.perf_counter() - start
-        print(
-            f"ready after {ready:.2f} s, first 256x256 image after {first:.2f} s more ({page.inner_text('#job-detail')})"
-        )
+        detail = page.inner_text("#job-detail")
+        print(f"ready after {ready:.2f} s, 256x256 enlarged {first:.2f} s later ({detail})")
         browser.close()
     besides = sizes["model"] + sizes["page"]
     print(", ".join(f"{kind} {size / 1e6:.3f} MB" for kind, size in sorted(sizes.items())))

@@ -9,7 +9,7 @@ import { PngEncoder } from './png.js';
 import { planAxis, planTiles } from './tiling.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
-const TILES = { webgpu: 256, webgl: 256, wasm: 128, cpu: 64 };
+const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
 /** A backend that does the probe within this time needs no rival, in milliseconds. */
 const FAST_ENOUGH = 60;
 const PROBE = 48;
