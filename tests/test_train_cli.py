@@ -263,7 +263,8 @@ def test_help_is_grouped_and_light():
 
 
 def test_it_trains_on_jax_without_tensorflow(photos, tmp_path):
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(Path(__file__).parent)}
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": quick, "PYTHONPATH": str(Path(__file__).parent)}
     code = "import no_tensorflow; from span_keras.train import main; main()"
     command = [sys.executable, "-c", code, *TINY.split(), "--data", str(photos), "--out", str(tmp_path / "jax")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

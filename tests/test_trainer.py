@@ -356,7 +356,9 @@ def test_strategies_from_the_environment(monkeypatch):
 @pytest.mark.skipif(BACKEND == "jax", reason="starts this file again on JAX")
 def test_everything_here_on_jax_without_tensorflow():
     here = Path(__file__)
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(here.parent)}
+    # Compiling takes most of the time of so small a network.
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": quick, "PYTHONPATH": str(here.parent)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no_tensorflow", str(here)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]

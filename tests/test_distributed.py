@@ -1,0 +1,106 @@
+"""Several processes or devices give what one gives. On loopback, with the command line."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from span_keras.checkpoints import load_weights
+from span_keras.errors import TrainingError
+from span_keras.runs import RunFolder
+from span_keras.settings import resolve
+from span_keras.strategies import Devices
+from span_keras.training import make_trainer
+
+TINY = (
+    "--scale 2 --channels 4 --blocks 1 --batch-size 4 --patch-size 12 --epochs 2 --steps-per-epoch 4 --log-every 1 "
+    "--perceptual none --learning-rate 1e-3"
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
+        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
+    return folder
+
+
+def launch(photos, out, *arguments, **environment):
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
+    command = [sys.executable, "-m", "span_keras.train", *TINY.split(), f"--data={photos}", f"--out={out}", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(*processes):
+    for process in processes:
+        printed = process.communicate()[0]
+        assert process.returncode == 0, printed[-3000:]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def assert_same_result(one: Path, other: Path):
+    a, b = (RunFolder(out).rows("log.csv") for out in (one, other))
+    assert [row["step"] for row in a] == [row["step"] for row in b] == list(range(1, 9))
+    # The sums are the same but for the order of their terms.
+    np.testing.assert_allclose([r["loss"] for r in a], [r["loss"] for r in b], rtol=1e-4)
+    np.testing.assert_allclose([r["grad_norm"] for r in a], [r["grad_norm"] for r in b], rtol=1e-3)
+    a, b = (load_weights(out / "weights.safetensors").layers for out in (one, other))
+    for name in a:
+        np.testing.assert_allclose(a[name]["kernel"], b[name]["kernel"], atol=1e-4, err_msg=name)
+
+
+def test_two_tensorflow_workers(photos, tmp_path):
+    """Two processes, each with its half of every batch, against one; the second starts from nothing but TF_CONFIG."""
+    workers = [f"localhost:{port}" for port in free_ports(2)]
+    config = [
+        json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in (0, 1)
+    ]
+    both = [launch(photos, tmp_path / "two", "--strategy=multiworker", TF_CONFIG=c) for c in config]
+    finish(*both)
+    finish(launch(photos, tmp_path / "one", "--strategy=none"))
+    assert_same_result(tmp_path / "two", tmp_path / "one")
+
+
+# Compiling takes most of the time of so small a run.
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK}
+
+
+@pytest.fixture(scope="module")
+def on_one_jax_device(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("jax") / "one"
+    finish(launch(photos, out, "--strategy=none", **JAX))
+    return out
+
+
+def test_two_jax_devices(photos, tmp_path, on_one_jax_device):
+    two = {**JAX, "XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=2"}
+    finish(launch(photos, tmp_path / "two", "--strategy=mirrored", **two))
+    assert_same_result(tmp_path / "two", on_one_jax_device)
+
+
+def test_two_jax_processes(photos, tmp_path, on_one_jax_device):
+    group = {**JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
+    finish(*(launch(photos, tmp_path / "two", "--strategy=multiworker", SPAN_PROCESS=str(i), **group) for i in (0, 1)))
+    assert_same_result(tmp_path / "two", on_one_jax_device)
+
+
+def test_a_batch_that_cannot_be_shared():
+    with pytest.raises(TrainingError, match="--batch-size must be a multiple of the 3 devices, found 4"):
+        make_trainer(resolve({"batch_size": 4}), Devices(replicas=3))
