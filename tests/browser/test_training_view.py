@@ -379,6 +379,57 @@ def test_full_storage_gets_a_sentence_and_training_goes_on(view, save_model):
     assert view.train(1) > reached
 
 
+def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(view):
+    view.worker.evaluate(
+        """() => {
+            const { put } = IDBObjectStore.prototype;
+            IDBObjectStore.prototype.put = function (value, key) {
+                if (this.name === 'photographs') throw new DOMException('full', 'QuotaExceededError');
+                return put.call(this, value, key);
+            };
+        }"""
+    )
+    view.fill()
+    reached = view.train(1)
+    assert "The photographs do not fit into the storage that the browser grants this page" in view.log
+    view.page.reload()
+    view.wait("idle")
+    assert f"at step {reached}" in view.page.inner_text("[data-origin=stored]")
+    assert "6 photographs bundled with the page" in view.page.inner_text("#train-photographs-text")
+    view.page.select_option("#train-backend", "cpu")
+    assert view.train(1) > reached
+
+
+def test_saves_while_it_trains(view, save_model):
+    view.fill("webgl", epochs=5000)
+    view.click("Start Training")
+    view.wait("training")
+    weights = load_weights(save_model(view))
+    assert weights.config.channels == 8
+    step = int(view.page.get_attribute("#train", "data-step") or 0)
+    view.until(lambda: int(view.page.get_attribute("#train", "data-step")) > step)
+    view.click("Stop Training")
+    view.wait("idle")
+    assert view.problem == ""
+    assert view.page.get_attribute("#train", "data-tensors") == view.page.get_attribute("#train", "data-resting")
+
+
+def test_only_one_tab_trains_at_a_time(view, context):
+    view.fill(epochs=5000)
+    view.click("Start Training")
+    view.wait("training")
+    other = context.new_page()
+    other.goto(view.page.url.split("#")[0] + "#train")
+    other.wait_for_selector("#train[data-phase=idle]")
+    second = View(other)
+    second.click("Start Training")
+    assert second.wait_problem() == "A training is running in another tab of this page; stop it there first."
+    other.close()
+    view.click("Stop Training")
+    view.wait("idle")
+    assert view.problem == ""
+
+
 def test_a_damaged_stored_training_gets_a_sentence_and_can_be_deleted(view):
     page = view.page
     view.fill()

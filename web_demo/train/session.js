@@ -20,6 +20,8 @@ import { PerceptualLoss } from './vgg-loss.js';
 
 /** Backends that have the gradients of a convolution, fastest first; TF.js's WebAssembly lacks them. */
 export const TRAINING_CHAIN = ['webgpu', 'webgl', 'cpu'];
+const PHOTOGRAPHS_TOO_LARGE =
+  'The photographs do not fit into the storage that the browser grants this page; choose them again after a reload.';
 const SAVE_EVERY = 15000; // milliseconds
 const SAMPLE_EVERY = 5000;
 const LOG_EVERY = 10000;
@@ -55,15 +57,18 @@ export class TrainingSession {
   }
 
   /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
-  async keepNow() {
-    if (this.trainer)
-      await new Promise((resolve) =>
-        this.jobs.push(() =>
-          this.keep()
-            .then(() => this.persist())
-            .then(resolve),
-        ),
-      );
+  keepNow() {
+    return this.betweenSteps(async () => {
+      if (!this.trainer) return;
+      await this.keep();
+      await this.persist();
+    });
+  }
+
+  /** Run a job when no step is under way: at once, or after the present one. */
+  betweenSteps(job) {
+    if (!this.trainer) return job();
+    return new Promise((resolve, reject) => this.jobs.push(() => job().then(resolve, reject)));
   }
 
   stop() {
@@ -82,15 +87,13 @@ export class TrainingSession {
    * @throws {TrainingError} nothing has been trained yet
    */
   async export() {
-    // Between two steps, because the golden output is computed on another backend.
-    if (this.trainer)
-      return new Promise((resolve, reject) => this.jobs.push(() => this.describeModel().then(resolve, reject)));
-    this.kept ??= await loadTraining();
-    return this.describeModel();
+    // The golden output is computed on another backend, which must not happen in the middle of a step.
+    return this.betweenSteps(() => this.describeModel());
   }
 
   async describeModel() {
     if (this.trainer) await this.keep();
+    else this.kept ??= await loadTraining();
     if (!this.kept) throw new TrainingError('There is no trained model to save; press Start Training first.');
     const { config, origin, parameters, settings, step } = this.kept.state;
     const tf = await loadTf(['cpu', 'layers']);
@@ -124,7 +127,16 @@ export class TrainingSession {
    * @param {StartRequest} request
    * @returns {Promise<{finished: boolean, step: number}>}
    */
-  async start(request) {
+  start(request) {
+    const run = (lock) => {
+      if (lock) return this.run(request);
+      throw new TrainingError('A training is running in another tab of this page; stop it there first.');
+    };
+    // Without a secure context there are no locks.
+    return navigator.locks ? navigator.locks.request('span-training', { ifAvailable: true }, run) : run(true);
+  }
+
+  async run(request) {
     this.stopping = false;
     const { tf, name: backend, lost } = await this.startTrainable(request.backend);
     const resting = tf.memory().numTensors;
@@ -160,7 +172,8 @@ export class TrainingSession {
       this.trainer = new Trainer(tf, { config, settings, parameters, source, perceptual, state });
       this.samples = makeSamples(shown, config.scale);
       this.history.bicubic = mean(this.samples.map(({ bicubicPsnr }) => bicubicPsnr));
-      await this.persist(fresh);
+      this.unstored = fresh ? photographs : null;
+      await this.persist();
       await this.loop(lost);
       return { finished: this.trainer.step >= this.trainer.totalSteps, step: this.trainer.step };
     } catch (error) {
@@ -182,7 +195,7 @@ export class TrainingSession {
       this.kept ??= await loadTraining();
       if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
       const { state } = this.kept;
-      const fresh = photographs && photographs.length > 0;
+      const fresh = photographs?.length > 0;
       return {
         state: { ...state, settings: checked(typed) },
         photographs: fresh ? photographs : this.kept.photographs,
@@ -273,19 +286,26 @@ export class TrainingSession {
   }
 
   /** Write what is kept; a full disk is reported once and does not stop the training. */
-  async persist(withPhotographs = false) {
-    const { state, photographs } = this.kept;
-    try {
-      await saveTraining(state, withPhotographs || this.photographsUnsaved ? photographs : undefined);
-      this.photographsUnsaved = false;
-      this.storageFailed = false;
-      this.send({ type: 'saved', step: state.step });
-    } catch (error) {
-      if (withPhotographs) this.photographsUnsaved = true;
-      if (!this.storageFailed) this.send({ type: 'unsaved', message: error.message });
-      if (!this.storageFailed) this.log(error.message);
-      this.storageFailed = true;
+  async persist() {
+    const { state } = this.kept;
+    let failure = '';
+    // Photographs that do not fit must not keep the state from being stored.
+    for (const photographs of this.unstored ? [this.unstored, []] : [undefined]) {
+      try {
+        await saveTraining(state, photographs);
+        if (this.unstored && photographs !== this.unstored) failure = PHOTOGRAPHS_TOO_LARGE;
+        this.unstored = null;
+        this.send({ type: 'saved', step: state.step });
+        break;
+      } catch (error) {
+        failure = error.message;
+      }
     }
+    if (failure && failure !== this.reported) {
+      this.log(failure);
+      this.send({ type: 'unsaved', message: failure });
+    }
+    this.reported = failure;
   }
 
   async sample() {
