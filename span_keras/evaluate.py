@@ -65,6 +65,7 @@ def evaluate(
     scale: int,
     data: str | Path,
     on_image: Callable[[dict], None] = lambda figures: None,
+    measure: Callable[..., dict] | None = None,
 ) -> dict:
     """Measure an upscaler on a folder of images; conventions as in ``span_keras.metrics``, shave = scale.
 
@@ -75,10 +76,12 @@ def evaluate(
         scale: its factor.
         data: the folder, see ``find_pairs``.
         on_image: called with every entry of ``per_image`` as it is made.
+        measure: ``(sr, hr, shave)`` -> figures, ``metrics.evaluate_pair`` or something that adds figures to its.
 
     Returns:
         ``{"scale", "images", "psnr_y", "ssim_y", "psnr_rgb", "lr", "per_image"}``: the figures are means over images,
         ``lr`` is ``"given"`` or ``"bicubic"``, ``per_image`` holds ``{"name", "psnr_y", "ssim_y", "psnr_rgb"}`` each.
+        What ``measure`` adds stands beside these figures.
 
     Raises:
         DataError: see ``find_pairs``; or an LR image has not its HR image's size divided by the scale.
@@ -107,15 +110,16 @@ def evaluate(
                     f"check that its scale is {scale}."
                 )
         try:
-            figures = evaluate_pair(upscale(lr), cropped, shave=scale)
+            figures = (measure or evaluate_pair)(upscale(lr), cropped, shave=scale)
         except ImageError as error:
             raise ImageError(f"{hr_path}: {error}") from error
-        per_image.append({"name": hr_path.name, **{key: figures[key] for key in FIGURES}})
+        per_image.append({"name": hr_path.name, **{key: figures[key] for key in FIGURES}, **figures})
         on_image(per_image[-1])
+    keys = [key for key in per_image[0] if key != "name"]
     return {
         "scale": scale,
         "images": len(per_image),
-        **{key: math.fsum(figures[key] for figures in per_image) / len(per_image) for key in FIGURES},
+        **{key: math.fsum(figures[key] for figures in per_image) / len(per_image) for key in keys},
         "lr": "bicubic" if pairs[0][1] is None else "given",
         "per_image": per_image,
     }

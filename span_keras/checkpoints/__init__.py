@@ -132,6 +132,12 @@ def save_weights(weights: SpanWeights, path: str | os.PathLike, *, dtype: str = 
             (keras_file.write_model if suffix == ".keras" else keras_file.write_weights)(weights, temporary)
 
 
+def bundled_names() -> list[str]:
+    """The networks that come with the package, as ``bundled:NAME``, sorted."""
+    # They are named by their scale (x4, x2-fast); the folder holds the perceptual loss's weights too.
+    return sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("x[0-9]*.safetensors"))
+
+
 def resolve(path: str | os.PathLike) -> Path:
     """The existing file that a path or ``bundled:NAME`` means.
 
@@ -140,8 +146,7 @@ def resolve(path: str | os.PathLike) -> Path:
     """
     name = str(path)
     if name.startswith(PREFIX):
-        # Networks are named by their scale (x4, x2-fast); the folder holds the perceptual loss's weights too.
-        available = sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("x[0-9]*.safetensors"))
+        available = bundled_names()
         if name not in available:
             known = f"it has {', '.join(available)}" if available else "it bundles no weights"
             raise CheckpointError(f"{name} does not come with this installation; {known}; name a file with --weights.")

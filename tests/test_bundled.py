@@ -1,0 +1,112 @@
+"""Every network that comes with the package: what its file holds, what its card says, what it can do."""
+
+import json
+import re
+
+import pytest
+from safetensors import safe_open
+
+from span_keras import Upscaler, bicubic, load_weights
+from span_keras.checkpoints import bundled_names, resolve
+from span_keras.config import SpanConfig
+from span_keras.data import BUNDLED_VAL
+from span_keras.evaluate import evaluate
+
+NETWORKS = bundled_names()
+MAX_BYTES = 2_000_000
+MARGIN_DB = 0.5
+"""By which a network beats bicubic on each of the bundled validation photographs, PSNR on Y."""
+SECTIONS = ("Figures", "Training", "Data", "Licence", "What it is not")
+
+every_network = pytest.mark.parametrize("name", NETWORKS)
+
+
+def test_the_default_network_is_there():
+    assert "bundled:x4" in NETWORKS
+    assert load_weights("bundled:x4").config.scale == 4
+    assert load_weights("bundled:x4").config.variant == "span"
+
+
+@every_network
+def test_file(name):
+    file = resolve(name)
+    assert file.stat().st_size <= MAX_BYTES
+    with safe_open(file, "numpy") as tensors:
+        stated = tensors.metadata()
+        keys = list(tensors.keys())
+        assert {tensors.get_slice(key).get_dtype() for key in keys} == {"F16"}
+    assert {key.rpartition("/")[2] for key in keys} == {"kernel", "bias"}, "fused"
+    config = SpanConfig.from_dict(json.loads(stated["span"]))
+    assert json.loads(stated["span"]) == config.to_dict(), "the configuration is complete"
+    notes = json.loads(stated["span_metadata"])
+    assert notes["steps"] > 0
+    assert f"{file.stem}.md" in notes["license"]
+
+    loaded = load_weights(name)
+    assert loaded.config == config
+    assert loaded.form == "deploy"
+    assert loaded.metadata["assumed"] == []
+    assert loaded.metadata["license"] == notes["license"]
+    assert name.startswith(f"bundled:x{config.scale}")
+
+
+def card_of(name):
+    return resolve(name).with_suffix(".md").read_text("utf-8")
+
+
+@every_network
+def test_card(name):
+    card, loaded = card_of(name), load_weights(name)
+    assert card.startswith(f"# {name}\n")
+    assert tuple(re.findall(r"^## (.+)$", card, re.MULTILINE)) == SECTIONS
+    parameters = sum(array.size for group in loaded.layers.values() for array in group.values())
+    assert f"{parameters:,} parameters" in card
+    assert f"{loaded.config.channels} channels" in card
+    assert f"{loaded.metadata['steps']:,}" in card
+    assert re.search(r"GPU time:\W+\d+ minutes", card)
+
+
+@every_network
+def test_command_of_the_card_is_one_that_training_understands(name, tmp_path, monkeypatch):
+    """Every option of the command exists, and asks for the network that the file holds."""
+    from span_keras import train, training
+
+    command = re.search(r"```sh\n(.+?)```", card_of(name), re.DOTALL).group(1).replace("\\\n", "")
+    arguments = command.partition("span_keras.train ")[2].split()
+    asked = []
+    monkeypatch.setattr(training, "train", lambda settings, *args, **kwargs: asked.append(settings))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "holdout").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train.main(arguments, standalone_mode=False)
+    config = load_weights(name).config
+    assert (asked[0].scale, asked[0].variant, asked[0].channels) == (config.scale, config.variant, config.channels)
+
+
+@every_network
+def test_beats_bicubic_on_photographs_it_has_not_seen(name):
+    upscaler = Upscaler(name)
+    scale = upscaler.scale
+    ours = evaluate(upscaler, scale, BUNDLED_VAL)["per_image"]
+    theirs = evaluate(lambda lr: bicubic.resize(lr, (lr.shape[0] * scale, lr.shape[1] * scale)), scale, BUNDLED_VAL)[
+        "per_image"
+    ]
+    assert len(ours) == 2
+    for a, b in zip(ours, theirs, strict=True):
+        assert a["psnr_y"] > b["psnr_y"] + MARGIN_DB, a["name"]
+        assert a["ssim_y"] > b["ssim_y"], a["name"]
+
+
+@every_network
+def test_figures_of_the_card(name, shared):
+    """The row of the network in its card, measured again on the smallest set."""
+    header, row = (
+        re.search(rf"^\| {label} \| (.+) \|$", card_of(name), re.MULTILINE).group(1).split(" | ")
+        for label in ("network", name)
+    )
+    assert header[0] == "Set5"
+    upscaler = Upscaler(name)
+    figures = evaluate(upscaler, upscaler.scale, shared / "data" / "bench" / "Set5" / f"x{upscaler.scale}")
+    psnr, ssim = map(float, row[0].split(" / "))
+    assert figures["psnr_y"] == pytest.approx(psnr, abs=0.002)
+    assert figures["ssim_y"] == pytest.approx(ssim, abs=0.0002)
