@@ -424,7 +424,9 @@ def test_only_one_tab_trains_at_a_time(view, context):
     second = View(other)
     second.click("Start Training")
     assert second.wait_problem() == "A training is running in another tab of this page; stop it there first."
+    assert second.state == "The training did not start."
     other.close()
+    view.page.bring_to_front()
     view.click("Stop Training")
     view.wait("idle")
     assert view.problem == ""

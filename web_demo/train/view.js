@@ -189,6 +189,9 @@ class TrainingView {
           ? `Finished after ${count(step)} steps.`
           : `Stopped at step ${count(step)}; Start Training goes on from here.`,
       );
+    } catch (error) {
+      this.setState(this.phase === 'preparing' ? 'The training did not start.' : 'The training stopped.');
+      throw error;
     } finally {
       this.setPhase('idle');
       await this.refresh();
