@@ -75,6 +75,20 @@ def test_colour_profile_is_kept(open_page, save_image, upscale_in_page, python_u
         assert Image.open(tmp_path / f"{name.split('.')[0]}-x2.png").info["icc_profile"] == bytes(profile)
 
 
+def test_a_wide_gamut_is_shown_as_such(open_page, save_image):
+    """A Display P3 photograph's result is painted on a canvas of that colour space."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    renamed = profile.replace("sRGB built-in".encode("utf-16-be"), "Display P3   ".encode("utf-16-be"))
+    assert renamed != profile
+    page = open_page("x2", "wasm")
+    for icc, space in ((renamed, "display-p3"), (profile, "srgb")):
+        page.set_input_files("#files", str(save_image(make_scene(9, 12), "a.png", icc_profile=icc)))
+        page.wait_for_selector("#download:enabled")
+        canvas = page.locator("[data-pane=after] canvas")
+        assert canvas.evaluate("(canvas) => canvas.getContext('2d').getContextAttributes().colorSpace") == space
+        page.click("#clear")
+
+
 @pytest.mark.parametrize("name", ["scene.bmp", "scene.gif", "scene.webp", "scene.avif"])
 def test_formats(name, open_page, save_image, upscale_in_page, python_upscale):
     pixels = make_scene(12, 16)
@@ -318,6 +332,34 @@ def test_only_its_own_files(open_page, page, site, save_image):
     assert "unsafe-inline" not in policy
     assert "'unsafe-eval'" not in policy
     page.problems[:] = [text for text in page.problems if "404" not in text]  # training asks for optional files
+
+
+@pytest.mark.parametrize("genuine", [True, False])
+def test_without_vendored_libraries(genuine, page, open_page, save_image):
+    """The pinned copies of the content delivery network are used, and only if their bytes are the expected ones."""
+    from .conftest import PAGE
+
+    asked = []
+
+    def deliver(route):
+        path = re.sub(r"@[\d.]+/", "/", route.request.url.removeprefix("https://cdn.jsdelivr.net/npm/"))
+        asked.append(path)
+        content = (PAGE / "node_modules" / path).read_bytes() + (b"" if genuine else b"\n")
+        kind = "application/wasm" if path.endswith("wasm") else "text/javascript"
+        route.fulfill(body=content, content_type=kind, headers={"Access-Control-Allow-Origin": "*"})
+
+    page.route("**/vendor/**", lambda route: route.fulfill(status=404))
+    page.route("https://cdn.jsdelivr.net/**", deliver)
+    open_page("x2", "wasm")
+    assert any("tfjs-core" in path for path in asked)
+    if genuine:
+        page.set_input_files("#files", str(save_image(make_scene(9, 12))))
+        page.wait_for_selector("#download:enabled")
+        assert any(path.endswith(".wasm") for path in asked)
+    else:
+        assert page.get_attribute("html", "data-state") == "error"
+        assert "could not be loaded; check the connection, or put the file into vendor/" in page.inner_text("#status")
+    page.problems.clear()  # the browser reports what was not there
 
 
 def test_works_offline(chromium, site, save_image):
