@@ -304,6 +304,12 @@ def test_legacy_storages_that_end_early(tmp_path, state):
     refused(path, "is truncated: its storages reach beyond the end of the file")
 
 
+def test_zip_archive_that_ends_early(tmp_path, state):
+    path = write_zip(tmp_path / "a.pth", state)
+    path.write_bytes(path.read_bytes()[:-30])
+    refused(path, "is a truncated zip archive; download or copy it again")
+
+
 def test_memo_bomb(tmp_path):
     pickle = b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b"."
     refused(write_zip(tmp_path / "a.pth", None, pickle=pickle), "hostile pickle: memo index 4294967295 after")

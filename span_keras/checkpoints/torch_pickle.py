@@ -23,6 +23,7 @@ import numpy as np
 from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError, UnsafeCheckpointError
 
+ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 MAX_PICKLE_BYTES = 1 << 26
@@ -248,7 +249,14 @@ def read(path: Path, source: str) -> Contents:
         UnsafeCheckpointError: the pickle asks for a callable outside the allow-list.
         CheckpointError: the file is no PyTorch checkpoint, or damaged.
     """
-    loaded = _read_zip(path, source) if zipfile.is_zipfile(path) else _read_legacy(path, source)
+    if zipfile.is_zipfile(path):
+        loaded = _read_zip(path, source)
+    else:
+        with path.open("rb") as file:
+            if file.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
+                # The directory of a zip archive stands at its end.
+                raise CheckpointError(f"{source} is a truncated zip archive; download or copy it again.")
+        loaded = _read_legacy(path, source)
     tensors, numbers = {}, {}
     _flatten(loaded, "", tensors, numbers, set())
     if not tensors:
