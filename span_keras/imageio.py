@@ -55,6 +55,7 @@ _DESCRIPTIVE_TAGS = {
 }
 """First-directory tags worth keeping; the others of a TIFF file describe where its pixels lie."""
 _SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_TEXT = "XML:com.adobe.xmp"
 
 
@@ -146,8 +147,11 @@ def read_image(path: str | Path) -> Picture:
             "cut it into parts."
         ) from None
     except Image.UnidentifiedImageError:
-        size = path.stat().st_size
-        what = "is empty" if not size else "is not a readable PNG, JPEG, WebP, TIFF or BMP image"
+        with path.open("rb") as file:
+            head = file.read(24)
+        if len(head) == 24 and head.startswith(_PNG_SIGNATURE) and 0 in (size := struct.unpack(">II", head[16:])):
+            raise ImageError(f"{path} has no pixels: its size is {size[0]}×{size[1]}.") from None
+        what = "is not a readable PNG, JPEG, WebP, TIFF or BMP image" if head else "is empty"
         raise ImageError(f"{path} {what}; expected an image file.") from None
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory.") from None
@@ -420,7 +424,7 @@ class _PngWriter:
         self.file, self.stride = file, channels * dtype.itemsize
         self.previous = np.zeros(width * self.stride, np.uint8)
         self.deflate = zlib.compressobj(self.LEVEL, strategy=zlib.Z_FILTERED)
-        file.write(b"\x89PNG\r\n\x1a\n")
+        file.write(_PNG_SIGNATURE)
         color_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * dtype.itemsize, color_type, 0, 0, 0))
         if metadata.icc:

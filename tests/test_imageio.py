@@ -260,7 +260,8 @@ def encoded(kind, **options):
         ("cut.tif", encoded("TIFF")[:1000], "damaged or truncated|is not a readable"),
         ("cut.bmp", encoded("BMP")[:1000], "damaged or truncated"),
         ("head.png", encoded("PNG")[:20], "is not a readable|damaged or truncated"),
-        ("zero.png", huge(0, 0), "has no pixels|is not a readable|damaged or truncated"),
+        ("zero.png", huge(0, 0), r"zero\.png has no pixels: its size is 0×0\.$"),
+        ("flat.png", huge(7, 0), r"has no pixels: its size is 7×0\.$"),
         ("huge.png", huge(100000, 100000), "claims more than 179 megapixels"),
         ("large.png", huge(8000, 6000), "damaged or truncated"),  # the size is fine, its data are missing
     ],
