@@ -83,7 +83,10 @@ def weights_options(function):
         ),
         click.option("--variant", type=click.Choice(VARIANTS), help="Activations, where the file cannot tell."),
         click.option(
-            "--img-range", type=float, metavar="R", help="Input range, where the file cannot tell (255 or 1)."
+            "--img-range",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="R",
+            help="Input range, where the file cannot tell (255 or 1).",
         ),
         click.option("--rgb-mean", callback=parse_mean, metavar="R,G,B", help="Mean RGB subtracted from the input."),
     )

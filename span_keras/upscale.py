@@ -1,4 +1,4 @@
-"""``python -m span_keras.upscale``: enlarge image files of any size in bounded memory."""
+"""``python -m span_keras.upscale``: enlarge image files, band by band."""
 
 from __future__ import annotations
 
@@ -171,12 +171,22 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
         suffix: of the targets in a folder, such as ``".png"``; None keeps each source's.
 
     Raises:
-        ImageError: an input folder holds no images, two sources would become one target, or a target is its source.
+        ImageError: an input folder holds no images, two sources would become one target, a target is its source, or
+            ``out`` is called like an image where it has to be a folder, or like a file of another kind.
     """
     from span_keras.imageio import FORMATS
 
     inputs = list(inputs)
-    if len(inputs) == 1 and not inputs[0].is_dir() and out.suffix.lower() in FORMATS and not out.is_dir():
+    one_file = len(inputs) == 1 and not inputs[0].is_dir()
+    is_image = out.suffix.lower() in FORMATS
+    if is_image and not one_file and not out.is_dir():
+        raise ImageError(f"{out} names one image, but the inputs may become several; name a folder.")
+    if one_file and out.suffix and not is_image and not out.is_dir():
+        raise ImageError(
+            f"the output {out} should be a folder or end in one of {', '.join(FORMATS)}, found {out.suffix!r}; "
+            "name one of these, or make the folder first."
+        )
+    if one_file and is_image and not out.is_dir():
         pairs = [(inputs[0], out)]
     else:
         sources = []
@@ -254,6 +264,8 @@ def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quali
     failed = 0
     for number, (source, target) in enumerate(pairs, 1):
         try:
+            if suffix is None:
+                _check_suffix(source, target)
             _make_folder(target.parent)
             label = f"[{number}/{len(pairs)}] {source.name}"
             with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
@@ -266,6 +278,17 @@ def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quali
             click.echo(f"Error: {error}", err=True)
     if failed:
         raise Failure(f"{failed} of {len(pairs)} images could not be upscaled.")
+
+
+def _check_suffix(source: Path, target: Path) -> None:
+    """A target in a folder has its source's name, which need not tell a format."""
+    from span_keras.imageio import FORMATS
+
+    if target.suffix.lower() not in FORMATS:
+        raise ImageError(
+            f"{source} should end in one of {', '.join(FORMATS)}, so that its result {target} tells its format, found "
+            f"{target.suffix or 'no suffix'!r}; rename it, or pass --format png."
+        )
 
 
 def _restart(bar, length: int) -> None:

@@ -219,7 +219,31 @@ def test_bad_use_ends_with_one_sentence(tmp_path, weights_file):
     assert "more than twice this network's halo" in message(1, tmp_path / "a.png", *out, *w, "--tile", 3)
     assert "JPEG cannot hold transparency" in message(1, tmp_path / "clear.png", "-o", tmp_path / "b.jpg", *w)
     assert "cannot be made" in message(1, tmp_path / "a.png", "-o", tmp_path / "file" / "out", *w)
-    assert not (tmp_path / "out" / "a.png").exists()
+    assert "should be a folder or end in one of .png, " in message(1, tmp_path / "a.png", "-o", tmp_path / "b.gif", *w)
+    two = (tmp_path / "a.png", tmp_path / "a.jpg")
+    assert "b.png names one image" in message(1, *two, "-o", tmp_path / "b.png", *w)
+    assert "b.png names one image" in message(1, tmp_path / "empty", "-o", tmp_path / "b.png", *w)
+    (tmp_path / "a.png").rename(tmp_path / "bare")
+    assert "found 'no suffix'; rename it, or pass --format png" in message(1, tmp_path / "bare", *out, *w)
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("b.*"))
+
+
+@pytest.mark.parametrize("value", ["-1", "0"])
+def test_an_impossible_input_range_is_wrong_usage(tmp_path, weights_file, value):
+    write_image(tmp_path / "a.png", Picture(random_samples(3)))
+    result = run(tmp_path / "a.png", "-o", tmp_path / "b.png", "-w", weights_file, "--img-range", value)
+    assert result.exit_code == 2
+    assert "Invalid value for '--img-range'" in result.stderr
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_a_suffix_of_a_folder_that_exists_is_no_format(tmp_path, weights_file):
+    write_image(tmp_path / "bare.png", Picture(random_samples(3)))
+    (tmp_path / "bare.png").rename(tmp_path / "bare")
+    (tmp_path / "out.v2").mkdir()
+    assert run(tmp_path / "bare", "-o", tmp_path / "out.v2", "-w", weights_file, "--format", "png").exit_code == 0
+    assert read_image(tmp_path / "out.v2" / "bare.png").samples.shape == (82, 60, 3)
 
 
 def test_plan_names_targets(tmp_path):
