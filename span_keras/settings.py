@@ -23,6 +23,8 @@ RECIPES = {
         "beta_2": 0.999,
         "perceptual": "vgg16",
         "vgg_weight": 0.001,
+        # Few patches vary much from batch to batch.
+        "spike_factor": 10.0,
     },
     # The authors', section 4.1 of the paper: a million steps, the rate halved every 200,000.
     "paper": {
@@ -36,6 +38,7 @@ RECIPES = {
         "beta_2": 0.99,
         "perceptual": "none",
         "vgg_weight": 0.0,
+        "spike_factor": 4.0,
     },
 }
 ARCHITECTURE = ("scale", "variant", "channels", "blocks", "img_range")

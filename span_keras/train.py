@@ -115,7 +115,10 @@ FOLDER = click.Path(file_okay=False)
     ("--beta-2", {"type": float, "metavar": "B", "help": "Of Adam [0.999; paper 0.99]."}),
     ("--clip-norm", {"type": float, "metavar": "N", "help": "Largest global norm of the gradient, 0 for none [1]."}),
     ("--ema-decay", {"type": float, "metavar": "D", "help": "Of the averaged weights [0.999]."}),
-    ("--spike-factor", {"type": float, "metavar": "F", "help": "Skip steps with this many times the usual loss [10]."}),
+    (
+        "--spike-factor",
+        {"type": float, "metavar": "F", "help": "Skip steps with so many times the usual loss [10; paper 4]."},
+    ),
     ("--precision", {"type": click.Choice(["float32", "mixed_bfloat16"]), "help": "Of the convolutions [float32]."}),
 )
 @options(

@@ -28,6 +28,8 @@ GUARD_WINDOW = 101
 """Number of recent losses whose median a loss is compared with."""
 GUARD_START = 21
 """Losses that must be known before a leap can be told from ordinary variation."""
+RESTORE_AFTER = 10
+"""So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
@@ -42,7 +44,8 @@ class StepOptions:
         beta_1, beta_2, epsilon: of Adam.
         clip_norm: the gradient is scaled down to this global norm; 0 leaves it.
         ema_decay: of the averaged weights; grows from 0.1 as ``(1 + t) / (10 + t)`` until it is reached.
-        spike_factor: a step whose loss exceeds the running median this many times is skipped.
+        spike_factor: a step whose loss exceeds the running median this many times is skipped; ten in a row bring back
+            the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
     """
@@ -65,7 +68,8 @@ class Report:
 
     Attributes:
         step: number of steps finished after it.
-        logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, ``skipped`` (0 or 1).
+        logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, and ``skipped`` and
+            ``restored``, 0 or 1.
         seconds: wall time since the report before it.
         settled: whether the trainer's state is that of this report; if not, the device is an execution further.
     """
@@ -97,12 +101,25 @@ class TrainStep:
         leap = ops.logical_and(state["updates"] >= GUARD_START, loss > self.options.spike_factor * median)
         accept = ops.logical_and(sane, ops.logical_not(leap))
         updated = self._update(state, gradients, rate) | self._record(state, loss)
+        streak = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
+        restore = ops.logical_and(streak > 0, ops.equal(streak % RESTORE_AFTER, 0))
         # Where, not cond: nothing leaves the device, and all of it fuses into the update.
-        new = {name: ops.where(accept, value, state[name]) for name, value in updated.items()}
-        new["step"] = state["step"] + 1
-        new["streak"] = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
-        skipped = ops.cast(ops.logical_not(accept), "float32")
-        return new, {"loss": loss, **parts, "grad_norm": norm, "skipped": skipped, "streak": new["streak"]}
+        kept = state | self._restored(state, restore)
+        new = {name: ops.where(accept, value, kept[name]) for name, value in updated.items()}
+        new |= {"step": state["step"] + 1, "streak": streak}
+        logs = {"loss": loss, **parts, "grad_norm": norm, "streak": streak}
+        logs["skipped"] = ops.cast(ops.logical_not(accept), "float32")
+        logs["restored"] = ops.cast(restore, "float32")
+        return new, logs
+
+    def _restored(self, state, restore) -> dict:
+        """Weights from their average and a first moment of zero, where ``restore``."""
+        new = {}
+        for name in self.parameters:
+            weight, moment = state[f"weights/{name}"], state[f"moment_1/{name}"]
+            new[f"weights/{name}"] = ops.where(restore, state[f"ema/{name}"], weight)
+            new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
+        return new
 
     def _total_loss(self, parameters: dict, lr, hr):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"

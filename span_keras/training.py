@@ -215,11 +215,13 @@ class _Loop:
             return
         row = {"step": report.step, "epoch": -(-report.step // self.settings.steps_per_epoch)}
         row |= {name: float(np.mean(values)) for name, values in sorted(self.unlogged.items())}
-        row |= {"rate": self.unlogged["rate"][-1], "skipped": int(sum(self.unlogged["skipped"]))}
+        row |= {"rate": self.unlogged["rate"][-1]}
+        row |= {name: int(sum(self.unlogged[name])) for name in ("skipped", "restored")}
         row["seconds"] = round(time.monotonic() - self.logged_at, 3)
         self.unlogged, self.logged_at = {}, time.monotonic()
         if row["skipped"]:
-            self.echo(f"Step {report.step}: skipped {row['skipped']} steps since the last report.")
+            back = f" and went back to the averaged weights {row['restored']} times" if row["restored"] else ""
+            self.echo(f"Step {report.step}: skipped {row['skipped']} steps{back} since the last report.")
         if self.chief:
             self.folder.append("log.csv", row)
             self.board.scalars(report.step, "train", {k: v for k, v in row.items() if k not in ("step", "epoch")})

@@ -84,7 +84,7 @@ def test_the_log_has_a_row_per_interval(run):
     rows = folder.rows("log.csv")
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert [row["epoch"] for row in rows] == [1, 2, 2]
-    assert set(rows[0]) == {"step", "epoch", "loss", "mae", "grad_norm", "rate", "skipped", "seconds"}
+    assert set(rows[0]) == {"step", "epoch", "loss", "mae", "grad_norm", "rate", "skipped", "restored", "seconds"}
     assert all(0 < row["loss"] < 1 for row in rows)
     validations = folder.rows("validation.csv")
     assert [row["step"] for row in validations] == [3, 6]

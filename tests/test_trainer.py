@@ -19,7 +19,7 @@ from span_keras.model import build_span
 from span_keras.schedule import Schedule
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
-from span_keras.trainer import GUARD_START, GUARD_WINDOW, SpanTrainer, StepOptions
+from span_keras.trainer import GUARD_START, GUARD_WINDOW, RESTORE_AFTER, SpanTrainer, StepOptions
 
 BACKEND = keras.backend.backend()
 CONFIG = SpanConfig(scale=2, channels=4, blocks=1)
@@ -293,9 +293,24 @@ def test_ordinary_variation_is_not_skipped(weights):
     assert not losses_of(make(weights, rate=1e-4), GUARD_WINDOW + 20, batches, name="skipped").any()
 
 
+@pytest.mark.parametrize("value", [np.nan, 1e6])
+def test_damaged_weights_give_way_to_their_average(weights, value):
+    """An update can do harm that shows one step later: then every step is skipped, until the average takes over."""
+    trainer = make(weights)
+    before = losses_of(trainer, GUARD_START + 5)
+    trainer.state = {**trainer.state, "weights/upsampler/bias": np.full(12, value, np.float32)}
+    end = trainer.step + RESTORE_AFTER + 5
+    reports = list(trainer.run(batch, end, workers=2))
+    logs = {name: np.concatenate([r.logs[name] for r in reports]) for name in ("loss", "skipped", "restored")}
+    np.testing.assert_array_equal(logs["skipped"], [1] * RESTORE_AFTER + [0] * 5)
+    np.testing.assert_array_equal(np.flatnonzero(logs["restored"]), [RESTORE_AFTER - 1])
+    assert logs["loss"][-5:].max() < 2 * before.max()
+    assert np.isfinite(trainer.state["weights/upsampler/bias"]).all()
+
+
 def test_skipping_for_long_stops_with_advice(weights):
     trainer = make(weights, StepOptions(max_skipped=7))
-    trainer._engine.write({**trainer.state, "weights/upsampler/bias": np.full(12, np.nan, np.float32)})
+    trainer.state = {**trainer.state, "weights/upsampler/bias": np.full(12, np.nan, np.float32)}
     with pytest.raises(TrainingError, match=r"found 7 steps in a row .* lower --learning-rate"):
         losses_of(trainer, 50)
 
@@ -317,7 +332,7 @@ def test_a_teacher_draws_the_output_to_its_own(weights):
     trainer = SpanTrainer(weights, SpanLoss(None), Schedule(3e-3, 100), options, teacher=start(seed=3))
     reports = list(trainer.run(lambda step: batch(0), 60))
     logs = reports[0].logs
-    assert set(logs) == {"loss", "mae", "teacher", "grad_norm", "skipped", "rate"}
+    assert set(logs) == {"loss", "mae", "teacher", "grad_norm", "skipped", "restored", "rate"}
     assert logs["loss"][0] == pytest.approx(logs["mae"][0] + 100 * logs["teacher"][0], rel=1e-5)
     assert reports[-1].logs["teacher"] < 0.7 * logs["teacher"]
 
