@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -108,10 +109,7 @@ def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure:
         raise DataError(f"none of the sets {', '.join(sets)} has a folder x{scale}, which {networks[0][0]} needs.")
     lines = [f"| ×{scale} | parameters | {' | '.join(folders)} |", f"|---|--:|{':-:|' * len(folders)}"]
 
-    def bicubic_upscale(lr):
-        return bicubic.resize(lr, (lr.shape[0] * scale, lr.shape[1] * scale))
-
-    lines.append(row("bicubic", "–", bicubic_upscale, scale, folders, measure))
+    lines.append(row("bicubic", "–", partial(bicubic.upscale, scale=scale), scale, folders, measure))
     for label, weights in networks:
         fused = weights.fuse()
         parameters = sum(array.size for group in fused.layers.values() for array in group.values())

@@ -60,11 +60,27 @@ def downscale(image: np.ndarray, scale: int, border: str = "mirror") -> np.ndarr
     Raises:
         ImageError: as ``resize``, or the scale is not a positive whole number.
     """
-    if scale != int(scale) or scale < 1:
-        raise ImageError(f"downscale expects a whole factor of 1 or more, found {scale!r}.")
-    image = _checked(image)
+    image = _checked(image, scale)
     height, width = image.shape[-3:-1]
     return _resize(image, (math.ceil(height / scale), 1 / scale), (math.ceil(width / scale), 1 / scale), border)
+
+
+def upscale(image: np.ndarray, scale: int) -> np.ndarray:
+    """Enlarge by a whole factor as MATLAB's ``imresize(image, scale, "bicubic")`` does: what networks compare with.
+
+    Args:
+        image: as in ``resize``.
+        scale: the factor, 1 or more.
+
+    Returns:
+        (..., H·scale, W·scale, C), clipped and rounded as in ``resize``.
+
+    Raises:
+        ImageError: as ``downscale``.
+    """
+    image = _checked(image, scale)
+    height, width = image.shape[-3:-1]
+    return resize(image, (height * int(scale), width * int(scale)))
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
@@ -76,7 +92,9 @@ def _round_to_uint8(levels: np.ndarray) -> np.ndarray:
     return (np.clip(levels, 0, 255) + np.float32(0.5)).astype(np.uint8)  # truncating a non-negative number is floor
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
+def _checked(image: np.ndarray, scale: float = 1) -> np.ndarray:
+    if scale != int(scale) or scale < 1:
+        raise ImageError(f"bicubic scaling expects a whole factor of 1 or more, found {scale!r}.")
     image = np.asarray(image)
     if not (image.dtype.kind == "f" or image.dtype == np.uint8) or image.ndim not in (3, 4) or 0 in image.shape:
         raise ImageError(

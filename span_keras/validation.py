@@ -8,8 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from span_keras import pictures, stacked
-from span_keras.bicubic import resize, to_uint8
+from span_keras import bicubic, pictures, stacked
 from span_keras.config import SpanConfig
 from span_keras.metrics import evaluate_pair, psnr, rgb_to_y
 from span_keras.state import SpanWeights
@@ -48,7 +47,7 @@ class Validation:
             self.config.receptive_radius,
             self._tile,
         )
-        return to_uint8(sr)
+        return bicubic.to_uint8(sr)
 
     def __call__(self, weights: SpanWeights) -> dict[str, float]:
         """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale."""
@@ -70,7 +69,7 @@ class Validation:
             (top - up) * scale : (top - up + lr_side) * scale,
             (left - before) * scale : (left - before + lr_side) * scale,
         ]
-        bicubic_area = to_uint8(resize(np.float32(area) / 255, (area.shape[0] * scale, area.shape[1] * scale)))
+        bicubic_area = bicubic.to_uint8(bicubic.upscale(np.float32(area) / 255, scale))
         target = hr[top * scale : (top + lr_side) * scale, left * scale : (left + lr_side) * scale]
         columns = [("LR", lr[top : top + lr_side, left : left + lr_side]), ("bicubic", bicubic_area[inner])]
         columns += [("SPAN", self.upscale(weights, area)[inner])]

@@ -90,6 +90,12 @@ def test_constant_images_stay_constant_and_half_becomes_float32():
     np.testing.assert_allclose(found, 0.25, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_upscale_enlarges_both_sides_by_the_factor(photo, scale):
+    expected = reference(photo, [(37 * scale, scale), (53 * scale, scale)], "mirror")
+    np.testing.assert_allclose(bicubic.upscale(photo, scale), expected, atol=1e-12)
+
+
 def test_to_uint8_clips_and_rounds_halves_up():
     values = np.array([-0.1, 0.0, 0.5 / 255, 1.49 / 255, 2.5 / 255, 1.0, 1.7])
     assert bicubic.to_uint8(values).tolist() == [0, 0, 1, 1, 3, 255, 255]
@@ -103,6 +109,7 @@ def test_to_uint8_clips_and_rounds_halves_up():
         (lambda: bicubic.resize(np.zeros((0, 4, 3)), (2, 2)), r"non-empty .* shape \(0, 4, 3\)"),
         (lambda: bicubic.resize(np.zeros((4, 4, 3)), (0, 2)), "at least 1 pixel, found 0"),
         (lambda: bicubic.downscale(np.zeros((4, 4, 3)), 1.5), "whole factor of 1 or more, found 1.5"),
+        (lambda: bicubic.upscale(np.zeros((4, 4, 3)), 0), "whole factor of 1 or more, found 0"),
         (lambda: bicubic.downscale(np.zeros((4, 4, 3)), 2, "wrap"), "border must be one of .* found 'wrap'"),
     ],
 )
