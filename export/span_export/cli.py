@@ -22,7 +22,10 @@ from span_keras.cli import reports_errors, weights_options
 @click.option("--demo", is_flag=True, help="Put the page beside the model: serve DIR and it works.")
 @click.option("--perceptual", is_flag=True, help="Write the perceptual loss's VGG features to DIR/perceptual/ too.")
 @click.option(
-    "--verify", is_flag=True, help="Read the files back, compare them with the weights, exit 1 if they differ."
+    "--verify",
+    is_flag=True,
+    help="Read the files back and compare them with the weights; if they differ, DIR stays as it was and the exit code "
+    "is 1.",
 )
 @click.option(
     "--verify-data",

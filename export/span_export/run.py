@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import click
@@ -27,10 +28,10 @@ def run(
     verify_data: Path | None,
     overwrite: bool,
 ) -> None:
-    """Load, export, report, compare; the options are those of ``cli.main``.
+    """Load, export, compare, report; the options are those of ``cli.main``.
 
     Raises:
-        SpanError: any step failed, or the files do not reproduce the weights.
+        SpanError: any step failed, or the files do not reproduce the weights; ``folder`` is as it was.
     """
     with quiet():
         from span_keras.checkpoints import load_weights
@@ -39,22 +40,36 @@ def run(
         load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean),
         *map(load_weights, also),
     ]
+    reports = []
+
+    def check(staged: Path, results: list[dict]) -> None:
+        for network, result in zip(networks, results, strict=True):
+            with quiet():
+                reports.append(compare((staged / result["url"]).parent, network, verify_data))
+        failures = [
+            f"{folder / result['url']} would not reproduce {network.source}: {' '.join(report.failures)}"
+            for network, result, report in zip(networks, results, reports, strict=True)
+            if report.failures
+        ]
+        if failures:
+            raise ExportError(f"{' '.join(failures)} Nothing was written.")
+
+    options = {"check": check} if verify or verify_data else {}
     results = export_model(
-        networks[0], folder, quantize, also=networks[1:], demo=demo, perceptual=perceptual, overwrite=overwrite
+        networks[0],
+        folder,
+        quantize,
+        also=networks[1:],
+        demo=demo,
+        perceptual=perceptual,
+        overwrite=overwrite,
+        **options,
     )
-    failures = []
-    for network, result in zip(networks, results, strict=True):
+    for result, report in itertools.zip_longest(results, reports):
         place = folder / Path(result["url"]).parent
         click.echo(
             f"{place}: x{result['scale']}, {result['channels']} channels, variant {result['variant']}, "
             f"{result['quantization']} weights, {result['bytes'] / 1e6:.3f} MB in {len(result['files'])} files."
         )
-        if verify or verify_data:
-            with quiet():
-                report = compare(place, network, verify_data)
-            for line in report.lines():
-                click.echo(line)
-            if report.failures:
-                failures.append(f"{place} does not reproduce {network.source}: {' '.join(report.failures)}")
-    if failures:
-        raise ExportError(" ".join(failures))
+        for line in report.lines() if report else ():
+            click.echo(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from span_export import bundle
@@ -22,6 +22,7 @@ def export_model(
     demo: bool = False,
     perceptual: bool = False,
     overwrite: bool = False,
+    check: Callable[[Path, list[dict]], None] = lambda folder, results: None,
 ) -> list[dict]:
     """Write a folder with everything asked for, atomically.
 
@@ -40,6 +41,8 @@ def export_model(
         quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
         also: further networks, each under the name of its source.
         overwrite: accept a folder that holds other files.
+        check: called with a temporary folder that holds all that was written, and with what is returned; if it raises,
+            ``folder`` stays as it was.
 
     Returns:
         For every network, the main one first: what ``layers_model.write_model`` returns, ``name``, and ``url`` (of
@@ -67,6 +70,7 @@ def export_model(
             listed = ("name", "url", "scale", "channels", "variant", "bytes")
             models = [{key: result[key] for key in listed} for result in results]
             (staged / "models.json").write_text(json.dumps({"models": models}, indent=1) + "\n")
+        check(staged, results)
     return results
 
 
