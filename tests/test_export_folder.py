@@ -98,6 +98,34 @@ def test_failure_of_the_last_rename_restores_the_earlier_export(target, monkeypa
     assert siblings(target) == ["out"]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_interruption_after_either_rename_leaves_one_whole_export(target, monkeypatch, number):
+    write(target, {"model.json": "good"})
+    rename, done = type(target).rename, []
+
+    def interrupt(self, to):
+        rename(self, to)
+        done.append(to)
+        if len(done) == number:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(target), "rename", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(target, {"model.json": "new"})
+    assert tree(target) == {"model.json": "good" if number == 1 else "new"}
+    assert siblings(target) == ["out"]
+
+
+def test_only_what_is_about_the_folder_is_called_unwritable(target):
+    with pytest.raises(FileNotFoundError, match=r"elsewhere/gone"), publish(target):
+        Path("/elsewhere/gone").read_bytes()
+    with pytest.raises(ExportError, match=r"cannot be written .No such file"), publish(target) as staged:
+        (staged / "missing" / "a").write_bytes(b"")
+    with pytest.raises(ExportError, match=r"cannot be written .No space left on device"), publish(target):
+        Path("/dev/full").write_bytes(b"x")  # a file that is open: the error bears no name
+    assert siblings(target) == []
+
+
 def test_refuses_a_folder_with_files_of_others(target):
     target.mkdir(parents=True)
     (target / "thesis.txt").write_text("mine")

@@ -10,7 +10,7 @@ from span_export import golden, quantize
 from span_export.quiet import quiet
 from span_export.tfjs import export_model
 from span_keras.config import SpanConfig
-from span_keras.errors import ExportError
+from span_keras.errors import ExportError, SpanError
 from span_keras.state import SpanWeights
 
 STOCK = {
@@ -233,6 +233,14 @@ def test_quiet_shows_what_was_said_before_a_failure(capfd):
         print("a clue", flush=True)
         raise RuntimeError
     assert "a clue" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, SpanError("A sentence.")])
+def test_quiet_stays_so_if_the_user_interrupts_or_the_message_says_it_all(capfd, error):
+    with pytest.raises((KeyboardInterrupt, SystemExit, SpanError)), quiet():
+        print("chatter", flush=True)
+        raise error
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("config", [SpanConfig(), SpanConfig.official()])

@@ -53,6 +53,8 @@ def publish(target: Path, overwrite: bool = False):
         staged.chmod(0o777 & ~_umask())  # mkdtemp makes it private, which a web server could not read
         _swap(staged, target)
     except OSError as error:
+        if error.filename is not None and not _lies_in(error.filename, (staged, target)):
+            raise  # the block failed to read something; an error of a file that is open bears no name
         raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -81,13 +83,17 @@ def _swap(staged: Path, target: Path) -> None:
         staged.rename(target)
         return
     aside = staged.with_suffix(".previous")
-    target.rename(aside)
     try:
+        target.rename(aside)
         staged.rename(target)
-    except BaseException:
-        aside.rename(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    finally:  # an interruption may come before, between and after the two
+        if not target.exists():
+            aside.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _lies_in(name: str | bytes, folders: tuple[Path, ...]) -> bool:
+    return any(Path(os.fsdecode(name)).is_relative_to(folder) for folder in folders)
 
 
 def _unwritable(target: Path, error: OSError) -> ExportError:

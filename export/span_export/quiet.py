@@ -8,11 +8,14 @@ import sys
 import tempfile
 import warnings
 
+from span_keras.errors import SpanError
+
 
 @contextlib.contextmanager
 def quiet():
-    """Silence stdout, stderr and warnings; what was said is shown on stderr if the block raises.
+    """Silence stdout, stderr and warnings; what was said is shown on stderr if the block fails unexpectedly.
 
+    It is not shown with a ``SpanError``, whose message says it all, nor when the user interrupts.
     Python's streams and the process's descriptors both: C++ writes to the latter, and notebooks replace the former.
     """
     sys.stdout.flush()
@@ -21,17 +24,19 @@ def quiet():
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-        failed = True
+        unexpected = False
         try:
             with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 warnings.simplefilter("ignore")
                 yield
-            failed = False
+        except Exception as error:
+            unexpected = not isinstance(error, SpanError)
+            raise
         finally:
             said.flush()
             for descriptor, copy in enumerate(descriptors, start=1):
                 os.dup2(copy, descriptor)
                 os.close(copy)
-            if failed:
+            if unexpected:
                 said.seek(0)
                 sys.stderr.write(said.read())
