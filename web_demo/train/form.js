@@ -19,7 +19,7 @@ export function mountForm(root) {
         <label class="field"><span>Scale</span><select id="train-scale">${options(SCALES, (s) => `×${s}`)}</select></label>
         <label class="field"><span>Channels</span><input type="number" id="train-channels" min="4" max="128" step="1" /></label>
         <label class="field"><span>Blocks</span><input type="number" id="train-blocks" min="1" max="12" step="1" /></label>
-        <label class="field"><span>Variant</span><select id="train-variant">
+        <label class="field wide"><span>Variant</span><select id="train-variant">
           <option value="span">LeakyReLU, tanh</option><option value="official">SiLU, sigmoid</option></select></label>
         <p class="train-problem" id="train-network-problem" hidden></p>
       </div>

@@ -7,8 +7,6 @@ import { ModelError } from '../model.js';
 
 export const SCALES = [2, 3, 4];
 export const VARIANTS = ['span', 'official'];
-/** Negative slope of LeakyReLU in variant "span". */
-const LEAKY_SLOPE = 0.1;
 /** Mean RGB of DIV2K in [0, 1]. */
 const DIV2K_MEAN = [0.4488, 0.4371, 0.404];
 
