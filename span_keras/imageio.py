@@ -42,6 +42,8 @@ MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
 """Longest side that a format's encoder accepts."""
 MAX_BYTES = 2**32 - 2**20
 """Most bytes of pixels in TIFF and BMP, whose offsets have 32 bits; a mebibyte is left for metadata."""
+MAX_SEGMENT = 65000
+"""Most bytes of EXIF, XMP or comment in a JPEG, with room for what Pillow adds to them."""
 QUALITY = 95
 """Default quality of JPEG and WebP."""
 
@@ -357,6 +359,39 @@ def depth_of(path: str | Path, dtype) -> np.dtype:
     return np.dtype(dtype if format_of(path) in ("PNG", "TIFF") else np.uint8)
 
 
+def storable(path: str | Path, metadata: Metadata, channels: int, dtype) -> tuple[Metadata, list[str]]:
+    """What of the metadata a file of this name can hold, and sentences about what it cannot.
+
+    Args:
+        channels, dtype: of the samples to be written.
+    """
+    kind = format_of(path)
+    lost, notes = {}, []
+    grey_becomes_rgb = channels < 3 and (kind == "WEBP" or (kind == "TIFF" and channels == 2 and dtype == np.uint16))
+    if metadata.icc and metadata.icc[16:20] == b"GRAY" and grey_becomes_rgb:
+        notes.append(f"{path} holds RGB, so the colour profile, which is for grey, is left out; a .png keeps it.")
+        metadata = replace(metadata, icc=None)
+    if kind == "BMP":
+        lost = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP"}
+    elif kind == "JPEG":
+        # A segment of the file holds 64 kB, and longer EXIF or XMP is not worth losing the picture for.
+        lost = {key: key.upper() for key in ("exif", "xmp") if len(getattr(metadata, key) or b"") >= MAX_SEGMENT}
+    elif kind == "WEBP":
+        lost = {"dpi": "resolution"}
+    lost = {key: name for key, name in lost.items() if getattr(metadata, key)}
+    names = list(lost.values())
+    texts = metadata.texts
+    if kind != "PNG":
+        comment = texts.get("Comment", "")
+        fits = kind == "JPEG" and comment and len(comment.encode()) < MAX_SEGMENT
+        texts = {"Comment": comment} if fits else {}
+        names += [f"text {key!r}" for key in metadata.texts if key not in texts]
+    if names:
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        notes.append(f"{path} cannot hold the {listed}; a .png can.")
+    return replace(metadata, texts=texts, **dict.fromkeys(lost)), notes
+
+
 @contextlib.contextmanager
 def open_writer(
     path: str | Path,
@@ -370,7 +405,8 @@ def open_writer(
     """Write an image from top to bottom: ``with open_writer(...) as write: write(rows); write(more_rows)``.
 
     ``rows`` are (n, width, channels) of ``dtype``, n in all adding up to ``height``. What is written lies in a hidden
-    temporary file in the same folder, which replaces ``path`` only when the block ends without an exception.
+    temporary file in the same folder, which replaces ``path`` only when the block ends without an exception. Metadata
+    that the format cannot hold are left out, see ``storable``.
 
     Raises:
         ImageError: the folder is missing or not writable, the disk is full, the suffix is unknown, or the format
@@ -388,31 +424,45 @@ def open_writer(
     if kind in ("TIFF", "BMP") and height * width * max(channels, 3) * dtype.itemsize > MAX_BYTES:
         raise ImageError(f"{kind} holds at most 4 GB, {path.name} would be {width}×{height} pixels; write a .png.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    metadata, _ = storable(path, metadata, channels, dtype)
+    rows_written = 0
+
+    def write(rows: np.ndarray) -> None:
+        nonlocal rows_written
+        if rows.shape[1:] != (width, channels) or rows.dtype != dtype or rows_written + len(rows) > height:
+            raise ValueError(
+                f"expected {dtype} rows of {(width, channels)} up to {height}, found {rows.dtype} {rows.shape}"
+            )
+        with _names_unwritable(path):
+            writer.write(np.ascontiguousarray(rows))
+        rows_written += len(rows)
+
+    with _names_unwritable(path):
+        file = temporary.open("xb")
     try:
-        with temporary.open("xb") as file:
+        with _names_unwritable(path):
             writer = _WRITERS[kind](file, kind, height, width, channels, dtype, metadata, quality)
-            rows_written = 0
-
-            def write(rows: np.ndarray) -> None:
-                nonlocal rows_written
-                if rows.shape[1:] != (width, channels) or rows.dtype != dtype or rows_written + len(rows) > height:
-                    raise ValueError(
-                        f"expected {dtype} rows of {(width, channels)} up to {height}, found {rows.dtype} {rows.shape}"
-                    )
-                writer.write(np.ascontiguousarray(rows))
-                rows_written += len(rows)
-
-            yield write
-            if rows_written != height:
-                raise ValueError(f"expected {height} rows, found {rows_written}")
+        yield write
+        if rows_written != height:
+            raise ValueError(f"expected {height} rows, found {rows_written}")
+        with _names_unwritable(path):
             writer.close()
-        temporary.replace(path)
+            file.close()
+            temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # on a full disk, what is left in the buffer fails once more
+            file.close()
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _names_unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ImageError(
             f"{path} cannot be written ({error.strerror or error}); check the folder and the free space."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _PngWriter:
@@ -575,12 +625,9 @@ class _PillowWriter:
         image = Image.frombuffer(self.mode, self.size, mapped, "raw", self.mode, 0, 1)
         m = self.metadata
         options = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "dpi": m.dpi and tuple(map(round, m.dpi))}
-        # A JPEG segment holds 64 kB, and longer EXIF or XMP is not worth losing the picture for.
-        options = {
-            key: value for key, value in options.items() if value and (key == "icc_profile" or len(value) < 65000)
-        }
+        options = {key: value for key, value in options.items() if value}
         if self.format == "JPEG":
-            options["comment"] = m.texts.get("Comment", "").encode()[:65000]
+            options["comment"] = m.texts.get("Comment", "").encode()
             options["subsampling"] = 0  # halving the colours of a sharpened image would undo some of it
         elif self.quality == 100:
             options["lossless"] = True

@@ -53,6 +53,8 @@ def upscale_file(
     if dtype != picture.samples.dtype:
         notes.append(f"{target} holds 8 of the 16 bits per sample of {source}; .png and .tif hold all.")
     metadata = imageio.scaled_metadata(picture.metadata, size[1], size[0])
+    metadata, lost = imageio.storable(target, metadata, channels, dtype)
+    notes += lost
     options = {} if quality is None else {"quality": quality}
     with imageio.open_writer(target, *size, channels, dtype, metadata, **options) as write:
         on_start(tiling.count_tiles(height, width, upscaler.tile, upscaler.halo))

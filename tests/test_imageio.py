@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -230,6 +232,70 @@ def test_a_profile_of_another_kind_is_left_out_with_a_note(tmp_path):
     assert "colour profile of another kind" in found.notes[0]
 
 
+def grey_profile():
+    """The shortest profile that Pillow passes on: only its header is looked at."""
+    return SRGB[:16] + b"GRAY" + SRGB[20:]
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "dtype", "kept"),
+    [
+        ("a.png", 2, np.uint16, True),
+        ("a.jpg", 1, np.uint8, True),
+        ("a.tif", 1, np.uint16, True),
+        ("a.tif", 2, np.uint8, True),
+        ("a.tif", 2, np.uint16, False),
+        ("a.webp", 1, np.uint8, False),
+        ("a.webp", 2, np.uint8, False),
+    ],
+)
+def test_a_grey_profile_does_not_describe_rgb(tmp_path, name, channels, dtype, kept):
+    metadata = Metadata(icc=grey_profile())
+    write_image(tmp_path / name, Picture(samples(channels, dtype), metadata))
+    found = read_image(tmp_path / name)
+    assert found.metadata.icc == (metadata.icc if kept else None)
+    assert found.notes == ()  # no profile of another kind than the pixels
+    notes = imageio.storable(name, metadata, channels, dtype)[1]
+    assert notes == (
+        [] if kept else [f"{name} holds RGB, so the colour profile, which is for grey, is left out; a .png keeps it."]
+    )
+
+
+LONG = b"Exif\0\0MM\0*\0\0\0\x08\0\0" + bytes(70_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "lost"),
+    [
+        ("a.png", Metadata(SRGB, LONG, b"x", (72, 72), {"Title": "t"}), None),
+        ("a.tif", Metadata(SRGB, LONG, b"x", (72, 72)), None),
+        ("a.tif", Metadata(texts={"Title": "t"}), "text 'Title'"),
+        ("a.webp", Metadata(SRGB, LONG, bytes(70_000)), None),
+        ("a.webp", Metadata(dpi=(72, 72), texts={"Comment": "c"}), "resolution and text 'Comment'"),
+        ("a.bmp", Metadata(SRGB, b"Exif\0\0", b"x", (72, 72)), "colour profile, EXIF and XMP"),
+        ("a.jpg", Metadata(SRGB, b"Exif\0\0", b"x", (72, 72), {"Comment": "c"}), None),
+        ("a.jpg", Metadata(exif=LONG, xmp=bytes(70_000), texts={"Comment": "c"}), "EXIF and XMP"),
+        ("a.jpg", Metadata(texts={"Title": "t", "Comment": "ü" * 40_000}), "text 'Title' and text 'Comment'"),
+    ],
+)
+def test_metadata_that_a_format_cannot_hold_are_named(name, metadata, lost):
+    kept, notes = imageio.storable(name, metadata, 3, np.dtype(np.uint8))
+    assert notes == ([] if lost is None else [f"{name} cannot hold the {lost}; a .png can."])
+    assert (kept == metadata) == (lost is None)
+    assert imageio.storable(name, kept, 3, np.dtype(np.uint8)) == (kept, [])
+
+
+def test_long_exif_and_xmp_are_kept_where_they_fit(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "a" * 70_000
+    xmp = b"<x:xmpmeta>" + b"x" * 70_000 + b"</x:xmpmeta>"
+    for name, kept in (("a.webp", True), ("a.png", True), ("a.tif", True), ("a.jpg", False)):
+        write_image(tmp_path / name, Picture(samples(3), Metadata(exif=exif.tobytes(), xmp=xmp)))
+        found = read_image(tmp_path / name).metadata
+        assert found.xmp == (xmp if kept else None), name
+        assert (found.exif is not None) == kept, name
+
+
 def test_only_the_first_of_several_images_is_read_with_a_note(tmp_path):
     pages = [Image.new("L", (4, 4), value) for value in (10, 20)]
     pages[0].save(tmp_path / "image.tif", save_all=True, append_images=pages[1:])
@@ -326,6 +392,34 @@ def test_too_few_or_too_many_rows_are_a_mistake(tmp_path, rows, message):
         imageio.open_writer(tmp_path / "image.png", 4, 5, 3, np.uint8) as write,
     ):
         write(np.zeros((rows, 5, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_a_file_that_may_not_grow_is_named_and_leaves_nothing(tmp_path, suffix):
+    """A real limit of the system: also what is left in buffers fails."""
+    script = f"""
+import resource, numpy as np
+from span_keras.errors import ImageError
+from span_keras.imageio import Picture, write_image
+pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    write_image({str(tmp_path / f"image{suffix}")!r}, Picture(pixels))
+except ImageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "cannot be written (File too large); check the folder" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_of_the_block_pass(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match="elsewhere"),
+        imageio.open_writer(tmp_path / "image.png", 4, 5, 3, np.uint8),
+    ):
+        (tmp_path / "elsewhere").read_bytes()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -160,6 +160,14 @@ def test_16_bits_into_a_format_of_8_is_said(tmp_path, upscaler):
     assert "holds 8 of the 16 bits per sample" in notes[0]
 
 
+def test_metadata_that_the_target_cannot_hold_are_said(tmp_path, upscaler):
+    metadata = imageio.Metadata(icc=srgb_profile(), texts={"Title": "t"})
+    write_image(tmp_path / "in.png", Picture(random_samples(3), metadata))
+    notes = upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.bmp")
+    assert notes == [f"{tmp_path / 'out.bmp'} cannot hold the colour profile and text 'Title'; a .png can."]
+    assert upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png") == []
+
+
 def test_folders_keep_their_structure_and_existing_results_stay(tmp_path, weights_file):
     (tmp_path / "in" / "sub").mkdir(parents=True)
     for name in ("a.png", "sub/b.jpg"):
