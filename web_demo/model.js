@@ -22,6 +22,9 @@
 
 /** @typedef {{inputShape: number[], input: string, outputShape: number[], output: string, tolerance: number}} Golden */
 
+/** Negative slope of LeakyReLU in variant `span`. */
+export const LEAKY_SLOPE = 0.1;
+
 /** A model that cannot be used; the message says what was expected, what was found and what to do. */
 export class ModelError extends Error {
   name = 'ModelError';
@@ -108,8 +111,19 @@ export function readConfig(artifacts) {
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = (artifacts.modelTopology.model_config ?? artifacts.modelTopology).config?.layers ?? [];
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
+  checkSlopes(layers);
   const normalize = readNormalization(artifacts);
   return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: 3 * blocks + 3, golden: span.golden };
+}
+
+/** Only one slope is SPAN's, and `network.js` computes no other. */
+function checkSlopes(layers) {
+  for (const { class_name: kind, config } of layers) {
+    const slope = config?.alpha ?? config?.negative_slope ?? LEAKY_SLOPE;
+    if (kind === 'LeakyReLU' && !(Math.abs(slope - LEAKY_SLOPE) <= 1e-6)) {
+      throw new ModelError(`Expected LeakyReLU with slope ${LEAKY_SLOPE}, found ${slope} in ${config.name}; use a model that span-export wrote.`);
+    }
+  }
 }
 
 /** The frozen BatchNormalization at the input: mean and variance, float32 in every export. */
@@ -117,6 +131,10 @@ function readNormalization({ weightSpecs, weightData }) {
   const plain = { imgRange: 1, rgbMean: [0, 0, 0] };
   let offset = 0;
   for (const spec of weightSpecs) {
+    const dtype = spec.quantization?.dtype ?? spec.dtype;
+    if (spec.name.startsWith('normalize/') && dtype !== 'float32') {
+      throw new ModelError(`Expected ${spec.name} in float32, found ${dtype}; write the model with span-export, which does not quantise it.`);
+    }
     const view = () => new Float32Array(weightData.slice(offset, offset + 12));
     if (spec.name === 'normalize/moving_mean') plain.rgbMean = [...view()];
     if (spec.name === 'normalize/moving_variance') plain.imgRange = Number((view()[0] ** -0.5).toPrecision(6));

@@ -2,10 +2,8 @@
  * SPAN's forward pass, written for speed: activations ride on the convolutions, the input is normalised while it is
  * copied, and on WebGPU the rest of a block is one kernel. `createNetwork(..., { plain: true })` is the reference.
  */
+import { LEAKY_SLOPE } from './model.js';
 import { registerKernels } from './webgpu-kernels.js';
-
-/** Negative slope of LeakyReLU in variant `span`. */
-const LEAKY_SLOPE = 0.1;
 
 /**
  * Put a model's weights on the active backend.

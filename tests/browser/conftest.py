@@ -161,6 +161,18 @@ def page(context):
 
 
 @pytest.fixture
+def blank(page, site):
+    """An empty page of the site's origin."""
+    return open_blank(page, site)
+
+
+def open_blank(page, site):
+    page.route("**/blank", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    page.goto(f"{site.url}/blank")
+    return page
+
+
+@pytest.fixture
 def open_page(page, site):
     """``(model, backend, **query)``: load the page with a model of ``CONFIGS`` and wait until it is ready."""
 

@@ -11,14 +11,6 @@ from PIL import Image
 from .conftest import BACKENDS, library, make_scene
 
 
-@pytest.fixture
-def blank(page, site):
-    """An empty page of the site's origin."""
-    page.route("**/blank", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
-    page.goto(f"{site.url}/blank")
-    return page
-
-
 def test_tiles_cover_every_pixel_once_and_see_enough(blank):
     problems = library(
         blank,

@@ -3,7 +3,7 @@
  * It trains in this form, and what it saves is what `span-export` writes.
  */
 
-import { ModelError } from '../model.js';
+import { LEAKY_SLOPE, ModelError } from '../model.js';
 
 export const SCALES = [2, 3, 4];
 export const VARIANTS = ['span', 'official'];
