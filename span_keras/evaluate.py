@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -63,7 +63,7 @@ def _names(paths: Iterable[Path], most: int = 5) -> str:
 def evaluate(
     upscale: Callable,
     scale: int,
-    data: str | Path,
+    data: str | Path | Sequence[tuple[Path, Path | None]],
     on_image: Callable[[dict], None] = lambda figures: None,
     measure: Callable[..., dict] | None = None,
 ) -> dict:
@@ -74,7 +74,7 @@ def evaluate(
     Args:
         upscale: (H, W, 3) float32 RGB in [0, 1] -> (H·scale, W·scale, 3); an ``inference.Upscaler`` or any function.
         scale: its factor.
-        data: the folder, see ``find_pairs``.
+        data: the folder, or what ``find_pairs`` found in it.
         on_image: called with every entry of ``per_image`` as it is made.
         measure: ``(sr, hr, shave)`` -> figures, ``metrics.evaluate_pair`` or something that adds figures to its.
 
@@ -91,7 +91,7 @@ def evaluate(
     from span_keras.imageio import read_image
     from span_keras.metrics import evaluate_pair, modcrop
 
-    pairs = find_pairs(data)
+    pairs = find_pairs(data) if isinstance(data, str | Path) else data
     per_image = []
     for hr_path, lr_path in pairs:
         hr = bicubic.to_uint8(read_image(hr_path).pixels)
@@ -152,7 +152,7 @@ def main(weights, variant, img_range, rgb_mean, data, scale, tile, as_json):
 
         upscaler = Upscaler(loaded, tile=tile)
     with click.progressbar(length=len(pairs), label="Evaluating", file=sys.stderr) as bar:
-        result = evaluate(upscaler, upscaler.scale, data, on_image=lambda _: bar.update(1))
+        result = evaluate(upscaler, upscaler.scale, pairs, on_image=lambda _: bar.update(1))
     result = {"weights": weights, **result}
     click.echo(json.dumps(_without_infinity(result), indent=2) if as_json else _table(result))
 

@@ -67,6 +67,21 @@ def test_figures_are_those_of_metrics_on_the_cropped_image(folder):
     assert evaluate(repeat(3), 3, folder)["per_image"][0] == {"name": "a.png", **expected}
 
 
+def test_pairs_that_were_found_already_are_measured(folder):
+    add_lr(folder, 2)
+    pairs = find_pairs(folder)
+    whole = evaluate(repeat(2), 2, folder)
+    assert evaluate(repeat(2), 2, pairs) == whole
+    assert evaluate(repeat(2), 2, pairs[1:])["per_image"] == whole["per_image"][1:]
+
+
+def test_the_command_looks_for_pairs_once(folder, weights_file, monkeypatch):
+    calls = []
+    monkeypatch.setattr("span_keras.evaluate.find_pairs", lambda data: calls.append(data) or find_pairs(data))
+    assert run("-w", weights_file, "--data", folder).exit_code == 0
+    assert calls == [folder]
+
+
 def test_json_is_the_only_output_and_keeps_the_contract(folder, weights_file):
     result = run("--weights", weights_file, "--data", folder, "--scale", 2, "--json")
     assert result.exit_code == 0, result.output
@@ -161,7 +176,12 @@ print([name for name in ("keras", "tensorflow", "jax", "numpy", "PIL") if name i
 
 @pytest.mark.parametrize(
     ("scale", "name", "psnr", "ssim"),
-    [(4, "Set5", 32.204, 0.8952), (2, "Set5", 38.073, 0.9607)],
+    [
+        (4, "Set5", 32.204, 0.8952),
+        (4, "Set14", 28.646, 0.7827),
+        (2, "Set5", 38.073, 0.9607),
+        (2, "Set14", 33.695, 0.9188),
+    ],
 )
 def test_published_weights_reach_their_published_figures(shared, scale, name, psnr, ssim):
     weights = shared / "official" / f"spanx{scale}_ch48.safetensors"
