@@ -36,6 +36,8 @@ export class Upscaler {
   #jobs = new Map();
   #next = 1;
   #last = Promise.resolve();
+  /** @type {Error | null} why nothing will be answered any more */
+  #ended = null;
 
   /** Use `loadUpscaler`. */
   constructor(onStatus = () => {}) {
@@ -43,7 +45,9 @@ export class Upscaler {
     this.#worker.onmessage = ({ data }) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#failAll(new Error(`The worker stopped (${event.message || 'worker.js or a file that it needs could not be loaded'}).`));
+      const reason = event.message || 'worker.js or a file that it needs could not be loaded';
+      this.#ended = new Error(`The worker stopped (${reason}).`);
+      this.#failAll(this.#ended);
     };
   }
 
@@ -90,11 +94,13 @@ export class Upscaler {
   /** End the worker and free all it holds; calls under way reject. */
   dispose() {
     this.#worker.terminate();
-    this.#failAll(new DOMException('The upscaler was disposed.', 'AbortError'));
+    this.#ended = new DOMException('The upscaler was disposed.', 'AbortError');
+    this.#failAll(this.#ended);
   }
 
   async #upscale(image, { signal, output, onProgress, onSize, onTile, write }) {
     signal?.throwIfAborted();
+    if (this.#ended) throw this.#ended;
     const isElement = image instanceof HTMLElement;
     const source = isElement ? await createImageBitmap(image, { premultiplyAlpha: 'none' }) : image;
     const handlers = { progress: (m) => onProgress?.(m.progress), size: (m) => onSize?.(m.size), tile: (m) => onTile?.(m.tile) };
@@ -107,6 +113,7 @@ export class Upscaler {
     const id = this.#next++;
     const cancel = () => this.#worker.postMessage({ operation: 'cancel', target: id });
     return new Promise((resolve, reject) => {
+      if (this.#ended) throw this.#ended;
       this.#jobs.set(id, { resolve, reject, handlers });
       this.#worker.postMessage({ id, operation, ...content }, transfer);
       signal?.addEventListener('abort', cancel, { once: true });
