@@ -121,7 +121,8 @@ function checkSlopes(layers) {
   for (const { class_name: kind, config } of layers) {
     const slope = config?.alpha ?? config?.negative_slope ?? LEAKY_SLOPE;
     if (kind === 'LeakyReLU' && !(Math.abs(slope - LEAKY_SLOPE) <= 1e-6)) {
-      throw new ModelError(`Expected LeakyReLU with slope ${LEAKY_SLOPE}, found ${slope} in ${config.name}; use a model that span-export wrote.`);
+      const found = `found ${slope} in ${config.name}`;
+      throw new ModelError(`Expected LeakyReLU with slope ${LEAKY_SLOPE}, ${found}; use a model that span-export wrote.`);
     }
   }
 }
@@ -133,7 +134,8 @@ function readNormalization({ weightSpecs, weightData }) {
   for (const spec of weightSpecs) {
     const dtype = spec.quantization?.dtype ?? spec.dtype;
     if (spec.name.startsWith('normalize/') && dtype !== 'float32') {
-      throw new ModelError(`Expected ${spec.name} in float32, found ${dtype}; write the model with span-export, which does not quantise it.`);
+      const advice = 'write the model with span-export, which does not quantise it';
+      throw new ModelError(`Expected ${spec.name} in float32, found ${dtype}; ${advice}.`);
     }
     const view = () => new Float32Array(weightData.slice(offset, offset + 12));
     if (spec.name === 'normalize/moving_mean') plain.rgbMean = [...view()];
