@@ -15,19 +15,23 @@ FINE = 2
 """Curves are drawn this many times larger and reduced, for smooth lines."""
 
 
-def curves(log: Sequence[dict], validation: Sequence[dict], title: str) -> bytes:
+def curves(log: Sequence[dict], validation: Sequence[dict], title: str, bicubic: float | None = None) -> bytes:
     """Loss, validation PSNR and learning rate over the steps, as a PNG.
 
     Args:
         log: rows of ``log.csv``. validation: rows of ``validation.csv``.
+        bicubic: PSNR of bicubic enlargement, drawn beside the network's.
     """
     parts = [k for k in ("loss", "mae", "mse", "charbonnier", "teacher") if log and k in log[0]]
     if len(parts) == 2:  # the loss is its only part
         parts = parts[:1]
     steps = [row["step"] for row in log]
+    quality = {"SPAN": ([r["step"] for r in validation], [r["psnr_y"] for r in validation])}
+    if bicubic is not None:
+        quality["bicubic"] = ([0, max([*steps, *quality["SPAN"][0], 1])], [bicubic, bicubic])
     panels = [
         ("loss", {k: (steps, [row[k] for row in log]) for k in parts}, True),
-        ("validation PSNR, Y, dB", {"": ([r["step"] for r in validation], [r["psnr_y"] for r in validation])}, False),
+        ("validation PSNR, Y, dB", quality, False),
         ("learning rate", {"": (steps, [row["rate"] for row in log])}, False),
     ]
     if log and "perceptual" in log[0]:

@@ -73,7 +73,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         rgb_order=settings.rgb_order,
         shard=(devices.process, devices.processes),
     )
-    echo(f"Training on {dataset.describe()}; validating on {len(validation.images)}.")
+    echo(f"Training on {dataset.describe()}.")
 
     trainer = make_trainer(settings, devices, echo)
     checkpoint = folder.load_checkpoint(echo) if resume else None
@@ -82,8 +82,10 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
     if devices.chief:
         folder.save_config(settings.to_dict())
-        folder.forget_after(trainer.step)
+        folder.forget_after(trainer.step if checkpoint else -1)
     loop = _Loop(settings, folder, trainer, validation, devices, started, echo)
+    if devices.chief:
+        echo(f"Validating on {len(validation.images)} photographs; bicubic has a PSNR of {loop.bicubic:.3f} dB there.")
     if checkpoint:
         loop.restore(checkpoint.progress)
     loop.run(dataset)
@@ -163,6 +165,7 @@ class _Loop:
         self.best = float("-inf")
         self.saved_step, self.saved_at = -1, time.monotonic()
         self.progress = Progress(settings, trainer.step, echo)
+        self.bicubic = validation.bicubic_psnr() if self.chief else None
         self.unlogged: dict[str, list[float]] = {}
         self.logged_at = time.monotonic()
         self.board = TensorBoard(folder.path / "tensorboard" if self.chief else None)
@@ -173,6 +176,7 @@ class _Loop:
         s, trainer = self.settings, self.trainer
         with _Signals(enabled=self.processes == 1) as signals, contextlib.closing(self.board):
             if trainer.step == 0:
+                self.validate(0)
                 self.save()
             for report in trainer.run(dataset.__getitem__, s.total_steps, s.workers, cut=s.steps_per_epoch):
                 self.log(report)
@@ -237,12 +241,16 @@ class _Loop:
         if figures["psnr_y"] > self.best:
             self.best = figures["psnr_y"]
             save_weights(weights, self.folder.path / "best.safetensors")
+        self.draw(weights, epoch)
+
+    def draw(self, weights: SpanWeights, epoch: int) -> None:
+        """The run's curves so far and a strip of samples of one validation image, each time another."""
         c = weights.config
         title = f"{self.folder.path.name} · x{c.scale} ch{c.channels} {c.variant} · best {self.best:.3f} dB"
         log, validation = self.folder.rows("log.csv"), self.folder.rows("validation.csv")
-        self.folder.write("curve.png", pictures.curves(log, validation, title))
-        number = (epoch - 1) // self.settings.val_every % len(self.validation.images)
-        self.folder.write(f"samples/step_{step:08}.png", self.validation.strip(weights, number))
+        self.folder.write("curve.png", pictures.curves(log, validation, title, self.bicubic))
+        number = epoch // self.settings.val_every % len(self.validation.images)
+        self.folder.write(f"samples/step_{self.trainer.step:08}.png", self.validation.strip(weights, number))
 
     def checkpoint_is_due(self, step: int) -> bool:
         s = self.settings

@@ -55,6 +55,13 @@ class Validation:
         figures = [evaluate_pair(self.upscale(weights, lr), hr, self.config.scale) for _, lr, hr in self.images]
         return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
 
+    def bicubic_psnr(self) -> float:
+        """Mean PSNR on Y of bicubic enlargement, the figure to beat."""
+        scale = self.config.scale
+        enlarged = (bicubic.to_uint8(bicubic.upscale(np.float32(lr) / 255, scale)) for _, lr, _ in self.images)
+        pairs = zip(enlarged, self.images, strict=True)
+        return float(np.mean([evaluate_pair(sr, hr, scale)["psnr_y"] for sr, (_, _, hr) in pairs]))
+
     def strip(self, weights: SpanWeights, number: int = 0, side: int = 128) -> bytes:
         """LR, bicubic, the network's and the HR crop of the liveliest place of an image, side by side, as a PNG."""
         name, lr, hr = self.images[number]
@@ -71,12 +78,10 @@ class Validation:
         ]
         bicubic_area = bicubic.to_uint8(bicubic.upscale(np.float32(area) / 255, scale))
         target = hr[top * scale : (top + lr_side) * scale, left * scale : (left + lr_side) * scale]
-        columns = [("LR", lr[top : top + lr_side, left : left + lr_side]), ("bicubic", bicubic_area[inner])]
-        columns += [("SPAN", self.upscale(weights, area)[inner])]
-        labelled = [(label, crop) for label, crop in columns[:1]]
-        for label, crop in columns[1:]:
-            labelled.append((f"{label} {psnr(rgb_to_y(crop), rgb_to_y(target)):.2f} dB", crop))
-        return pictures.sample_strip(name, [*labelled, ("HR", target)])
+        small = lr[top : top + lr_side, left : left + lr_side]
+        made = [("bicubic", bicubic_area[inner]), ("SPAN", self.upscale(weights, area)[inner])]
+        labelled = [(f"{label} {psnr(rgb_to_y(crop), rgb_to_y(target)):.2f} dB", crop) for label, crop in made]
+        return pictures.sample_strip(name, [("LR", small), *labelled, ("HR", target)])
 
 
 def _compiled(function):
