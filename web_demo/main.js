@@ -18,7 +18,7 @@
  */
 
 import { LABELS } from './backend.js';
-import { fetchModel } from './model.js';
+import { fetchModel, modelsBeside } from './model.js';
 import { loadUpscaler } from './span.js';
 import { Compare, resultCanvas } from './ui/compare.js';
 import { convert, resultName, save } from './ui/download.js';
@@ -117,6 +117,12 @@ function setState(name) {
 
 function announce(text) {
   $('status').textContent = text;
+}
+
+/** Without ?model=, the first of the models beside the page; else the one model that lies there. */
+async function start() {
+  const [first] = query.has('model') ? [] : await modelsBeside();
+  await load(first ?? state.model, state.backend);
 }
 
 // ---- The images ----
@@ -323,5 +329,5 @@ $('clear').addEventListener('click', clear);
 $('download').addEventListener('click', download);
 $('download-all').addEventListener('click', downloadAll);
 mountTabs(showView);
-load(state.model, state.backend);
+start();
 if ('serviceWorker' in navigator) addEventListener('load', () => navigator.serviceWorker.register('sw.js'));

@@ -48,6 +48,13 @@ export async function fetchModel(url, signal) {
   return assemble(json, async (path) => (await get(new URL(path, base))).arrayBuffer());
 }
 
+/** @returns {Promise<Array<{name: string, url: string}>>} what `models.json` beside the page lists, if there is one */
+export async function modelsBeside() {
+  const response = await fetch('models.json').catch(() => null);
+  const { models } = response?.ok ? await response.json() : { models: [] };
+  return models.map(({ name, url }) => ({ name, url }));
+}
+
 /**
  * @param {Iterable<File>} files a `model.json` with the `.bin` files that it names, in any order
  * @returns {Promise<ModelArtifacts>}

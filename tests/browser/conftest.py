@@ -101,6 +101,8 @@ def models(weights, tmp_path_factory) -> Path:
     for name, value in weights.items():
         (folder / name).mkdir()
         write_model(value, folder / name)
+    listed = [{"name": name, "url": f"models/{name}/model.json"} for name in CONFIGS]
+    (folder / "models.json").write_text(json.dumps({"models": listed}))
     return folder
 
 
@@ -123,7 +125,7 @@ def site(models) -> Site:
         npm = shutil.which("npm") or pytest.fail("web_demo/vendor is missing and there is no npm to make it")
         for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "vendor"]):
             subprocess.run([npm, *arguments], cwd=PAGE, check=True, capture_output=True)
-    site = Site({"models": models})
+    site = Site({"models": models, "models.json": models / "models.json"})
     yield site
     site.server.shutdown()
 

@@ -1,6 +1,6 @@
 /** The dialog that chooses a model and a backend, and shows why others are not used. */
 import { CHAIN, LABELS } from '../backend.js';
-import { readModelFiles } from '../model.js';
+import { modelsBeside, readModelFiles } from '../model.js';
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -57,9 +57,8 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
   async function list() {
     choices.clear();
     choices.set('current', state.model);
-    const beside = await fetch('models.json').then((response) => (response.ok ? response.json() : { models: [] }), () => ({ models: [] }));
-    for (const { name, url: address } of beside.models) {
-      if (address !== state.model.url) choices.set(`page:${name}`, { name, url: address });
+    for (const model of await modelsBeside()) {
+      if (model.url !== state.model.url) choices.set(`page:${model.name}`, model);
     }
     const store = await import('../store.js');
     for (const { name } of await store.listModels().catch(() => [])) choices.set(`stored:${name}`, { name, stored: true });
