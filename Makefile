@@ -18,16 +18,11 @@ PORT ?= 8000
 test: $(VENV)/.test vendor chromium lint
 	@$(BIN)/python -m pytest
 
-demo: | demo-weights $(VENV)/.runtime
+demo: | $(VENV)/.runtime
 	@$(MAKE) -s vendor || echo "The browser libraries are not vendored; the page takes its pinned copies from the network." >&2
 	$(BIN)/span-export --tfjs out/demo --demo --perceptual --weights "$(WEIGHTS)" \
 	  $(patsubst %,--also %,$(filter-out $(WEIGHTS),$(BUNDLED)))
 	@$(BIN)/python -m span_export.serve out/demo --port $(PORT)
-
-.PHONY: demo-weights
-demo-weights:
-	@if [ "$(WEIGHTS)" = bundled:x4 ] && [ ! -f span_keras/bundled/x4.safetensors ]; then \
-	  echo "No trained weights are bundled yet; name a weights file: make demo WEIGHTS=path" >&2; exit 1; fi
 
 wheel: $(VENV)/.runtime vendor
 	@$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-deps -w dist .
