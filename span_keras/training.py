@@ -175,7 +175,7 @@ class _Loop:
     def run(self, dataset) -> None:
         s, trainer = self.settings, self.trainer
         with _Signals(enabled=self.processes == 1) as signals, contextlib.closing(self.board):
-            if trainer.step == 0:
+            if self.saved_step < 0:
                 self.validate(0)
                 self.save()
             for report in trainer.run(dataset.__getitem__, s.total_steps, s.workers, cut=s.steps_per_epoch):
@@ -208,6 +208,7 @@ class _Loop:
     def restore(self, progress: dict) -> None:
         """Take over what a checkpoint knows besides the trainer's state."""
         self.best, self.unlogged = progress["best_psnr"], progress["unlogged"]
+        self.saved_step = self.trainer.step
 
     def log(self, report: Report) -> None:
         """Add to ``log.csv`` once ``log_every`` steps are together; a checkpoint keeps what is not yet written."""

@@ -81,7 +81,7 @@ def test_killed_without_warning(photos, whole, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    assert 9 <= RunFolder(out).load_checkpoint().progress["step"] < STEPS
+    assert 6 <= RunFolder(out).load_checkpoint().progress["step"] < STEPS
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
     assert_equal_runs(out, whole)
 
