@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from span_keras.cli import reports_errors
+from span_keras.cli import hushed, reports_errors
 from span_keras.config import SCALES, VARIANTS
 from span_keras.errors import ConfigError
 from span_keras.settings import Settings, resolve
@@ -145,7 +145,8 @@ def main(out: str, resume: bool, **given) -> None:
     given["scale"] = given["scale"] and int(given["scale"])
     settings = _settings(given, out, resume)
     click.echo(f"{out}: " + ", ".join(f"{k}={v}" for k, v in settings.to_dict().items() if v not in (None, [])))
-    from span_keras.training import train
+    with hushed():
+        from span_keras.training import train
 
     train(settings, out, resume=resume)
 

@@ -350,8 +350,8 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
 def _split(settings: Settings) -> tuple[list[Path], list[Path]]:
     """``(validation, training)`` files: another folder's, or some held out."""
     if settings.data is None and settings.val is None:
-        return data.list_photos(BUNDLED_PHOTOS / "val"), data.list_photos(BUNDLED_PHOTOS / "train")
-    files = data.list_photos(settings.data or BUNDLED_PHOTOS / "train")
+        return data.list_photos(data.BUNDLED_VAL), data.list_photos(data.BUNDLED_TRAIN)
+    files = data.list_photos(settings.data or data.BUNDLED_TRAIN)
     if settings.val is None:
         count = min(settings.val_images, max(1, len(files) // 5))
         training, validation = data.split_validation(files, count, settings.seed)
@@ -365,7 +365,3 @@ def _split(settings: Settings) -> tuple[list[Path], list[Path]]:
     if not training:
         raise TrainingError(f"expected photographs in {settings.data} besides those of --val, found none.")
     return validation, training
-
-
-BUNDLED_PHOTOS = Path(__file__).parent / "bundled" / "photos"
-"""The few photographs that make the command run without ``--data``."""
