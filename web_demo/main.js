@@ -49,7 +49,7 @@ const query = new URLSearchParams(location.search);
 const state = {
   view: 'upscale',
   /** @type {{name: string, url?: string, artifacts?: object}} */
-  model: { name: 'Default model', url: query.get('model') ?? 'model.json' },
+  model: { name: modelName(query.get('model')), url: query.get('model') ?? 'model.json' },
   backend: query.get('backend') ?? 'auto',
   /** @type {import('./span.js').Upscaler | null} */
   upscaler: null,
@@ -68,6 +68,11 @@ const compare = new Compare($('compare'));
 const queue = mountQueue($('queue'), choose);
 
 // ---- The model ----
+
+/** models/x4/model.json -> x4 */
+function modelName(url) {
+  return url?.split('/').at(-2) || 'Default model';
+}
 
 /** Number of the latest load: an earlier one that ends later is dropped. */
 let loads = 0;
