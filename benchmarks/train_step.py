@@ -28,6 +28,15 @@ import click
 import numpy as np
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+KINDS = (
+    ("convolutions, forward", r"fprop"),
+    ("convolutions, gradient of the input", r"dgrad"),
+    ("convolutions, gradient of the kernel", r"wgrad|init_device_workspace"),
+    ("elementwise and reductions (activations, biases, optimizer)", r"^(?!gemm).*(fusion|wrapped|reduc)"),
+    ("matrix products (composition, 1×1)", r"gemm|nvjet|cublas|ImplicitGemm"),
+    ("rest", r""),
+)
+"""What a GPU kernel belongs to, by the first pattern that its name matches."""
 FORMS = ("composed", "fit", "four", "torch")
 
 
@@ -175,7 +184,7 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
         optimizer.step()
         return loss
 
-    losses = np.array([float(step(i)) for i in range(5)])
+    losses = np.array([step(i).item() for i in range(5)])
     wait()
     start = time.perf_counter()
     for i in range(steps):
@@ -281,7 +290,14 @@ def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_ex
             trainer = make_ours(weights, precision, steps_per_execution, four=False)
             times["composed"], losses["composed"] = time_ours(trainer, batches, executions)
             if traced:
-                for name, ms in trace(trainer, batches).most_common(40):
+                kernels, kinds = trace(trainer, batches), Counter()
+                for name, ms in kernels.items():
+                    kinds[next(kind for kind, pattern in KINDS if re.search(pattern, name))] += ms
+                for kind, _ in KINDS:
+                    click.echo(f"    {kinds[kind]:8.3f} ms  {kind}")
+                click.echo(f"    {1e3 * times['composed'] - kinds.total():8.3f} ms  no kernel running")
+                click.echo("  by kernel:")
+                for name, ms in kernels.most_common(30):
                     click.echo(f"    {ms:8.3f} ms  {name}")
         if "fit" in forms:
             trainer = make_ours(weights, precision, steps_per_execution, four=False)

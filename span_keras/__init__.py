@@ -21,6 +21,9 @@ _HOMES = {
     "load_weights": "checkpoints",
     "save_weights": "checkpoints",
     "Upscaler": "inference",
+    "Schedule": "schedule",
+    "SpanTrainer": "trainer",
+    "StepOptions": "trainer",
 }
 __all__ = sorted(_HOMES)
 

@@ -26,7 +26,10 @@ def curves(log: Sequence[dict], validation: Sequence[dict], title: str, bicubic:
     if len(parts) == 2:  # the loss is its only part
         parts = parts[:1]
     steps = [row["step"] for row in log]
-    quality = {"SPAN": ([r["step"] for r in validation], [r["psnr_y"] for r in validation])}
+    best = max((r["psnr_y"] for r in validation), default=0)
+    # An untrained network's figure would leave no room for the others.
+    shown = [r for r in validation if r["psnr_y"] > best - 6]
+    quality = {"SPAN": ([r["step"] for r in shown], [r["psnr_y"] for r in shown])}
     if bicubic is not None:
         quality["bicubic"] = ([0, max([*steps, *quality["SPAN"][0], 1])], [bicubic, bicubic])
     panels = [

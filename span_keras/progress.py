@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 
 BAR = 20
+RECENT = 50
+"""Reports over which the rate is taken: the first one compiles, and machines have other things to do at times."""
 
 
 class Progress:
@@ -20,13 +23,15 @@ class Progress:
 
     def __init__(self, settings, step: int, echo: Callable):
         self.settings, self.echo = settings, echo
-        self.start_step, self.start = step, time.monotonic()
+        self.start = time.monotonic(), step
+        self.recent: deque[tuple[float, int]] = deque(maxlen=RECENT)
         self.psnr: float | None = None
         self.live = sys.stdout.isatty() and echo is print
         self._printed = step
 
     def update(self, report) -> None:
         """Show a report of the trainer."""
+        self.recent.append((time.monotonic(), report.step))
         line = self._line(report)
         if self.live:
             print(f"\r\x1b[K{line}", end="", flush=True)
@@ -53,7 +58,8 @@ class Progress:
         epoch, within = divmod(step - 1, s.steps_per_epoch)
         within += 1
         filled = BAR * within // s.steps_per_epoch
-        rate = (step - self.start_step) / max(1e-9, time.monotonic() - self.start)
+        then, before = self.recent[0] if len(self.recent) > 1 else self.start
+        rate = (step - before) / max(1e-9, time.monotonic() - then)
         parts = [
             f"Epoch {epoch + 1}/{s.epochs} {within}/{s.steps_per_epoch} {'━' * filled}{'─' * (BAR - filled)}",
             f"loss {report.logs['loss'].mean():.5f}",
