@@ -412,6 +412,7 @@ def test_accessibility(scheme, width, chromium, site, save_image):
     page.wait_for_selector("#download:enabled")
     found["result"] = page.evaluate(audit)
     page.click("#settings-button")
+    page.wait_for_selector("#model option", state="attached")
     found["settings"] = page.evaluate(audit)
     page.keyboard.press("Escape")
     for tab in ("measure", "train"):

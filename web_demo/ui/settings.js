@@ -24,10 +24,10 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
   const choices = new Map();
   backends.append(new Option('Automatic', 'auto'), ...CHAIN.map((name) => new Option(LABELS[name], name)));
 
-  opener.addEventListener('click', async () => {
-    await list();
+  opener.addEventListener('click', () => {
     update();
     dialog.showModal();
+    list();
   });
   models.addEventListener('change', async () => {
     const choice = choices.get(models.value);
@@ -55,13 +55,12 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
 
   /** Models beside the page, stored in the browser, and the one in use. */
   async function list() {
+    const [beside, store] = await Promise.all([modelsBeside(), import('../store.js')]);
+    const stored = await store.listModels().catch(() => []);
     choices.clear();
     choices.set('current', state.model);
-    for (const model of await modelsBeside()) {
-      if (model.url !== state.model.url) choices.set(`page:${model.name}`, model);
-    }
-    const store = await import('../store.js');
-    for (const { name } of await store.listModels().catch(() => [])) choices.set(`stored:${name}`, { name, stored: true });
+    for (const model of beside) if (model.url !== state.model.url) choices.set(`page:${model.name}`, model);
+    for (const { name } of stored) choices.set(`stored:${name}`, { name, stored: true });
     models.replaceChildren(...[...choices].map(([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value)));
   }
 
