@@ -119,8 +119,7 @@ def test_tensorboard_reads_the_events(run):
 
 
 def test_init_starts_from_given_weights(run, photos, tmp_path):
-    """Network options left out come from the file; the first loss is the trained one, not that of a fresh start."""
-    first = runs.RunFolder(run[0]).rows("log.csv")[0]["loss"]
+    """Network options left out come from the file, and the first validation is that of the given weights."""
     short = "--batch-size 2 --patch-size 12 --epochs 1 --steps-per-epoch 1 --perceptual none"
     result = train("--data", photos, "--out", tmp_path / "a", "--init", run[0] / "weights.safetensors", tiny=short)
     assert result.exit_code == 0, result.output
@@ -130,7 +129,9 @@ def test_init_starts_from_given_weights(run, photos, tmp_path):
     given = load_weights(run[0] / "weights.safetensors").layers
     for name, group in given.items():
         np.testing.assert_allclose(start[name]["kernel"], group["kernel"], atol=1e-5)
-    assert runs.RunFolder(tmp_path / "a").rows("log.csv")[0]["loss"] < first
+    before, after = (runs.RunFolder(out).rows("validation.csv") for out in (run[0], tmp_path / "a"))
+    assert after[0]["psnr_y"] == pytest.approx(before[-1]["psnr_y"], abs=0.01)
+    assert before[-1]["psnr_y"] > before[0]["psnr_y"] + 0.1
 
 
 def test_init_from_another_scale_keeps_all_but_the_last_convolution(run):
