@@ -21,7 +21,6 @@ import { LABELS } from './backend.js';
 import { fetchModel, modelsBeside } from './model.js';
 import { loadUpscaler } from './span.js';
 import { Compare, resultCanvas } from './ui/compare.js';
-import { convert, resultName, save } from './ui/download.js';
 import { bytes, duration, size } from './ui/format.js';
 import { mountIntake } from './ui/intake.js';
 import { mountQueue } from './ui/queue.js';
@@ -206,6 +205,7 @@ async function mustHold(item, scale) {
 }
 
 async function chooseFile(item) {
+  const { resultName } = await import('./ui/download.js');
   const suggestedName = resultName(item.name, state.upscaler.scale, 'image/png');
   const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] }).catch(() => null);
   if (!handle) return; // the user changed their mind
@@ -245,12 +245,13 @@ function clear() {
 async function download() {
   const { current: item } = state;
   if (item.state === 'held') return chooseFile(item);
+  const { convert, resultName, save } = await import('./ui/download.js');
   const type = $('format').value;
   save(await convert(item.result.blob, type), resultName(item.name, state.upscaler.scale, type));
 }
 
 async function downloadAll() {
-  const { zip } = await import('./ui/zip.js');
+  const [{ convert, resultName, save }, { zip }] = await Promise.all([import('./ui/download.js'), import('./ui/zip.js')]);
   const type = $('format').value;
   const done = state.items.filter(({ result }) => result?.blob);
   const files = [];
