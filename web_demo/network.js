@@ -19,13 +19,18 @@ export function createNetwork(tf, artifacts, config, { plain = false } = {}) {
     tensors[name]?.dispose();
     delete tensors[name];
   }
-  const fused = !plain && tf.getBackend() === 'webgpu' && registerKernels(tf);
-  return new Network(tf, tensors, config, fused);
+  const backend = plain ? null : tf.getBackend();
+  const fused = backend === 'webgpu' && registerKernels(tf);
+  return new Network(tf, tensors, config, { fused, scalarKernels: backend === 'wasm' });
 }
 
 export class Network {
-  constructor(tf, tensors, config, fused) {
-    Object.assign(this, { tf, tensors, config, fused });
+  /**
+   * @param {{fused: boolean, scalarKernels: boolean}} kernels whether our WebGPU kernels can be used; whether the
+   *   backend computes `tanh` and `depthToSpace` one value at a time (WebAssembly), but sigmoid and transpose fast
+   */
+  constructor(tf, tensors, config, { fused, scalarKernels }) {
+    Object.assign(this, { tf, tensors, config, fused, scalarKernels });
     const { imgRange, rgbMean } = config;
     /** Level 0..255 -> normalised value, per colour. */
     this.levels = rgbMean.map((mean) => Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange));
@@ -73,8 +78,18 @@ export class Network {
       }
       const tail = this.conv('conv_2', features);
       const merged = this.conv('conv_cat', tf.concat([head, tail, first, activated], 3));
-      return tf.depthToSpace(this.conv('upsampler', merged), config.scale, 'NHWC');
+      return this.shuffle(this.conv('upsampler', merged));
     });
+  }
+
+  /** Pixel shuffle: (1, h, w, s·s·3) -> (1, h·s, w·s, 3). */
+  shuffle(x) {
+    const { tf, config } = this;
+    const { scale } = config;
+    if (!this.scalarKernels) return tf.depthToSpace(x, scale, 'NHWC');
+    const [, height, width] = x.shape;
+    const rows = tf.transpose(tf.reshape(x, [height, width, scale, scale * 3]), [0, 2, 1, 3]);
+    return tf.reshape(rows, [1, height * scale, width * scale, 3]);
   }
 
   /** 3×3 or 1×1 convolution, zero padding, with the variant's activation if `activate`. */
@@ -98,8 +113,12 @@ export class Network {
   attend(y, x) {
     const { tf, config } = this;
     if (this.fused) return tf.engine().runKernel('SpanAttend', { y, x }, { variant: config.variant });
-    const attention = config.variant === 'span' ? tf.tanh(y) : tf.sub(tf.sigmoid(y), 0.5);
-    return tf.mul(tf.add(y, x), attention);
+    return tf.mul(tf.add(y, x), config.variant === 'span' ? this.tanh(y) : tf.sub(tf.sigmoid(y), 0.5));
+  }
+
+  tanh(y) {
+    const { tf } = this;
+    return this.scalarKernels ? tf.sub(tf.mul(tf.sigmoid(tf.mul(y, 2)), 2), 1) : tf.tanh(y);
   }
 
   dispose() {
