@@ -96,26 +96,28 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool):
 
 def time_ours(trainer, batches, executions: int) -> tuple[float, np.ndarray]:
     """Median seconds per step with the batches already on the device, and the losses of the first execution."""
-    ready = [trainer._engine.put(pair) for pair in batches]
+    engine = trainer._engine
+    ready = [engine.put(pair) for pair in batches]
     chunk = [ready[i % len(ready)] for i in range(trainer.steps_per_execution)]
     rates = np.full(len(chunk), 5e-4, np.float32)
-    losses = trainer._engine.execute(chunk, rates)["loss"]
+    losses = engine.fetch(engine.execute(chunk, rates))["loss"]
     times = []
     for _ in range(executions):
         start = time.perf_counter()
-        trainer._engine.execute(chunk, rates)
+        engine.fetch(engine.execute(chunk, rates))
         times.append((time.perf_counter() - start) / len(chunk))
     return statistics.median(times), losses
 
 
-def time_fit(trainer, batches, steps: int, workers: int) -> float:
+def time_fit(trainer, batches, executions: int, workers: int) -> float:
     """Seconds per step of the trainer's own loop: threads make batches, which travel to the device."""
     batches = list(batches)
     source = lambda i: tuple(image.copy() for image in batches[i % len(batches)])  # noqa: E731
-    warm = 2 * trainer.steps_per_execution
-    marks = [(r.step, time.perf_counter()) for r in trainer.run(source, warm + steps, workers)]
-    (first, start), (last, end) = marks[1], marks[-1]
-    return (end - start) / (last - first)
+    # Batches made while the first execution compiled, and the last two executions, which wait for none, do not count.
+    before, after = 4, 2
+    stop = (before + executions + after) * trainer.steps_per_execution
+    marks = [time.perf_counter() for _ in trainer.run(source, stop, workers)]
+    return (marks[before - 1 + executions] - marks[before - 1]) / (executions * trainer.steps_per_execution)
 
 
 def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.ndarray]:
@@ -243,7 +245,7 @@ def trace(trainer, batches) -> Counter:
     rates = np.full(len(chunk), 5e-4, np.float32)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            trainer._engine.execute(chunk, rates)
+            trainer._engine.fetch(trainer._engine.execute(chunk, rates))
         (path,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
     tracks = {(e["pid"], e.get("tid")): e["args"]["name"] for e in events if e.get("name") == "thread_name"}
@@ -263,7 +265,7 @@ def trace(trainer, batches) -> Counter:
 @click.option("--precision", "precisions", multiple=True, default=("float32", "mixed_bfloat16"))
 @click.option("--only", "forms", multiple=True, default=FORMS, type=click.Choice(FORMS))
 @click.option("--steps-per-execution", default=20)
-@click.option("--executions", default=5, help="Timed executions; the median counts.")
+@click.option("--executions", default=10, help="Timed executions.")
 @click.option("--workers", default=8)
 @click.option("--trace", "traced", is_flag=True, help="Show where the composed form's time goes (JAX on a GPU).")
 def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_execution, executions, workers, traced):
@@ -301,7 +303,7 @@ def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_ex
                     click.echo(f"    {ms:8.3f} ms  {name}")
         if "fit" in forms:
             trainer = make_ours(weights, precision, steps_per_execution, four=False)
-            times["fit"] = time_fit(trainer, batches, executions * steps_per_execution, workers)
+            times["fit"] = time_fit(trainer, batches, executions, workers)
         if "four" in forms:
             trainer = make_ours(weights, precision, steps_per_execution, four=True)
             times["four"], losses["four"] = time_ours(trainer, batches, executions)
