@@ -16,6 +16,7 @@ _HOMES = {
     "build_span": "model",
     "build_deploy": "model",
     "config_of": "model",
+    "initialise": "init",
     "RepConv": "layers",
     "PixelShuffle": "layers",
     "load_weights": "checkpoints",

@@ -211,8 +211,9 @@ class _WorkingSet:
 class PatchDataset(keras.utils.PyDataset):
     """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``.
 
-    LR is (batch, patch, patch, 3), HR (batch, patch·scale, patch·scale, 3), both uint8 RGB. Pass it to ``fit`` with
-    ``shuffle=False``. Workers are threads: slices are copied with the interpreter lock released.
+    LR is (batch, patch, patch, 3), HR (batch, patch·scale, patch·scale, 3), both uint8 RGB as ``SpanTrainer`` wants them,
+    or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads: slices are copied
+    with the interpreter lock released.
 
     Args:
         source: a folder (searched with its subfolders) or a list of files.
@@ -227,6 +228,7 @@ class PatchDataset(keras.utils.PyDataset):
             standard deviation 0 to 1.5 LR pixels, Gaussian ``noise`` of 0 to 10 levels, ``jpeg`` of quality 40 to 95.
         augment: flips and quarter turns, all eight alike.
         rgb_order: also permute the colour channels, all six orders alike.
+        dtype: ``"uint8"`` or ``"float32"``.
         shard: ``(index, count)``: make only this share of every batch, for one of several processes.
         progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
 
@@ -252,13 +254,14 @@ class PatchDataset(keras.utils.PyDataset):
         degrade: Sequence[str] = (),
         augment: bool = True,
         rgb_order: bool = False,
+        dtype: str = "uint8",
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=min(2 * max(workers, 1) + 2, LAG - workers))
-        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, shard)
+        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, dtype, shard)
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
-        self.seed, self.augment, self.rgb_order = seed, augment, rgb_order
+        self.seed, self.augment, self.rgb_order, self.dtype = seed, augment, rgb_order, dtype
         self.degrade = tuple(name for name in DEGRADATIONS if name in degrade)
         share = batch_size // shard[1]
         self._rows = range(shard[0] * share, (shard[0] + 1) * share)
@@ -283,7 +286,7 @@ class PatchDataset(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch ``index`` of the current epoch, ``(LR, HR)`` uint8."""
+        """Batch ``index`` of the current epoch, ``(LR, HR)``."""
         if not 0 <= index < self.steps_per_epoch:
             raise IndexError(index)
         key = (self.seed, self.epoch, index)
@@ -306,6 +309,8 @@ class PatchDataset(keras.utils.PyDataset):
                 lr[out], hr[out] = lr[out][..., orders[row]], hr[out][..., orders[row]]
             if self.degrade:
                 lr[out] = _degraded(lr[out], self.degrade, np.random.default_rng((*key, row)))
+        if self.dtype == "float32":
+            return np.float32(lr) / 255, np.float32(hr) / 255
         return lr, hr
 
     def describe(self) -> str:
@@ -434,7 +439,7 @@ def _decoders() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, shard) -> None:
+def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, dtype, shard) -> None:
     if scale not in SCALES:
         raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
     numbers = {"patch size": patch, "batch size": batch_size, "steps per epoch": steps_per_epoch}
@@ -446,6 +451,8 @@ def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, sh
     if isinstance(degrade, str) or (unknown := sorted(set(degrade) - set(DEGRADATIONS))):
         found = degrade if isinstance(degrade, str) else ", ".join(unknown)
         raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
+    if dtype not in ("uint8", "float32"):
+        raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard
     if not 0 <= index < count or batch_size % count:
         raise DataError(f"Expected a batch size that {count} processes share evenly, found {batch_size}.")

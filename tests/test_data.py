@@ -339,6 +339,23 @@ def test_every_photograph_corrupt_behind_its_header(tmp_path):
         make(tmp_path)[0]
 
 
+def test_float_batches_are_the_same_patches(folder):
+    for whole, fraction in zip(make(folder)[1], make(folder, dtype="float32")[1], strict=True):
+        assert fraction.dtype == np.float32
+        np.testing.assert_allclose(fraction, whole / 255, atol=1e-7)
+
+
+def test_plain_keras_fit_trains_on_it(folder):
+    """A compiled ``build_span`` model learns from the dataset with nothing of our own in between."""
+    from span_keras import SpanConfig, build_span, initialise
+
+    model = build_span(SpanConfig(scale=2, channels=4, blocks=1))
+    initialise(model)
+    model.compile("adam", "mae")
+    history = model.fit(make(folder, dtype="float32"), epochs=4, shuffle=False, verbose=0).history["loss"]
+    assert history[-1] < 0.9 * history[0]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -349,6 +366,7 @@ def test_every_photograph_corrupt_behind_its_header(tmp_path):
         ({"seed": -1}, "seed of 0 or more, found -1"),
         ({"degrade": ("blur", "rain")}, "among blur, noise, jpeg, found 'rain'"),
         ({"degrade": "blur"}, "among blur, noise, jpeg, found 'blur'"),
+        ({"dtype": "float16"}, "dtype uint8 or float32, found 'float16'"),
         ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
         ({"patch": 1000}, "smaller than the 2000×2000 HR patch"),
     ],
