@@ -25,8 +25,8 @@ def upscale_file(
 ) -> list[str]:
     """Upscale one image file into another, a band of tiles at a time; ``target`` appears whole or not at all.
 
-    Alpha is upscaled like the colours, grey stays grey, 16 bits stay 16 where the target's format holds them, and
-    profile and metadata are kept; see ``span_keras.imageio``.
+    Alpha is upscaled like the colours, grey stays grey even if it is stored as RGB, 16 bits stay 16 where the target's
+    format holds them, and profile and metadata are kept; see ``span_keras.imageio``.
 
     Args:
         upscaler: an ``inference.Upscaler``.
@@ -46,21 +46,26 @@ def upscale_file(
 
     imageio.format_of(target)  # before any work
     picture = imageio.read_image(source)
-    height, width, channels = picture.samples.shape
+    samples = picture.samples
+    height, width, channels = samples.shape
     size = (height * upscaler.scale, width * upscaler.scale)
-    dtype = imageio.depth_of(target, picture.samples.dtype)
+    dtype = imageio.depth_of(target, samples.dtype)
     notes = [*picture.notes]
-    if dtype != picture.samples.dtype:
+    if dtype != samples.dtype:
         notes.append(f"{target} holds 8 of the 16 bits per sample of {source}; .png and .tif hold all.")
     metadata = imageio.scaled_metadata(picture.metadata, size[1], size[0])
     metadata, lost = imageio.storable(target, metadata, channels, dtype)
     notes += lost
     options = {} if quality is None else {"quality": quality}
+    # Stored as RGB, grey would come back tinted by the network; as one plane it cannot.
+    one_plane = channels > 2 and is_grey(samples)
+    if one_plane:
+        samples = samples[..., ::3]
     with imageio.open_writer(target, *size, channels, dtype, metadata, **options) as write:
         on_start(tiling.count_tiles(height, width, upscaler.tile, upscaler.halo))
         for band in tiling.upscale_bands(
             lambda tiles: predict_channels(upscaler.predict, tiles, upscaler.scale),
-            Windows(picture.samples),
+            Windows(samples),
             upscaler.scale,
             upscaler.halo,
             upscaler.tile,
@@ -68,8 +73,14 @@ def upscale_file(
             finish=lambda pixels: imageio.to_samples(pixels, dtype),
             on_tiles=on_tiles,
         ):
-            write(band)
+            write(band[..., [0, 0, 0, 1][:channels]] if one_plane else band)
     return notes
+
+
+def is_grey(samples) -> bool:
+    """Whether red, green and blue of (H, W, 3) or (H, W, 4) are equal everywhere."""
+    # Row by row: of most photographs the first tells.
+    return all((row[:, :1] == row[:, 1:3]).all() for row in samples)
 
 
 class Windows:

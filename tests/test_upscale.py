@@ -84,6 +84,27 @@ def test_depth_and_kind_of_samples_stay(tmp_path, upscaler, channels, dtype):
         assert np.abs(found.pixels - expected).max() < 1 / np.iinfo(dtype).max
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_grey_stored_as_rgb_is_upscaled_as_grey(tmp_path, tiny_weights, channels, dtype):
+    upscaler = Upscaler(tiny_weights, tile=24)
+
+    def upscaled(samples):
+        write_image(tmp_path / "in.png", Picture(samples))
+        upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+        return read_image(tmp_path / "out.png").samples
+
+    stored = random_samples(channels, dtype)
+    stored[..., :3] = stored[..., :1]
+    found = upscaled(stored)
+    assert found.shape == (82, 60, channels)
+    np.testing.assert_array_equal(found[..., ::3], upscaled(stored[..., ::3]))
+    assert (found[..., :3] == found[..., :1]).all()
+    stored[40, 29, 1] ^= 1  # one level of colour in the last pixel, and the network's colours are kept
+    found = upscaled(stored)
+    assert (found[..., :3] != found[..., :1]).any()
+
+
 def test_transparent_black_does_not_darken_the_edge(tmp_path, upscaler):
     rows, columns = np.mgrid[0:41, 0:30]
     inside = (rows - 20) ** 2 + (columns - 15) ** 2 < 100

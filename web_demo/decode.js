@@ -12,6 +12,7 @@ export class ImageError extends Error {
  * @property {number} height
  * @property {Uint8ClampedArray} data RGBA, straight alpha
  * @property {boolean} alpha whether any pixel is transparent
+ * @property {boolean} grey whether red, green and blue are equal everywhere: a browser does not tell how they were stored
  * @property {Uint8Array} [icc] the colour profile of the values
  */
 
@@ -54,14 +55,15 @@ function readBitmap(bitmap) {
   }
   const pixels = describe(width, height, data);
   // A 2D canvas stores colours multiplied by alpha, which rounds them; a WebGL texture does not.
-  if (pixels.alpha) pixels.data = readStraight(bitmap) ?? data;
-  return pixels;
+  return pixels.alpha ? describe(width, height, readStraight(bitmap) ?? data) : pixels;
 }
 
 function describe(width, height, data) {
   let alpha = false;
   for (let i = 3; i < data.length && !alpha; i += 4) alpha = data[i] !== 255;
-  return { width, height, data, alpha };
+  let grey = true;
+  for (let i = 0; i < data.length && grey; i += 4) grey = data[i] === data[i + 1] && data[i] === data[i + 2];
+  return { width, height, data, alpha, grey };
 }
 
 function readStraight(bitmap) {

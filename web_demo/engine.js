@@ -169,7 +169,8 @@ export class Engine {
       for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
-        store(await this.#run(image.alpha ? bled(image, x, y) : pixels), place, scale, out);
+        const colors = await this.#run(image.alpha ? bled(image, x, y) : pixels);
+        (image.grey ? storeGrey : store)(colors, place, scale, out);
         if (image.alpha) storeAlpha(await this.#run(alphaOf(pixels)), image, place, scale, out);
       }
     }
@@ -354,7 +355,15 @@ function store(values, place, scale, out) {
   });
 }
 
-/** Put alpha, the luma of what the network made of it as a grey image, into what `store` stored. */
+/** The same for a grey image: the luma of what the network made of it, for the network may tint it. */
+function storeGrey(values, place, scale, out) {
+  eachKept(place, scale, (from, to) => {
+    out.fill(level(luma(values, from)), to, to + 3);
+    out[to + 3] = 255;
+  });
+}
+
+/** Put alpha, the luma of what the network made of it as a grey image, into what was stored. */
 function storeAlpha(values, image, place, scale, out) {
   let column, row, low, high;
   eachKept(place, scale, (from, to, x, y) => {
@@ -363,8 +372,7 @@ function storeAlpha(values, image, place, scale, out) {
       [column, row] = [nextColumn, nextRow];
       [low, high] = alphaRange(image, column, row);
     }
-    const luma = 0.299 * values[from] + 0.587 * values[from + 1] + 0.114 * values[from + 2];
-    out[to + 3] = level(Math.min(high, Math.max(low, luma)));
+    out[to + 3] = level(Math.min(high, Math.max(low, luma(values, from))));
   });
 }
 
@@ -376,6 +384,9 @@ function eachKept({ x, y, left, top, width }, scale, visit) {
     for (let column = x.from * scale; column < x.to * scale; column++, from += 3, to += 4) visit(from, to, column, row);
   }
 }
+
+/** Of the RGB values at an index, as `predict_channels` in `span_keras/upscale.py` weighs them. */
+const luma = (values, at) => 0.299 * values[at] + 0.587 * values[at + 1] + 0.114 * values[at + 2];
 
 /** [0, 1] -> 0..255, halves up; the clamped array clips. `Math.floor` keeps it from rounding halves to even. */
 const level = (value) => Math.floor(value * 255 + 0.5);

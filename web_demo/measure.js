@@ -49,5 +49,6 @@ const dropAlpha = (data) => data.filter((_, i) => i % 4 < 3);
 function toRgba({ width, height, data }) {
   const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
   for (let from = 0, to = 0; from < data.length; from += 3, to += 4) rgba.set(data.subarray(from, from + 3), to);
-  return { width, height, data: rgba, alpha: false };
+  // Of a grey photograph too, the network's own colours are measured, as `span-evaluate` does.
+  return { width, height, data: rgba, alpha: false, grey: false };
 }

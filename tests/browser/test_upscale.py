@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 
+from span_keras.imageio import read_image
+from span_keras.inference import Upscaler
+from span_keras.upscale import upscale_file
+
 from .conftest import BACKENDS, make_scene
 
 
@@ -40,3 +44,55 @@ def test_tiles_join_without_seams(backend, open_page, save_image, upscale_in_pag
 def test_the_default_size_on_wasm(open_page, scene, save_image, upscale_in_page, python_upscale):
     page = open_page("x4-ch48", "wasm")
     assert worst(upscale_in_page(page, save_image(scene)), python_upscale("x4-ch48", scene)) <= 1
+
+
+@pytest.fixture
+def span_upscale(weights, tmp_path):
+    """``path -> HWC uint8``: the file that ``span-upscale`` makes of another with network ``x2``."""
+    upscaler = Upscaler(weights["x2"])
+
+    def upscale(path) -> np.ndarray:
+        upscale_file(upscaler, path, tmp_path / "python.png")
+        samples = read_image(tmp_path / "python.png").samples
+        return samples if samples.dtype == np.uint8 else np.uint8((samples.astype(int) + 128) // 257)
+
+    return upscale
+
+
+GREY = make_scene(21, 27)[..., 1]
+COVER = np.linspace(0, 400, GREY.size).reshape(GREY.shape).clip(0, 255).astype(np.uint8)
+GREY_FILES = {
+    "grey.png": GREY,
+    "alpha.png": np.dstack([GREY, COVER]),
+    "deep.png": GREY.astype(np.uint16) * 257,
+    "rgb.png": np.dstack([GREY] * 3),
+    "rgba.png": np.dstack([GREY] * 3 + [COVER]),
+    "grey.jpg": GREY,
+    "grey.bmp": GREY,
+}
+
+
+@pytest.mark.parametrize("name", GREY_FILES)
+@pytest.mark.parametrize("backend", ["wasm", "cpu"])
+def test_grey_stays_grey_and_matches_python(backend, name, open_page, save_image, upscale_in_page, span_upscale):
+    page = open_page("x2", backend, tile=28)
+    path = save_image(GREY_FILES[name], name)
+    result, expected = upscale_in_page(page, path), span_upscale(path)
+    assert (result[..., :3] == result[..., :1]).all()
+    # The page's files hold RGB.
+    assert worst(result, expected[..., [0, 0, 0, -1][: result.shape[2]]]) <= 1
+    assert result.shape[2] == (4 if expected.shape[2] % 2 == 0 else 3)
+    assert page.get_attribute("html", "data-backend") == backend
+
+
+def test_one_coloured_pixel_keeps_the_networks_colours(
+    open_page, save_image, upscale_in_page, python_upscale, span_upscale
+):
+    pixels = np.dstack([GREY] * 3)
+    tinted = python_upscale("x2", pixels)
+    assert worst(tinted[..., 0], tinted[..., 1]) > 20  # without the luma, grey would be far from grey
+    pixels[-1, -1] = (200, 80, 40)
+    path = save_image(pixels)
+    result = upscale_in_page(open_page("x2", "wasm"), path)
+    assert worst(result, python_upscale("x2", pixels)) <= 1
+    assert worst(result, span_upscale(path)) <= 1
