@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from conftest import random_weights
 
-from span_keras import bicubic, init, losses, perceptual
+from span_keras import bicubic, init, losses, perceptual, stacked
 from span_keras.config import SpanConfig
 from span_keras.model import build_deploy, config_of
 from span_keras.state import SpanWeights, layer_shapes
+from span_keras.trainer import GUARD_WINDOW, RESTORE_AFTER, StepOptions, TrainStep
 
 TRAINING_BACKENDS = ("webgpu", "webgl", "cpu")
-MODULES = ("data", "history", "init", "network", "random", "settings", "store", "trainer", "vgg-loss")
+MODULES = ("data", "history", "init", "network", "random", "samples", "settings", "store", "trainer", "vgg-loss")
 SETTINGS = {"epochs": 1, "stepsPerEpoch": 100, "rate": 1e-3, "halveAt": [], "weightDecay": 1e-2, "vggWeight": 0.5}
 
 
@@ -166,14 +167,156 @@ def test_a_step_changes_the_weights_as_keras_does(train, name, backend):
     )
     assert (found["backend"], found["leaked"]) == (backend, 0)
     assert found["maes"][0] == pytest.approx(first, rel=1e-5)
-    before, after, wanted = weights.layers, unflatten(config, found["after"]).layers, trained.layers
-    for layer, group in wanted.items():
+    assert_changed_alike(weights, unflatten(config, found["after"]), trained, steps)
+
+
+def assert_changed_alike(before: SpanWeights, after: SpanWeights, wanted: SpanWeights, steps: int):
+    for layer, group in wanted.layers.items():
         for key, value in group.items():
-            change, right = after[layer][key] - before[layer][key], value - before[layer][key]
+            start = before.layers[layer][key]
+            change, right = after.layers[layer][key] - start, value - start
             assert np.linalg.norm(right) > 0
             # Weights differ by one rounding of float32 besides.
             rounding = np.spacing(np.abs(value)).max() * np.sqrt(value.size) * steps
             assert np.linalg.norm(change - right) <= 1e-4 * np.linalg.norm(right) + rounding, f"{layer}/{key}"
+
+
+class FusedStep(TrainStep):
+    """Python's train step on the weights of the fused network, which are what the browser trains."""
+
+    def network(self, parameters, lr, dtype):
+        fused = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in layer_shapes(self.config)}
+        return stacked.apply(fused, lr, self.config, dtype)
+
+
+EPSILON = 1e-12
+"""Of Adam, too small to matter: the browser and Keras correct the bias of the second moment after adding it."""
+GOOD_STEPS, STEPS_AFTER = 5, 2
+"""Steps before the weights are damaged, and after their average has taken over."""
+
+
+@functools.cache
+def python_average() -> tuple[SpanWeights, SpanWeights, list[int]]:
+    """Weights and averaged weights after good steps, damage, as many skipped steps as it takes, and good steps again.
+
+    The third value has a 1 for each step at which the average took over.
+    """
+    import tensorflow as tf
+
+    config = CONFIGS["span"]
+    start = {
+        f"{layer}/{key}": value
+        for layer, group in random_weights(config, seed=4).layers.items()
+        for key, value in group.items()
+    }
+    options = StepOptions(weight_decay=SETTINGS["weightDecay"], beta_2=0.999, clip_norm=1.0, epsilon=EPSILON)
+    step = FusedStep(config, lambda hr, sr: (keras.ops.mean(keras.ops.abs(hr - sr)), {}), options, list(start))
+    state = {f"{slot}/{name}": tf.constant(value) for slot in ("weights", "ema") for name, value in start.items()}
+    state |= {f"{slot}/{n}": tf.zeros(v.shape) for slot in ("moment_1", "moment_2") for n, v in start.items()}
+    state |= {name: tf.constant(0) for name in ("step", "updates", "streak")}
+    state["recent_losses"] = tf.fill([GUARD_WINDOW], np.float32(np.inf))
+    lr, hr = (image * np.float32(255) for image in make_batch(config))
+
+    def gradient(function, parameters):
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            loss, parts = function(parameters)
+        return (loss, parts), tape.gradient(loss, parameters)
+
+    restored = []
+    for i in range(GOOD_STEPS + RESTORE_AFTER + STEPS_AFTER):
+        if i == GOOD_STEPS:
+            state |= {f"weights/{name}": tf.fill(value.shape, np.float32(np.nan)) for name, value in start.items()}
+        state, logs = step(state, lr, hr, SETTINGS["rate"], gradient)
+        restored.append(int(logs["restored"]))
+
+    def weights(slot):
+        layers = {
+            name: {key: state[f"{slot}/{name}/{key}"].numpy() for key in ("kernel", "bias")}
+            for name in layer_shapes(config)
+        }
+        return SpanWeights(config, layers)
+
+    return weights("weights"), weights("ema"), restored
+
+
+@pytest.mark.parametrize("backend", TRAINING_BACKENDS)
+def test_weights_are_averaged_and_restored_from_their_average_as_in_python(train, backend):
+    config = CONFIGS["span"]
+    weights, average, restored = python_average()
+    lr, hr = make_batch(config)
+    start = random_weights(config, seed=4)
+    found = train(
+        """const [name, config, parameters, lr, hr, settings, goodSteps, steps, epsilon] = given;
+           const tf = await start(name);
+           const resting = tf.memory().numTensors;
+           const [input, target] = [tensor(lr), tensor(hr)];
+           const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
+           const trained = new trainer.Trainer(tf, {
+             config, settings, parameters: new Float32Array(parameters), source: { get: () => batch } });
+           trained.optimizer.epsilon = epsilon;
+           const [restored, tensors] = [[], []];
+           for (let i = 0; i < steps; i++) {
+             if (i === goodSteps) trained.network.assign(tf.fill([parameters.length], NaN));
+             restored.push(Number((await trained.trainStep()).restored));
+             tensors.push(tf.memory().numTensors);
+           }
+           const kept = await trained.snapshot();
+           trained.dispose();
+           return { parameters: [...kept.parameters], average: [...kept.average], restored, skipped: kept.skipped,
+                    skippedInARow: kept.skippedInARow, tensors, leaked: tf.memory().numTensors - resting };""",
+        *(backend, browser_config(config), flatten(start).tolist(), as_json(lr), as_json(hr), SETTINGS),
+        *(GOOD_STEPS, len(restored), EPSILON),
+    )
+    assert found["restored"] == restored == [0] * (GOOD_STEPS + RESTORE_AFTER - 1) + [1] + [0] * STEPS_AFTER
+    assert (found["skipped"], found["skippedInARow"]) == (RESTORE_AFTER, 0)
+    assert_changed_alike(start, unflatten(config, found["average"]), average, len(restored))
+    assert_changed_alike(start, unflatten(config, found["parameters"]), weights, len(restored))
+    assert np.abs(flatten(average) - flatten(weights)).max() > SETTINGS["rate"] / 10
+    assert (len(set(found["tensors"])), found["leaked"]) == (1, 0)
+
+
+@pytest.mark.parametrize("backend", ["webgl", "cpu"])
+def test_samples_are_of_the_averaged_weights_and_training_is_not(train, backend):
+    config = CONFIGS["span"]
+    found = train(
+        """const [name, config, weights, settings] = given;
+           const tf = await start(name);
+           const parameters = new Float32Array(weights);
+           const levels = Uint8Array.from({ length: 432 }, (_, i) => (i * 7919) % 251);
+           const pairs = [{ name: 'a', ...data.makePair({ height: 12, width: 12, data: levels }, 2) }];
+           const [sample] = samples.makeSamples(pairs, 2);
+           const source = new data.PatchSource(pairs, { scale: 2, patch: 6, batch: 1, seed: 5 });
+           const trained = new trainer.Trainer(tf, { config, settings, parameters, source });
+           for (let i = 0; i < 3; i++) await trained.trainStep();
+           const before = tf.memory().numTensors;
+           const upscale = async (network) => (await samples.upscaleSample(tf, network, sample)).span.data.join();
+           const upscaleWith = async (parameters) => {
+             const other = new network.Network(tf, config, parameters);
+             const output = await upscale(other);
+             other.dispose();
+             return output;
+           };
+           const kept = await trained.snapshot();
+           const [latest, averaged] = [await upscaleWith(kept.parameters), await upscaleWith(kept.average)];
+           const shown = await trained.withAverage(upscale);
+           const afterwards = await upscale(trained.network);
+           const failure = await trained.withAverage(() => Promise.reject('lost')).catch((reason) => reason);
+           const afterFailure = await upscale(trained.network);
+           const leaked = tf.memory().numTensors - before;
+           trained.dispose();
+           return { shown: shown === averaged, afterwards: afterwards === latest, distinct: averaged !== latest,
+                    failure, afterFailure: afterFailure === latest, leaked };""",
+        *(backend, browser_config(config), flatten(random_weights(config, seed=4)).tolist(), SETTINGS),
+    )
+    assert found == {
+        "shown": True,
+        "afterwards": True,
+        "distinct": True,
+        "failure": "lost",
+        "afterFailure": True,
+        "leaked": 0,
+    }
 
 
 def test_training_goes_on_exactly_where_it_stopped(train):
@@ -197,7 +340,8 @@ def test_training_goes_on_exactly_where_it_stopped(train):
            const whole = await run(parameters, null, 6);
            const first = await run(parameters, null, 3);
            const second = await run(first.kept.parameters, structuredClone(first.kept), 3);
-           const same = second.kept.parameters.every((value, i) => value === whole.kept.parameters[i]);
+           const same = ['parameters', 'average'].every((key) =>
+             second.kept[key].every((value, i) => value === whole.kept[key][i]));
            return { whole: whole.losses, parts: [...first.losses, ...second.losses], same, step: second.kept.step };""",
         SETTINGS,
     )
@@ -206,11 +350,8 @@ def test_training_goes_on_exactly_where_it_stopped(train):
     assert len(set(found["whole"])) == 6
 
 
-@pytest.mark.parametrize(
-    ("batch", "sentence"),
-    [("nan", "was not a finite number or leapt"), ("leap", "was not a finite number or leapt")],
-)
-def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch, sentence):
+@pytest.mark.parametrize("batch", ["nan", "leap"])
+def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch):
     found = train(
         """const tf = await start('cpu');
            const resting = tf.memory().numTensors;
@@ -222,25 +363,39 @@ def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch,
            const settings = { ...given[0], vggWeight: 0 };
            const source = { get: (step) => (step < 25 && step !== 23 ? good : bad) };
            const trained = new trainer.Trainer(tf, { config, settings, parameters, source });
-           const skipped = [];
-           let message, before;
+           const [skipped, restored, states] = [[], [], []];
+           let message;
            try {
-             for (let i = 0; i < 60; i++) {
-               if (i === 25) before = [...(await trained.snapshot()).parameters];
-               skipped.push((await trained.trainStep()).skipped);
+             for (let i = 0; i < 100; i++) {
+               if ([25, 34, 35].includes(i)) states.push(await trained.snapshot());
+               const result = await trained.trainStep();
+               skipped.push(result.skipped);
+               if (result.restored) restored.push(i);
              }
            } catch (error) { message = error.message; }
            const state = await trained.snapshot();
            trained.dispose();
-           const unchanged = before.every((value, i) => value === state.parameters[i]);
+           const equal = (a, b) => a.every((value, i) => value === b[i]);
+           const [sound, skippedNine, skippedTen] = states;
+           const arrays = ['parameters', 'average', 'momentum', 'velocity'];
+           const kept = arrays.every((key) => equal(sound[key], skippedNine[key]));
+           const moved = !equal(sound.parameters, sound.average);
+           const replaced = equal(skippedTen.parameters, sound.average) && skippedTen.momentum.every((m) => m === 0);
+           const others = ['average', 'velocity'].every((key) => equal(sound[key], skippedTen[key]));
            const leaked = tf.memory().numTensors - resting;
-           return { skipped, message, count: state.skipped, step: state.step, unchanged, leaked };""",
+           const { skipped: count, step } = state;
+           return { skipped, restored, message, count, step, leaked, truths: { kept, moved, replaced, others } };""",
         *(SETTINGS, batch),
     )
-    assert found["skipped"] == [False] * 23 + [True, False] + [True] * 9
-    assert (found["count"], found["step"], found["unchanged"], found["leaked"]) == (11, 35, True, 0)
-    assert sentence in found["message"]
-    assert "Lower the learning rate" in found["message"]
+    assert found["skipped"] == [False] * 23 + [True, False] + [True] * 49
+    assert found["restored"] == [34, 44, 54, 64]
+    assert (found["count"], found["step"], found["leaked"]) == (51, 75, 0)
+    assert all(found["truths"].values()), found["truths"]
+    assert found["message"] == (
+        "Training was stopped at step 75: for 50 steps in a row the loss or gradient was not a finite number, or the "
+        "loss leapt, even with the averaged weights. Lower the learning rate, choose other photographs, or start from "
+        "other weights."
+    )
 
 
 @pytest.fixture(scope="session")
@@ -453,10 +608,20 @@ STATE = """
     const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
     const size = network.weightCount(config);
     const state = { config, origin: { name: 'test' }, settings: settings.DEFAULTS,
-      step: 5, skipped: 0, recentLosses: [],
-      history: { points: [], quality: [] }, updates: 5, parameters: new Float32Array(size).fill(1),
+      step: 5, skipped: 0, skippedInARow: 0, recentLosses: [],
+      history: { points: [], quality: [] }, updates: 5,
+      parameters: new Float32Array(size).fill(1), average: new Float32Array(size).fill(0.5),
       momentum: new Float32Array(size), velocity: new Float32Array(size) };
     const message = (promise) => promise.then(() => null, (error) => error.message);
+    const put = async (stored) => {
+      const database = await new Promise((resolve) => {
+        indexedDB.open('span-training').onsuccess = ({ target }) => resolve(target.result); });
+      await new Promise((resolve) => {
+        const transaction = database.transaction('state', 'readwrite');
+        transaction.objectStore('state').put(stored, 'current');
+        transaction.oncomplete = resolve; });
+      database.close();
+    };
 """
 
 
@@ -466,15 +631,43 @@ def test_the_state_is_replaced_whole_or_not_at_all(train):
         + """await store.saveTraining(state, [{ name: 'a', blob: new Blob(['photo']) }]);
            const failed = await message(store.saveTraining({ ...state, step: 6 }, [{ name: 'b', blob: () => {} }]));
            const { state: kept, photographs } = await store.loadTraining();
+           const average = kept.average[0];
            const text = await photographs[0].blob.text();
            await store.saveTraining({ ...state, step: 7 });
            const later = await store.loadTraining();
            await store.deleteTraining();
-           return { failed, step: kept.step, text, later: [later.state.step, later.photographs.length],
+           return { failed, step: kept.step, average, text, later: [later.state.step, later.photographs.length],
                     nothing: await store.loadTraining() };"""
     )
     assert "The browser could not keep or read the training" in found["failed"]
-    assert (found["step"], found["text"], found["later"], found["nothing"]) == (5, "photo", [7, 1], None)
+    assert (found["step"], found["average"], found["text"]) == (5, 0.5, "photo")
+    assert (found["later"], found["nothing"]) == ([7, 1], None)
+
+
+def test_a_state_stored_before_weights_were_averaged_is_trained_on(train):
+    found = train(
+        STATE
+        + """await store.saveTraining(state, []);
+           const { average, skippedInARow, ...earlier } = state;
+           await put({ ...earlier, format: 1 });
+           const tf = await start('cpu');
+           const kept = (await store.loadTraining()).state;
+           const grey = (size) => new Float32Array(size).fill(0.5);
+           const batch = { lr: grey(48), lrShape: [1, 4, 4, 3], hr: grey(192), hrShape: [1, 8, 8, 3] };
+           const trained = new trainer.Trainer(tf, {
+             config, settings: { ...kept.settings, vggWeight: 0 }, parameters: kept.parameters,
+             source: { get: () => batch }, state: kept });
+           const { skipped } = await trained.trainStep();
+           const now = await trained.snapshot();
+           trained.dispose();
+           // Decay at the sixth update.
+           const expected = kept.average.map((start, i) => start + (1 - 7 / 16) * (now.parameters[i] - start));
+           return { skipped, began: kept.average.every((value, i) => value === state.parameters[i]),
+                    moved: now.average.some((value, i) => value !== kept.average[i]),
+                    distance: Math.max(...now.average.map((value, i) => Math.abs(value - expected[i]))) };"""
+    )
+    assert (found["skipped"], found["began"], found["moved"]) == (False, True, True)
+    assert found["distance"] < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -482,9 +675,11 @@ def test_the_state_is_replaced_whole_or_not_at_all(train):
     [
         ("format: 99", "its format is 99, expected 1"),
         ("parameters: new Float32Array(3)", "parameters holds 3 numbers, expected"),
+        ("average: new Float32Array(3)", "average holds 3 numbers, expected"),
         ("velocity: undefined", "velocity holds 0 numbers, expected"),
         ("momentum: new Float32Array(size).fill(NaN)", "momentum holds values that are not numbers"),
         ("step: -1", "its step count is damaged"),
+        ("skippedInARow: -1", "its step count is damaged"),
         ("config: { scale: 9 }", "its network is not described"),
         ("settings: { ...settings.DEFAULTS, batch: 0 }", "its settings are damaged: Batch size must be from 1 to 64"),
         ("history: {}", "its history is damaged"),
@@ -494,13 +689,7 @@ def test_a_damaged_state_gets_a_sentence(train, damage, reason):
     found = train(
         STATE
         + f"""await store.saveTraining(state, []);
-           const database = await new Promise((resolve) => {{
-             indexedDB.open('span-training').onsuccess = ({{ target }}) => resolve(target.result); }});
-           await new Promise((resolve) => {{
-             const transaction = database.transaction('state', 'readwrite');
-             transaction.objectStore('state').put({{ ...state, format: 1, {damage} }}, 'current');
-             transaction.oncomplete = resolve; }});
-           database.close();
+           await put({{ ...state, format: 1, {damage} }});
            return message(store.loadTraining());"""
     )
     assert found.startswith(f"The training stored in this browser cannot be used ({reason}")

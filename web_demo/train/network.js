@@ -207,14 +207,35 @@ export class Network {
 
   /** Take ownership of a flat tensor as the new weights. */
   assign(flat) {
+    this.fill(flat);
+    this.flat?.dispose();
+    this.flat = flat;
+  }
+
+  /**
+   * Run `work` with other weights in the variables; the network's own come back afterwards.
+   * @template T
+   * @param {tf.Tensor1D} flat
+   * @param {(network: Network) => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  async withWeights(flat, work) {
+    this.fill(flat);
+    try {
+      return await work(this);
+    } finally {
+      // A lost GPU ends the training, and the network with it, while `work` still waits.
+      if (this.flat) this.fill(this.flat);
+    }
+  }
+
+  fill(flat) {
     const { tf } = this;
     tf.tidy(() => {
       this.table.forEach(({ offset, size, shape }, i) =>
         this.variables[i].assign(tf.reshape(tf.slice(flat, offset, size), shape)),
       );
     });
-    this.flat?.dispose();
-    this.flat = flat;
   }
 
   /** 1 where weight decay applies: kernels, not biases. */

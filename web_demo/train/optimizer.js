@@ -53,6 +53,12 @@ export class AdamW {
     return updated;
   }
 
+  /** Start the first moment anew: after the weights were replaced it points where nobody goes. */
+  forgetMomentum() {
+    this.momentum.dispose();
+    this.momentum = this.tf.zerosLike(this.velocity);
+  }
+
   /** What `new AdamW(..., state)` goes on from. */
   async state() {
     const [momentum, velocity] = await Promise.all([this.momentum.data(), this.velocity.data()]);
@@ -61,5 +67,36 @@ export class AdamW {
 
   dispose() {
     this.tf.dispose([this.decayMask, this.momentum, this.velocity]);
+  }
+}
+
+/** Decay of the averaged weights once it has grown, as `ema_decay` in `span_keras/trainer.py`. */
+const EMA_DECAY = 0.999;
+
+/** The exponential moving average of the weights: what is shown, measured and saved, while the latest ones train on. */
+export class WeightAverage {
+  /**
+   * @param {object} tf
+   * @param {Float32Array} start
+   */
+  constructor(tf, start) {
+    this.tf = tf;
+    /** @type {tf.Tensor1D} */
+    this.flat = tf.tensor1d(start);
+  }
+
+  /**
+   * @param {tf.Tensor1D} weights after an update
+   * @param {number} updates so many were made; the first ones count for more, so that the start is soon forgotten
+   */
+  update(weights, updates) {
+    const { tf, flat } = this;
+    const decay = Math.min(EMA_DECAY, (1 + updates) / (10 + updates));
+    this.flat = tf.tidy(() => tf.add(flat, tf.mul(tf.sub(weights, flat), 1 - decay)));
+    flat.dispose();
+  }
+
+  dispose() {
+    this.flat.dispose();
   }
 }

@@ -40,7 +40,7 @@ export function showSamples(root, event, heldOut) {
     );
   const whose = heldOut ? 'photographs that are not trained on' : 'the photographs trained on';
   root.querySelector('#train-samples-note').textContent =
-    `Step ${step.toLocaleString('en')}: mean PSNR ${psnr.toFixed(2)} dB, bicubic ${bicubic.toFixed(2)} dB (luma, on ${whose}).`;
+    `Step ${step.toLocaleString('en')}: mean PSNR ${psnr.toFixed(2)} dB, bicubic ${bicubic.toFixed(2)} dB (averaged weights, luma, on ${whose}).`;
 }
 
 function figure(title, detail, { width, height, data }) {

@@ -83,7 +83,7 @@ export class TrainingSession {
   }
 
   /**
-   * The model in training as TF.js artifacts, with fresh metadata.
+   * The averaged weights as TF.js artifacts, with fresh metadata.
    * @throws {TrainingError} nothing has been trained yet
    */
   async export() {
@@ -95,7 +95,7 @@ export class TrainingSession {
     if (this.trainer) await this.keep();
     else this.kept ??= await loadTraining();
     if (!this.kept) throw new TrainingError('There is no trained model to save; press Start Training first.');
-    const { config, origin, parameters, settings, step } = this.kept.state;
+    const { config, origin, average, settings, step } = this.kept.state;
     const tf = await loadTf(['cpu', 'layers']);
     const before = tf.getBackend();
     await tf.setBackend('cpu'); // float32 on every device
@@ -114,9 +114,9 @@ export class TrainingSession {
         source: { name: origin.source?.name ?? origin.name, sha256: origin.source?.sha256 ?? null },
         license: origin.license ?? 'Trained from scratch in the browser; the licence of the photographs applies.',
         training: { step, settings },
-        golden: await makeGolden(tf, config, parameters),
+        golden: await makeGolden(tf, config, average),
       };
-      return { name: `span-x${config.scale}-step-${step}`, artifacts: toArtifacts(tf, config, parameters, span) };
+      return { name: `span-x${config.scale}-step-${step}`, artifacts: toArtifacts(tf, config, average, span) };
     } finally {
       if (this.trainer) await tf.setBackend(before);
     }
@@ -218,10 +218,12 @@ export class TrainingSession {
       settings,
       step: 0,
       skipped: 0,
+      skippedInARow: 0,
       recentLosses: [],
       history: new History().toJSON(),
       updates: 0,
       parameters,
+      average: parameters,
       momentum: zeros(),
       velocity: zeros(),
     };
@@ -241,8 +243,7 @@ export class TrainingSession {
       last = await Promise.race([trainer.trainStep(), lost]);
       times.push(performance.now() - begin);
       if (times.length > 20) times.shift();
-      if (last.skipped)
-        this.log(`Step ${trainer.step} was skipped: its loss or gradient is not a finite number, or the loss leapt.`);
+      if (last.skipped) this.logSkipped(last);
       else this.history.addLoss({ step: trainer.step, mae: last.mae, perceptual: last.perceptual, rate: last.rate });
       const now = performance.now();
       const done = trainer.step === trainer.totalSteps || this.stopping;
@@ -311,8 +312,10 @@ export class TrainingSession {
   async sample() {
     const { trainer } = this;
     const results = [];
-    for (const sample of this.samples)
-      results.push({ ...sample, ...(await upscaleSample(trainer.tf, trainer.network, sample)) });
+    await trainer.withAverage(async (network) => {
+      for (const sample of this.samples)
+        results.push({ ...sample, ...(await upscaleSample(trainer.tf, network, sample)) });
+    });
     const psnr = mean(results.map((result) => result.psnr));
     this.history.addQuality({ step: trainer.step, psnr });
     this.send({ type: 'samples', step: trainer.step, samples: results, psnr, bicubic: this.history.bicubic });
@@ -347,6 +350,12 @@ export class TrainingSession {
       `Step ${trainer.step}, epoch ${Math.ceil(trainer.step / trainer.settings.stepsPerEpoch)} of ${trainer.settings.epochs}: MAE ${mae.toFixed(5)}${vgg}, ` +
         `PSNR ${psnr.toFixed(2)} dB, rate ${rate.toPrecision(3)}, ${(stepTime / 1000).toPrecision(3)} s per step.`,
     );
+  }
+
+  logSkipped({ restored }) {
+    const { step, skippedInARow } = this.trainer;
+    const restoring = restored ? ` After ${skippedInARow} in a row the averaged weights took over.` : '';
+    this.log(`Step ${step} was skipped: its loss or gradient is not a finite number, or the loss leapt.${restoring}`);
   }
 
   log(message) {

@@ -20,10 +20,12 @@ const FORMAT = 1;
  * @property {import('./settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
+ * @property {number} skippedInARow
  * @property {number[]} recentLosses to recognise a leap
  * @property {object} history see `history.js`
  * @property {number} updates the optimizer's step count
- * @property {Float32Array} parameters in the order of `weightTable`, like the two below
+ * @property {Float32Array} parameters in the order of `weightTable`, like the three below
+ * @property {Float32Array} average of the parameters: the network that is shown and saved
  * @property {Float32Array} momentum
  * @property {Float32Array} velocity
  * @property {number} savedAt milliseconds since 1970
@@ -51,12 +53,14 @@ export async function saveTraining(state, photographs) {
  * @throws {StorageError} what is stored cannot be used
  */
 export async function loadTraining() {
-  let state, photographs;
+  let stored, photographs;
   await transact('readonly', (stores) => {
-    stores[STATE].get('current').onsuccess = ({ target }) => (state = target.result);
+    stores[STATE].get('current').onsuccess = ({ target }) => (stored = target.result);
     stores[PHOTOGRAPHS].getAll().onsuccess = ({ target }) => (photographs = target.result);
   });
-  if (state === undefined) return null;
+  if (stored === undefined) return null;
+  // The page once kept no average, which starts at the weights, and no such count.
+  const state = { average: stored?.parameters, skippedInARow: 0, ...stored };
   const problem = findProblem(state, photographs);
   if (problem) {
     throw new StorageError(`The training stored in this browser cannot be used (${problem}); Delete Model removes it.`);
@@ -72,15 +76,15 @@ export const deleteTraining = () =>
   });
 
 function findProblem(state, photographs) {
-  if (state?.format !== FORMAT) return `its format is ${state?.format}, expected ${FORMAT}`;
-  const { config, step, skipped, updates } = state;
+  if (state.format !== FORMAT) return `its format is ${state.format}, expected ${FORMAT}`;
+  const { config, step, skipped, skippedInARow, updates } = state;
   const whole = (value, least) => Number.isInteger(value) && value >= least;
   const known = SCALES.includes(config?.scale) && VARIANTS.includes(config.variant);
   if (!known || !whole(config.channels, 1) || !whole(config.blocks, 1) || config.rgbMean?.length !== 3) {
     return 'its network is not described';
   }
-  if (!whole(step, 0) || !whole(skipped, 0) || !whole(updates, 0)) return 'its step count is damaged';
-  for (const key of ['parameters', 'momentum', 'velocity']) {
+  if (![step, skipped, skippedInARow, updates].every((value) => whole(value, 0))) return 'its step count is damaged';
+  for (const key of ['parameters', 'average', 'momentum', 'velocity']) {
     const array = state[key];
     const expected = weightCount(config);
     if (!(array instanceof Float32Array) || array.length !== expected) {

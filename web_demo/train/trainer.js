@@ -1,14 +1,19 @@
-/** One training step of the fused network: gradients of MAE + w · perceptual, AdamW, and a guard against bad steps. */
+/**
+ * One training step of the fused network: gradients of MAE + w · perceptual, AdamW, the average of the weights, and a
+ * guard against bad steps.
+ */
 
 import { TrainingError } from './errors.js';
 import { Network } from './network.js';
-import { AdamW } from './optimizer.js';
+import { AdamW, WeightAverage } from './optimizer.js';
 import { rateAt } from './settings.js';
 
 /** Gradients are scaled down to this Euclidean norm, as in `span_keras/trainer.py`. */
 export const CLIP_NORM = 1;
-/** So many skipped steps in a row stop the training. */
-const MOST_SKIPPED = 10;
+/** So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place. */
+const RESTORE_AFTER = 10;
+/** So many skipped steps in a row stop the training; both as in `span_keras/trainer.py`. */
+const MOST_SKIPPED = 50;
 /** A step whose loss exceeds the median of recent ones this many times is skipped, as in `span_keras/trainer.py`. */
 const SPIKE_FACTOR = 10;
 /** Recent losses that are remembered, and that must be known before a leap can be told from ordinary variation. */
@@ -22,7 +27,8 @@ const KNOWN = 21;
  * @property {number} psnr of the batch in dB
  * @property {number} norm of the gradient, before clipping
  * @property {number} rate
- * @property {boolean} skipped the step changed nothing: its gradient was not finite or its loss leapt
+ * @property {boolean} skipped the step was not taken: its gradient was not finite or its loss leapt
+ * @property {boolean} restored ten in a row were skipped: the averaged weights took over
  */
 
 export class Trainer {
@@ -41,9 +47,10 @@ export class Trainer {
     this.network = new Network(tf, config, parameters);
     const options = { weightDecay: settings.weightDecay, clipNorm: CLIP_NORM };
     this.optimizer = new AdamW(tf, this.network.decayMask(), options, state);
+    this.average = new WeightAverage(tf, state?.average ?? parameters);
     this.step = state?.step ?? 0;
     this.skipped = state?.skipped ?? 0;
-    this.skippedInARow = 0;
+    this.skippedInARow = state?.skippedInARow ?? 0;
     this.recentLosses = [...(state?.recentLosses ?? [])];
   }
 
@@ -67,11 +74,10 @@ export class Trainer {
       const [mae, perceptual, squares, norm] = await measured.data();
       const loss = mae + this.settings.vggWeight * perceptual;
       const skipped = !Number.isFinite(loss + norm) || this.isSpike(loss);
-      if (!skipped) this.recentLosses = [...this.recentLosses, loss].slice(-WINDOW);
-      if (!skipped) this.network.assign(this.optimizer.update(this.network.flat, gradient, norm, rate));
       this.step++;
-      this.count(skipped);
-      return { mae, perceptual, psnr: -10 * Math.log10(squares), norm, rate, skipped };
+      if (!skipped) this.update(loss, gradient, norm, rate);
+      const restored = skipped && this.skip();
+      return { mae, perceptual, psnr: -10 * Math.log10(squares), norm, rate, skipped, restored };
     } finally {
       tf.dispose([gradient, measured]);
     }
@@ -104,30 +110,62 @@ export class Trainer {
     return known.length >= KNOWN && loss > SPIKE_FACTOR * known[(known.length - 1) >> 1];
   }
 
-  count(skipped) {
-    this.skippedInARow = skipped ? this.skippedInARow + 1 : 0;
-    if (!skipped) return;
-    this.skipped++;
-    if (this.skippedInARow >= MOST_SKIPPED) {
-      throw new TrainingError(
-        `Training was stopped at step ${this.step}: for ${MOST_SKIPPED} steps in a row the loss was not a finite number or leapt; ` +
-          'the weights are as they were before. Lower the learning rate, or start from other weights.',
-      );
-    }
+  update(loss, gradient, norm, rate) {
+    this.skippedInARow = 0;
+    this.recentLosses = [...this.recentLosses, loss].slice(-WINDOW);
+    this.network.assign(this.optimizer.update(this.network.flat, gradient, norm, rate));
+    this.average.update(this.network.flat, this.optimizer.updates);
   }
 
-  /** The weights, the optimizer and the counters, off the GPU. */
+  /**
+   * @returns {boolean} whether the averaged weights took over
+   * @throws {TrainingError} too many steps in a row were skipped
+   */
+  skip() {
+    this.skipped++;
+    this.skippedInARow++;
+    const restored = this.skippedInARow % RESTORE_AFTER === 0;
+    if (restored) {
+      this.network.assign(this.average.flat.clone());
+      this.optimizer.forgetMomentum();
+    }
+    if (this.skippedInARow >= MOST_SKIPPED) {
+      throw new TrainingError(
+        `Training was stopped at step ${this.step}: for ${this.skippedInARow} steps in a row the loss or gradient was ` +
+          'not a finite number, or the loss leapt, even with the averaged weights. Lower the learning rate, choose ' +
+          'other photographs, or start from other weights.',
+      );
+    }
+    return restored;
+  }
+
+  /** Run `work`, such as a measurement of quality, with the averaged weights in the network. */
+  withAverage(work) {
+    return this.network.withWeights(this.average.flat, work);
+  }
+
+  /** The weights, their average, the optimizer and the counters, off the GPU. */
   async snapshot() {
-    const [parameters, { momentum, velocity, updates }] = await Promise.all([
+    const [parameters, average, optimizer] = await Promise.all([
       this.network.flat.data(),
+      this.average.flat.data(),
       this.optimizer.state(),
     ]);
-    const { step, skipped, recentLosses } = this;
-    return { step, skipped, recentLosses, parameters: parameters.slice(), momentum, velocity, updates };
+    const { step, skipped, skippedInARow, recentLosses } = this;
+    return {
+      step,
+      skipped,
+      skippedInARow,
+      recentLosses,
+      parameters: parameters.slice(),
+      average: average.slice(),
+      ...optimizer,
+    };
   }
 
   dispose() {
     this.network.dispose();
     this.optimizer.dispose();
+    this.average.dispose();
   }
 }
