@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from span_keras.config import SpanConfig
 from span_keras.state import SpanWeights, layer_shapes
@@ -67,6 +68,17 @@ def tiny_weights(tiny_config) -> SpanWeights:
 def make_weights():
     """The function ``(config, seed=0) -> SpanWeights`` behind ``tiny_weights``."""
     return random_weights
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """A folder of five smooth photographs of 48×40 pixels to train on."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
+        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
+    return folder
 
 
 @pytest.fixture

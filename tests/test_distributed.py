@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from span_keras.checkpoints import load_weights
 from span_keras.errors import TrainingError
@@ -22,16 +21,6 @@ TINY = (
     "--scale 2 --channels 4 --blocks 1 --batch-size 4 --patch-size 12 --epochs 2 --steps-per-epoch 4 --log-every 1 "
     "--perceptual none --learning-rate 1e-3"
 )
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(5):
-        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
-        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
-    return folder
 
 
 def launch(photos, out, *arguments, **environment):

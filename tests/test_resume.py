@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from span_keras import runs, training
 from span_keras.errors import TrainingError
@@ -31,16 +30,6 @@ TINY = {
     "val_images": 1,
     "rate_epochs": (1, 2),
 }
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(5):
-        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
-        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
-    return folder
 
 
 def settings(photos, **more):
