@@ -16,7 +16,7 @@ PORT ?= 8000
 .PHONY: test demo wheel lint format vendor chromium clean
 
 test: $(VENV)/.test vendor chromium lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 demo: | $(VENV)/.runtime
 	@$(MAKE) -s vendor || echo "The browser libraries are not vendored; the page takes its pinned copies from the network." >&2
