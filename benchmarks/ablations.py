@@ -1,0 +1,158 @@
+"""What each choice of a training recipe gives: short runs that differ from one in a single setting each.
+
+    KERAS_BACKEND=jax python benchmarks/ablations.py --data photos/ --val holdout/ --teacher spanx4_ch48.safetensors
+
+Every run is one of ``python -m span_keras.train``; the table shows the PSNR and SSIM of its averaged weights on the
+validation photographs at its end, and the difference to the run ``base``. Several processes share a GPU, so that one
+trains while others compile; the photographs are decoded once for all. A run that ``--out`` holds is not done again.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import shutil
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes on one GPU
+
+from span_keras import data
+from span_keras.runs import RunFolder
+from span_keras.settings import Settings, resolve
+
+BASE = {
+    "recipe": "paper",
+    "schedule": "cosine",
+    "learning_rate": 5e-4,
+    "warmup_steps": 200,
+    "batch_size": 32,
+    "patch_size": 48,
+    "precision": "mixed_bfloat16",
+    "val_images": 40,
+    "epochs": 1,
+    "cache_gb": 8.0,
+    "workers": 4,
+    "log_every": 500,
+}
+TEACHER = "teacher"
+"""Stands for the file of ``--teacher``."""
+AFTER_BASE = {"init": "base", "learning_rate": 1e-4, "warmup_steps": 0, "seed": 1}
+"""A further stage that starts from the weights of ``base``, for a fifth of its steps."""
+
+
+def variations(steps: int) -> dict[str, dict]:
+    """Name -> settings other than ``BASE``. Batch and patch vary at an equal number of pixels in all."""
+    stage = {**AFTER_BASE, "steps_per_epoch": steps // 5}
+    halved = {"schedule": "piecewise", "rate_steps": tuple(steps * k // 5 for k in (1, 2, 3, 4))}
+    taught = {"teacher": TEACHER}
+    large = {"patch_size": 96, "batch_size": 8}
+    return {
+        "base": {},
+        "teacher, weight 1": taught,
+        "teacher, weight 4": {**taught, "teacher_weight": 4.0},
+        "batch 16": {"batch_size": 16, "steps_per_epoch": 2 * steps},
+        "batch 64": {"batch_size": 64, "steps_per_epoch": steps // 2},
+        "rate 1e-3": {"learning_rate": 1e-3},
+        "width 28": {"channels": 28},
+        "width 32": {"channels": 32},
+        "width 40, 4 blocks": {"channels": 40, "blocks": 4},
+        "patch 32, batch 72": {"patch_size": 32, "batch_size": 72},
+        "patch 96, batch 8": large,
+        "float32 (TF32)": {"precision": "float32"},
+        "another seed": {"seed": 1},
+        "piecewise rate": halved,
+        "no averaging of weights": {"ema_decay": 0.0},
+        "colour channels permuted": {"rgb_order": True},
+        "MAE + 0.001 · VGG": {"perceptual": "vgg16", "vgg_weight": 0.001},
+        "official form": {"variant": "official"},
+        "official form, teacher, weight 1": {**taught, "variant": "official"},
+        "further stage": stage,
+        "further stage, patch 96": {**stage, **large},
+        "further stage, patch 96, MSE": {**stage, **large, "loss": "mse"},
+        "further stage, Charbonnier": {**stage, "loss": "charbonnier"},
+    }
+
+
+@click.command()
+@click.option("--data", "photos", required=True, metavar="DIR")
+@click.option("--val", required=True, metavar="DIR")
+@click.option("--teacher", metavar="W", help="Network whose output is a second target; without it those runs are left.")
+@click.option("--out", default="runs/ablations", show_default=True, metavar="DIR")
+@click.option("--scale", default=4, show_default=True)
+@click.option("--steps", default=4000, show_default=True, help="Steps of a run of batch 32.")
+@click.option("--only", multiple=True, metavar="NAME", help="One variation, base besides. Can be repeated.")
+@click.option("--parallel", default=5, show_default=True, help="Runs at a time.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change the base, e.g. batch_size=8.")
+def main(photos, val, teacher, out, scale, steps, only, parallel, changes):
+    """Train the variations and print the table."""
+    folder = Path(out)
+    chosen = {n: v for n, v in variations(steps).items() if not only or n == "base" or n in only}
+    if unknown := set(only) - chosen.keys():
+        raise click.UsageError(f"--only expects names among {', '.join(variations(steps))}; found {sorted(unknown)}.")
+    if not teacher:
+        chosen = {name: values for name, values in chosen.items() if values.get("teacher") != TEACHER}
+    base = {**BASE, "scale": scale, "data": photos, "val": val, "steps_per_epoch": steps}
+    base |= {name: type(BASE.get(name, 0))(value) for name, _, value in (text.partition("=") for text in changes)}
+    runs = {}
+    for name, values in chosen.items():
+        places = {"teacher": teacher, "init": str(folder / path_of("base") / "weights.safetensors")}
+        runs[name] = resolve({**base, **{k: places.get(k, v) for k, v in values.items()}})
+    # Children made by fork share the decoded photographs.
+    data.load_pair = functools.cache(data.load_pair)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = [*data.list_photos(photos), *data.list_photos(val)]
+        list(pool.map(lambda path: data.load_pair(path, scale), files))
+    first = [(name, s, folder) for name, s in runs.items() if not s.init]
+    later = [(name, s, folder) for name, s in runs.items() if s.init]
+    with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:
+        for stage in (first, later):
+            pool.starmap(train_one, stage, chunksize=1)
+    click.echo(table(runs, folder))
+
+
+def path_of(name: str) -> str:
+    return "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
+
+
+def train_one(name: str, settings: Settings, folder: Path) -> None:
+    """Train one variation, with what it prints in a file beside it."""
+    out = folder / path_of(name)
+    if (out / "weights.safetensors").exists():
+        return
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    with (out / "train.log").open("w") as log:
+        sys.stdout = sys.stderr = log
+        try:
+            from span_keras.training import train
+
+            train(replace(settings, val_every=settings.epochs), out, echo=functools.partial(print, flush=True))
+        except Exception:
+            traceback.print_exc()  # a variation that breaks is a result, too
+
+
+def table(runs: dict[str, Settings], folder: Path) -> str:
+    """Markdown."""
+    lines = ["| run | steps | PSNR | SSIM | to base |", "|---|--:|:-:|:-:|:-:|"]
+    ends = {name: RunFolder(folder / path_of(name)).rows("validation.csv") for name in runs}
+    reference = ends["base"][-1]["psnr_y"] if ends["base"] else float("nan")
+    for name, settings in runs.items():
+        if not ends[name] or ends[name][-1]["step"] != settings.total_steps:
+            lines.append(f"| {name} | {settings.total_steps:,} | broke off | | |")
+            continue
+        end = ends[name][-1]
+        gain = f"{end['psnr_y'] - reference:+.3f}"
+        lines.append(f"| {name} | {settings.total_steps:,} | {end['psnr_y']:.3f} | {end['ssim_y']:.4f} | {gain} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
