@@ -130,6 +130,19 @@ def site(models) -> Site:
     site.server.shutdown()
 
 
+@pytest.fixture(scope="module")
+def photographs(site, tmp_path_factory) -> Path:
+    """Six small photographs beside the page, as ``span-export --demo`` puts its own there."""
+    folder = tmp_path_factory.mktemp("samples")
+    names = [f"photo-{i}.png" for i in range(6)]
+    for i, name in enumerate(names):
+        Image.fromarray(make_scene(40 + i, 48, seed=i)).save(folder / name)
+    (folder / "samples.json").write_text(json.dumps({"photos": [{"file": name} for name in names]}))
+    site.mounts["samples"] = folder
+    yield folder
+    del site.mounts["samples"]
+
+
 @pytest.fixture(scope="session")
 def chromium():
     from playwright.sync_api import sync_playwright

@@ -1,14 +1,11 @@
 """The training view in the real page: start, stop, resume, save, load, delete, and what can go wrong."""
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import random_weights
 from PIL import Image
 
-from span_export import golden
 from span_export.tfjs import export_model
 from span_keras.checkpoints import load_weights
 from span_keras.config import SpanConfig
@@ -16,19 +13,6 @@ from span_keras.config import SpanConfig
 from .conftest import PAGE, PATIENCE, make_scene
 
 TINY = {"epochs": 50, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
-
-
-@pytest.fixture(scope="module")
-def photographs(site, tmp_path_factory) -> Path:
-    """Six small photographs beside the page, as ``span-export --demo`` puts its own there."""
-    folder = tmp_path_factory.mktemp("samples")
-    names = [f"photo-{i}.png" for i in range(6)]
-    for i, name in enumerate(names):
-        Image.fromarray(make_scene(40 + i, 48, seed=i)).save(folder / name)
-    (folder / "samples.json").write_text(json.dumps({"photos": [{"file": name} for name in names]}))
-    site.mounts["samples"] = folder
-    yield folder
-    del site.mounts["samples"]
 
 
 class View:
@@ -88,6 +72,18 @@ class View:
     def log(self) -> str:
         return self.page.inner_text("#train-log")
 
+    def save(self, folder: Path) -> Path:
+        """Press Save Model; the path of the JSON file."""
+        files = []
+        self.page.on("download", lambda file: files.append(file))
+        self.click("Save Model")
+        self.until(lambda: len(files) == 2 and self.state.startswith("Saved"))
+        for file in files:
+            file.save_as(folder / file.suggested_filename)
+        (saved,) = folder.glob("*.json")
+        assert saved.with_suffix(".bin").is_file()
+        return saved
+
     @property
     def worker(self):
         return next(worker for worker in self.page.workers if "train/worker.js" in worker.url)
@@ -101,24 +97,6 @@ def view(page, open_page, photographs) -> View:
     yield View(open_page("x2", "wasm")).open()
     # A page without VGG features is asked for them once, which the browser notes as an error.
     page.problems[:] = [problem for problem in page.problems if "404" not in problem]
-
-
-@pytest.fixture
-def save_model(page, tmp_path):
-    """Press Save Model; the path of the JSON file."""
-
-    def save(view: View) -> Path:
-        files = []
-        page.on("download", lambda file: files.append(file))
-        view.click("Save Model")
-        view.until(lambda: len(files) == 2 and view.state.startswith("Saved"))
-        for file in files:
-            file.save_as(tmp_path / file.suggested_filename)
-        (saved,) = tmp_path.glob("*.json")
-        assert saved.with_suffix(".bin").is_file()
-        return saved
-
-    return save
 
 
 def test_trains_stops_and_goes_on_after_a_reload(view):
@@ -160,29 +138,6 @@ def test_reaches_its_end_and_improves(view):
     assert (first["step"], last["step"]) == (0, 60)
     assert last["psnr"] > first["psnr"] + 1
     assert [point["step"] for point in stored["history"]["points"]] == list(range(1, 61))
-
-
-def test_what_the_page_saves_python_loads_evaluates_and_exports_again(view, save_model, tmp_path):
-    view.fill()
-    reached = view.train(3)
-    path = save_model(view)
-    assert path.name == f"span-x2-step-{reached}.json"
-    weights = load_weights(path)
-    assert weights.config == SpanConfig(scale=2, channels=8, blocks=2)
-    span = json.loads(path.read_text())["userDefinedMetadata"]["span"]
-    assert (span["training"]["step"], span["halo"], span["quantization"]) == (reached, 9, "none")
-    tile, expected, tolerance = golden.decode(span["golden"])
-    output = np.asarray(weights.deploy_model()(np.float32(tile[None]) / 255))[0]
-    np.testing.assert_allclose(output, expected, atol=tolerance / 50)
-    kept = view.worker.evaluate("async () => [...(await (await import('./store.js')).loadTraining()).state.average]")
-    saved = np.concatenate([np.concatenate([g["kernel"].ravel(), g["bias"].ravel()]) for g in weights.layers.values()])
-    assert sorted(saved.tolist()) == sorted(kept)
-    export_model(weights, tmp_path / "again")
-    again = load_weights(tmp_path / "again" / "model.json")
-    for name, group in weights.layers.items():
-        np.testing.assert_array_equal(again.layers[name]["kernel"], group["kernel"])
-    continued = weights.train_model()
-    np.testing.assert_allclose(np.asarray(continued(np.float32(tile[None]) / 255))[0], expected, atol=1e-4)
 
 
 def test_a_loaded_model_is_trained_on_and_a_stored_one_is_replaced_only_when_confirmed(view, tmp_path):
@@ -367,7 +322,7 @@ def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path
     assert view.page.get_attribute("#train", "data-tensors") == view.page.get_attribute("#train", "data-resting")
 
 
-def test_full_storage_gets_a_sentence_and_training_goes_on(view, save_model):
+def test_full_storage_gets_a_sentence_and_training_goes_on(view, tmp_path):
     view.worker.evaluate(
         """() => { IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }; }"""
     )
@@ -375,7 +330,7 @@ def test_full_storage_gets_a_sentence_and_training_goes_on(view, save_model):
     reached = view.train(3)
     assert "The storage that the browser grants this page is full" in view.log
     assert view.state == f"Stopped at step {reached}; Start Training goes on from here."
-    assert load_weights(save_model(view)).config.channels == 8
+    assert load_weights(view.save(tmp_path)).config.channels == 8
     assert view.train(1) > reached
 
 
@@ -400,11 +355,11 @@ def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(vie
     assert view.train(1) > reached
 
 
-def test_saves_while_it_trains(view, save_model):
+def test_saves_while_it_trains(view, tmp_path):
     view.fill("webgl", epochs=5000)
     view.click("Start Training")
     view.wait("training")
-    weights = load_weights(save_model(view))
+    weights = load_weights(view.save(tmp_path))
     assert weights.config.channels == 8
     step = int(view.page.get_attribute("#train", "data-step") or 0)
     view.until(lambda: int(view.page.get_attribute("#train", "data-step")) > step)
