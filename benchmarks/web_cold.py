@@ -1,12 +1,18 @@
-"""Cold load of the page: bytes by kind, time to ready and to the first 256×256 image, longest main-thread task.
+"""Cold load of the page, backend by backend: bytes, time to ready, first image, longest task of the page's own thread.
 
-python benchmarks/web_cold.py EXPORT_DIR     (made by span-export --tfjs EXPORT_DIR --demo)
+    python benchmarks/web_cold.py EXPORT_DIR [--backends wasm webgl webgpu] [--size 256] [--tile N] [--software]
+
+EXPORT_DIR is made by ``span-export --tfjs EXPORT_DIR --demo``. Every backend gets a fresh browser. ``task`` is the
+longest task of the page's main thread from the choice of the image to its result, ``cpu`` the processor time in it: a
+task of much more wall time was waiting for a core or for the GPU process. With ``--software`` a software GPU stands in
+for a real one; it computes on the same cores.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -19,55 +25,92 @@ from playwright.sync_api import sync_playwright
 
 from span_export.serve import make_server
 
-WATCH = """() => {
-  window.longest = 0;
-  const note = (list) => list.getEntries().forEach(({ duration }) => (longest = Math.max(longest, duration)));
-  new PerformanceObserver(note).observe({ type: 'longtask' });
-}"""
-"""Tasks under 50 ms are not reported by browsers."""
+FLAGS = ["--no-sandbox", "--headless=new", "--enable-unsafe-webgpu", "--ignore-gpu-blocklist"]
+SOFTWARE = ["--use-angle=swiftshader", "--use-webgpu-adapter=swiftshader", "--enable-unsafe-swiftshader"]
+TIMELINE = "disabled-by-default-devtools.timeline"
+PATIENCE = 600_000
+"""Milliseconds: a software GPU takes minutes for what a real one does at once."""
 
 
-def main(folder: Path, backend: str = "wasm") -> None:
-    server = make_server(folder, 0)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--backends", nargs="+", default=["wasm"], choices=["webgpu", "webgl", "wasm", "cpu"])
+    parser.add_argument("--size", type=int, default=256, help="side of the image")
+    parser.add_argument("--tile", type=int, help="side of the tiles; small ones make many of a small image")
+    parser.add_argument("--software", action="store_true", help="use a software GPU")
+    options = parser.parse_args()
+    server = make_server(options.folder, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     photograph = Path(tempfile.mkdtemp()) / "photograph.png"
     smooth = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    Image.fromarray(smooth).resize((256, 256), Image.Resampling.BICUBIC).save(photograph)
+    Image.fromarray(smooth).resize((options.size, options.size), Image.Resampling.BICUBIC).save(photograph)
+    print("backend  libraries MB  model MB  page MB  ready s  image s  task ms  cpu ms  used")
+    with sync_playwright() as playwright:
+        for backend in options.backends:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=[*FLAGS, *(SOFTWARE if options.software else [])]
+            )
+            tile = f"&tile={options.tile}" if options.tile else ""
+            address = f"http://127.0.0.1:{server.server_port}/?backend={backend}{tile}"
+            print(f"{backend:7}  {row(browser, address, photograph)}", flush=True)
+            browser.close()
+    server.shutdown()
+
+
+def row(browser, address: str, photograph: Path) -> str:
+    page = browser.new_context(service_workers="block").new_page()
+    page.set_default_timeout(PATIENCE)
+    sizes = count_bytes(page)
+    start = time.perf_counter()
+    page.goto(address)
+    page.wait_for_selector("html[data-state=ready]")
+    ready = time.perf_counter() - start
+    browser.start_tracing(page=page, categories=[TIMELINE])
+    start = time.perf_counter()
+    page.set_input_files("#files", str(photograph))
+    page.wait_for_selector("#download:enabled")
+    image = time.perf_counter() - start
+    wall, cpu = longest_task(json.loads(browser.stop_tracing())["traceEvents"])
+    libraries, model, own = (sizes[kind] / 1e6 for kind in ("libraries", "model", "page"))
+    used = page.get_attribute("html", "data-backend")
+    return f"{libraries:12.3f}  {model:8.3f}  {own:7.3f}  {ready:7.2f}  {image:7.2f}  {wall:7.0f}  {cpu:6.0f}  {used}"
+
+
+def count_bytes(page) -> Counter:
+    """Bytes of TensorFlow.js, the model and the page, counted as they come."""
     sizes, seen = Counter(), set()
 
     def note(response) -> None:
         path = response.url.split("?")[0]
-        kind = "libraries" if "/vendor/" in path else "model" if path.endswith(("model.json", ".bin")) else "page"
         # What the page and the worker both import is transferred once.
         if response.request.method == "GET" and path.startswith("http") and path not in seen:
             seen.add(path)
+            kind = "libraries" if "/vendor/" in path else "model" if path.endswith(("model.json", ".bin")) else "page"
             sizes[kind] += int(response.headers.get("content-length", 0))
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless=new"]
-        )
-        context = browser.new_context(service_workers="block")
-        page = context.new_page()
-        context.on("response", note)
-        start = time.perf_counter()
-        page.goto(f"http://127.0.0.1:{server.server_port}/?backend={backend}")
-        page.wait_for_selector("html[data-state=ready]")
-        ready = time.perf_counter() - start
-        page.evaluate(WATCH)
-        start = time.perf_counter()
-        page.set_input_files("#files", str(photograph))
-        page.wait_for_selector("#download:enabled", timeout=120_000)
-        first = time.perf_counter() - start
-        print(f"longest task of the page's own thread while upscaling: {page.evaluate('longest'):.0f} ms")
-        detail = page.inner_text("#job-detail")
-        print(f"ready after {ready:.2f} s, 256x256 enlarged {first:.2f} s later ({detail})")
-        browser.close()
-    besides = sizes["model"] + sizes["page"]
-    print(", ".join(f"{kind} {size / 1e6:.3f} MB" for kind, size in sorted(sizes.items())))
-    print(f"besides the libraries: {besides / 1e6:.3f} MB")
-    server.shutdown()
+    page.context.on("response", note)
+    return sizes
+
+
+def longest_task(events: list[dict]) -> tuple[float, float]:
+    """Milliseconds of wall and processor time of the longest task on the page's main thread."""
+    (started,) = [event for event in events if event["name"] == "TracingStartedInBrowser"]
+    process = started["args"]["data"]["frames"][0]["processId"]
+    (thread,) = [
+        event["tid"]
+        for event in events
+        if event["name"] == "thread_name" and event["pid"] == process and event["args"]["name"] == "CrRendererMain"
+    ]
+    own = [e for e in events if (e["pid"], e["tid"], e["ph"]) == (process, thread, "X")]
+    # This program asks the page whether it is done: those tasks are not the page's.
+    asked = [e["ts"] for e in own if e["name"].startswith("DevToolsSession")]
+    return max(
+        (e["dur"] / 1e3, e.get("tdur", 0) / 1e3)
+        for e in own
+        if e["name"] == "RunTask" and not any(e["ts"] <= time <= e["ts"] + e["dur"] for time in asked)
+    )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main()
