@@ -193,27 +193,27 @@ class _Photo(NamedTuple):
 
 
 class _WorkingSet:
-    """Decoded photographs that patches are drawn from."""
+    """Decoded photographs that patches are drawn from: LR image, HR image and, with a teacher, its output."""
 
-    def __init__(self, pairs: list[Pair]):
-        self.pairs = pairs
-        self.sizes = np.array([pair.lr.shape[:2] for pair in pairs])
+    def __init__(self, photos: list[tuple[np.ndarray, ...]]):
+        self.photos = photos
+        self.sizes = np.array([lr.shape[:2] for lr, *_ in photos])
         self.bounds = np.cumsum(self.sizes.prod(1)) / self.sizes.prod(1).sum()
 
     def draw(self, rng: np.random.Generator, count: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
         """``count`` random patches: photograph numbers (count,) and LR top-left corners (count, 2)."""
         # The last bound can round to less than 1, hence the minimum.
-        photos = np.minimum(np.searchsorted(self.bounds, rng.random(count), side="right"), len(self.pairs) - 1)
+        photos = np.minimum(np.searchsorted(self.bounds, rng.random(count), side="right"), len(self.photos) - 1)
         corners = (rng.random((count, 2)) * (self.sizes[photos] - patch + 1)).astype(int)
         return photos, corners
 
 
 class PatchDataset(keras.utils.PyDataset):
-    """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``.
+    """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``, or ``(LR, HR, taught)`` with a teacher.
 
-    LR is (batch, patch, patch, 3), HR (batch, patch·scale, patch·scale, 3), both uint8 RGB as ``SpanTrainer`` wants them,
-    or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads: slices are copied
-    with the interpreter lock released.
+    LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: uint8 as ``SpanTrainer``
+    wants them, or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads:
+    slices are copied with the interpreter lock released.
 
     Args:
         source: a folder (searched with its subfolders) or a list of files.
@@ -228,7 +228,9 @@ class PatchDataset(keras.utils.PyDataset):
             standard deviation 0 to 1.5 LR pixels, Gaussian ``noise`` of 0 to 10 levels, ``jpeg`` of quality 40 to 95.
         augment: flips and quarter turns, all eight alike.
         rgb_order: also permute the colour channels, all six orders alike.
-        dtype: ``"uint8"`` or ``"float32"``.
+        teacher: makes a second target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
+            ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
+        dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
         shard: ``(index, count)``: make only this share of every batch, for one of several processes.
         progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
 
@@ -254,15 +256,20 @@ class PatchDataset(keras.utils.PyDataset):
         degrade: Sequence[str] = (),
         augment: bool = True,
         rgb_order: bool = False,
+        teacher: Callable[[np.ndarray], np.ndarray] | None = None,
         dtype: str = "uint8",
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=min(2 * max(workers, 1) + 2, LAG - workers))
         _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, dtype, shard)
+        if teacher and dtype == "float32":
+            raise DataError("Expected no teacher with dtype float32, found one; Keras's fit takes a single target.")
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
         self.seed, self.augment, self.rgb_order, self.dtype = seed, augment, rgb_order, dtype
         self.degrade = tuple(name for name in DEGRADATIONS if name in degrade)
+        self.teacher = teacher
+        self._factors = (1, scale, scale) if teacher else (1, scale)
         share = batch_size // shard[1]
         self._rows = range(shard[0] * share, (shard[0] + 1) * share)
         self.epoch = 0
@@ -285,8 +292,8 @@ class PatchDataset(keras.utils.PyDataset):
         """Go on to the next epoch."""
         self.epoch += 1
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch ``index`` of the current epoch, ``(LR, HR)``."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Batch ``index`` of the current epoch."""
         if not 0 <= index < self.steps_per_epoch:
             raise IndexError(index)
         key = (self.seed, self.epoch, index)
@@ -296,22 +303,22 @@ class PatchDataset(keras.utils.PyDataset):
         turns = rng.integers(8, size=self.batch_size) if self.augment else np.zeros(self.batch_size, int)
         orders = rng.permuted(np.tile(np.arange(3), (self.batch_size, 1)), axis=1) if self.rgb_order else None
 
-        side, hr_side = self.patch, self.patch * self.scale
-        lr = np.empty((len(self._rows), side, side, 3), np.uint8)
-        hr = np.empty((len(self._rows), hr_side, hr_side, 3), np.uint8)
+        sides = [self.patch * factor for factor in self._factors]
+        batch = [np.empty((len(self._rows), side, side, 3), np.uint8) for side in sides]
         for out, row in enumerate(self._rows):
-            pair = photos.pairs[chosen[row]]
-            top, left = corners[row]
-            _copy_turned(lr[out], pair.lr[top : top + side, left : left + side], turns[row])
-            top, left = top * self.scale, left * self.scale
-            _copy_turned(hr[out], pair.hr[top : top + hr_side, left : left + hr_side], turns[row])
-            if orders is not None:
-                lr[out], hr[out] = lr[out][..., orders[row]], hr[out][..., orders[row]]
+            for patches, image, side, factor in zip(
+                batch, photos.photos[chosen[row]], sides, self._factors, strict=True
+            ):
+                top, left = factor * corners[row]
+                _copy_turned(patches[out], image[top : top + side, left : left + side], turns[row])
+                if orders is not None:
+                    patches[out] = patches[out][..., orders[row]]
             if self.degrade:
+                lr = batch[0]
                 lr[out] = _degraded(lr[out], self.degrade, np.random.default_rng((*key, row)))
         if self.dtype == "float32":
-            return np.float32(lr) / 255, np.float32(hr) / 255
-        return lr, hr
+            return tuple(np.float32(patches) / 255 for patches in batch)
+        return tuple(batch)
 
     def describe(self) -> str:
         """One line on what the patches come from: photographs, megapixels, memory, files skipped and why."""
@@ -341,7 +348,8 @@ class PatchDataset(keras.utils.PyDataset):
                 return "missing" if isinstance(error, FileNotFoundError) else "not a readable image"
             if min(width, height) < least:
                 return f"{width}×{height}, smaller than the {least}×{least} HR patch"
-            return _Photo(path, width * height, 3 * width * height * (self.scale**2 + 1) // self.scale**2)
+            values = width * height * sum(factor**2 for factor in self._factors) // self.scale**2
+            return _Photo(path, width * height, 3 * values)
 
         with ThreadPoolExecutor(_decoders()) as pool:
             results = list(pool.map(scan, files))
@@ -407,6 +415,15 @@ class PatchDataset(keras.utils.PyDataset):
         self._sets.move_to_end(number)
         return self._sets[number]
 
+    def _taught(self, pair: Pair) -> tuple[np.ndarray, ...]:
+        taught = self.teacher(pair.lr)
+        if taught.shape != pair.hr.shape or taught.dtype != np.uint8:
+            raise DataError(
+                f"Expected the teacher to make {pair.hr.shape} uint8 of an LR image, found {taught.shape} "
+                f"{taught.dtype}; its scale must be {self.scale}."
+            )
+        return *pair, taught
+
     def _load(self, number: int) -> _WorkingSet:
         photos = self._photos
         if self._set_count > 1:
@@ -414,24 +431,26 @@ class PatchDataset(keras.utils.PyDataset):
             photos = self._shuffled_sets(turn)[place]
         done, progress = 0, self._progress if self._set_count == 1 else None
 
-        def load(photo: _Photo) -> Pair | None:
+        def load(photo: _Photo) -> tuple[np.ndarray, ...] | None:
             if not threading.main_thread().is_alive():
                 return None  # the program is ending: do not make it wait for photographs nobody will see
             try:
-                return load_pair(photo.path, self.scale)
+                pair = load_pair(photo.path, self.scale)
             except DataError as error:
                 self.skipped[photo.path] = str(error.__cause__ or error)
                 return None
+            # Once more, because a teacher takes its time.
+            return self._taught(pair) if self.teacher and threading.main_thread().is_alive() else pair
 
-        pairs = []
+        loaded = []
         with ThreadPoolExecutor(_decoders(), "span-decode") as pool:
-            for done, pair in enumerate(pool.map(load, photos), 1):
-                pairs += [pair] if pair else []
+            for done, photo in enumerate(pool.map(load, photos), 1):
+                loaded += [photo] if photo else []
                 if progress:
                     progress(done, len(photos))
-        if not pairs:
+        if not loaded:
             self._raise_unusable()
-        return _WorkingSet(pairs)
+        return _WorkingSet(loaded)
 
 
 def _decoders() -> int:

@@ -96,7 +96,13 @@ FOLDER = click.Path(file_okay=False)
     ),
     ("--vgg-weight", {"type": float, "metavar": "W", "help": "Weight of the perceptual part [0.001; paper 0]."}),
     ("--perceptual-weights", {"metavar": "FILE", "help": "Weights of the feature network."}),
-    ("--teacher", {"metavar": "W", "help": "Network of the same scale whose output is a second target."}),
+    (
+        "--teacher",
+        {
+            "metavar": "W",
+            "help": "Network of the same scale whose output, averaged over orientations, is a second target.",
+        },
+    ),
     ("--teacher-weight", {"type": float, "metavar": "W", "help": "Weight of the distance to the teacher [1]."}),
 )
 @options(

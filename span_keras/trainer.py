@@ -20,6 +20,7 @@ from keras import ops
 
 from span_keras import stacked
 from span_keras.errors import TrainingError
+from span_keras.losses import mean_absolute_error
 from span_keras.schedule import Schedule
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices
@@ -81,19 +82,19 @@ class Report:
 
 
 class TrainStep:
-    """One update as a pure function ``(state, lr, hr, rate) -> (state, logs)``; see ``SpanTrainer`` for the state.
+    """One update as a pure function ``(state, images, rate) -> (state, logs)``; see ``SpanTrainer`` for the state.
 
     Each engine gives ``gradient(function, parameters) -> ((loss, parts), gradients)``, and ``mean(tree)``, the average
     over its devices.
     """
 
-    def __init__(self, config, loss, options: StepOptions, parameters: list[str], teacher=None):
-        self.config, self.loss, self.options, self.parameters, self.teacher = config, loss, options, parameters, teacher
+    def __init__(self, config, loss, options: StepOptions, parameters: list[str]):
+        self.config, self.loss, self.options, self.parameters = config, loss, options, parameters
 
-    def __call__(self, state: dict, lr, hr, rate, gradient: Callable, mean: Callable = lambda tree: tree):
-        lr, hr = (ops.cast(image, "float32") / 255.0 for image in (lr, hr))
+    def __call__(self, state: dict, images: tuple, rate, gradient: Callable, mean: Callable = lambda tree: tree):
+        images = [ops.cast(image, "float32") / 255.0 for image in images]
         parameters = {name: state[f"weights/{name}"] for name in self.parameters}
-        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, lr, hr), parameters)
+        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, *images), parameters)
         loss, parts, gradients = mean((loss, parts, gradients))
         gradients, norm = self._clip(gradients)
         median = self._median(state)
@@ -121,13 +122,12 @@ class TrainStep:
             new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
-    def _total_loss(self, parameters: dict, lr, hr):
+    def _total_loss(self, parameters: dict, lr, hr, taught=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
         sr = self.network(parameters, lr, dtype)
         total, parts = self.loss(hr, sr)
-        if self.teacher:
-            fused, config = self.teacher
-            parts = {**parts, "teacher": ops.mean(ops.abs(stacked.apply(fused, lr, config, dtype) - sr))}
+        if taught is not None:
+            parts = {**parts, "teacher": mean_absolute_error(taught, sr)}
             total = total + self.options.teacher_weight * parts["teacher"]
         return total, parts
 
@@ -183,7 +183,6 @@ class SpanTrainer:
         options: see ``StepOptions``.
         steps_per_execution: steps that one call runs on the device without returning to Python.
         devices: from ``strategies.choose``; one device by default.
-        teacher: weights of a network of the same scale, whose output on the same LR patch is a second target.
 
     The state is a flat dictionary of arrays: ``weights/…``, ``ema/…``, ``moment_1/…``, ``moment_2/…`` with the names of
     ``stacked.stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``.
@@ -201,14 +200,9 @@ class SpanTrainer:
         *,
         steps_per_execution: int = 1,
         devices: Devices = Devices(),  # noqa: B008 (frozen)
-        teacher: SpanWeights | None = None,
     ):
         if options.precision not in PRECISIONS:
             raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
-        if teacher is not None and teacher.config.scale != weights.config.scale:
-            raise TrainingError(
-                f"the teacher must have the network's scale {weights.config.scale}, found {teacher.config.scale}."
-            )
         self.config = weights.config
         self.options = options
         self.schedule = schedule
@@ -221,8 +215,7 @@ class SpanTrainer:
         state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
         # Infinity sorts behind every loss that is known.
         state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
-        teacher = teacher and (stacked.fused_arrays(teacher), teacher.config)
-        step = self.step_class(self.config, loss, options, self._parameters, teacher)
+        step = self.step_class(self.config, loss, options, self._parameters)
         backend = keras.backend.backend()
         if backend == "jax":
             self._engine = JaxEngine(step, state, devices)
@@ -239,8 +232,8 @@ class SpanTrainer:
         """Train from the present step until ``stop`` steps are done, yielding a report per execution.
 
         Args:
-            batches: ``step -> (lr, hr)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of several processes this
-                one's share; called in ``workers`` threads.
+            batches: ``step -> (lr, hr)`` or ``(lr, hr, taught)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of
+                several processes this one's share; called in ``workers`` threads. ``taught`` is a second target.
             cut: at multiples of this number of steps an execution ends and its report is settled.
 
         Set ``trainer.settle = True`` to have the next report settled, so that the state can be saved with it.
@@ -336,8 +329,9 @@ class JaxEngine:
         def one(state, inputs):
             return step(state, *inputs, gradient=gradient)
 
-        def many(state, lr, hr, rates):
-            return jax.lax.scan(one, state, (jnp.stack(lr), jnp.stack(hr), rates))
+        def many(state, batches, rates):
+            images = tuple(map(jnp.stack, zip(*batches, strict=True)))
+            return jax.lax.scan(one, state, (images, rates))
 
         self._many = jax.jit(many, donate_argnums=0)
 
@@ -353,8 +347,7 @@ class JaxEngine:
         )
 
     def execute(self, batches, rates):
-        lr, hr = zip(*batches, strict=True)
-        self._state, logs = self._many(self._state, lr, hr, rates)
+        self._state, logs = self._many(self._state, batches, rates)
         return logs
 
     def fetch(self, logs) -> dict[str, np.ndarray]:
@@ -413,21 +406,21 @@ class TensorFlowEngine:
             context = tf.distribute.get_replica_context()
             return tf.nest.map_structure(lambda t: context.all_reduce(tf.distribute.ReduceOp.MEAN, t), tree)
 
-        def many(lr, hr, rates):
+        def many(batches, rates):
             state = {name: tf.convert_to_tensor(variable) for name, variable in self._variables.items()}
             logs = []
-            for i in range(len(lr)):
-                state, log = step(state, lr[i], hr[i], rates[i], gradient, mean)
+            for i, images in enumerate(batches):
+                state, log = step(state, images, rates[i], gradient, mean)
                 logs.append(log)
             for name, value in state.items():
                 self._variables[name].assign(value)
             return {name: tf.stack([log[name] for log in logs]) for name in logs[0]}
 
         @tf.function(jit_compile=strategy is None and bool(tf.config.list_physical_devices("GPU")))
-        def run(lr, hr, rates):
+        def run(batches, rates):
             if strategy is None:
-                return many(lr, hr, rates)
-            logs = strategy.run(many, (lr, hr, rates))
+                return many(batches, rates)
+            logs = strategy.run(many, (batches, rates))
             return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
         self._run = run
@@ -448,8 +441,7 @@ class TensorFlowEngine:
         return tuple(share(image) for image in batch)
 
     def execute(self, batches, rates):
-        lr, hr = zip(*batches, strict=True)
-        return self._run(lr, hr, self._tf.constant(rates))
+        return self._run(batches, self._tf.constant(rates))
 
     def fetch(self, logs) -> dict[str, np.ndarray]:
         return {name: value.numpy() for name, value in logs.items()}

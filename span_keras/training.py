@@ -25,6 +25,7 @@ from span_keras.progress import Progress
 from span_keras.settings import ARCHITECTURE, CONVENIENCE, Settings, option
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
+from span_keras.teacher import Teacher
 from span_keras.tensorboard_log import TensorBoard
 from span_keras.trainer import Report, SpanTrainer, StepOptions
 from span_keras.validation import Validation
@@ -59,6 +60,8 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
 
     validation_files, training_files = _split(settings)
     validation = Validation(data.load_validation(validation_files, settings.scale), settings.network())
+    if settings.teacher:
+        echo("Decoding the photographs and asking the teacher for its output.")
     dataset = data.PatchDataset(
         training_files,
         scale=settings.scale,
@@ -71,6 +74,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         cache_gb=settings.cache_gb,
         degrade=settings.degrade,
         rgb_order=settings.rgb_order,
+        teacher=make_teacher(settings),
         shard=(devices.process, devices.processes),
     )
     echo(f"Training on {dataset.describe()}.")
@@ -125,8 +129,17 @@ def make_trainer(settings: Settings, devices: Devices | None = None, echo: Calla
         options,
         steps_per_execution=settings.steps_per_execution or _steps_per_execution(settings.steps_per_epoch, devices),
         devices=devices,
-        teacher=load_weights(settings.teacher) if settings.teacher else None,
     )
+
+
+def make_teacher(settings: Settings) -> Teacher | None:
+    """The network whose output is a second target, if there is one."""
+    if settings.teacher is None:
+        return None
+    weights = load_weights(settings.teacher)
+    if weights.config.scale != settings.scale:
+        raise TrainingError(f"--teacher expected a x{settings.scale} network, found a x{weights.config.scale} one.")
+    return Teacher(weights)
 
 
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:

@@ -165,9 +165,9 @@ def small_cache(monkeypatch):
     return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
 
 
-def make_in_sets(source, cache_gb, steps: int):
+def make_in_sets(source, cache_gb, steps: int, **options):
     """A dataset of 4 working sets of 4 photographs that take 8 steps each."""
-    dataset = make(source, cache_gb=cache_gb, steps_per_epoch=steps, batch_size=256)
+    dataset = make(source, cache_gb=cache_gb, steps_per_epoch=steps, batch_size=256, **options)
     assert "4 working sets" in dataset.describe() and dataset._set_steps == 8
     return dataset
 
@@ -212,6 +212,16 @@ def test_any_batch_can_be_made_again_with_working_sets(many, small_cache):
     again = make_in_sets(many, small_cache, 40)
     for index in (39, 0, 17, 8, 7, 30):
         assert equal(again[index], in_order[index])
+
+
+def test_a_teacher_takes_room_and_follows_the_working_sets(many, small_cache):
+    def enlarge(lr):
+        return lr.repeat(2, 0).repeat(2, 1)
+
+    # LR, HR and the teacher's output: 9/5 of what LR and HR alone take.
+    dataset = make_in_sets(many, 9 / 5 * small_cache, 40, teacher=enlarge)
+    for lr, _, taught in (dataset[index] for index in (0, 9, 39)):
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
 
 
 def test_a_cache_too_small_for_a_photograph_says_what_it_takes(many):
@@ -339,6 +349,32 @@ def test_every_photograph_corrupt_behind_its_header(tmp_path):
         make(tmp_path)[0]
 
 
+def test_a_teachers_patches_lie_where_the_others_do(folder):
+    """In every orientation and order of colours; its output is made of the LR image before degradation."""
+
+    def enlarge(lr):
+        return lr.repeat(2, 0).repeat(2, 1)
+
+    for degrade in ((), ("noise",)):
+        plain = make(folder, rgb_order=True, degrade=degrade, batch_size=24)[0]
+        lr, hr, taught = make(folder, rgb_order=True, degrade=degrade, batch_size=24, teacher=enlarge)[0]
+        assert equal((lr, hr), plain)
+        clean = make(folder, rgb_order=True, batch_size=24)[0][0]
+        assert np.array_equal(taught, clean.repeat(2, 1).repeat(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("enlarge", "found"),
+    [
+        (lambda lr: lr.repeat(3, 0).repeat(3, 1), r"\(50, 70, 3\) uint8 .* found \(75, 105, 3\) uint8; .* must be 2"),
+        (lambda lr: lr.repeat(2, 0).repeat(2, 1) / np.float32(255), r"found \(50, 70, 3\) float32"),
+    ],
+)
+def test_a_teacher_that_does_not_fit(folder, enlarge, found):
+    with pytest.raises(DataError, match=found):
+        make(folder / "a.png", teacher=enlarge)[0]
+
+
 def test_float_batches_are_the_same_patches(folder):
     for whole, fraction in zip(make(folder)[1], make(folder, dtype="float32")[1], strict=True):
         assert fraction.dtype == np.float32
@@ -366,6 +402,7 @@ def test_plain_keras_fit_trains_on_it(folder):
         ({"seed": -1}, "seed of 0 or more, found -1"),
         ({"degrade": ("blur", "rain")}, "among blur, noise, jpeg, found 'rain'"),
         ({"degrade": "blur"}, "among blur, noise, jpeg, found 'blur'"),
+        ({"dtype": "float32", "teacher": lambda lr: lr}, "no teacher with dtype float32, found one"),
         ({"dtype": "float16"}, "dtype uint8 or float32, found 'float16'"),
         ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
         ({"patch": 1000}, "smaller than the 2000×2000 HR patch"),

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from span_keras.checkpoints import load_weights
+from span_keras.checkpoints import load_weights, save_weights
+from span_keras.config import SpanConfig
 from span_keras.errors import TrainingError
 from span_keras.runs import RunFolder
 from span_keras.settings import resolve
@@ -23,9 +24,19 @@ TINY = (
 )
 
 
-def launch(photos, out, *arguments, **environment):
+@pytest.fixture(scope="module")
+def inputs(photos, tmp_path_factory) -> list[str]:
+    """Photographs, and a teacher: batches of three images are shared out, too."""
+    from conftest import random_weights
+
+    teacher = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    save_weights(random_weights(SpanConfig(scale=2, channels=4, blocks=1)), teacher)
+    return [f"--data={photos}", f"--teacher={teacher}"]
+
+
+def launch(inputs, out, *arguments, **environment):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
-    command = [sys.executable, "-m", "span_keras.train", *TINY.split(), f"--data={photos}", f"--out={out}", *arguments]
+    command = [sys.executable, "-m", "span_keras.train", *TINY.split(), *inputs, f"--out={out}", *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -54,15 +65,15 @@ def assert_same_result(one: Path, other: Path):
         np.testing.assert_allclose(a[name]["kernel"], b[name]["kernel"], atol=1e-4, err_msg=name)
 
 
-def test_two_tensorflow_workers(photos, tmp_path):
+def test_two_tensorflow_workers(inputs, tmp_path):
     """Two processes, each with its half of every batch, against one; the second starts from nothing but TF_CONFIG."""
     workers = [f"localhost:{port}" for port in free_ports(2)]
     config = [
         json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in (0, 1)
     ]
-    both = [launch(photos, tmp_path / "two", "--strategy=multiworker", TF_CONFIG=c) for c in config]
+    both = [launch(inputs, tmp_path / "two", "--strategy=multiworker", TF_CONFIG=c) for c in config]
     finish(*both)
-    finish(launch(photos, tmp_path / "one", "--strategy=none"))
+    finish(launch(inputs, tmp_path / "one", "--strategy=none"))
     assert_same_result(tmp_path / "two", tmp_path / "one")
 
 
@@ -72,21 +83,21 @@ JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK}
 
 
 @pytest.fixture(scope="module")
-def on_one_jax_device(photos, tmp_path_factory):
+def on_one_jax_device(inputs, tmp_path_factory):
     out = tmp_path_factory.mktemp("jax") / "one"
-    finish(launch(photos, out, "--strategy=none", **JAX))
+    finish(launch(inputs, out, "--strategy=none", **JAX))
     return out
 
 
-def test_two_jax_devices(photos, tmp_path, on_one_jax_device):
+def test_two_jax_devices(inputs, tmp_path, on_one_jax_device):
     two = {**JAX, "XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=2"}
-    finish(launch(photos, tmp_path / "two", "--strategy=mirrored", **two))
+    finish(launch(inputs, tmp_path / "two", "--strategy=mirrored", **two))
     assert_same_result(tmp_path / "two", on_one_jax_device)
 
 
-def test_two_jax_processes(photos, tmp_path, on_one_jax_device):
+def test_two_jax_processes(inputs, tmp_path, on_one_jax_device):
     group = {**JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
-    finish(*(launch(photos, tmp_path / "two", "--strategy=multiworker", SPAN_PROCESS=str(i), **group) for i in (0, 1)))
+    finish(*(launch(inputs, tmp_path / "two", "--strategy=multiworker", SPAN_PROCESS=str(i), **group) for i in (0, 1)))
     assert_same_result(tmp_path / "two", on_one_jax_device)
 
 

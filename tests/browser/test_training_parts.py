@@ -227,7 +227,7 @@ def python_average() -> tuple[SpanWeights, SpanWeights, list[int]]:
     for i in range(GOOD_STEPS + RESTORE_AFTER + STEPS_AFTER):
         if i == GOOD_STEPS:
             state |= {f"weights/{name}": tf.fill(value.shape, np.float32(np.nan)) for name, value in start.items()}
-        state, logs = step(state, lr, hr, SETTINGS["rate"], gradient)
+        state, logs = step(state, (lr, hr), SETTINGS["rate"], gradient)
         restored.append(int(logs["restored"]))
 
     def weights(slot):
@@ -264,12 +264,12 @@ def test_weights_are_averaged_and_restored_from_their_average_as_in_python(train
            const kept = await trained.snapshot();
            trained.dispose();
            return { parameters: [...kept.parameters], average: [...kept.average], restored, skipped: kept.skipped,
-                    skippedInARow: kept.skippedInARow, tensors, leaked: tf.memory().numTensors - resting };""",
+                    streak: kept.streak, tensors, leaked: tf.memory().numTensors - resting };""",
         *(backend, browser_config(config), flatten(start).tolist(), as_json(lr), as_json(hr), SETTINGS),
         *(GOOD_STEPS, len(restored), EPSILON),
     )
     assert found["restored"] == restored == [0] * (GOOD_STEPS + RESTORE_AFTER - 1) + [1] + [0] * STEPS_AFTER
-    assert (found["skipped"], found["skippedInARow"]) == (RESTORE_AFTER, 0)
+    assert (found["skipped"], found["streak"]) == (RESTORE_AFTER, 0)
     assert_changed_alike(start, unflatten(config, found["average"]), average, len(restored))
     assert_changed_alike(start, unflatten(config, found["parameters"]), weights, len(restored))
     assert np.abs(flatten(average) - flatten(weights)).max() > SETTINGS["rate"] / 10
@@ -608,7 +608,7 @@ STATE = """
     const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
     const size = network.weightCount(config);
     const state = { config, origin: { name: 'test' }, settings: settings.DEFAULTS,
-      step: 5, skipped: 0, skippedInARow: 0, recentLosses: [],
+      step: 5, skipped: 0, streak: 0, recentLosses: [],
       history: { points: [], quality: [] }, updates: 5,
       parameters: new Float32Array(size).fill(1), average: new Float32Array(size).fill(0.5),
       momentum: new Float32Array(size), velocity: new Float32Array(size) };
@@ -648,7 +648,7 @@ def test_a_state_stored_before_weights_were_averaged_is_trained_on(train):
     found = train(
         STATE
         + """await store.saveTraining(state, []);
-           const { average, skippedInARow, ...earlier } = state;
+           const { average, streak, ...earlier } = state;
            await put({ ...earlier, format: 1 });
            const tf = await start('cpu');
            const kept = (await store.loadTraining()).state;
@@ -679,7 +679,7 @@ def test_a_state_stored_before_weights_were_averaged_is_trained_on(train):
         ("velocity: undefined", "velocity holds 0 numbers, expected"),
         ("momentum: new Float32Array(size).fill(NaN)", "momentum holds values that are not numbers"),
         ("step: -1", "its step count is damaged"),
-        ("skippedInARow: -1", "its step count is damaged"),
+        ("streak: -1", "its step count is damaged"),
         ("config: { scale: 9 }", "its network is not described"),
         ("settings: { ...settings.DEFAULTS, batch: 0 }", "its settings are damaged: Batch size must be from 1 to 64"),
         ("history: {}", "its history is damaged"),

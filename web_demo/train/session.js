@@ -218,7 +218,7 @@ export class TrainingSession {
       settings,
       step: 0,
       skipped: 0,
-      skippedInARow: 0,
+      streak: 0,
       recentLosses: [],
       history: new History().toJSON(),
       updates: 0,
@@ -353,8 +353,8 @@ export class TrainingSession {
   }
 
   logSkipped({ restored }) {
-    const { step, skippedInARow } = this.trainer;
-    const restoring = restored ? ` After ${skippedInARow} in a row the averaged weights took over.` : '';
+    const { step, streak } = this.trainer;
+    const restoring = restored ? ` After ${streak} in a row the averaged weights took over.` : '';
     this.log(`Step ${step} was skipped: its loss or gradient is not a finite number, or the loss leapt.${restoring}`);
   }
 

@@ -20,7 +20,7 @@ const FORMAT = 1;
  * @property {import('./settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
- * @property {number} skippedInARow
+ * @property {number} streak
  * @property {number[]} recentLosses to recognise a leap
  * @property {object} history see `history.js`
  * @property {number} updates the optimizer's step count
@@ -60,7 +60,7 @@ export async function loadTraining() {
   });
   if (stored === undefined) return null;
   // The page once kept no average, which starts at the weights, and no such count.
-  const state = { average: stored?.parameters, skippedInARow: 0, ...stored };
+  const state = { average: stored?.parameters, streak: 0, ...stored };
   const problem = findProblem(state, photographs);
   if (problem) {
     throw new StorageError(`The training stored in this browser cannot be used (${problem}); Delete Model removes it.`);
@@ -77,13 +77,13 @@ export const deleteTraining = () =>
 
 function findProblem(state, photographs) {
   if (state.format !== FORMAT) return `its format is ${state.format}, expected ${FORMAT}`;
-  const { config, step, skipped, skippedInARow, updates } = state;
+  const { config, step, skipped, streak, updates } = state;
   const whole = (value, least) => Number.isInteger(value) && value >= least;
   const known = SCALES.includes(config?.scale) && VARIANTS.includes(config.variant);
   if (!known || !whole(config.channels, 1) || !whole(config.blocks, 1) || config.rgbMean?.length !== 3) {
     return 'its network is not described';
   }
-  if (![step, skipped, skippedInARow, updates].every((value) => whole(value, 0))) return 'its step count is damaged';
+  if (![step, skipped, streak, updates].every((value) => whole(value, 0))) return 'its step count is damaged';
   for (const key of ['parameters', 'average', 'momentum', 'velocity']) {
     const array = state[key];
     const expected = weightCount(config);

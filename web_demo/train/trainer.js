@@ -13,7 +13,7 @@ export const CLIP_NORM = 1;
 /** So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place. */
 const RESTORE_AFTER = 10;
 /** So many skipped steps in a row stop the training; both as in `span_keras/trainer.py`. */
-const MOST_SKIPPED = 50;
+const MAX_SKIPPED = 50;
 /** A step whose loss exceeds the median of recent ones this many times is skipped, as in `span_keras/trainer.py`. */
 const SPIKE_FACTOR = 10;
 /** Recent losses that are remembered, and that must be known before a leap can be told from ordinary variation. */
@@ -50,7 +50,7 @@ export class Trainer {
     this.average = new WeightAverage(tf, state?.average ?? parameters);
     this.step = state?.step ?? 0;
     this.skipped = state?.skipped ?? 0;
-    this.skippedInARow = state?.skippedInARow ?? 0;
+    this.streak = state?.streak ?? 0;
     this.recentLosses = [...(state?.recentLosses ?? [])];
   }
 
@@ -111,7 +111,7 @@ export class Trainer {
   }
 
   update(loss, gradient, norm, rate) {
-    this.skippedInARow = 0;
+    this.streak = 0;
     this.recentLosses = [...this.recentLosses, loss].slice(-WINDOW);
     this.network.assign(this.optimizer.update(this.network.flat, gradient, norm, rate));
     this.average.update(this.network.flat, this.optimizer.updates);
@@ -123,15 +123,15 @@ export class Trainer {
    */
   skip() {
     this.skipped++;
-    this.skippedInARow++;
-    const restored = this.skippedInARow % RESTORE_AFTER === 0;
+    this.streak++;
+    const restored = this.streak % RESTORE_AFTER === 0;
     if (restored) {
       this.network.assign(this.average.flat.clone());
       this.optimizer.forgetMomentum();
     }
-    if (this.skippedInARow >= MOST_SKIPPED) {
+    if (this.streak >= MAX_SKIPPED) {
       throw new TrainingError(
-        `Training was stopped at step ${this.step}: for ${this.skippedInARow} steps in a row the loss or gradient was ` +
+        `Training was stopped at step ${this.step}: for ${this.streak} steps in a row the loss or gradient was ` +
           'not a finite number, or the loss leapt, even with the averaged weights. Lower the learning rate, choose ' +
           'other photographs, or start from other weights.',
       );
@@ -151,11 +151,11 @@ export class Trainer {
       this.average.flat.data(),
       this.optimizer.state(),
     ]);
-    const { step, skipped, skippedInARow, recentLosses } = this;
+    const { step, skipped, streak, recentLosses } = this;
     return {
       step,
       skipped,
-      skippedInARow,
+      streak,
       recentLosses,
       parameters: parameters.slice(),
       average: average.slice(),
