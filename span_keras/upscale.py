@@ -78,9 +78,14 @@ def upscale_file(
 
 
 def is_grey(samples) -> bool:
-    """Whether red, green and blue of (H, W, 3) or (H, W, 4) are equal everywhere."""
+    """Whether red, green and blue of (H, W, 3) or (H, W, 4) are equal wherever anything is seen."""
+
+    def is_grey_row(row) -> bool:
+        equal = (row[:, :1] == row[:, 1:3]).all(axis=1)
+        return bool((equal if row.shape[1] == 3 else equal | (row[:, 3] == 0)).all())
+
     # Row by row: of most photographs the first tells.
-    return all((row[:, :1] == row[:, 1:3]).all() for row in samples)
+    return all(map(is_grey_row, samples))
 
 
 class Windows:

@@ -62,7 +62,9 @@ function describe(width, height, data) {
   let alpha = false;
   for (let i = 3; i < data.length && !alpha; i += 4) alpha = data[i] !== 255;
   let grey = true;
-  for (let i = 0; i < data.length && grey; i += 4) grey = data[i] === data[i + 1] && data[i] === data[i + 2];
+  for (let i = 0; i < data.length && grey; i += 4) {
+    grey = data[i + 3] === 0 || (data[i] === data[i + 1] && data[i] === data[i + 2]);
+  }
   return { width, height, data, alpha, grey };
 }
 

@@ -67,6 +67,7 @@ GREY_FILES = {
     "deep.png": GREY.astype(np.uint16) * 257,
     "rgb.png": np.dstack([GREY] * 3),
     "rgba.png": np.dstack([GREY] * 3 + [COVER]),
+    "key.png": np.dstack([np.where(COVER, GREY, 255), np.where(COVER, GREY, 0), np.where(COVER, GREY, 255), COVER]),
     "grey.jpg": GREY,
     "grey.bmp": GREY,
 }
