@@ -4,12 +4,15 @@
 
 Every run is one of ``python -m span_keras.train``; the table shows the PSNR and SSIM of its averaged weights on the
 validation photographs at its end, and the difference to the run ``base``. Several processes share a GPU, so that one
-trains while others compile; the photographs are decoded once for all. A run that ``--out`` holds is not done again.
+trains while others compile; the photographs are decoded once for all. A run that ``--out`` holds with the same settings
+is not done again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import multiprocessing
 import os
 import shutil
@@ -25,6 +28,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes on one GPU
 
 from span_keras import data
+from span_keras.cli import reports_errors
+from span_keras.errors import DataError
 from span_keras.runs import RunFolder
 from span_keras.settings import Settings, resolve
 
@@ -44,6 +49,8 @@ BASE = {
 }
 TEACHER = "teacher"
 """Stands for the file of ``--teacher``."""
+PLACED = ("teacher", "init")
+"""Settings whose values stand for files."""
 AFTER_BASE = {"init": "base", "learning_rate": 1e-4, "warmup_steps": 0, "seed": 1}
 """A further stage that starts from the weights of ``base``, for a fifth of its steps."""
 
@@ -91,25 +98,21 @@ def variations(steps: int) -> dict[str, dict]:
 @click.option("--only", multiple=True, metavar="NAME", help="One variation, base besides. Can be repeated.")
 @click.option("--parallel", default=5, show_default=True, help="Runs at a time.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change the base, e.g. batch_size=8.")
+@reports_errors
 def main(photos, val, teacher, out, scale, steps, only, parallel, changes):
     """Train the variations and print the table."""
     folder = Path(out)
-    chosen = {n: v for n, v in variations(steps).items() if not only or n == "base" or n in only}
-    if unknown := set(only) - chosen.keys():
-        raise click.UsageError(f"--only expects names among {', '.join(variations(steps))}; found {sorted(unknown)}.")
-    if not teacher:
-        chosen = {name: values for name, values in chosen.items() if values.get("teacher") != TEACHER}
-    base = {**BASE, "scale": scale, "data": photos, "val": val, "steps_per_epoch": steps}
-    base |= {name: type(BASE.get(name, 0))(value) for name, _, value in (text.partition("=") for text in changes)}
-    runs = {}
-    for name, values in chosen.items():
-        places = {"teacher": teacher, "init": str(folder / path_of("base") / "weights.safetensors")}
-        runs[name] = resolve({**base, **{k: places.get(k, v) for k, v in values.items()}})
+    base = {**BASE, "scale": scale, "data": photos, "val": val, "steps_per_epoch": steps, **parse(changes)}
+    runs = resolve_runs(base, folder, teacher, only)
     # Children made by fork share the decoded photographs.
     data.load_pair = functools.cache(data.load_pair)
+
+    def decode(path: Path) -> None:
+        with contextlib.suppress(DataError):  # training names what it skips
+            data.load_pair(path, scale)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        files = [*data.list_photos(photos), *data.list_photos(val)]
-        list(pool.map(lambda path: data.load_pair(path, scale), files))
+        list(pool.map(decode, [*data.list_photos(photos), *data.list_photos(val)]))
     first = [(name, s, folder) for name, s in runs.items() if not s.init]
     later = [(name, s, folder) for name, s in runs.items() if s.init]
     with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:
@@ -118,14 +121,47 @@ def main(photos, val, teacher, out, scale, steps, only, parallel, changes):
     click.echo(table(runs, folder))
 
 
+def parse(changes: tuple[str, ...]) -> dict:
+    """``("batch_size=8", "variant=official")`` -> ``{"batch_size": 8, "variant": "official"}``"""
+    parsed = {}
+    for text in changes:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise click.UsageError(f"--set expects NAME=VALUE, found {text!r}.")
+        try:
+            parsed[name] = json.loads(value)
+        except ValueError:
+            parsed[name] = value
+    return parsed
+
+
+def resolve_runs(base: dict, folder: Path, teacher: str | None, only: tuple[str, ...] = ()) -> dict[str, Settings]:
+    """Name -> settings of the variations to train, ``base`` always among them."""
+    every = variations(base["steps_per_epoch"])
+    if unknown := sorted(set(only) - every.keys()):
+        raise click.UsageError(f"--only expects names among {', '.join(every)}; found {', '.join(unknown)}.")
+    places = {TEACHER: teacher, "base": str(folder / path_of("base") / "weights.safetensors")}
+    runs = {}
+    for name, values in every.items():
+        taught = values.get("teacher") == TEACHER
+        if name != "base" and only and name not in only:
+            continue
+        if taught and not teacher:
+            if only:
+                raise click.UsageError(f"the variation {name!r} needs --teacher.")
+            continue
+        runs[name] = resolve({**base, **{k: places.get(v, v) if k in PLACED else v for k, v in values.items()}})
+    return runs
+
+
 def path_of(name: str) -> str:
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
 
 
 def train_one(name: str, settings: Settings, folder: Path) -> None:
     """Train one variation, with what it prints in a file beside it."""
-    out = folder / path_of(name)
-    if (out / "weights.safetensors").exists():
+    out, settings = folder / path_of(name), replace(settings, val_every=settings.epochs)
+    if (out / "weights.safetensors").exists() and RunFolder(out).config == settings.to_dict():
         return
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -134,23 +170,27 @@ def train_one(name: str, settings: Settings, folder: Path) -> None:
         try:
             from span_keras.training import train
 
-            train(replace(settings, val_every=settings.epochs), out, echo=functools.partial(print, flush=True))
+            train(settings, out, echo=functools.partial(print, flush=True))
         except Exception:
             traceback.print_exc()  # a variation that breaks is a result, too
 
 
 def table(runs: dict[str, Settings], folder: Path) -> str:
-    """Markdown."""
-    lines = ["| run | steps | PSNR | SSIM | to base |", "|---|--:|:-:|:-:|:-:|"]
-    ends = {name: RunFolder(folder / path_of(name)).rows("validation.csv") for name in runs}
-    reference = ends["base"][-1]["psnr_y"] if ends["base"] else float("nan")
+    """Markdown; a run that did not reach its last step has no figures."""
+    lines = ["| run | steps | PSNR | SSIM | to base | skipped |", "|---|--:|:-:|:-:|:-:|--:|"]
+    reference = None
     for name, settings in runs.items():
-        if not ends[name] or ends[name][-1]["step"] != settings.total_steps:
-            lines.append(f"| {name} | {settings.total_steps:,} | broke off | | |")
+        run = RunFolder(folder / path_of(name))
+        end = next((row for row in run.rows("validation.csv") if row["step"] == settings.total_steps), None)
+        if end is None:
+            lines.append(f"| {name} | {settings.total_steps:,} | broke off | | | |")
             continue
-        end = ends[name][-1]
-        gain = f"{end['psnr_y'] - reference:+.3f}"
-        lines.append(f"| {name} | {settings.total_steps:,} | {end['psnr_y']:.3f} | {end['ssim_y']:.4f} | {gain} |")
+        reference = end["psnr_y"] if name == "base" else reference
+        gain = "" if reference is None else f"{end['psnr_y'] - reference:+.3f}"
+        skipped = sum(row["skipped"] for row in run.rows("log.csv"))
+        figures = f"{end['psnr_y']:.3f}", f"{end['ssim_y']:.4f}", gain
+        cells = name, f"{settings.total_steps:,}", *figures, f"{skipped:.0f}"
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import re
 import statistics
@@ -113,9 +114,10 @@ def time_fit(trainer, batches, executions: int, workers: int) -> float:
     """Seconds per step of the trainer's own loop: threads make batches, which travel to the device."""
     batches = list(batches)
     source = lambda i: tuple(image.copy() for image in batches[i % len(batches)])  # noqa: E731
-    # Batches made while the first execution compiled, and the last two executions, which wait for none, do not count.
-    before, after = 4, 2
-    stop = (before + executions + after) * trainer.steps_per_execution
+    # Batches made while the first execution compiled, and the last executions, whose batches are there, do not count.
+    ahead = math.ceil((trainer.steps_per_execution + workers) / trainer.steps_per_execution)
+    before = ahead + 2
+    stop = (before + executions + ahead) * trainer.steps_per_execution
     marks = [time.perf_counter() for _ in trainer.run(source, stop, workers)]
     return (marks[before - 1 + executions] - marks[before - 1]) / (executions * trainer.steps_per_execution)
 

@@ -3,9 +3,10 @@
     python benchmarks/web_cold.py EXPORT_DIR [--backends wasm webgl webgpu] [--size 256] [--tile N] [--software]
 
 EXPORT_DIR is made by ``span-export --tfjs EXPORT_DIR --demo``. Every backend gets a fresh browser. ``task`` is the
-longest task of the page's main thread from the choice of the image to its result, ``cpu`` the processor time in it: a
-task of much more wall time was waiting for a core or for the GPU process. With ``--software`` a software GPU stands in
-for a real one; it computes on the same cores.
+longest task of the page's main thread while the image is enlarged, ``cpu`` the processor time in it: a task of much
+more wall time was waiting for a core or for the GPU process. Tasks in which this program speaks to the page, such as
+the choice of the file, do not count. With ``--software`` a software GPU stands in for a real one; it computes on the
+same cores.
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+"""The variations of a recipe: all can be trained, and the table tells what was reached."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+from click import UsageError
+
+from span_keras.errors import ConfigError
+from span_keras.runs import RunFolder
+
+SOURCE = Path(__file__).parents[1] / "benchmarks" / "ablations.py"
+
+
+@pytest.fixture(scope="module")
+def ablations():
+    spec = importlib.util.spec_from_file_location("ablations", SOURCE)
+    module = sys.modules["ablations"] = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as environment:
+        # What the program sets for itself must not reach other tests.
+        environment.setenv("KERAS_BACKEND", keras.backend.backend())
+        environment.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def base(ablations):
+    return {**ablations.BASE, "steps_per_epoch": 1000}
+
+
+def test_every_variation_resolves_and_differs(ablations, base, tmp_path):
+    runs = ablations.resolve_runs(base, tmp_path, "teacher.safetensors")
+    assert runs.keys() == ablations.variations(1000).keys()
+    assert len({str(sorted(s.to_dict().items())) for s in runs.values()}) == len(runs)
+    assert runs["teacher, weight 4"].teacher == "teacher.safetensors"
+    assert runs["further stage"].init == str(tmp_path / "base" / "weights.safetensors")
+    assert len({ablations.path_of(name) for name in runs}) == len(runs)
+
+
+def test_runs_that_need_a_teacher(ablations, base, tmp_path):
+    assert not any(s.teacher for s in ablations.resolve_runs(base, tmp_path, None).values())
+    with pytest.raises(UsageError, match="'teacher, weight 1' needs --teacher"):
+        ablations.resolve_runs(base, tmp_path, None, ("teacher, weight 1",))
+    with pytest.raises(UsageError, match=r"--only expects names among base, .*; found batch 17"):
+        ablations.resolve_runs(base, tmp_path, None, ("batch 17",))
+
+
+def test_changes_of_the_base(ablations, base, tmp_path):
+    changes = ablations.parse(("batch_size=8", "variant=official"))
+    assert changes == {"batch_size": 8, "variant": "official"}
+    assert ablations.resolve_runs({**base, **changes}, tmp_path, None)["rate 1e-3"].batch_size == 8
+    with pytest.raises(UsageError, match="--set expects NAME=VALUE, found 'foo'"):
+        ablations.parse(("foo",))
+    with pytest.raises(ConfigError, match="unknown settings"):
+        ablations.resolve_runs({**base, **ablations.parse(("foo=1",))}, tmp_path, None)
+
+
+def test_table(ablations, base, tmp_path):
+    runs = ablations.resolve_runs(base, tmp_path, None, ("another seed", "rate 1e-3", "batch 16"))
+
+    def reached(name, step, psnr):
+        run = RunFolder(tmp_path / ablations.path_of(name))
+        run.append("validation.csv", {"step": step, "psnr_y": psnr, "ssim_y": 0.8})
+        run.append("log.csv", {"step": step, "skipped": 3})
+
+    reached("base", 1000, 30.0)
+    reached("another seed", 1000, 30.25)
+    reached("rate 1e-3", 500, 29.0)
+    assert ablations.table(runs, tmp_path).splitlines()[2:] == [
+        "| base | 1,000 | 30.000 | 0.8000 | +0.000 | 3 |",
+        "| batch 16 | 2,000 | broke off | | | |",
+        "| rate 1e-3 | 1,000 | broke off | | | |",
+        "| another seed | 1,000 | 30.250 | 0.8000 | +0.250 | 3 |",
+    ]
