@@ -165,8 +165,21 @@ def test_pasted_and_dropped_images(open_page):
 def test_cancel(backend, tile, side, open_page, save_image):
     page = open_page("x2", backend, tile=tile)
     page.set_input_files("#files", str(save_image(make_scene(side, side))))
-    page.wait_for_selector("#job-detail:has-text('Tile')")
-    page.click("#cancel")
+    # In the page, because a fast backend may be done before a click from here arrives.
+    page.evaluate(
+        """() => new Promise((resolve) => {
+          const detail = document.querySelector('#job-detail');
+          const cancel = () => {
+            if (!detail.textContent.includes('Tile')) return;
+            observer.disconnect();
+            document.querySelector('#cancel').click();
+            resolve();
+          };
+          const observer = new MutationObserver(cancel);
+          observer.observe(detail, { childList: true, characterData: true, subtree: true });
+          cancel();
+        })"""
+    )
     page.wait_for_selector("#job-detail:text('Cancelled')")
     assert page.get_attribute("html", "data-state") == "ready"
     assert page.is_disabled("#download")
