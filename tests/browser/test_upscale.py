@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 
+from span_export.layers_model import write_model
+from span_keras.bicubic import to_uint8
+from span_keras.checkpoints import load_weights
+from span_keras.data import BUNDLED_VAL
 from span_keras.imageio import read_image
 from span_keras.inference import Upscaler
 from span_keras.upscale import upscale_file
@@ -30,6 +34,24 @@ def test_matches_python(backend, open_page, scene, save_image, upscale_in_page, 
 def test_authors_variant_matches_python(backend, open_page, scene, save_image, upscale_in_page, python_upscale):
     page = open_page("x3-official", backend)
     assert worst(upscale_in_page(page, save_image(scene)), python_upscale("x3-official", scene)) <= 1
+
+
+@pytest.fixture(scope="module")
+def bundled(models) -> str:
+    """The name of the exported ``bundled:x4``, as the page is shipped."""
+    (models / "bundled").mkdir()
+    write_model(load_weights("bundled:x4"), models / "bundled")
+    return "bundled"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_bundled_network_on_a_photograph(backend, bundled, open_page, save_image, upscale_in_page):
+    photograph = read_image(BUNDLED_VAL / "cat.jpg").pixels[120:138, 100:122]
+    pixels = to_uint8(photograph)
+    page = open_page(bundled, backend)
+    expected = to_uint8(Upscaler("bundled:x4")(photograph))
+    assert worst(upscale_in_page(page, save_image(pixels)), expected) <= 1
+    assert page.get_attribute("html", "data-backend") == backend
 
 
 @pytest.mark.parametrize("backend", ["webgl", "wasm"])
