@@ -43,6 +43,7 @@ const query = new URLSearchParams(location.search);
  * @property {HTMLCanvasElement} [canvas] its result as far as it is finished
  * @property {boolean} [alpha] whether it is transparent anywhere
  * @property {FileSystemWritableFileStream} [write] takes a very large result
+ * @property {number} [scale] of the model that enlarged it: another may be loaded by the time it is saved
  * @property {import('./span.js').Result} [result]
  */
 const state = {
@@ -123,6 +124,8 @@ function announce(text) {
   $('status').textContent = text;
 }
 
+const complain = (error) => announce(error.message);
+
 /** Without ?model=, the first of the models beside the page; else the one model that lies there. */
 async function start() {
   const [first] = query.has('model') ? [] : await modelsBeside();
@@ -169,7 +172,7 @@ async function work() {
     state.running = null;
     return work();
   }
-  Object.assign(item, { state: 'running', detail: 'Reading', progress: 0 });
+  Object.assign(item, { state: 'running', detail: 'Reading', progress: 0, scale: upscaler.scale });
   setState('busy');
   render();
   try {
@@ -247,7 +250,7 @@ async function download() {
   if (item.state === 'held') return chooseFile(item);
   const { convert, resultName, save } = await import('./ui/download.js');
   const type = $('format').value;
-  save(await convert(item.result.blob, type), resultName(item.name, state.upscaler.scale, type));
+  save(await convert(item, type), resultName(item.name, item.scale, type));
 }
 
 async function downloadAll() {
@@ -255,9 +258,7 @@ async function downloadAll() {
   const type = $('format').value;
   const done = state.items.filter(({ result }) => result?.blob);
   const files = [];
-  for (const { name, result } of done) {
-    files.push({ name: resultName(name, state.upscaler.scale, type), blob: await convert(result.blob, type) });
-  }
+  for (const item of done) files.push({ name: resultName(item.name, item.scale, type), blob: await convert(item, type) });
   save(await zip(files), 'span.zip');
 }
 
@@ -332,8 +333,8 @@ const settings = mountSettings($('settings'), $('settings-button'), { state, loa
 mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 $('cancel').addEventListener('click', cancel);
 $('clear').addEventListener('click', clear);
-$('download').addEventListener('click', download);
-$('download-all').addEventListener('click', downloadAll);
+$('download').addEventListener('click', () => download().catch(complain));
+$('download-all').addEventListener('click', () => downloadAll().catch(complain));
 mountTabs(showView);
 start();
 if ('serviceWorker' in navigator) addEventListener('load', () => navigator.serviceWorker.register('sw.js'));
