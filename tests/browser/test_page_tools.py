@@ -92,3 +92,113 @@ def test_a_wide_gamut_is_kept_in_every_format(kind, suffix, open_page, tmp_path)
         colours[name] = np.asarray(image.convert("RGB"), float).mean(axis=(0, 1))
     assert download.value.suggested_filename == f"leaf-x2.{suffix}"
     assert np.abs(colours[kind] - colours["image/png"]).max() < 4
+
+
+@pytest.fixture
+def compared(open_page, save_image):
+    """A page with a result in its before/after view, and ``() -> (zoom, x, y)``, which both layers must agree on."""
+    page = open_page("x2", "wasm")
+    page.set_input_files("#files", str(save_image(make_scene(160, 240))))
+    page.wait_for_selector("#download:enabled")
+
+    def place():
+        before, after = page.evaluate(
+            """() => [...document.querySelectorAll('.pane > *')].map(({ style }) =>
+              [style.width, ...style.transform.match(/-?[\\d.]+/g)].map(parseFloat))"""
+        )
+        assert before == after
+        return before[0] / 240, before[1], before[2]
+
+    return page, place
+
+
+def test_the_view_by_keyboard(compared):
+    page, place = compared
+    fitted = place()
+    view = page.get_by_role("group", name="Before and after")
+    page.click("#tab-upscale")
+    page.keyboard.press("Tab")
+    while not view.evaluate("(view) => view === document.activeElement"):
+        page.keyboard.press("Tab")
+    assert view.evaluate("(view) => getComputedStyle(view).outlineStyle") == "solid"
+    page.keyboard.press("ArrowRight")
+    assert place() == fitted  # all of it is in sight
+    for _ in range(3):
+        page.keyboard.press("+")
+    zoom, x, y = place()
+    assert zoom == pytest.approx(1.5**3 * fitted[0], rel=1e-3)
+    width, height = view.evaluate("({ clientWidth, clientHeight }) => [clientWidth, clientHeight]")
+    for key, moved in {
+        "ArrowRight": (-width / 8, 0),
+        "ArrowLeft": (width / 8, 0),
+        "ArrowDown": (0, -height / 8),
+        "ArrowUp": (0, height / 8),
+    }.items():
+        _, before_x, before_y = place()
+        page.keyboard.press(key)
+        assert place() == pytest.approx((zoom, before_x + moved[0], before_y + moved[1]), abs=0.01)
+    page.keyboard.press("Control+0")
+    assert place() == pytest.approx((zoom, x, y), abs=0.01)  # the browser's own zoom
+    page.keyboard.press("-")
+    assert place()[0] == pytest.approx(zoom / 1.5, rel=1e-3)
+    page.keyboard.press("0")
+    assert place() == fitted
+    # The divider inside the view keeps its keys to itself.
+    page.keyboard.press("+")
+    zoomed = place()
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("0")
+    assert page.get_by_role("slider").get_attribute("aria-valuenow") == "48"
+    assert place() == zoomed
+
+
+def test_the_view_by_mouse(compared):
+    page, place = compared
+    box = page.locator("#compare").bounding_box()
+    for part in (0.25, 0.75):  # on the photograph and on the result
+        zoom, x, y = place()
+        start = (box["x"] + part * box["width"], box["y"] + box["height"] / 2)
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(start[0] + 20, start[1] + 5)
+        page.mouse.move(start[0] + 30, start[1] - 12)
+        page.mouse.up()
+        assert place() == pytest.approx((zoom, x + 30, y - 12), abs=0.01)
+        page.mouse.move(start[0] + 60, start[1])
+        assert place() == pytest.approx((zoom, x + 30, y - 12), abs=0.01)
+    zoom, x, y = place()
+    pointer = (box["width"] / 4, box["height"] / 4)
+    page.mouse.move(box["x"] + pointer[0], box["y"] + pointer[1])
+    page.mouse.wheel(0, -200)
+    wider = "(width) => parseFloat(document.querySelector('.pane > *').style.width) > width"
+    page.wait_for_function(wider, arg=241 * zoom)
+    nearer, after_x, after_y = place()
+    # What is under the pointer stays there.
+    assert (pointer[0] - after_x) / nearer == pytest.approx((pointer[0] - x) / zoom, abs=0.1)
+    assert (pointer[1] - after_y) / nearer == pytest.approx((pointer[1] - y) / zoom, abs=0.1)
+
+
+def test_the_view_by_two_fingers(compared):
+    page, place = compared
+    touch = page.context.new_cdp_session(page)
+    box = page.locator("#compare").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def fingers(kind, *distances):
+        points = [{"x": middle[0] + d, "y": middle[1] + 60, "id": i} for i, d in enumerate(distances)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    zoom, x, y = place()
+    fingers("touchStart", -60)
+    fingers("touchMove", -40)
+    fingers("touchMove", -30)
+    fingers("touchEnd")
+    assert place() == pytest.approx((zoom, x + 30, y), abs=20)  # less what counts as no move yet
+    assert place()[1] > x
+    zoom = place()[0]
+    fingers("touchStart", -60, 60)
+    for distance in (80, 100, 120):
+        fingers("touchMove", -distance, distance)
+    fingers("touchEnd")
+    assert place()[0] == pytest.approx(2 * zoom, rel=0.25)

@@ -1,6 +1,10 @@
 /** Before and after, one above the other: a divider between them, zoom and pan in step, by pointer, touch and keys. */
 
 const MAX_ZOOM = 16;
+const ZOOM_STEP = 1.5;
+const ZOOM_KEYS = { '+': 'in', '=': 'in', '-': 'out', 0: 'fit' }; // + without its Shift is =
+/** Of the view's side, for each press of an arrow key. */
+const PAN_STEP = 1 / 8;
 /** Larger results are shown reduced, in canvas pixels; the file keeps them all. */
 const MAX_PIXELS = 16e6;
 const MAX_SIDE = 8192;
@@ -9,6 +13,9 @@ export class Compare {
   /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
+    root.tabIndex = 0;
+    root.setAttribute('role', 'group');
+    root.setAttribute('aria-label', 'Before and after: + and − zoom, 0 fits, arrow keys move');
     root.innerHTML = `
       <div class="pane" data-pane="before"></div>
       <div class="pane" data-pane="after"></div>
@@ -129,13 +136,37 @@ export class Compare {
       },
       { passive: false },
     );
-    root.querySelector('.zoom').addEventListener('click', ({ target }) => {
-      const { zoom } = target.closest('button')?.dataset ?? {};
-      if (zoom === 'in') this.zoomTo(this.zoom * 1.5);
-      if (zoom === 'out') this.zoomTo(this.zoom / 1.5);
-      if (zoom === 'full') this.zoomTo(this.scale / devicePixelRatio);
-      if (zoom === 'fit') this.fit();
+    root.querySelector('.zoom').addEventListener('click', ({ target }) => this.#step(target.closest('button')?.dataset.zoom));
+    root.addEventListener('keydown', (event) => {
+      // The divider and the buttons have keys of their own, and browsers zoom with Ctrl.
+      if (event.target !== root || event.ctrlKey || event.metaKey || event.altKey) return;
+      const { key } = event;
+      if (key in ZOOM_KEYS) this.#step(ZOOM_KEYS[key]);
+      else if (!this.#pan(key)) return; // the page scrolls then
+      event.preventDefault();
     });
+  }
+
+  /** @param {'in' | 'out' | 'full' | 'fit'} [zoom] */
+  #step(zoom) {
+    if (zoom === 'in') this.zoomTo(this.zoom * ZOOM_STEP);
+    if (zoom === 'out') this.zoomTo(this.zoom / ZOOM_STEP);
+    if (zoom === 'full') this.zoomTo(this.scale / devicePixelRatio);
+    if (zoom === 'fit') this.fit();
+  }
+
+  /** @returns {boolean} whether the key is an arrow along which the image is longer than the view */
+  #pan(key) {
+    const { clientWidth, clientHeight } = this.root;
+    const across = { ArrowLeft: 1, ArrowRight: -1 }[key] ?? 0;
+    const down = { ArrowUp: 1, ArrowDown: -1 }[key] ?? 0;
+    const wider = across && this.width * this.zoom > clientWidth;
+    const taller = down && this.height * this.zoom > clientHeight;
+    if (!wider && !taller) return false;
+    this.x += across * clientWidth * PAN_STEP;
+    this.y += down * clientHeight * PAN_STEP;
+    this.#draw();
+    return true;
   }
 
   #moveSplit(split) {
