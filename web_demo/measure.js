@@ -7,8 +7,8 @@ import { evaluatePair } from './metrics.js';
  * Shrink a photograph, enlarge it again, and compare: the network's result, and bicubic interpolation's beside it.
  * @param {import('./engine.js').Engine} engine
  * @param {Blob} source the original, cut to a multiple of the scale
- * @returns {Promise<{width, height, scale, milliseconds, bytes, tensors, bicubic: object, span: object}>} size of the
- *   shrunk image, time with shaders compiled, memory at rest, and figures as `evaluatePair` gives them
+ * @returns {Promise<{width, height, scale, milliseconds, bytes, gpuBytes, bicubic: object, span: object}>} size of the
+ *   shrunk image, time with shaders compiled, memory at the run's peak, and figures as `evaluatePair` gives them
  */
 export async function measure(engine, source, signal) {
   const { scale } = engine.config;
@@ -17,6 +17,7 @@ export async function measure(engine, source, signal) {
   const bicubic = toLevels(resize(normalized(lr), hr.height, hr.width));
   const input = toRgba(lr);
   await engine.pixels(input, { signal }); // shaders compile in the first run
+  engine.network.forgetPeak();
   const started = performance.now();
   const { data } = await engine.pixels(input, { signal });
   const milliseconds = performance.now() - started;
@@ -26,7 +27,7 @@ export async function measure(engine, source, signal) {
     height: lr.height,
     scale,
     milliseconds,
-    ...engine.memory,
+    ...engine.network.peak,
     bicubic: evaluatePair(bicubic, hr, scale),
     span: evaluatePair(span, hr, scale),
   };

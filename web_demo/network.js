@@ -31,6 +31,7 @@ export class Network {
    */
   constructor(tf, tensors, config, { fused, scalarKernels }) {
     Object.assign(this, { tf, tensors, config, fused, scalarKernels });
+    this.forgetPeak();
     const { imgRange, rgbMean } = config;
     /** Level 0..255 -> normalised value, per colour. */
     this.levels = rgbMean.map((mean) => Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange));
@@ -78,8 +79,24 @@ export class Network {
       }
       const tail = this.conv('conv_2', features);
       const merged = this.conv('conv_cat', tf.concat([head, tail, first, activated], 3));
-      return this.shuffle(this.conv('upsampler', merged));
+      const y = this.shuffle(this.conv('upsampler', merged));
+      this.#notePeak(); // `tidy` frees what lies between input and output only now
+      return y;
     });
+  }
+
+  /** Begin anew with `peak`: the most bytes that tensors, and a GPU where the backend tells, took in any run since. */
+  forgetPeak() {
+    this.peak = { bytes: 0, gpuBytes: 0 };
+  }
+
+  #notePeak() {
+    const { numBytes, numBytesInGPUAllocated, numBytesAllocatedInGPU } = this.tf.memory(); // WebGL's word, WebGPU's word
+    const { bytes, gpuBytes } = this.peak;
+    this.peak = {
+      bytes: Math.max(bytes, numBytes),
+      gpuBytes: Math.max(gpuBytes, numBytesInGPUAllocated ?? numBytesAllocatedInGPU ?? 0),
+    };
   }
 
   /** Pixel shuffle: (1, h, w, s·s·3) -> (1, h·s, w·s, 3). */

@@ -105,12 +105,16 @@ export interface Figures {
   psnrRgb: number;
 }
 
-export interface Measurement extends Memory {
+export interface Measurement {
   /** Size of the shrunk image. */
   width: number;
   height: number;
   scale: number;
   milliseconds: number;
+  /** The most that tensors took during the run. */
+  bytes: number;
+  /** The most that the GPU had allocated; 0 where the backend does not tell. */
+  gpuBytes: number;
   bicubic: Figures;
   span: Figures;
 }

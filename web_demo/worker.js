@@ -31,10 +31,11 @@ const operations = {
       }
     }),
 
-  async measure({ id, source }) {
-    const { measure } = await import('./measure.js');
-    return cancellable(id, (signal) => measure(engine, source, signal));
-  },
+  measure: ({ id, source }) =>
+    cancellable(id, async (signal) => {
+      const { measure } = await import('./measure.js');
+      return measure(engine, source, signal);
+    }),
 
   memory: () => engine.memory,
 };

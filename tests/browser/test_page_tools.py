@@ -202,3 +202,86 @@ def test_the_view_by_two_fingers(compared):
         fingers("touchMove", -distance, distance)
     fingers("touchEnd")
     assert place()[0] == pytest.approx(2 * zoom, rel=0.25)
+
+
+def seconds(text: str) -> float:
+    value, unit = text.split(" ")
+    return float(value) * {"ms": 1e-3, "s": 1}[unit]
+
+
+def test_time_and_memory_by_backend(open_page, save_image):
+    """What a run takes at its peak, in the table, in the chart and in the chart's description."""
+    page = open_page("x2", "wasm")
+    page.click("#tab-measure")
+    for name in ("webgpu", "webgl"):
+        page.uncheck(f"#measure input[value={name}]")
+    page.check("#measure input[value=cpu]")
+    page.set_input_files("#measure-file", str(save_image(make_scene(48, 64))))
+    page.click("#measure-start")
+    page.wait_for_selector("#measure-start:enabled")
+    bicubic, *rows = [row.split("\t") for row in page.locator("#measure-rows tr").all_inner_texts()]
+    assert bicubic[4:] == ["–", "–"]
+    assert [row[0] for row in rows] == ["SPAN on WebAssembly", "SPAN on JavaScript"]
+    least = 6 * (24 * 32) * 8 * 4 / 1e6  # six layers at least give 8 channels of float32 at every pixel
+    label = page.wait_for_selector("#measure-chart[aria-label*=JavaScript]").get_attribute("aria-label")
+    assert label == "Time and memory by backend: " + "; ".join(
+        f"{row[0].removeprefix('SPAN on ')} {row[4]} and {row[5]}" for row in rows
+    )
+    chart = page.evaluate(
+        """() => {
+          const { data, options } = Chart.getChart('measure-chart');
+          const datasets = data.datasets.map(({ label, xAxisID, data }) => [label, xAxisID, [...data]]);
+          const titles = ['time', 'memory'].map((axis) => options.scales[axis].title.text);
+          return { labels: [...data.labels], datasets, titles };
+        }"""
+    )
+    assert chart["labels"] == ["WebAssembly", "JavaScript"]
+    assert chart["titles"] == ["Milliseconds", "Megabytes"]
+    (time, time_axis, milliseconds), (memory, memory_axis, megabytes) = chart["datasets"]
+    assert (time, time_axis, memory, memory_axis) == ("Time", "time", "Memory", "memory")
+    for row, ms, mb in zip(rows, milliseconds, megabytes, strict=True):
+        assert seconds(row[4]) == pytest.approx(ms / 1e3, rel=0.06, abs=6e-4)
+        assert mb > least
+        assert row[5] == (f"{mb:.1f} MB" if mb >= 1 else f"{mb * 1000:.1f} kB")
+
+
+def test_a_gpu_tells_what_it_allocated(blank, site):
+    """More than the tensors' own bytes, and more than the weights at rest."""
+    found = blank.evaluate(
+        """async (model) => {
+          const { loadUpscaler } = await import('/span.js');
+          const canvas = new OffscreenCanvas(64, 48);
+          canvas.getContext('2d').fillRect(0, 0, 40, 40);
+          const original = await canvas.convertToBlob();
+          const found = {};
+          for (const backend of ['webgl', 'wasm']) {
+            const upscaler = await loadUpscaler(model, { backend });
+            const rest = (await upscaler.memory()).bytes;
+            const { bytes, gpuBytes } = await upscaler.measure(original);
+            found[upscaler.status.backend] = { rest, bytes, gpuBytes };
+            upscaler.dispose();
+          }
+          return found;
+        }""",
+        f"{site.url}/models/x2/model.json",
+    )
+    assert found["wasm"]["gpuBytes"] == 0
+    assert found["webgl"]["gpuBytes"] > found["webgl"]["bytes"]
+    for memory in found.values():
+        assert memory["bytes"] > 2 * memory["rest"]
+
+
+def test_measuring_can_be_cancelled(open_page, save_image):
+    page = open_page("x2", "wasm", tile=28)
+    page.click("#tab-measure")
+    for name in ("webgpu", "webgl", "wasm"):
+        page.uncheck(f"#measure input[value={name}]")
+    page.check("#measure input[value=cpu]")
+    page.set_input_files("#measure-file", str(save_image(make_scene(1000, 1000))))
+    page.click("#measure-start")
+    page.wait_for_selector("#measure-state:has-text('Measuring on JavaScript')")
+    page.click("#measure-cancel")
+    page.wait_for_selector("#measure-state:text('Cancelled.')")
+    assert page.is_enabled("#measure-start")
+    assert page.is_disabled("#measure-cancel")
+    assert page.locator("#measure-rows tr").count() == 0

@@ -27,8 +27,12 @@ const TEMPLATE = `
         <tbody id="measure-rows"><tr><td colspan="6" class="note">The figures appear here.</td></tr></tbody>
       </table>
     </div>
-    <div class="measure-chart"><canvas id="measure-chart" role="img" aria-label="Time by backend"></canvas></div>
+    <div class="measure-chart"><canvas id="measure-chart" role="img" aria-label="Time and memory by backend"></canvas></div>
   </div>`;
+
+/** GPUs round up and keep spare memory; where the backend tells, that is what a run takes. */
+const largest = (result) => Math.max(result.bytes, result.gpuBytes);
+const memory = (result) => bytes(largest(result));
 
 /**
  * @param {HTMLElement} root
@@ -93,7 +97,7 @@ export function mountMeasure(root, { getSource }) {
 
   function addRow(method, figures, result) {
     const cells = [method, `${figures.psnrY.toFixed(2)} dB`, figures.ssimY.toFixed(4), `${figures.psnrRgb.toFixed(2)} dB`];
-    cells.push(result ? duration(result.milliseconds) : '–', result ? bytes(result.bytes) : '–');
+    cells.push(result ? duration(result.milliseconds) : '–', result ? memory(result) : '–');
     const row = rows.insertRow();
     for (const text of cells) row.insertCell().textContent = text;
   }
@@ -122,20 +126,32 @@ export function mountMeasure(root, { getSource }) {
     const style = getComputedStyle(root);
     const color = (name) => style.getPropertyValue(name).trim();
     chart?.destroy();
+    const canvas = find('chart');
+    const said = results.map((result) => `${LABELS[result.backend]} ${duration(result.milliseconds)} and ${memory(result)}`);
+    canvas.setAttribute('aria-label', `Time and memory by backend: ${said.join('; ')}`);
     const scale = { ticks: { color: color('--soft') }, grid: { color: color('--line') } };
-    chart = new Chart(find('chart'), {
+    const axis = (text) => ({ ...scale, axis: 'x', beginAtZero: true, title: { display: true, text, color: color('--soft') } });
+    const bars = (xAxisID, label, data, name) => ({ xAxisID, label, data, backgroundColor: color(name) });
+    chart = new Chart(canvas, {
       type: 'bar',
       data: {
         labels: results.map(({ backend }) => LABELS[backend]),
-        datasets: [{ label: 'Milliseconds', data: results.map(({ milliseconds }) => milliseconds), backgroundColor: color('--accent') }],
+        datasets: [
+          bars('time', 'Time', results.map(({ milliseconds }) => milliseconds), '--accent'),
+          bars('memory', 'Memory', results.map((result) => largest(result) / 1e6), '--good'),
+        ],
       },
       options: {
         indexAxis: 'y',
         animation: false,
         maintainAspectRatio: false,
         maxBarThickness: 28,
-        plugins: { legend: { display: false } },
-        scales: { x: { ...scale, title: { display: true, text: 'Milliseconds', color: color('--soft') } }, y: scale },
+        plugins: { legend: { labels: { color: color('--text') } } },
+        scales: {
+          time: { ...axis('Milliseconds'), position: 'bottom' },
+          memory: { ...axis('Megabytes'), position: 'top', grid: { drawOnChartArea: false } },
+          y: scale,
+        },
       },
     });
   }
