@@ -254,7 +254,7 @@ def test_a_gpu_tells_what_it_allocated(blank, site):
           canvas.getContext('2d').fillRect(0, 0, 40, 40);
           const original = await canvas.convertToBlob();
           const found = {};
-          for (const backend of ['webgl', 'wasm']) {
+          for (const backend of ['webgpu', 'webgl', 'wasm']) {
             const upscaler = await loadUpscaler(model, { backend });
             const rest = (await upscaler.memory()).bytes;
             const { bytes, gpuBytes } = await upscaler.measure(original);
@@ -266,7 +266,8 @@ def test_a_gpu_tells_what_it_allocated(blank, site):
         f"{site.url}/models/x2/model.json",
     )
     assert found["wasm"]["gpuBytes"] == 0
-    assert found["webgl"]["gpuBytes"] > found["webgl"]["bytes"]
+    for gpu in ("webgpu", "webgl"):
+        assert found[gpu]["gpuBytes"] > found[gpu]["bytes"]
     for memory in found.values():
         assert memory["bytes"] > 2 * memory["rest"]
 
