@@ -90,6 +90,7 @@ async function load(model, backend) {
     if (mine !== loads) return upscaler.dispose();
     state.upscaler = upscaler;
     showStatus(upscaler.status);
+    if (model.url) keepOffline(model.url);
     setState('ready');
     announce(`Ready: enlarges ${upscaler.scale} times on ${LABELS[upscaler.status.backend]}.`);
     work();
@@ -101,6 +102,12 @@ async function load(model, backend) {
     $('chip-text').textContent = 'No model';
     announce(error.message);
   }
+}
+
+/** Browsers run service workers only for pages from https: or this computer. */
+async function keepOffline(url) {
+  const registration = await navigator.serviceWorker?.ready;
+  registration?.active.postMessage({ model: new URL(url, document.baseURI).href });
 }
 
 function showStatus(status) {

@@ -1,5 +1,6 @@
 /**
- * Keeps the page working offline: what was fetched once is kept, the network has the first word when there is one.
+ * Keeps the page working offline after one visit: its files and the data beside it are kept when this worker is
+ * installed, whatever the page fetches later as it passes. The network has the first word when there is one.
  * A new VERSION drops the files of the old one.
  */
 const VERSION = '1';
@@ -7,7 +8,7 @@ const CACHE = `span-${VERSION}`;
 
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
 const FILES = [
-  './', 'style.css', 'alpha.js', 'icon.svg', 'manifest.webmanifest', 'main.js', 'span.js', 'worker.js', 'engine.js',
+  './', 'index.html', 'style.css', 'alpha.js', 'icon.svg', 'manifest.webmanifest', 'main.js', 'span.js', 'worker.js', 'engine.js',
   'backend.js', 'tf.js', 'libraries.js', 'model.js', 'network.js', 'webgpu-kernels.js', 'tiling.js', 'decode.js',
   'icc.js', 'png.js', 'checksum.js', 'store.js', 'measure.js', 'metrics.js', 'bicubic.js', 'ui/compare.js',
   'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/measure.js', 'ui/queue.js', 'ui/settings.js', 'ui/tabs.js',
@@ -22,12 +23,14 @@ const FILES = [
 ]; // prettier-ignore
 
 addEventListener('install', (event) => {
-  const keep = async () => {
+  const prepare = async () => {
     const cache = await caches.open(CACHE);
     await Promise.allSettled(FILES.map((file) => cache.add(file)));
+    const features = keepModel(cache, 'perceptual/model.json');
+    await Promise.allSettled([keepFirstModel(cache), keepSamples(cache), features]);
     await skipWaiting();
   };
-  event.waitUntil(keep());
+  event.waitUntil(prepare());
 });
 
 addEventListener('activate', (event) => {
@@ -39,23 +42,54 @@ addEventListener('activate', (event) => {
   event.waitUntil(clean());
 });
 
+/** The page names the model that it uses: on the first visit it has been fetched past this worker. */
+addEventListener('message', (event) => {
+  const prepare = async () => keepModel(await caches.open(CACHE), event.data.model);
+  event.waitUntil(prepare().catch(() => {})); // offline, or no room: the page goes on without
+});
+
 addEventListener('fetch', (event) => {
-  const { request } = event;
-  const own = new URL(request.url).href.startsWith(registration.scope);
-  if (own && (request.method === 'GET' || request.method === 'HEAD')) event.respondWith(answer(request));
+  const { method, url } = event.request;
+  // A model may lie on another site, so this is about more than the page's folder.
+  if (/^https?:/.test(url) && (method === 'GET' || method === 'HEAD')) event.respondWith(answer(event.request));
 });
 
 async function answer(request) {
   const cache = await caches.open(CACHE);
+  // The address bar's ?model= and ?backend= are the page's own business.
+  const key = request.mode === 'navigate' ? request.url.split(/[?#]/)[0] : request.url;
   try {
     const response = await fetch(request);
-    if (response.ok && request.method === 'GET') await cache.put(request, response.clone());
+    // A full storage is no reason to withhold what the network has answered.
+    if (response.ok && request.method === 'GET') await cache.put(key, response.clone()).catch(() => {});
     return response;
   } catch (error) {
-    // The address bar's ?model= and ?backend= are the page's own business.
-    const ignoreSearch = request.mode === 'navigate';
-    const kept = await cache.match(request, { ignoreSearch, ignoreMethod: true });
+    const kept = await cache.match(key);
     if (kept) return kept;
     throw error;
   }
+}
+
+/** @returns {Promise<Response>} rejects for a file that is not there */
+async function keep(cache, url) {
+  if (!(await cache.match(url))) await cache.add(url);
+  return cache.match(url);
+}
+
+async function keepModel(cache, address) {
+  const url = new URL(address, registration.scope);
+  const { weightsManifest } = await (await keep(cache, url)).json();
+  await Promise.all(weightsManifest.flatMap(({ paths }) => paths).map((path) => keep(cache, new URL(path, url))));
+}
+
+/** The model that the page starts with, as `start` in main.js chooses it. */
+async function keepFirstModel(cache) {
+  const list = await keep(cache, 'models.json').catch(() => null);
+  const { models } = list ? await list.json() : { models: [] };
+  await keepModel(cache, models[0]?.url ?? 'model.json');
+}
+
+async function keepSamples(cache) {
+  const { photos } = await (await keep(cache, 'samples/samples.json')).json();
+  await Promise.all(photos.map(({ file }) => keep(cache, `samples/${file}`)));
 }

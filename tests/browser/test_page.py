@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from .conftest import AXE, PATIENCE, make_scene
+from .conftest import AXE, PAGE, PATIENCE, make_scene, open_blank
 
 
 def difference(a, b) -> int:
@@ -348,8 +348,6 @@ def test_only_its_own_files(open_page, page, site, save_image):
 @pytest.mark.parametrize("genuine", [True, False])
 def test_without_vendored_libraries(genuine, page, open_page, save_image):
     """The pinned copies of the content delivery network are used, and only if their bytes are the expected ones."""
-    from .conftest import PAGE
-
     asked = []
 
     def deliver(route):
@@ -373,33 +371,68 @@ def test_without_vendored_libraries(genuine, page, open_page, save_image):
     page.problems.clear()  # the browser reports what was not there
 
 
-def test_works_offline(chromium, site, save_image):
+@pytest.fixture
+def folder(site, models, photographs, tmp_path) -> str:
+    """Address of the page in a folder of the site, with all that an export puts beside it."""
+    beside = {"models": models, "models.json": models / "models.json", "samples": photographs}
+    beside["perceptual"] = models / "x3-official"  # any model will do
+    for path in PAGE.iterdir():
+        if path.name != "node_modules":
+            beside[path.name] = path
+    (tmp_path / "page").mkdir()
+    for name, path in beside.items():
+        (tmp_path / "page" / name).symlink_to(path)
+    site.mounts["folder"] = tmp_path / "page"
+    yield f"{site.url}/folder/"
+    del site.mounts["folder"]
+
+
+KEPT = """async (urls) => {
+  const isKept = async (url) => Boolean(await (await caches.open('span-1')).match(url));
+  const areKept = async () => (await Promise.all(urls.map(isKept))).every(Boolean);
+  const { active } = await navigator.serviceWorker.ready;
+  while (active.state !== 'activated' || !(await areKept())) await new Promise((resolve) => setTimeout(resolve, 50));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("address", "model"),
+    [
+        ("", "models/x2"),  # the first of models.json
+        ("index.html?model=models/x3-official/model.json", "models/x3-official"),
+        ("?model=/models/x3-official/model.json", "/models/x3-official"),  # beyond the page's folder
+    ],
+)
+def test_works_offline_after_one_visit(address, model, chromium, site, folder, models, save_image):
     context = chromium.new_context()
     context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
+    page = open_blank(context.new_page(), site)
+    page.evaluate("caches.open('span-0')")  # of an earlier version
+    address = f"{folder}{address}{'&' if '?' in address else '?'}backend=wasm"
+    page.goto(address)
     page.wait_for_selector("html[data-state=ready]")
-    page.evaluate(
-        """async () => {
-          while (!navigator.serviceWorker.controller) await new Promise((resolve) => setTimeout(resolve, 50));
-        }"""
-    )
-    page.reload()  # now through the service worker, which keeps the model too
-    page.wait_for_selector("html[data-state=ready]")
+    weights = next((models / model.split("/")[-1]).glob("*.bin")).name
+    page.evaluate(KEPT, ["./", "main.js", f"{model}/model.json", f"{model}/{weights}"])
+    assert page.evaluate("caches.keys()") == ["span-1"]
     context.set_offline(True)
-    page.reload()
+    asked = len(site.requests)
+    page.goto(address)
     page.wait_for_selector("html[data-state=ready]")
     page.set_input_files("#files", str(save_image(make_scene(9, 9))))
     page.wait_for_selector("#download:enabled")
     page.click("#tab-train")
-    page.wait_for_selector("#train h2")
+    page.wait_for_selector("#train-photographs-text:text('6 photographs bundled with the page.')")
+    (features,) = (path.name for path in (models / "x3-official").glob("*.bin"))
+    needed = ["samples/photo-0.png", "perceptual/model.json", f"perceptual/{features}"]
+    there = "(urls) => Promise.all(urls.map(async (url) => (await fetch(url)).ok))"
+    assert page.evaluate(there, needed) == [True] * 3
+    assert set(site.requests[asked:]) <= {"/folder/sw.js"}  # the browser's own look for an update
     context.close()
 
 
 def test_the_service_worker_knows_every_file(page, site):
-    from .conftest import PAGE
-
-    named = set(re.findall(r"'([\w./-]+\.\w+)'", (PAGE / "sw.js").read_text()))
+    files = re.search(r"const FILES = \[(.*?)\]", (PAGE / "sw.js").read_text(), re.DOTALL)[1]
+    named = set(re.findall(r"'([\w./-]+\.\w+)'", files))
     own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js"}
     own |= {f"ui/{path.name}" for path in (PAGE / "ui").glob("*.js")}
     own |= {f"train/{path.name}" for path in (PAGE / "train").iterdir() if path.suffix in (".js", ".css")}
@@ -445,8 +478,6 @@ def test_hashes_are_those_of_the_pinned_packages():
     """The CDN copies are the vendored files."""
     import base64
     import hashlib
-
-    from .conftest import PAGE
 
     lock = json.loads((PAGE / "package-lock.json").read_text())["packages"]
     text = (PAGE / "libraries.js").read_text()
