@@ -371,6 +371,20 @@ def test_without_vendored_libraries(genuine, page, open_page, save_image):
     page.problems.clear()  # the browser reports what was not there
 
 
+def test_the_example_takes_a_file_before_its_model_is_there(page, site, models, save_image):
+    weights = next((models / "x2").glob("*.bin"))
+    page.route(f"**/{weights.name}", lambda route: route.fulfill(path=weights))
+    waiting = []
+    page.route("**/model.json", lambda route: waiting.append(route))
+    page.goto(f"{site.url}/example.html")
+    page.set_input_files("input", str(save_image(make_scene(9, 12))))
+    while not waiting:
+        page.wait_for_timeout(50)
+    waiting[0].fulfill(path=models / "x2" / "model.json")
+    page.wait_for_selector("img[src^=blob]")
+    assert page.locator("img").evaluate("async (image) => (await image.decode(), image.naturalWidth)") == 24
+
+
 @pytest.fixture
 def folder(site, models, photographs, tmp_path) -> str:
     """Address of the page in a folder of the site, with all that an export puts beside it."""
