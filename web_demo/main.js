@@ -12,6 +12,7 @@
  *       onModelsChanged, // () => void, call it after saveModel or deleteModel: the model picker reads the store again
  *     });
  *     view.show(); view.hide();   // the tab was opened, or another one was
+ *     view.take(files);           // they were dropped or pasted while the tab was open
  *
  * Buttons, cards, fields and tables use the classes of `style.css`: `.button`, `.button.primary`, `.card`, `.field`,
  * `.note`, `.figures`. `root` is an empty <section>.
@@ -331,7 +332,8 @@ const trainingContext = {
 /** Images that are dropped or pasted belong to the view that is shown. */
 function takeFiles(files) {
   if (state.view === 'measure') measuring.then(({ take }) => take(files[0]));
-  else if (state.view !== 'train') addFiles(files);
+  else if (state.view === 'train') training.then((view) => view.take(files));
+  else addFiles(files);
 }
 
 // ---- Wiring ----

@@ -232,6 +232,31 @@ def test_dropped_photographs_are_trained_on_not_upscaled(view):
     assert "6 photographs bundled" in page.inner_text("#train-photographs-text")
 
 
+def test_photographs_are_taken_wherever_they_are_dropped_and_from_the_clipboard(view):
+    page = view.page
+    bring = """([Kind, at, name, type]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File(['...'], name, { type }));
+        const event = new window[Kind](Kind === 'DragEvent' ? 'drop' : 'paste', { [at]: transfer, bubbles: true });
+        document.querySelector('.train-head').dispatchEvent(event);
+    }"""
+    ways = (["DragEvent", "dataTransfer"], ["ClipboardEvent", "clipboardData"])
+    for way in ways:
+        page.evaluate(bring, [*way, "notes.txt", "text/plain"])
+        assert view.wait_problem() == "notes.txt is not an image; choose photographs to train on."
+        page.evaluate(bring, [*way, "mine.png", "image/png"])
+        page.wait_for_selector("#train-thumbnails img[alt='mine.png']")
+        assert view.problem == ""
+        view.click("Use the Bundled Ones")
+    view.fill()
+    view.click("Start Training")
+    view.wait("training")
+    page.evaluate(bring, [*ways[0], "mine.png", "image/png"])
+    assert view.wait_problem() == "A training is under way; stop it before you choose other photographs."
+    view.click("Stop Training")
+    view.wait("idle")
+
+
 def test_useless_photographs_get_a_sentence(view):
     view.page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
     view.fill()

@@ -5,8 +5,11 @@ const BUNDLED = 'samples/samples.json';
 /** Pictures shown at most. */
 const THUMBNAILS = 12;
 
-/** @param {HTMLElement} root */
-export function mountPhotographs(root) {
+/**
+ * @param {HTMLElement} root
+ * @param {(files: File[]) => void} onFiles files were chosen or dropped here; `choose` takes them
+ */
+export function mountPhotographs(root, onFiles) {
   root.innerHTML = `
     <h3 id="train-photographs-title">Photographs</h3>
     <p class="note" id="train-photographs-text">–</p>
@@ -22,12 +25,6 @@ export function mountPhotographs(root) {
   let stored = null;
   let urls = [];
 
-  const choose = (files) => {
-    const images = files.filter((file) => file.type.startsWith('image/'));
-    if (!enabled || !images.length) return;
-    own = images.map((blob) => ({ name: blob.name, blob }));
-    render();
-  };
   find('train-choose').addEventListener('click', () => find('train-files').click());
   find('train-bundled').addEventListener('click', () => {
     [own, stored] = [null, null];
@@ -35,7 +32,7 @@ export function mountPhotographs(root) {
     render();
   });
   find('train-files').addEventListener('change', ({ target }) => {
-    choose([...target.files]);
+    onFiles([...target.files]);
     target.value = '';
   });
   root.addEventListener('dragover', (event) => {
@@ -45,10 +42,10 @@ export function mountPhotographs(root) {
   root.addEventListener('dragleave', () => root.classList.remove('dropping'));
   root.addEventListener('drop', (event) => {
     event.preventDefault();
-    event.stopPropagation(); // elsewhere on the page, dropped images are upscaled
+    event.stopPropagation(); // the page would take them once more
     root.classList.remove('dropping');
     document.body.classList.remove('dragging');
-    choose([...event.dataTransfer.files]);
+    onFiles([...event.dataTransfer.files]);
   });
   let useBundled = false;
 
@@ -74,6 +71,14 @@ export function mountPhotographs(root) {
   }
 
   return {
+    /** @param {File[]} files the images among them replace the photographs shown */
+    choose(files) {
+      if (!enabled) throw new Error('A training is under way; stop it before you choose other photographs.');
+      const images = files.filter((file) => file.type.startsWith('image/'));
+      if (!images.length) throw new Error(`${files[0]?.name ?? 'This'} is not an image; choose photographs to train on.`);
+      own = images.map((blob) => ({ name: blob.name, blob }));
+      render();
+    },
     async loadBundled() {
       const base = new URL(BUNDLED, document.baseURI);
       const answer = await fetch(base).catch(() => null);

@@ -87,7 +87,7 @@ const TEMPLATE = `
 /**
  * @param {HTMLElement} root an empty section
  * @param {object} context see `main.js`
- * @returns {Promise<{show(): void, hide(): void}>}
+ * @returns {Promise<{show(): void, hide(): void, take(files: File[]): void}>}
  */
 export async function mountTraining(root, context) {
   await loadStyle();
@@ -102,7 +102,7 @@ class TrainingView {
     Object.assign(this, { root, context });
     this.find = (selector) => root.querySelector(selector);
     this.client = new TrainingClient((event) => this.receive(event));
-    this.photographs = mountPhotographs(this.find('#train-photographs'));
+    this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
     this.form = mountForm(this.find('#train-form'));
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
@@ -138,6 +138,11 @@ class TrainingView {
   }
 
   hide() {}
+
+  /** Images that were dropped anywhere or pasted are photographs to train on. */
+  take(files) {
+    this.attempt(() => this.photographs.choose(files));
+  }
 
   /** Read what is stored and offer to go on with it. */
   async refresh() {
