@@ -232,13 +232,15 @@ export class Engine {
   /** The first backend that is fast enough; if none is, the fastest. Plain JavaScript is only for where all else fails. */
   async #startFastest() {
     for (const name of CHAIN.slice(0, -1)) {
-      if (!(await this.#try(name))) continue;
-      this.measured[name] = await this.#measure();
+      await this.#try(name, async () => {
+        this.measured[name] = await Promise.race([this.#measure(), this.lost]);
+      });
       if (this.measured[name] <= FAST_ENOUGH) break;
     }
     const [fastest] = Object.keys(this.measured).sort((a, b) => this.measured[a] - this.measured[b]);
     const slower = Object.keys(this.measured).filter((name) => name !== fastest);
-    if (fastest !== this.backend) await this.#startFirst(fastest ? [fastest, ...CHAIN] : ['cpu']);
+    // The last one tried may have failed, and with it went the network.
+    if (!this.network || fastest !== this.backend) await this.#startFirst(fastest ? [fastest, ...CHAIN] : ['cpu']);
     for (const name of slower) {
       const times = `${Math.round(this.measured[name])} ms against ${Math.round(this.measured[fastest])} ms`;
       this.demoted.push({ backend: name, reason: `slower here than ${LABELS[fastest]} (${times})` });
@@ -246,12 +248,16 @@ export class Engine {
     }
   }
 
-  async #try(name) {
+  /** Whether a backend starts and survives `trial`. One that does not is stopped, so that it holds nothing. */
+  async #try(name, trial = async () => {}) {
     try {
       await this.#start(name);
+      await trial();
       return true;
     } catch (error) {
       this.demoted.push({ backend: name, reason: sentence(error) });
+      this.release();
+      if (this.backend === name) stopBackend(this.tf, name);
       return false;
     }
   }

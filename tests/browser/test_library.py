@@ -198,6 +198,26 @@ def test_a_backend_that_is_missing_is_passed_over(blank):
     assert status["demoted"] == [{"backend": "webgpu", "reason": "this browser has no WebGPU"}]
 
 
+def test_a_backend_that_fails_while_it_is_measured_is_demoted(blank):
+    status, pixels = library(
+        blank,
+        """
+        const { run } = network.Network.prototype;
+        let runs = 0;
+        network.Network.prototype.run = function (x) {
+          if (++runs === 2) throw new Error('out of memory'); // after the self-check
+          return run.call(this, x);
+        };
+        const eng = new engine.Engine();
+        const { status } = await eng.load(await model.fetchModel('/models/x2/model.json'));
+        return [status, (await eng.pixels(new ImageData(9, 9))).data.length];""",
+    )
+    assert {"backend": "webgpu", "reason": "out of memory"} in status["demoted"]
+    assert "webgpu" not in status["measured"]
+    assert status["backend"] in status["measured"]
+    assert pixels == 18 * 18 * 4
+
+
 LOSE = {
     "webgl": "t.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()",
     "webgpu": "t.backend().device.destroy()",
