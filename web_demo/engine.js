@@ -138,7 +138,7 @@ export class Engine {
     return { milliseconds: performance.now() - started, tiles: count };
   }
 
-  /** Free the network; the engine can load another model. */
+  /** Free the network and what it has in flight; the engine can load another model. */
   release() {
     try {
       this.network?.dispose();
@@ -182,21 +182,13 @@ export class Engine {
     const device = backend === 'webgpu' ? tf.backend().device : null;
     device?.pushErrorScope('validation');
     device?.pushErrorScope('out-of-memory');
-    let y;
-    try {
-      const x = network.input(pixels);
-      y = network.run(x);
-      x.dispose();
-      const values = await y.data();
-      const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
-      if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
-      if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) throw new BackendLost('the graphics context went away');
-      // A GPU out of memory may say nothing and return garbage.
-      if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
-      return values;
-    } finally {
-      y?.dispose();
-    }
+    const values = await network.compute(pixels);
+    const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
+    if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
+    if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) throw new BackendLost('the graphics context went away');
+    // A GPU out of memory may say nothing and return garbage.
+    if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
+    return values;
   }
 
   /** After a failure: half the tile on a fresh backend, then the next backend. */
@@ -207,12 +199,9 @@ export class Engine {
     stopBackend(tf, backend);
     const reason = sentence(error);
     if (attempt === 0 && smaller > 2 * config.halo) {
-      try {
-        await this.#start(backend);
+      if (await this.#try(backend)) {
         this.tile = smaller;
         return this.onStatus({ ...this.status, notice: `${reason}; going on with smaller tiles` });
-      } catch (again) {
-        this.demoted.push({ backend, reason: sentence(again) });
       }
     } else {
       this.demoted.push({ backend, reason });
@@ -267,12 +256,7 @@ export class Engine {
     const { tf, lost } = await startBackend(name);
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
-    try {
-      await Promise.race([this.#check(), lost]);
-    } catch (error) {
-      this.release();
-      throw error;
-    }
+    await Promise.race([this.#check(), lost]);
     const least = 2 * this.config.halo + 8;
     this.tile = Math.max(this.requestedTile ?? TILES[name], least);
   }

@@ -32,6 +32,8 @@ export class Network {
   constructor(tf, tensors, config, { fused, scalarKernels }) {
     Object.assign(this, { tf, tensors, config, fused, scalarKernels });
     this.forgetPeak();
+    /** Tensors of unfinished `compute` calls: a lost GPU may never answer, so that they cannot free them themselves. */
+    this.inFlight = new Set();
     const { imgRange, rgbMean } = config;
     /** Level 0..255 -> normalised value, per colour. */
     this.levels = rgbMean.map((mean) => Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange));
@@ -138,9 +140,31 @@ export class Network {
     return this.scalarKernels ? tf.sub(tf.mul(tf.sigmoid(tf.mul(y, 2)), 2), 1) : tf.tanh(y);
   }
 
+  /**
+   * @param {object} pixels as for `input`
+   * @returns {Promise<Float32Array>} what `run` makes of them
+   */
+  async compute(pixels) {
+    const { tf, inFlight } = this;
+    const mine = [];
+    inFlight.add(mine);
+    try {
+      const x = this.input(pixels);
+      mine.push(x);
+      const y = this.run(x);
+      mine.push(y);
+      x.dispose();
+      return await y.data();
+    } finally {
+      inFlight.delete(mine);
+      tf.dispose(mine);
+    }
+  }
+
   dispose() {
-    for (const tensor of Object.values(this.tensors)) tensor.dispose();
+    this.tf.dispose([...Object.values(this.tensors), ...this.inFlight]);
     this.tensors = {};
+    this.inFlight.clear();
   }
 }
 
@@ -151,11 +175,7 @@ export class Network {
  * @returns {Promise<number>} largest absolute difference from the expected output; NaN if any value is NaN
  */
 export async function goldenError(network, golden) {
-  const x = network.input({ data: golden.input, height: golden.height, width: golden.width, stride: 3 });
-  const y = network.run(x);
-  x.dispose();
-  const values = await y.data();
-  y.dispose();
+  const values = await network.compute({ data: golden.input, height: golden.height, width: golden.width, stride: 3 });
   return values.reduce((worst, value, i) => {
     const error = Math.abs(value - golden.output[i]);
     return error <= worst ? worst : error; // NaN is not <= anything, so it stays

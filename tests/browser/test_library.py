@@ -228,13 +228,14 @@ LOSE = {
 def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
     pixels = make_scene(30, 46)
     rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
-    data, tiles, notices = library(
+    data, tiles, notices, tensors = library(
         blank,
         f"""
         const [values, name] = given;
         const notices = [];
         const eng = new engine.Engine((status) => notices.push([status.backend, status.tile, status.notice]));
         await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: name, tile: 40 }});
+        const tensors = [eng.memory.tensors];
         const tiles = [];
         const onTile = ({{ x, y, width, height }}) => {{
           tiles.push([x, y, width, height]);
@@ -243,13 +244,15 @@ def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
         }};
         const source = new ImageData(Uint8ClampedArray.from(values), 46, 30);
         const {{ data }} = await eng.pixels(source, {{ onTile }});
-        return [[...data], tiles, notices];""",
+        tensors.push(eng.memory.tensors);
+        return [[...data], tiles, notices, tensors];""",
         rgba.ravel().tolist(),
         backend,
     )
     result = np.uint8(data).reshape(60, 92, 4)
     assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
     assert len({(x, y) for x, y, *_ in tiles}) == len(tiles)  # no tile came twice
+    assert tensors[0] == tensors[1]
     assert notices
     assert "was lost" in notices[0][2]
     assert notices[0][0] != backend or notices[0][1] < 40  # another backend, or smaller tiles
@@ -291,11 +294,19 @@ def test_nothing_is_left_on_the_backend(backend, blank):
         counts.push(await upscaler.memory());
         await upscaler.upscale(new Blob(['no image'])).catch(() => {});
         counts.push(await upscaler.memory());
+        await upscaler.upscale(new ImageData(new Uint8ClampedArray(9 * 9 * 4).fill(99), 9)); // with transparency
+        counts.push(await upscaler.memory());
+        const canvas = new OffscreenCanvas(18, 18);
+        canvas.getContext('2d').fillRect(0, 0, 9, 18);
+        await upscaler.measure(await canvas.convertToBlob());
+        counts.push(await upscaler.memory());
+        await upscaler.request('load', { url: '/models/x2/model.json', options: { backend: given[0], tile: 28 } });
+        counts.push(await upscaler.memory());
         upscaler.dispose();
         return counts;""",
         backend,
     )
-    assert counts == [counts[0]] * 4
+    assert counts == [counts[0]] * 7
     assert counts[0]["tensors"] == 20  # kernels and biases of ten convolutions
 
 
