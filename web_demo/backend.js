@@ -19,19 +19,25 @@ const factories = new Map();
 /**
  * Make a backend the active one of `tf`.
  * @param {BackendName} name
+ * @param {{pool?: number}} [options] bytes on the GPU above which freed memory is given back; TensorFlow.js keeps it for
+ *   ever, for tensors of the same shape, which suits whoever has the same shapes over and over
  * @returns {Promise<{tf: object, lost: Promise<never>}>} `lost` rejects with `BackendLost` if the GPU goes away
  * @throws {Error} with the reason, if it does not start here
  */
-export async function startBackend(name) {
+export async function startBackend(name, { pool = Infinity } = {}) {
   const tf = await loadTf([name]);
   if (name === 'wasm' && !isRunning(tf, 'wasm')) tf.wasm.setWasmPaths(await wasmPaths(tf));
   // A removed backend also forgot how to start.
   if (factories.has(name) && !tf.findBackendFactory(name)) tf.registerBackend(name, factories.get(name));
   if (!tf.findBackendFactory(name)) throw new Error(`this browser has no ${LABELS[name]}`);
   factories.set(name, tf.findBackendFactory(name));
+  if (name === 'webgl') tf.env().set('WEBGL_DELETE_TEXTURE_THRESHOLD', pool);
   const started = await tf.setBackend(name); // false, not an exception, if it cannot initialise
   if (!started || tf.getBackend() !== name) throw new Error(`${LABELS[name]} did not start`);
-  if (name === 'webgpu') tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', 64); // few, large submissions
+  if (name === 'webgpu') {
+    tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', 64); // few, large submissions
+    boundPool(tf.backend().bufferManager, pool);
+  }
   return { tf, lost: watch(tf, name) };
 }
 
@@ -52,6 +58,14 @@ export function isExhaustion(error) {
 
 /** `tf.findBackend` would start it. */
 const isRunning = (tf, name) => name in tf.engine().registry;
+
+/** What WEBGL_DELETE_TEXTURE_THRESHOLD does, for WebGPU's buffers. */
+function boundPool(manager, pool) {
+  manager.releaseBuffer = function (buffer, reuse = true) {
+    const { releaseBuffer } = Object.getPrototypeOf(this);
+    releaseBuffer.call(this, buffer, reuse && this.numBytesAllocated <= pool);
+  };
+}
 
 function watch(tf, name) {
   const backend = tf.backend();

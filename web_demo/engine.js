@@ -13,6 +13,11 @@ const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
 /** A backend that does the probe within this time needs no rival, in milliseconds. */
 const FAST_ENOUGH = 60;
 const PROBE = 48;
+/**
+ * Bytes on the GPU above which freed memory is given back, for every image smaller than the tile brings new shapes. A
+ * full tile of the largest preset takes 0.7 GB and must stay below, or every tile would allocate afresh.
+ */
+const POOL = 2 ** 30;
 
 /**
  * @typedef {object} Status
@@ -253,7 +258,7 @@ export class Engine {
 
   async #start(name) {
     this.release();
-    const { tf, lost } = await startBackend(name);
+    const { tf, lost } = await startBackend(name, { pool: POOL });
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
     await Promise.race([this.#check(), lost]);

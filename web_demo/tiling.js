@@ -11,6 +11,8 @@
 /**
  * Tiles along one axis. All are equally long. Tiles at a border begin or end exactly there, so that the network's zero
  * padding happens where it happens for the whole image; elsewhere `halo` pixels on either side are seen but not kept.
+ * A side shorter than the tile keeps its length: filled up to the tile, its border would lie where the network pads the
+ * activations of no layer but the first, and its pixels there would differ.
  * @param {number} length of the image's side
  * @param {number} tile pixels per tile, more than twice the halo
  * @param {number} halo

@@ -218,6 +218,27 @@ def test_a_backend_that_fails_while_it_is_measured_is_demoted(blank):
     assert pixels == 18 * 18 * 4
 
 
+@pytest.mark.parametrize("backend", ["webgl", "webgpu"])
+def test_many_image_sizes_do_not_pile_up_on_the_gpu(backend, blank):
+    allocated = library(
+        blank,
+        """
+        const artifacts = await model.fetchModel('/models/x2/model.json');
+        const { tf: t } = await backend.startBackend(given[0], { pool: 1e6 });
+        const net = network.createNetwork(t, artifacts, model.readConfig(artifacts));
+        const allocated = [];
+        for (let width = 20; width < 36; width++) {
+          await net.compute({ data: new Uint8Array(width * 20 * 4), width, height: 20 });
+          const { numBytesInGPUAllocated, numBytesAllocatedInGPU } = t.memory();
+          allocated.push(numBytesInGPUAllocated ?? numBytesAllocatedInGPU);
+        }
+        return allocated;""",
+        backend,
+    )
+    assert allocated[0] < allocated[2]  # the pool is in use
+    assert max(allocated) < 1.5e6
+
+
 LOSE = {
     "webgl": "t.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()",
     "webgpu": "t.backend().device.destroy()",
