@@ -10,8 +10,12 @@ import { planAxis, planTiles } from './tiling.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
-/** A backend that does the probe within this time needs no rival, in milliseconds. */
-const FAST_ENOUGH = 60;
+/**
+ * Milliseconds of the probe with which the best so far needs no further rival, by the last one tried. A rival costs every
+ * visitor its start, for WebGL seconds of compiling shaders. WebGPU skips that only when so quick that the probe shows
+ * little but the way to the GPU and back; and where a GPU does well, WebAssembly does not win.
+ */
+const ENOUGH = { webgpu: 15, webgl: 60, wasm: Infinity };
 const PROBE = 48;
 /**
  * Bytes on the GPU above which freed memory is given back, for every image smaller than the tile brings new shapes. A
@@ -223,13 +227,13 @@ export class Engine {
     throw new ModelError(`No backend can run this model here (${reasons}).`);
   }
 
-  /** The first backend that is fast enough; if none is, the fastest. Plain JavaScript is only for where all else fails. */
+  /** The fastest backend of those tried until one is fast enough. Plain JavaScript is only for where all else fails. */
   async #startFastest() {
     for (const name of CHAIN.slice(0, -1)) {
       await this.#try(name, async () => {
         this.measured[name] = await Promise.race([this.#measure(), this.lost]);
       });
-      if (this.measured[name] <= FAST_ENOUGH) break;
+      if (Math.min(...Object.values(this.measured)) <= ENOUGH[name]) break;
     }
     const [fastest] = Object.keys(this.measured).sort((a, b) => this.measured[a] - this.measured[b]);
     const slower = Object.keys(this.measured).filter((name) => name !== fastest);

@@ -239,6 +239,44 @@ def test_many_image_sizes_do_not_pile_up_on_the_gpu(backend, blank):
     assert max(allocated) < 1.5e6
 
 
+LABELS = {"webgpu": "WebGPU", "webgl": "WebGL", "wasm": "WebAssembly"}
+
+
+@pytest.mark.parametrize(
+    ("times", "fastest"),
+    [
+        ({"webgpu": 10}, "webgpu"),  # so quick that WebGL is not even started
+        ({"webgpu": 40, "webgl": 20}, "webgl"),
+        ({"webgpu": 20, "webgl": 40}, "webgpu"),
+        ({"webgpu": 90, "webgl": 80, "wasm": 70}, "wasm"),
+    ],
+)
+def test_the_faster_backend_wins(times, fastest, blank):
+    status, memory = library(
+        blank,
+        """
+        let clock = 0;
+        performance.now = () => clock;
+        const { run } = network.Network.prototype;
+        network.Network.prototype.run = function (x) {
+          clock += given[0][this.tf.getBackend()];
+          return run.call(this, x);
+        };
+        const eng = new engine.Engine();
+        const { status } = await eng.load(await model.fetchModel('/models/x2/model.json'));
+        return [status, eng.memory];""",
+        times,
+    )
+    assert status["backend"] == fastest
+    assert status["measured"] == times
+    assert status["demoted"] == [
+        {"backend": name, "reason": f"slower here than {LABELS[fastest]} ({time} ms against {times[fastest]} ms)"}
+        for name, time in times.items()
+        if name != fastest
+    ]
+    assert memory["tensors"] == 20
+
+
 LOSE = {
     "webgl": "t.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()",
     "webgpu": "t.backend().device.destroy()",
