@@ -133,9 +133,7 @@ export class Engine {
       const height = (row.to - row.from) * scale;
       const band = allocate(width * height * 4);
       for (const column of columns) {
-        await breathe();
-        signal?.throwIfAborted();
-        const data = await this.#region(image, column, row);
+        const data = await this.#region(image, column, row, signal);
         const x = column.from * scale;
         const across = (column.to - column.from) * scale;
         for (let y = 0; y < height; y++) band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
@@ -158,24 +156,27 @@ export class Engine {
   }
 
   /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
-  async #region(image, column, row) {
+  async #region(image, column, row, signal) {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await Promise.race([this.#compute(image, column, row), this.lost]);
+        return await Promise.race([this.#compute(image, column, row, signal), this.lost]);
       } catch (error) {
+        signal?.throwIfAborted(); // its reason is anyone's wording, and must not pass for an exhausted GPU
         if (!isExhaustion(error)) throw error;
         await this.#retreat(error, attempt);
       }
     }
   }
 
-  async #compute(image, column, row) {
+  async #compute(image, column, row, signal) {
     const { scale, halo } = this.config;
     const width = (column.to - column.from) * scale;
     const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
     // The tile may have become smaller than when the image was divided.
     for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
       for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
+        await breathe();
+        signal?.throwIfAborted();
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
         const colors = await this.#run(image.alpha ? bled(image, x, y) : pixels);

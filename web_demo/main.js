@@ -90,6 +90,7 @@ async function load(model, backend) {
     const upscaler = await loadUpscaler(model.artifacts ?? model.url, { backend, tile, onStatus: showStatus });
     if (mine !== loads) return upscaler.dispose();
     state.upscaler = upscaler;
+    showMemory(upscaler);
     showStatus(upscaler.status);
     if (model.url) keepOffline(model.url);
     setState('ready');
@@ -188,7 +189,6 @@ async function work() {
     const { width, height, milliseconds, backend } = item.result;
     item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}${item.write ? ', written' : ''}`;
     item.state = 'done';
-    showMemory(item.result.memory);
     announce(`${item.name} is done: ${item.detail}.`);
   } catch (error) {
     const cancelled = error.name === 'AbortError';
@@ -196,6 +196,7 @@ async function work() {
     announce(cancelled ? `${item.name} was cancelled.` : error.message);
   }
   state.running = null;
+  showMemory(upscaler);
   if (state.upscaler) setState('ready');
   render();
   work();
@@ -270,8 +271,10 @@ async function downloadAll() {
   save(await zip(files), 'span.zip');
 }
 
-function showMemory({ tensors, bytes: count }) {
-  $('memory').textContent = `${tensors} tensors, ${bytes(count)}`;
+async function showMemory(upscaler) {
+  const memory = await upscaler.memory().catch(() => null); // it may be disposed of meanwhile
+  if (!memory || upscaler !== state.upscaler) return;
+  $('memory').textContent = `${memory.tensors} tensors, ${bytes(memory.bytes)}`;
 }
 
 let frame = 0;

@@ -335,6 +335,27 @@ def test_the_last_backend_may_fail_too(blank):
     assert names[1:] == [18 * 18 * 4, "webgpu"]
 
 
+def test_a_cancel_does_not_wait_for_the_rest_of_a_halved_tile(blank):
+    name, runs = library(
+        blank,
+        """
+        const { run } = network.Network.prototype;
+        const aborted = new AbortController();
+        const eng = new engine.Engine();
+        await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'wasm', tile: 48 });
+        let runs = 0;
+        network.Network.prototype.run = function (x) {
+          if (x.shape[1] === 48) throw new Error('out of memory');
+          if (x.shape[1] === 24 && ++runs === 2) aborted.abort();
+          return run.call(this, x);
+        };
+        const done = eng.pixels(new ImageData(48, 48), { signal: aborted.signal });
+        return [await done.catch((error) => error.name), runs];""",
+    )
+    assert name == "AbortError"
+    assert runs == 2
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_is_left_on_the_backend(backend, blank):
     counts = library(
@@ -367,6 +388,15 @@ def test_nothing_is_left_on_the_backend(backend, blank):
     )
     assert counts == [counts[0]] * 7
     assert counts[0]["tensors"] == 20  # kernels and biases of ten convolutions
+
+
+def test_the_footer_tells_the_memory_at_rest(open_page, tmp_path):
+    page = open_page("x2", "wasm")
+    page.wait_for_selector("#memory:text('20 tensors, ')")
+    page.evaluate("document.querySelector('#memory').textContent = ''")
+    (tmp_path / "broken.png").write_text("no image")
+    page.set_input_files("#files", str(tmp_path / "broken.png"))
+    page.wait_for_selector("#memory:text('20 tensors, ')")
 
 
 def test_the_library_in_another_page(blank, python_upscale):
