@@ -70,15 +70,19 @@ def make_weights():
     return random_weights
 
 
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory) -> Path:
-    """A folder of five smooth photographs of 48×40 pixels to train on."""
-    folder = tmp_path_factory.mktemp("photos")
+def save_photos(folder: Path, count: int) -> Path:
+    """Write smooth photographs of 48×40 pixels to train on."""
     rng = np.random.default_rng(0)
-    for i in range(5):
+    for i in range(count):
         small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
         small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """A folder of five photographs."""
+    return save_photos(tmp_path_factory.mktemp("photos"), 5)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import save_photos
 from PIL import Image
 
 from span_keras import runs, training
@@ -24,13 +25,8 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Eight smooth 48×40 pictures."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(8):
-        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
-        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
-    return folder
+    """Enough of them to hold some out."""
+    return save_photos(tmp_path_factory.mktemp("photos"), 8)
 
 
 def train(*arguments, tiny=TINY):
