@@ -5,6 +5,8 @@ import os
 # Before anything imports TensorFlow: its start-up chatter hides our own output, and the suite shares two cores.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# As the command lines set it: runs in this process and in others must agree to the last digit.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from pathlib import Path
 
