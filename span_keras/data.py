@@ -439,8 +439,10 @@ class PatchDataset(keras.utils.PyDataset):
             except DataError as error:
                 self.skipped[photo.path] = str(error.__cause__ or error)
                 return None
-            # Once more, because a teacher takes its time.
-            return self._taught(pair) if self.teacher and threading.main_thread().is_alive() else pair
+            if not self.teacher:
+                return pair
+            # Asked once more, because a teacher takes its time.
+            return self._taught(pair) if threading.main_thread().is_alive() else None
 
         loaded = []
         with ThreadPoolExecutor(_decoders(), "span-decode") as pool:

@@ -69,16 +69,20 @@ def ensemble(network, tile):
 
 def _turn(x, turn: int):
     """One of the eight orientations: bit 2 transposes, then bit 0 flips rows and bit 1 columns."""
-    if turn & 4:
-        x = ops.transpose(x, (1, 0, 2))
-    axes = [axis for axis in (0, 1) if turn & (axis + 1)]
-    return ops.flip(x, axes) if axes else x
+    return _flip(_transpose(x, turn), turn)
 
 
 def _turn_back(x, turn: int):
-    axes = [axis for axis in (0, 1) if turn & (axis + 1)]
-    x = ops.flip(x, axes) if axes else x
+    return _transpose(_flip(x, turn), turn)
+
+
+def _transpose(x, turn: int):
     return ops.transpose(x, (1, 0, 2)) if turn & 4 else x
+
+
+def _flip(x, turn: int):
+    axes = [axis for axis in (0, 1) if turn & (axis + 1)]
+    return ops.flip(x, axes) if axes else x
 
 
 def _compiled(function):
