@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import multiprocessing
 import os
@@ -56,11 +57,11 @@ AFTER_BASE = {"init": "base", "learning_rate": 1e-4, "warmup_steps": 0, "seed": 
 
 
 def variations(steps: int) -> dict[str, dict]:
-    """Name -> settings other than ``BASE``. Batch and patch vary at an equal number of pixels in all."""
+    """Name -> settings other than ``BASE``. Batch and patch vary at about an equal number of pixels in all."""
     stage = {**AFTER_BASE, "steps_per_epoch": steps // 5}
     halved = {"schedule": "piecewise", "rate_steps": tuple(steps * k // 5 for k in (1, 2, 3, 4))}
     taught = {"teacher": TEACHER}
-    large = {"patch_size": 96, "batch_size": 8}
+    large = {"patch_size": 80, "batch_size": 12}  # 320 HR pixels at x4: the largest that BSDS500's photographs hold
     return {
         "base": {},
         "teacher, weight 1": taught,
@@ -72,18 +73,19 @@ def variations(steps: int) -> dict[str, dict]:
         "width 32": {"channels": 32},
         "width 40, 4 blocks": {"channels": 40, "blocks": 4},
         "patch 32, batch 72": {"patch_size": 32, "batch_size": 72},
-        "patch 96, batch 8": large,
+        "patch 80, batch 12": large,
         "float32 (TF32)": {"precision": "float32"},
         "another seed": {"seed": 1},
         "piecewise rate": halved,
         "no averaging of weights": {"ema_decay": 0.0},
         "colour channels permuted": {"rgb_order": True},
+        "also reduced to 0.7 and 0.5": {"hr_scales": (0.7, 0.5)},
         "MAE + 0.001 · VGG": {"perceptual": "vgg16", "vgg_weight": 0.001},
         "official form": {"variant": "official"},
         "official form, teacher, weight 1": {**taught, "variant": "official"},
         "further stage": stage,
-        "further stage, patch 96": {**stage, **large},
-        "further stage, patch 96, MSE": {**stage, **large, "loss": "mse"},
+        "further stage, patch 80": {**stage, **large},
+        "further stage, patch 80, MSE": {**stage, **large, "loss": "mse"},
         "further stage, Charbonnier": {**stage, "loss": "charbonnier"},
     }
 
@@ -107,12 +109,13 @@ def main(photos, val, teacher, out, scale, steps, only, parallel, changes):
     # Children made by fork share the decoded photographs.
     data.load_pair = functools.cache(data.load_pair)
 
-    def decode(path: Path) -> None:
+    def decode(path: Path, hr_scale: float) -> None:
         with contextlib.suppress(DataError):  # training names what it skips
-            data.load_pair(path, scale)
+            data.load_pair(path, scale, hr_scale)
 
+    hr_scales = {1.0}.union(*(settings.hr_scales for settings in runs.values()))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(decode, [*data.list_photos(photos), *data.list_photos(val)]))
+        list(pool.map(decode, *zip(*itertools.product(data.list_photos(photos), hr_scales), strict=True)))
     first = [(name, s, folder) for name, s in runs.items() if not s.init]
     later = [(name, s, folder) for name, s in runs.items() if s.init]
     with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:

@@ -4,7 +4,8 @@ A photograph is decoded once to uint8 RGB and cropped to whole multiples of the 
 the whole photograph, by ``bicubic.downscale`` in uint8 as MATLAB does. A patch is then a slice of both.
 
 **Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
-every pixel of a collection counts alike however it is cut into files.
+every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
+further photographs: they show the same scenes in finer detail, which most photographs lack at their full size.
 
 **Memory.** If the decoded photographs fit into ``cache_gb`` they are all kept. If not, training goes through *working
 sets*: a seeded shuffle of all photographs is cut into sets of about equal size, two of which fit into ``cache_gb``.
@@ -111,11 +112,14 @@ def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int =
 # -- decoding --------------------------------------------------------------------------------------------------------
 
 
-def load_pair(path: str | os.PathLike, scale: int) -> Pair:
+def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pair:
     """Decode a photograph and make its LR image.
 
     EXIF orientation is applied; greyscale, palette, CMYK and 16-bit images become 8-bit RGB; transparency is laid over
     white. HR is cropped (right and bottom) to multiples of ``scale``; LR is its MATLAB-bicubic reduction, rounded.
+
+    Args:
+        hr_scale: reduce the photograph by this factor (Lanczos) before anything else.
 
     Raises:
         DataError: the file cannot be decoded, or is smaller than ``scale``.
@@ -125,6 +129,8 @@ def load_pair(path: str | os.PathLike, scale: int) -> Pair:
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata help nobody here
             ImageOps.exif_transpose(image, in_place=True)
             image = _to_rgb(image)
+            if hr_scale != 1:
+                image = image.resize(_reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
             lr_shape = image.height // scale, image.width // scale, 3
             hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
             for top in range(0, hr.shape[0], STRIP):
@@ -143,6 +149,10 @@ def load_pair(path: str | os.PathLike, scale: int) -> Pair:
         rows = bicubic.downscale(hr[first * scale : last * scale], scale)[top - first :][:STRIP]
         lr[top : top + len(rows)] = rows
     return Pair(lr, hr)
+
+
+def _reduced(size: tuple[int, int], hr_scale: float) -> tuple[int, int]:
+    return max(round(size[0] * hr_scale), 1), max(round(size[1] * hr_scale), 1)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -188,8 +198,10 @@ def load_validation(
 
 class _Photo(NamedTuple):
     path: Path
+    hr_scale: float
     pixels: int
     bytes: int  # of both images once decoded
+    decoding: int  # bytes that Pillow holds meanwhile
 
 
 class _WorkingSet:
@@ -228,6 +240,7 @@ class PatchDataset(keras.utils.PyDataset):
             standard deviation 0 to 1.5 LR pixels, Gaussian ``noise`` of 0 to 10 levels, ``jpeg`` of quality 40 to 95.
         augment: flips and quarter turns, all eight alike.
         rgb_order: also permute the colour channels, all six orders alike.
+        hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
         teacher: makes a second target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
         dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
@@ -256,13 +269,14 @@ class PatchDataset(keras.utils.PyDataset):
         degrade: Sequence[str] = (),
         augment: bool = True,
         rgb_order: bool = False,
+        hr_scales: Sequence[float] = (),
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
         dtype: str = "uint8",
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=min(2 * max(workers, 1) + 2, LAG - workers))
-        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, dtype, shard)
+        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard)
         if teacher and dtype == "float32":
             raise DataError("Expected no teacher with dtype float32, found one; Keras's fit takes a single target.")
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
@@ -276,7 +290,7 @@ class PatchDataset(keras.utils.PyDataset):
         self.skipped: dict[Path, str] = {}
 
         files = list_photos(source)
-        self._photos = self._scan(files)
+        self._photos = self._scan(files, (1.0, *hr_scales))
         self._plan_sets(cache_gb)
         self._lock = threading.Lock()
         self._sets: OrderedDict[int, Future] = OrderedDict()
@@ -324,7 +338,12 @@ class PatchDataset(keras.utils.PyDataset):
         """One line on what the patches come from: photographs, megapixels, memory, files skipped and why."""
         photos = [photo for photo in self._photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
-        text = f"{len(photos)} photographs, {sum(photo.pixels for photo in photos) / 1e6:.1f} megapixels, {size:.2f} GB"
+        whole, reduced = [], []
+        for photo in photos:
+            (whole if photo.hr_scale == 1 else reduced).append(photo)
+        copies = f" and {len(reduced)} reduced copies" if reduced else ""
+        pixels = sum(photo.pixels for photo in photos) / 1e6
+        text = f"{len(whole)} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
         if self._set_count > 1:
             text += f" in {self._set_count} working sets"
         if self.skipped:
@@ -335,11 +354,11 @@ class PatchDataset(keras.utils.PyDataset):
 
     # -- photographs and working sets
 
-    def _scan(self, files: list[Path]) -> list[_Photo]:
+    def _scan(self, files: list[Path], hr_scales: tuple[float, ...]) -> list[_Photo]:
         """Read the sizes of all files; note those that cannot be used."""
         least = self.patch * self.scale
 
-        def scan(path: Path) -> _Photo | str:
+        def scan(path: Path) -> list[_Photo] | str:
             try:
                 with warnings.catch_warnings(), Image.open(path) as image:
                     warnings.simplefilter("ignore")
@@ -348,13 +367,20 @@ class PatchDataset(keras.utils.PyDataset):
                 return "missing" if isinstance(error, FileNotFoundError) else "not a readable image"
             if min(width, height) < least:
                 return f"{width}×{height}, smaller than the {least}×{least} HR patch"
-            values = width * height * sum(factor**2 for factor in self._factors) // self.scale**2
-            return _Photo(path, width * height, 3 * values)
+            photos = []
+            for hr_scale in hr_scales:
+                w, h = _reduced((width, height), hr_scale) if hr_scale != 1 else (width, height)
+                if min(w, h) >= least:
+                    values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
+                    # Pillow holds four bytes per pixel.
+                    decoding = 4 * (width * height + (w * h if hr_scale != 1 else 0))
+                    photos.append(_Photo(path, hr_scale, w * h, 3 * values, decoding))
+            return photos
 
         with ThreadPoolExecutor(_decoders()) as pool:
             results = list(pool.map(scan, files))
         self.skipped |= {path: found for path, found in zip(files, results, strict=True) if isinstance(found, str)}
-        photos = [found for found in results if not isinstance(found, str)]
+        photos = [photo for found in results if not isinstance(found, str) for photo in found]
         if not photos:
             self._raise_unusable()
         return photos
@@ -371,12 +397,12 @@ class PatchDataset(keras.utils.PyDataset):
         self._set_count, self._set_steps = 1, 0
         if total <= cache_gb * 1e9:
             return
-        # Pillow holds four bytes per pixel while it decodes. Two sets are alive at a time, and the cut between sets
-        # falls on a whole photograph.
+        # Two sets are alive at a time, and the cut between sets falls on a whole photograph.
         biggest = max(self._photos, key=lambda photo: photo.bytes)
-        room = (cache_gb * 1e9 - _decoders() * 4 * biggest.pixels) / 2 - biggest.bytes
+        decoding = _decoders() * max(photo.decoding for photo in self._photos)
+        room = (cache_gb * 1e9 - decoding) / 2 - biggest.bytes
         if room < biggest.bytes:
-            need = (4 * biggest.bytes + _decoders() * 4 * biggest.pixels) / 1e9
+            need = (4 * biggest.bytes + decoding) / 1e9
             raise DataError(
                 f"A photo cache of {cache_gb:g} GB is too small for {biggest.path} "
                 f"({biggest.pixels / 1e6:.0f} megapixels); give at least {need:.2f} GB."
@@ -435,7 +461,7 @@ class PatchDataset(keras.utils.PyDataset):
             if not threading.main_thread().is_alive():
                 return None  # the program is ending: do not make it wait for photographs nobody will see
             try:
-                pair = load_pair(photo.path, self.scale)
+                pair = load_pair(photo.path, self.scale, photo.hr_scale)
             except DataError as error:
                 self.skipped[photo.path] = str(error.__cause__ or error)
                 return None
@@ -460,7 +486,7 @@ def _decoders() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, dtype, shard) -> None:
+def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard) -> None:
     if scale not in SCALES:
         raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
     numbers = {"patch size": patch, "batch size": batch_size, "steps per epoch": steps_per_epoch}
@@ -472,6 +498,8 @@ def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, dt
     if isinstance(degrade, str) or (unknown := sorted(set(degrade) - set(DEGRADATIONS))):
         found = degrade if isinstance(degrade, str) else ", ".join(unknown)
         raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
+    if not all(0 < factor < 1 for factor in hr_scales):
+        raise DataError(f"Expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
     if dtype not in ("uint8", "float32"):
         raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard

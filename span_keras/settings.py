@@ -73,6 +73,7 @@ class Settings:
     steps_per_epoch: int = 100
     degrade: tuple[str, ...] = ()
     rgb_order: bool = False
+    hr_scales: tuple[float, ...] = ()
     # loss
     loss: str = "mae"
     perceptual: str = "vgg16"
@@ -153,6 +154,9 @@ class Settings:
         for name, values in choices.items():
             if getattr(self, name) not in values:
                 raise ConfigError(f"--{option(name)} must be one of {values}, found {getattr(self, name)!r}.")
+        for factor in self.hr_scales:
+            if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < 1:
+                raise ConfigError(f"--hr-scales must be numbers above 0 and below 1, found {factor!r}.")
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")
         self.schedule_object()

@@ -31,12 +31,21 @@ class Option(click.Option):
 
 def _numbers(context, parameter, value):
     """``"200,300"`` -> ``(200, 300)``; an empty text -> ``()``."""
+    return _list_of(int, "whole numbers such as 200,300", value)
+
+
+def _factors(context, parameter, value):
+    """``"0.7,0.5"`` -> ``(0.7, 0.5)``; an empty text -> ``()``."""
+    return _list_of(float, "numbers such as 0.7,0.5", value)
+
+
+def _list_of(kind, expected: str, value: str | None):
     if value is None:
         return None
     try:
-        return tuple(int(part) for part in value.split(",") if part)
+        return tuple(kind(part) for part in value.split(",") if part)
     except ValueError:
-        raise click.BadParameter(f"expected whole numbers such as 200,300, found {value!r}.") from None
+        raise click.BadParameter(f"expected {expected}, found {value!r}.") from None
 
 
 def _names(context, parameter, value):
@@ -84,6 +93,10 @@ FOLDER = click.Path(file_okay=False)
     ("--patch-size", {"type": int, "metavar": "N", "help": "Side of the LR patch [48; paper 256 / scale]."}),
     ("--degrade", {"callback": _names, "metavar": "LIST", "help": "Any of blur,noise,jpeg for real photographs."}),
     ("--rgb-order/--no-rgb-order", {"default": None, "help": "Also permute colour channels [no]."}),
+    (
+        "--hr-scales",
+        {"callback": _factors, "metavar": "LIST", "help": "Also use every photograph reduced by these factors [none]."},
+    ),
     ("--workers", {"type": int, "metavar": "N", "help": "Threads that make batches [4]."}),
     ("--cache-gb", {"type": float, "metavar": "GB", "help": "Bound for decoded photographs [4]."}),
 )

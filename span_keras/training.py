@@ -74,6 +74,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         cache_gb=settings.cache_gb,
         degrade=settings.degrade,
         rgb_order=settings.rgb_order,
+        hr_scales=settings.hr_scales,
         teacher=make_teacher(settings),
         shard=(devices.process, devices.processes),
     )

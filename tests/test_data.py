@@ -101,6 +101,20 @@ def test_photographs_are_drawn_by_area(tmp_path):
 # -- reproducibility
 
 
+def test_reduced_copies_count_as_further_photographs(folder):
+    dataset = make(folder, hr_scales=(0.5, 0.4), patch=10)
+    # 40×41 pixels, reduced by 0.4, no longer hold an HR patch of 20.
+    assert dataset.describe().startswith("3 photographs and 5 reduced copies")
+    held = sorted(hr.shape[:2] for _, hr in dataset._set_at(0).photos)
+    assert held == [(20, 20), (20, 28), (24, 34), (36, 24), (40, 40), (44, 30), (50, 70), (90, 60)]
+    picture = Image.open(folder / "a.png")
+    half = np.asarray(picture.resize((35, 25), Image.Resampling.LANCZOS))
+    lr, hr = data.load_pair(folder / "a.png", 2, 0.5)
+    assert np.array_equal(hr, half[:24, :34])
+    assert np.abs(lr.astype(int) - bicubic.downscale(np.ascontiguousarray(hr), 2)).max() <= 1
+    assert not dataset.skipped
+
+
 def test_a_batch_depends_on_seed_epoch_and_index_alone(folder):
     options = {"degrade": data.DEGRADATIONS, "rgb_order": True}
     first, second = make(folder, **options), make(folder, **options)
@@ -191,7 +205,7 @@ def test_working_sets_never_hold_more_than_the_bound(many, small_cache, monkeypa
             with lock:
                 held.discard(id(self))
 
-    def counted(path, scale):
+    def counted(path, scale, hr_scale):
         pair = Held(*load(path, scale))
         with lock:
             held.add(id(pair))
@@ -402,6 +416,7 @@ def test_plain_keras_fit_trains_on_it(folder):
         ({"seed": -1}, "seed of 0 or more, found -1"),
         ({"degrade": ("blur", "rain")}, "among blur, noise, jpeg, found 'rain'"),
         ({"degrade": "blur"}, "among blur, noise, jpeg, found 'blur'"),
+        ({"hr_scales": (0.5, 1.0)}, r"HR scales above 0 and below 1, found 0\.5, 1\.0"),
         ({"dtype": "float32", "teacher": lambda lr: lr}, "no teacher with dtype float32, found one"),
         ({"dtype": "float16"}, "dtype uint8 or float32, found 'float16'"),
         ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
