@@ -1,7 +1,9 @@
 """Every network that comes with the package: what its file holds, what its card says, what it can do."""
 
+import itertools
 import json
 import re
+import shutil
 from functools import partial
 
 import pytest
@@ -68,20 +70,26 @@ def test_card(name):
 
 
 @every_network
-def test_command_of_the_card_is_one_that_training_understands(name, tmp_path, monkeypatch):
-    """Every option of the command exists, and asks for the network that the file holds."""
+def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path, monkeypatch):
+    """Every option of the commands exists, and the last one asks for the network that the file holds."""
     from span_keras import train, training
 
-    command = re.search(r"```sh\n(.+?)```", card_of(name), re.DOTALL).group(1).replace("\\\n", "")
-    arguments = command.partition("span_keras.train ")[2].split()
     asked = []
     monkeypatch.setattr(training, "train", lambda settings, *args, **kwargs: asked.append(settings))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "train").mkdir()
     (tmp_path / "holdout").mkdir()
-    monkeypatch.chdir(tmp_path)
-    train.main(arguments, standalone_mode=False)
-    config = load_weights(name).config
-    assert (asked[0].scale, asked[0].variant, asked[0].channels) == (config.scale, config.variant, config.channels)
+    commands = re.findall(r"```sh\n.+?span_keras\.train (.+?)```", card_of(name), re.DOTALL)
+    for command in commands:
+        arguments = command.replace("\\\n", "").split()
+        for option, value in itertools.pairwise(arguments):
+            if option == "--init" and not value.startswith("bundled:"):
+                # Another run's weights, of this architecture at some scale.
+                (tmp_path / value).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(resolve(name), tmp_path / value)
+        train.main(arguments, standalone_mode=False)
+    assert len(asked) == len(commands) >= 1
+    assert asked[-1].network() == load_weights(name).config
 
 
 @every_network
