@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import secrets
 import struct
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
+from span_keras import atomic
 from span_keras.errors import ImageError
 
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
@@ -423,7 +423,6 @@ def open_writer(
         )
     if kind in ("TIFF", "BMP") and height * width * max(channels, 3) * dtype.itemsize > MAX_BYTES:
         raise ImageError(f"{kind} holds at most 4 GB, {path.name} would be {width}×{height} pixels; write a .png.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     metadata, _ = storable(path, metadata, channels, dtype)
     rows_written = 0
 
@@ -437,10 +436,10 @@ def open_writer(
             writer.write(np.ascontiguousarray(rows))
         rows_written += len(rows)
 
-    with _names_unwritable(path):
-        file = temporary.open("xb")
-    try:
+    with contextlib.ExitStack() as stack:
         with _names_unwritable(path):
+            file = stack.enter_context(atomic.replaced(path)).open("wb")
+            stack.callback(_close_quietly, file)
             writer = _WRITERS[kind](file, kind, height, width, channels, dtype, metadata, quality)
         yield write
         if rows_written != height:
@@ -448,11 +447,12 @@ def open_writer(
         with _names_unwritable(path):
             writer.close()
             file.close()
-            temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):  # on a full disk, what is left in the buffer fails once more
-            file.close()
-        temporary.unlink(missing_ok=True)
+            stack.close()
+
+
+def _close_quietly(file) -> None:
+    with contextlib.suppress(OSError):  # on a full disk, what is left in the buffer fails once more
+        file.close()
 
 
 @contextlib.contextmanager

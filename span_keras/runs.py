@@ -14,28 +14,23 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from span_keras import atomic
 from span_keras.errors import TrainingError
 
 FORMAT = 1
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one instant: readers see all of the old or all of the new content, also after a power cut.
+    """Replace a file in one instant, see ``atomic.replaced``.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written; the old file is untouched.
     """
     path = Path(path)
-    # The name shows on inspection what it was meant to become; one writer per run, so no clash.
-    partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with atomic.replaced(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise TrainingError(
             f"expected to write {path}, found: {error.strerror or error}; free space or choose another --out, "
             "then continue with --resume."

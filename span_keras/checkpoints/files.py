@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import math
 import reprlib
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from span_keras import atomic
 from span_keras.errors import CheckpointError
 
 MAX_BYTES = 2**30
@@ -91,14 +91,9 @@ def atomic_output(path: Path, suffix: str) -> Iterator[Path]:
     Raises:
         CheckpointError: the folder is missing or not writable, the disk is full, or writing fails otherwise.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
     try:
-        temporary.touch(exist_ok=False)
-        yield temporary
-        temporary.replace(path)
+        with atomic.replaced(path, suffix) as temporary:
+            yield temporary
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(f"cannot write {path}: {reason}; choose a writable folder with free space.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+"""Writing a file in one instant: readers see all of the old or all of the new content, also after a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replaced(path: Path, suffix: str = ".partial") -> Iterator[Path]:
+    """A new, empty, hidden file beside ``path`` that takes its place when the block succeeds and vanishes otherwise.
+
+    Args:
+        path: the file to write; it is untouched until the block has ended.
+        suffix: ending of the temporary name, for libraries that insist on one.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full; also what the block raises.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # the content must be on the disk before the name is
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
