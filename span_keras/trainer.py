@@ -233,13 +233,14 @@ class SpanTrainer:
 
         Args:
             batches: ``step -> (lr, hr)`` or ``(lr, hr, taught)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of
-                several processes this one's share; called in ``workers`` threads. ``taught`` is a second target.
+                several processes this one's share; called in ``workers`` threads, for every step before ``stop``.
+                ``taught`` is a second target.
             cut: at multiples of this number of steps an execution ends and its report is settled.
 
         Set ``trainer.settle = True`` to have the next report settled, so that the state can be saved with it.
 
         Raises:
-            TrainingError: ``max_skipped`` steps in a row were skipped.
+            TrainingError: ``max_skipped`` steps in a row were skipped, or a batch is not uint8.
         """
         cut = cut or stop
         with contextlib.closing(self._prefetch(batches, self.step, stop, workers)) as source:
@@ -268,7 +269,7 @@ class SpanTrainer:
             pending = deque()
             try:
                 for step in range(start, stop):
-                    pending.append(pool.submit(lambda i: self._engine.put(batches(i)), step))
+                    pending.append(pool.submit(lambda i: self._engine.put(_checked(batches(i))), step))
                     if len(pending) > ahead:
                         yield pending.popleft().result()
                 while pending:
@@ -306,6 +307,12 @@ class SpanTrainer:
         group = "ema/" if ema else "weights/"
         arrays = {name.removeprefix(group): a for name, a in self.state.items() if name.startswith(group)}
         return stacked.unstack(arrays, self.config, source="training", steps=self.step)
+
+
+def _checked(batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    if wrong := [str(image.dtype) for image in batch if image.dtype != np.uint8]:
+        raise TrainingError(f"expected uint8 batches with values from 0 to 255, found {', '.join(wrong)}.")
+    return batch
 
 
 class JaxEngine:

@@ -381,3 +381,9 @@ def test_the_same_on_jax_without_tensorflow():
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
     assert "8 passed" in result.stdout
+
+
+def test_batches_of_floating_point_are_refused(weights):
+    """They would be divided by 255 a second time."""
+    with pytest.raises(TrainingError, match=r"expected uint8 batches .* found float32, float32"):
+        list(make(weights).run(lambda step: tuple(np.float32(image) / 255 for image in batch(step)), 2))
