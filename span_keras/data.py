@@ -17,13 +17,14 @@ has been drawn. Nothing is written to disk.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -36,6 +37,7 @@ from PIL import Image, ImageFilter, ImageOps
 from span_keras import bicubic
 from span_keras.config import SCALES
 from span_keras.errors import DataError
+from span_keras.metrics import SSIM_WINDOW
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
 """File names that count as photographs, in any case of letters."""
@@ -78,6 +80,10 @@ def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list
     if not folder.exists():
         raise DataError(f"Expected a folder of photographs, found nothing at {folder}; check the path.")
     if folder.is_file():
+        if folder.suffix.lower() not in SUFFIXES:
+            raise DataError(
+                f"Expected a folder of photographs or one photograph ({' '.join(SUFFIXES)}), found {folder}."
+            )
         return [folder]
     files = sorted(
         path
@@ -103,7 +109,7 @@ def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int =
     if not 0 <= count < len(files):
         raise DataError(
             f"Holding out {count} validation images must leave some for training, found {len(files)} in all; "
-            "hold out fewer or add photographs."
+            "add photographs, or name a folder of validation images (--val)."
         )
     ranked = sorted(files, key=lambda path: hashlib.sha256(f"{seed}/{path.parent.name}/{path.name}".encode()).digest())
     return sorted(ranked[count:]), sorted(ranked[:count])
@@ -125,8 +131,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
         DataError: the file cannot be decoded, or is smaller than ``scale``.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata help nobody here
+        with _opened(path) as image:
             ImageOps.exif_transpose(image, in_place=True)
             image = _to_rgb(image)
             if hr_scale != 1:
@@ -137,7 +142,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
                 # Strips, because a conversion in one piece holds two more copies of the photograph.
                 bottom = min(top + STRIP, hr.shape[0])
                 hr[top:bottom] = np.asarray(image.crop((0, top, hr.shape[1], bottom)))
-    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise whatever their formats' damage makes of them
         raise DataError(f"{path} cannot be read as an image: {error}.") from error
     if 0 in lr_shape:
         raise DataError(f"{path} is smaller than {scale} pixels.")
@@ -149,6 +154,14 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
         rows = bicubic.downscale(hr[first * scale : last * scale], scale)[top - first :][:STRIP]
         lr[top : top + len(rows)] = rows
     return Pair(lr, hr)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata and large images help nobody here
+        with Image.open(path) as image:
+            yield image
 
 
 def _reduced(size: tuple[int, int], hr_scale: float) -> tuple[int, int]:
@@ -170,24 +183,32 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def load_validation(
-    source: str | os.PathLike | Iterable[str | os.PathLike], scale: int, limit: int | None = None
+    source: str | os.PathLike | Iterable[str | os.PathLike],
+    scale: int,
+    on_skip: Callable[[Path, str], None] = lambda path, reason: None,
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Whole images for validation: the first ``limit`` readable ones in sorted order.
+    """Whole images for validation, in sorted order.
+
+    Args:
+        on_skip: told of every image that cannot be used, and why.
 
     Returns:
         A list of ``(name, LR (h, w, 3), HR (h·scale, w·scale, 3))``, uint8 RGB.
 
     Raises:
-        DataError: no image can be read.
+        DataError: no image can be used.
     """
     images, problems = [], []
+    least = SSIM_WINDOW + 2 * scale  # what is left once the border is shaved
     for path in list_photos(source):
-        if len(images) == limit:
-            break
         try:
-            images.append((path.name, *load_pair(path, scale)))
+            pair = load_pair(path, scale)
+            if min(pair.hr.shape[:2]) < least:
+                raise DataError(f"{path} is smaller than the {least} pixels that SSIM needs.")
+            images.append((path.name, *pair))
         except DataError as error:
             problems.append(str(error))
+            on_skip(path, str(error))
     if not images:
         raise DataError(f"None of the {len(problems)} validation images can be used. {problems[0]}")
     return images
@@ -275,7 +296,7 @@ class PatchDataset(keras.utils.PyDataset):
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
-        super().__init__(workers=workers, max_queue_size=min(2 * max(workers, 1) + 2, LAG - workers))
+        super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
         _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard)
         if teacher and dtype == "float32":
             raise DataError("Expected no teacher with dtype float32, found one; Keras's fit takes a single target.")
@@ -360,10 +381,9 @@ class PatchDataset(keras.utils.PyDataset):
 
         def scan(path: Path) -> list[_Photo] | str:
             try:
-                with warnings.catch_warnings(), Image.open(path) as image:
-                    warnings.simplefilter("ignore")
+                with _opened(path) as image:
                     width, height = image.size
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            except Exception as error:
                 return "missing" if isinstance(error, FileNotFoundError) else "not a readable image"
             if min(width, height) < least:
                 return f"{width}×{height}, smaller than the {least}×{least} HR patch"

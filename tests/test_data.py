@@ -1,5 +1,6 @@
 """Photographs to patches: pairing, decoding, sampling, reproducibility, memory and every kind of bad folder."""
 
+import struct
 import threading
 from pathlib import Path
 
@@ -327,6 +328,9 @@ def test_missing_and_empty_folders(tmp_path):
         make(tmp_path)
     with pytest.raises(DataError, match="empty list"):
         make([])
+    (tmp_path / "notes.txt").write_text("not a photograph")
+    with pytest.raises(DataError, match=r"Expected a folder of photographs or one .* found the file .*notes\.txt"):
+        make(tmp_path / "notes.txt")
 
 
 def test_unusable_files_are_skipped_counted_and_named(folder):
@@ -343,6 +347,30 @@ def test_unusable_files_are_skipped_counted_and_named(folder):
     assert "text.jpg (not a readable image)" in text
     assert "cut.png (" in text and "truncated" in text
     assert dataset[0][0].shape == (6, 8, 8, 3)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("decode failed"), struct.error("unpack requires a buffer")])
+def test_whatever_a_decoder_raises_skips_the_file(folder, monkeypatch, error):
+    """As seen of damaged AVIF and WebP files."""
+    load = Image.Image.load
+
+    def broken(image):
+        if image.size == (41, 40):
+            raise error
+        return load(image)
+
+    monkeypatch.setattr(Image.Image, "load", broken)
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", broken)
+    dataset = make(folder)
+    dataset[0]
+    assert [path.name for path in dataset.skipped] == ["b.webp"]
+    assert str(error) in dataset.skipped[folder / "b.webp"]
+
+
+def test_large_photographs_cause_no_remarks(folder, monkeypatch, recwarn):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    make(folder)[0]
+    assert not recwarn.list
 
 
 def test_no_usable_photograph_at_all(tmp_path):
@@ -436,12 +464,15 @@ def test_validation_images_are_whole_and_paired(folder):
     assert [name for name, _, _ in images] == ["a.png", "b.webp", "C.BMP"]
     for _, lr, hr in images:
         assert hr.shape == (4 * lr.shape[0], 4 * lr.shape[1], 3) and hr.dtype == lr.dtype == np.uint8
-    assert [name for name, _, _ in data.load_validation(folder, 4, limit=2)] == ["a.png", "b.webp"]
 
 
-def test_validation_skips_what_it_cannot_read(folder):
+def test_validation_skips_what_it_cannot_use_and_tells(folder):
     (folder / "a.png").write_text("broken")
-    assert [name for name, _, _ in data.load_validation(folder, 2)] == ["b.webp", "C.BMP"]
+    Image.fromarray(smooth(40, 14)).save(folder / "thin.png")
+    skipped = {}
+    images = data.load_validation(folder, 2, on_skip=lambda path, reason: skipped.update({path.name: reason}))
+    assert [name for name, _, _ in images] == ["b.webp", "C.BMP"]
+    assert "cannot be read" in skipped["a.png"] and "the 15 pixels that SSIM needs" in skipped["thin.png"]
     with pytest.raises(DataError, match=r"None of the 1 validation images can be used\. .*a\.png cannot be read"):
         data.load_validation([folder / "a.png"], 2)
 
