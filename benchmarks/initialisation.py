@@ -9,8 +9,12 @@ With ``--steps`` it then trains each for so many steps on the same batches and p
 
 from __future__ import annotations
 
+import os
+
 import click
 import numpy as np
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # gradients are taken with its tape
 
 SPREAD = 1e-12
 

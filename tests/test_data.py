@@ -329,7 +329,7 @@ def test_missing_and_empty_folders(tmp_path):
     with pytest.raises(DataError, match="empty list"):
         make([])
     (tmp_path / "notes.txt").write_text("not a photograph")
-    with pytest.raises(DataError, match=r"Expected a folder of photographs or one .* found the file .*notes\.txt"):
+    with pytest.raises(DataError, match=r"Expected a folder of photographs or one photograph .*notes\.txt"):
         make(tmp_path / "notes.txt")
 
 
