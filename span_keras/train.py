@@ -184,11 +184,12 @@ def _settings(given: dict, out: str, resume: bool) -> Settings:
 
 
 def _network_of(given: dict) -> dict:
-    """Fill what the user left open about the network from the ``--init`` file."""
+    """Fill what the user left open about the network from the ``--init`` file, all but the input range."""
     from span_keras.checkpoints import load_weights
 
     config = load_weights(given["init"]).config.to_dict()
-    names = ("scale", "variant", "channels", "blocks", "img_range")
+    # Training folds a range into the first convolution, see ``SpanWeights.fold_range``.
+    names = ("scale", "variant", "channels", "blocks")
     return {**given, **{name: config[name] for name in names if given[name] is None}}
 
 
