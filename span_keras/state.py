@@ -110,9 +110,7 @@ class SpanWeights:
             key: reparam.resample_subpixels(value, self.config.scale, scale)
             for key, value in self.layers["upsampler"].items()
         }
-        return replace(
-            self, config=replace(self.config, scale=scale), layers={**self.layers, "upsampler": upsampler}
-        )
+        return replace(self, config=replace(self.config, scale=scale), layers={**self.layers, "upsampler": upsampler})
 
     def deploy_model(self, framework=None):
         """A fused Keras model (or ``tf_keras`` model) with these weights; see ``model.build_deploy``."""
