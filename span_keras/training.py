@@ -145,7 +145,10 @@ def make_teacher(settings: Settings) -> Teacher | None:
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:
     """``--init``'s weights as a trainable start, or fresh ones from the seed.
 
-    Weights of another scale are resampled; those of another input range are taken over where 1 is asked for.
+    Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for.
+
+    Raises:
+        TrainingError, CheckpointError: the file cannot be read, or holds another network than the settings ask for.
     """
     config = settings.network()
     if settings.init is None:
@@ -153,8 +156,8 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
         model = build_span(config, dtype="float32")
         initialise(model, seed=settings.seed)
         return SpanWeights.from_model(model)
-    weights = load_weights(settings.init)
-    if config.img_range == 1 != weights.config.img_range:
+    weights = load_weights(settings.init, rgb_mean=settings.rgb_mean)
+    if config.img_range == 1 and weights.config.img_range != 1:
         echo(f"{settings.init} has an input range of {weights.config.img_range:g}: its first convolution takes it in.")
         weights = weights.fold_range()
     if weights.config.scale != config.scale:
