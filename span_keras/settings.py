@@ -41,8 +41,10 @@ RECIPES = {
         "spike_factor": 4.0,
     },
 }
-ARCHITECTURE = ("scale", "variant", "channels", "blocks", "img_range")
+ARCHITECTURE = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean")
 """What may not change when a run is resumed."""
+DEGRADATIONS = ("blur", "noise", "jpeg")
+"""What ``degrade`` may name; ``data.DEGRADATIONS`` without what it imports."""
 CONVENIENCE = ("workers", "cache_gb", "max_minutes", "log_every", "val_every", "checkpoint_every", "checkpoint_minutes")
 """What may change without changing the result."""
 
@@ -62,6 +64,7 @@ class Settings:
     channels: int = 48
     blocks: int = 6
     img_range: float = 1.0
+    rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     init: str | None = None
     # data
     data: str | None = None
@@ -114,7 +117,7 @@ class Settings:
             "patch_size": (8, 4096),
             "epochs": (1, 10**9),
             "steps_per_epoch": (1, 10**9),
-            "val_images": (0, 10**6),
+            "val_images": (1, 10**6),
             "warmup_steps": (0, 10**9),
             "seed": (0, 2**31 - 1),
             "val_every": (1, 10**9),
@@ -154,6 +157,8 @@ class Settings:
         for name, values in choices.items():
             if getattr(self, name) not in values:
                 raise ConfigError(f"--{option(name)} must be one of {values}, found {getattr(self, name)!r}.")
+        if unknown := sorted(set(self.degrade) - set(DEGRADATIONS)):
+            raise ConfigError(f"--degrade must name some of {DEGRADATIONS}, found {', '.join(map(repr, unknown))}.")
         for factor in self.hr_scales:
             if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < 1:
                 raise ConfigError(f"--hr-scales must be numbers above 0 and below 1, found {factor!r}.")
@@ -163,8 +168,7 @@ class Settings:
 
     def network(self) -> SpanConfig:
         """The network to train."""
-        # An input range of 255 is the authors'; both ranges subtract the same mean.
-        return SpanConfig(self.scale, self.channels, self.blocks, self.variant, self.img_range, DIV2K_MEAN)
+        return SpanConfig(self.scale, self.channels, self.blocks, self.variant, self.img_range, self.rgb_mean)
 
     @property
     def total_steps(self) -> int:
@@ -204,6 +208,9 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
     Args:
         given: the values the user chose; ``None`` or absent means not chosen.
         saved: ``Settings.to_dict()`` of the run to resume.
+
+    Raises:
+        ConfigError: a value is outside its range, or given although nothing would use it.
     """
     given = {name: value for name, value in given.items() if value is not None}
     if saved is not None:
@@ -216,6 +223,12 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
         if values["patch_size"] is None:
             scale = values.get("scale", Settings.scale)
             values["patch_size"] = PAPER_HR_PATCH // scale if isinstance(scale, int) and scale > 0 else PAPER_HR_PATCH
+    _complete_perceptual(values, given, saved or {})
+    for part, whole in (("perceptual_weights", "perceptual"), ("teacher_weight", "teacher")):
+        if part in given and values.get(whole, getattr(Settings, whole)) in (None, "none"):
+            raise ConfigError(
+                f"--{option(part)} expected a --{whole} that uses it, found none; name one or leave it out."
+            )
     for one, other in (("rate_epochs", "rate_steps"), ("rate_steps", "rate_epochs")):
         if one in given and other not in given:
             values[other] = ()
@@ -223,3 +236,15 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"--{option(name)} must be a finite number, found {value!r}.")
     return Settings.from_dict(values)
+
+
+def _complete_perceptual(values: dict, given: dict, saved: dict) -> None:
+    """Whoever asks for a feature network wants a weight for it, and the other way round, whatever the recipe has.
+
+    Repeating what a run was started with asks for nothing new.
+    """
+    asked = {name: value for name, value in given.items() if name not in saved or saved[name] != value}
+    if asked.get("perceptual", "none") != "none" and "vgg_weight" not in given and values.get("vgg_weight") == 0:
+        values["vgg_weight"] = Settings.vgg_weight
+    if asked.get("vgg_weight") and "perceptual" not in given and values.get("perceptual") == "none":
+        values["perceptual"] = Settings.perceptual

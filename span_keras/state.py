@@ -91,6 +91,27 @@ class SpanWeights:
         }
         return replace(self, layers=layers)
 
+    def fold_range(self) -> SpanWeights:
+        """The network of input range 1 that computes the same function.
+
+        Padding follows normalisation, so ``conv_1`` can multiply instead. A range of 255 makes its kernel so small that
+        an optimiser's first steps, of one size for all weights, would replace it.
+        """
+        if self.config.img_range == 1:
+            return self
+        # Fused: ``expand`` gives its four convolutions ordinary sizes, however a file spreads the range over them.
+        first = self.layers["conv_1"] if "kernel" in self.layers["conv_1"] else reparam.fuse(self.layers["conv_1"])
+        first = {**first, "kernel": first["kernel"] * np.float32(self.config.img_range)}
+        return replace(self, config=replace(self.config, img_range=1.0), layers={**self.layers, "conv_1": first})
+
+    def resample(self, scale: int) -> SpanWeights:
+        """The network of another scale whose output is this one's, resampled by area within each LR pixel."""
+        upsampler = {
+            key: reparam.resample_subpixels(value, self.config.scale, scale)
+            for key, value in self.layers["upsampler"].items()
+        }
+        return replace(self, config=replace(self.config, scale=scale), layers={**self.layers, "upsampler": upsampler})
+
     def deploy_model(self, framework=None):
         """A fused Keras model (or ``tf_keras`` model) with these weights; see ``model.build_deploy``."""
         import keras

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from span_keras.cli import hushed, reports_errors
+from span_keras.cli import hushed, parse_mean, reports_errors
 from span_keras.config import SCALES, VARIANTS
 from span_keras.errors import ConfigError
 from span_keras.settings import Settings, resolve
@@ -83,6 +83,7 @@ FOLDER = click.Path(file_okay=False)
     ("--channels", {"type": int, "metavar": "N", "help": "Width [48]."}),
     ("--blocks", {"type": int, "metavar": "N", "help": "Number of attention blocks [6]."}),
     ("--img-range", {"type": float, "metavar": "R", "help": "Range of the normalised input [1]."}),
+    ("--rgb-mean", {"callback": parse_mean, "metavar": "R,G,B", "help": "Mean subtracted from the input [DIV2K's]."}),
     ("--init", {"metavar": "W", "help": "Start from weights: bundled:NAME or any file that evaluate reads."}),
 )
 @options(
@@ -184,12 +185,14 @@ def _settings(given: dict, out: str, resume: bool) -> Settings:
 
 
 def _network_of(given: dict) -> dict:
-    """Fill what the user left open about the network from the ``--init`` file."""
+    """Fill what the user left open about the network from the ``--init`` file, all but the input range."""
     from span_keras.checkpoints import load_weights
 
-    config = load_weights(given["init"]).config.to_dict()
-    names = ("scale", "variant", "channels", "blocks", "img_range")
-    return {**given, **{name: config[name] for name in names if given[name] is None}}
+    config = load_weights(given["init"], rgb_mean=given["rgb_mean"]).config
+    # Training folds a range into the first convolution, see ``SpanWeights.fold_range``.
+    names = ("scale", "variant", "channels", "blocks")
+    left_open = {name: getattr(config, name) for name in names if given[name] is None}
+    return {**given, **left_open, "rgb_mean": config.rgb_mean}
 
 
 if __name__ == "__main__":

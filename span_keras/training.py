@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -146,28 +145,31 @@ def make_teacher(settings: Settings) -> Teacher | None:
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:
     """``--init``'s weights as a trainable start, or fresh ones from the seed.
 
-    Weights of another scale are taken but for the last convolution.
+    Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for.
+
+    Raises:
+        TrainingError, CheckpointError: the file cannot be read, or holds another network than the settings ask for.
     """
     config = settings.network()
-    keras.utils.set_random_seed(settings.seed)
-    model = build_span(config, dtype="float32")
-    initialise(model, seed=settings.seed)
-    fresh = SpanWeights.from_model(model)
     if settings.init is None:
-        return fresh
-    given = load_weights(settings.init)
-    found = replace(given.config, scale=config.scale)
-    if found != config:
-        differ = [f"{k} {v!r}" for k, v in found.to_dict().items() if v != config.to_dict()[k]]
+        keras.utils.set_random_seed(settings.seed)
+        model = build_span(config, dtype="float32")
+        initialise(model, seed=settings.seed)
+        return SpanWeights.from_model(model)
+    weights = load_weights(settings.init, rgb_mean=settings.rgb_mean)
+    if config.img_range == 1 and weights.config.img_range != 1:
+        echo(f"{settings.init} has an input range of {weights.config.img_range:g}: its first convolution takes it in.")
+        weights = weights.fold_range()
+    if weights.config.scale != config.scale:
+        echo(f"{settings.init} is a x{weights.config.scale} network: its last convolution is resampled by area.")
+        weights = weights.resample(config.scale)
+    if weights.config != config:
+        differ = [f"{k} {v!r}" for k, v in weights.config.to_dict().items() if v != config.to_dict()[k]]
         raise TrainingError(
             f"--init expected weights of the network asked for, found {settings.init} with {', '.join(differ)}; "
             "leave those options out to take them from the file."
         )
-    layers = dict(given.expand(settings.seed).layers)
-    if given.config.scale != config.scale:
-        layers["upsampler"] = fresh.layers["upsampler"]
-        echo(f"{settings.init} is a x{given.config.scale} network: its last convolution starts afresh.")
-    return SpanWeights(config, layers, source=str(settings.init))
+    return SpanWeights(config, weights.expand(settings.seed).layers, source=str(settings.init))
 
 
 class _Loop:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,15 @@ from span_keras.config import LEAKY_SLOPE, SpanConfig
 from span_keras.errors import CheckpointError, ConfigError
 from span_keras.layers import PixelShuffle, RepConv
 from span_keras.model import build_deploy, build_span, config_of, topology
-from span_keras.reparam import REPCONV_WEIGHTS, expand, fuse, repconv_shapes, shuffle_kernel, shuffle_order
+from span_keras.reparam import (
+    REPCONV_WEIGHTS,
+    expand,
+    fuse,
+    repconv_shapes,
+    resample_subpixels,
+    shuffle_kernel,
+    shuffle_order,
+)
 from span_keras.state import PLAIN_LAYERS, SpanWeights, layer_shapes
 
 
@@ -176,6 +185,42 @@ def test_fusing_and_expanding_are_inverse():
     again = fuse(expanded)
     np.testing.assert_allclose(again["kernel"], kernel, atol=1e-6)
     np.testing.assert_allclose(again["bias"], bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["deploy", "train"])
+def test_folding_the_input_range_keeps_the_function(tiny_official_config, make_weights, image, form):
+    """Borders included: they are padded after normalisation."""
+    weights = make_weights(tiny_official_config)
+    weights.layers["conv_1"]["kernel"][...] /= 255
+    weights = weights if form == "deploy" else weights.expand()
+    folded = weights.fold_range()
+    assert folded.config == dataclasses.replace(tiny_official_config, img_range=1.0)
+    assert folded.fold_range() is folded
+    expected = np.asarray(weights.deploy_model()(image[None]))
+    for model in (folded.deploy_model(), folded.train_model()):
+        np.testing.assert_allclose(np.asarray(model(image[None])), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("old", "new"), [(4, 2), (4, 3), (2, 4), (3, 2), (2, 2)])
+def test_resampling_the_scale_averages_areas(make_weights, image, old, new):
+    """Both outputs have the same mean over every LR pixel; where one scale divides the other, over its pixels."""
+    weights = make_weights(SpanConfig(scale=old, channels=8, blocks=1)).expand()
+    resampled = weights.resample(new)
+    assert resampled.config.scale == new
+    before, after = (np.asarray(w.deploy_model()(image[None]))[0] for w in (weights, resampled))
+    step = math.gcd(old, new)
+    h, w = image.shape[0] * step, image.shape[1] * step
+    means = [y.reshape(h, len(y) // h, w, len(y) // h, 3).mean((1, 3)) for y in (before, after)]
+    np.testing.assert_allclose(*means, atol=1e-5)
+
+
+def test_resampling_weighs_by_the_shared_area():
+    """Of 4×4 sub-pixels, the first of 3×3 covers one and a third of the next, in both directions."""
+    grid = np.random.default_rng(0).random((4, 4, 3))
+    found = resample_subpixels(grid.reshape(-1), 4, 3).reshape(3, 3, 3)
+    np.testing.assert_allclose(
+        found[0, 1], np.tensordot(np.outer([3 / 4, 1 / 4], [1 / 2, 1 / 2]), grid[:2, 1:3]), rtol=1e-6
+    )
 
 
 def test_an_expanded_start_can_learn_everywhere(tiny_weights, image):

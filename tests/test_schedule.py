@@ -4,9 +4,11 @@ import math
 
 import pytest
 
+from span_keras import data
+from span_keras.config import DIV2K_MEAN
 from span_keras.errors import ConfigError
 from span_keras.schedule import Schedule
-from span_keras.settings import RECIPES, Settings, resolve
+from span_keras.settings import DEGRADATIONS, RECIPES, Settings, resolve
 
 DEFAULT = resolve({})
 PAPER = resolve({"recipe": "paper"})
@@ -127,6 +129,11 @@ def test_impossible_schedules_say_why(arguments, message):
         ({"recipe": "mine"}, "--recipe must be one of"),
         ({"rate_epochs": (1,), "rate_steps": (5,)}, "not both"),
         ({"unknown": 1}, "unknown settings"),
+        ({"val_images": 0}, "--val-images must be a whole number from 1"),
+        ({"degrade": ("blur", "rain")}, "--degrade must name some of .*, found 'rain'"),
+        ({"rgb_mean": (0.5, 0.5)}, "rgb_mean must be three values"),
+        ({"perceptual": "none", "perceptual_weights": "vgg.h5"}, "--perceptual-weights expected a --perceptual"),
+        ({"teacher_weight": 2.0}, "--teacher-weight expected a --teacher that uses it, found none"),
     ],
 )
 def test_impossible_settings_say_why(given, message):
@@ -146,6 +153,46 @@ def test_resuming_keeps_what_was_saved():
     saved = resolve({"recipe": "paper", "epochs": 7, "batch_size": 3}).to_dict()
     resumed = resolve({"epochs": 9, "batch_size": None}, saved)
     assert (resumed.recipe, resumed.epochs, resumed.batch_size, resumed.beta_2) == ("paper", 9, 3, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("given", "perceptual", "weight"),
+    [
+        ({}, "none", 0.0),
+        ({"perceptual": "vgg19"}, "vgg19", 0.001),
+        ({"vgg_weight": 0.01}, "vgg16", 0.01),
+        ({"perceptual": "vgg16", "vgg_weight": 0.0}, "vgg16", 0.0),
+        ({"perceptual": "none", "vgg_weight": 0.01}, "none", 0.01),
+        ({"perceptual": "none"}, "none", 0.0),
+    ],
+)
+def test_half_a_perceptual_loss_is_completed(given, perceptual, weight):
+    """The recipe has neither half, and neither works alone."""
+    settings = resolve({"recipe": "paper", **given})
+    assert (settings.perceptual, settings.vgg_weight) == (perceptual, weight)
+    resumed = resolve(given, resolve({"recipe": "paper"}).to_dict())
+    assert (resumed.perceptual, resumed.vgg_weight) == (perceptual, weight)
+
+
+def test_resuming_completes_only_what_is_new():
+    saved = Settings(perceptual="vgg16", vgg_weight=0.0).to_dict()
+    assert resolve({"perceptual": "vgg16"}, saved).vgg_weight == 0.0
+
+
+def test_what_a_run_has_may_be_useless_when_it_resumes():
+    saved = Settings(perceptual_weights="vgg.h5", teacher="bundled:x4").to_dict()
+    assert resolve({"perceptual": "none"}, saved).perceptual_weights == "vgg.h5"
+    assert resolve({"teacher_weight": 2.0}, saved).teacher_weight == 2.0
+
+
+def test_runs_without_a_mean_are_of_div2k():
+    saved = {k: v for k, v in resolve({"epochs": 7}).to_dict().items() if k != "rgb_mean"}
+    assert resolve({}, saved) == resolve({"epochs": 7})
+    assert resolve({}, saved).rgb_mean == DIV2K_MEAN
+
+
+def test_degradations_are_those_of_the_data():
+    assert DEGRADATIONS == data.DEGRADATIONS
 
 
 def test_recipes_name_known_settings_only():

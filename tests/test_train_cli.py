@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from click.testing import CliRunner
 from conftest import save_photos
 from PIL import Image
 
-from span_keras import runs, training
+from span_keras import Upscaler, bicubic, data, runs, save_weights, training
 from span_keras.checkpoints import load_weights
+from span_keras.config import SpanConfig
+from span_keras.init import natural_noise
 from span_keras.progress import duration
-from span_keras.settings import resolve
+from span_keras.settings import Settings, resolve
 from span_keras.train import main
+from span_keras.validation import Validation
 
 TINY = (
     "--scale 2 --channels 4 --blocks 1 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none"
@@ -120,7 +124,7 @@ def test_init_starts_from_given_weights(run, photos, tmp_path):
     result = train("--data", photos, "--out", tmp_path / "a", "--init", run[0] / "weights.safetensors", tiny=short)
     assert result.exit_code == 0, result.output
     assert "channels=4" in result.output
-    settings = resolve(json.loads((tmp_path / "a" / "config.json").read_text()))
+    settings = Settings.from_dict(json.loads((tmp_path / "a" / "config.json").read_text()))
     start = training.start_weights(settings).fuse().layers
     given = load_weights(run[0] / "weights.safetensors").layers
     for name, group in given.items():
@@ -130,14 +134,87 @@ def test_init_starts_from_given_weights(run, photos, tmp_path):
     assert before[-1]["psnr_y"] > before[0]["psnr_y"] + 0.1
 
 
-def test_init_from_another_scale_keeps_all_but_the_last_convolution(run):
+def test_init_of_another_scale_is_resampled(run):
     said = []
     settings = resolve({"scale": 3, "channels": 4, "blocks": 1, "init": str(run[0] / "weights.safetensors")})
     layers = training.start_weights(settings, said.append).fuse().layers
     given = load_weights(run[0] / "weights.safetensors").layers
     np.testing.assert_allclose(layers["conv_cat"]["kernel"], given["conv_cat"]["kernel"])
     assert layers["upsampler"]["kernel"].shape == (3, 3, 4, 27)
-    assert "x2 network: its last convolution starts afresh" in said[0]
+    assert "x2 network: its last convolution is resampled by area" in said[0]
+
+
+@pytest.mark.parametrize(("init", "scale"), [("x4", 2), ("x4", 3), ("x2", 4)])
+def test_init_of_another_scale_beats_bicubic_at_once(init, scale):
+    """On the bundled validation photographs."""
+    network = load_weights(f"bundled:{init}").config
+    sizes = {"channels": network.channels, "blocks": network.blocks}
+    settings = resolve({"scale": scale, "init": f"bundled:{init}", **sizes})
+    validation = Validation(data.load_validation(data.BUNDLED_VAL, scale), settings.network())
+    gain = validation(training.start_weights(settings))["psnr_y"] - validation.bicubic_psnr()
+    assert gain > (1 if scale < 4 else 0.3)
+
+
+def likeness_after(settings, steps) -> float:
+    """PSNR in dB between what a x2 run's weights make of an image before and after some steps on noise."""
+    trainer, image = training.make_trainer(settings), natural_noise(1, 24)[0]
+    before = np.clip(Upscaler(trainer.weights())(image), 0, 1)
+
+    def batch(step):
+        hr = np.uint8(natural_noise(4, 32, step) * 255)
+        return np.stack([bicubic.downscale(image, 2) for image in hr]), hr
+
+    for _ in trainer.run(batch, steps, 1):
+        pass
+    after = np.clip(Upscaler(trainer.weights())(image), 0, 1)
+    return float(-10 * np.log10(np.mean((after - before) ** 2)))
+
+
+@pytest.mark.parametrize(("img_range", "least", "most"), [(1.0, 28, 31), (255.0, 5, 15)])
+def test_the_authors_weights_survive_the_first_steps(shared, img_range, least, most):
+    """From 30.88 dB on the bundled validation photographs, at the paper's rate; only with their range folded."""
+    file = str(shared / "official" / "spanx4_ch48.safetensors")
+    network = {"variant": "official", "init": file, "img_range": img_range}
+    settings = resolve({"recipe": "paper", "ema_decay": 0.0, "batch_size": 4, "patch_size": 32, **network})
+    sizes = {"patch": 32, "batch_size": 4, "steps_per_epoch": 5}
+    patches = data.PatchDataset(data.list_photos(data.BUNDLED_TRAIN), scale=4, **sizes)
+    validation = Validation(data.load_validation(data.BUNDLED_VAL, 4), settings.network())
+    trainer = training.make_trainer(settings)
+    for _ in trainer.run(patches.__getitem__, 5, 1):
+        pass
+    assert least < validation(trainer.weights())["psnr_y"] < most
+
+
+def test_init_of_another_range_trains_as_one(make_weights, photos, tmp_path):
+    """Unless its own range is asked for. A small network of range 255 survives training at the paper's rate."""
+    wide = make_weights(SpanConfig.official(scale=2, channels=8, blocks=2))
+    wide.layers["conv_1"]["kernel"][...] /= 255
+    save_weights(wide, tmp_path / "wide.safetensors")
+    short = "--batch-size 2 --patch-size 12 --epochs 1 --steps-per-epoch 1 --perceptual none"
+    init = ("--data", photos, "--init", tmp_path / "wide.safetensors")
+    result = train(*init, "--out", tmp_path / "a", tiny=short)
+    assert result.exit_code == 0, result.output
+    assert "has an input range of 255: its first convolution takes it in" in result.output
+    assert load_weights(tmp_path / "a" / "weights.safetensors").config.img_range == 1
+
+    settings = Settings.from_dict(json.loads((tmp_path / "a" / "config.json").read_text()))
+    settings = replace(settings, learning_rate=5e-4, ema_decay=0.0)
+    asked = replace(settings, img_range=255.0)
+    assert training.start_weights(asked).config.img_range == 255
+    assert likeness_after(settings, 8) > likeness_after(asked, 8) + 10
+
+
+def test_init_without_a_mean_keeps_it(make_weights, photos, tmp_path):
+    save_weights(
+        make_weights(SpanConfig(scale=2, channels=4, blocks=1, rgb_mean=(0, 0, 0))), tmp_path / "w.safetensors"
+    )
+    init = ("--data", photos, "--init", tmp_path / "w.safetensors", "--epochs", 1, "--steps-per-epoch", 1)
+    result = train(*init, "--out", tmp_path / "a")
+    assert result.exit_code == 0, result.output
+    assert load_weights(tmp_path / "a" / "weights.safetensors").config.rgb_mean == (0, 0, 0)
+    result = train(*init, "--out", tmp_path / "b", "--rgb-mean", "0.5,0.5,0.5")
+    assert result.exit_code == 1
+    assert "(0.5, 0.5, 0.5) was asked for; leave rgb_mean out" in result.output
 
 
 def test_init_of_another_width_is_refused(run, photos, tmp_path):
@@ -164,6 +241,11 @@ def test_init_of_another_width_is_refused(run, photos, tmp_path):
         (["--rate-epochs", "1,x"], "expected whole numbers such as 200,300, found '1,x'"),
         (["--rate-epochs", "1", "--rate-steps", "5"], "not both"),
         (["--perceptual", "resnet"], "'resnet' is not one of"),
+        (["--perceptual-weights", "vgg.h5"], "--perceptual-weights expected a --perceptual that uses it, found none"),
+        (["--teacher-weight", "2"], "--teacher-weight expected a --teacher that uses it, found none"),
+        (["--degrade", "blur,rain"], "--degrade must name some of"),
+        (["--rgb-mean", "0.5,0.5"], "expected three numbers such as 0.4488,0.4371,0.4040, found '0.5,0.5'"),
+        (["--val-images", "0"], "--val-images must be a whole number from 1"),
     ],
 )
 def test_impossible_options_are_wrong_usage(arguments, message, tmp_path):
@@ -231,6 +313,9 @@ def test_resuming_with_another_network_is_refused(run):
     result = train("--out", run[0], "--resume", "--channels", "8", tiny="")
     assert result.exit_code == 1
     assert "--channels 8 where the run has 4" in result.output
+    result = train("--out", run[0], "--resume", "--rgb-mean", "0,0,0", tiny="")
+    assert result.exit_code == 1
+    assert "--rgb-mean [0.0, 0.0, 0.0] where the run has [0.4488, 0.4371, 0.404]" in result.output
 
 
 def test_a_finished_run_resumed_has_nothing_to_do(run):
