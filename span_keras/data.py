@@ -38,6 +38,7 @@ from span_keras import bicubic
 from span_keras.config import SCALES
 from span_keras.errors import DataError
 from span_keras.metrics import SSIM_WINDOW
+from span_keras.settings import DEGRADATIONS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
 """File names that count as photographs, in any case of letters."""
@@ -51,8 +52,6 @@ BUNDLED_TRAIN = Path(__file__).parent / "bundled" / "photos" / "train"
 """Eight photographs in the public domain: what training uses without ``--data``."""
 BUNDLED_VAL = Path(__file__).parent / "bundled" / "photos" / "val"
 """Two more, for validation."""
-DEGRADATIONS = ("blur", "noise", "jpeg")
-"""What ``degrade`` may name, in the order of application."""
 
 
 class Pair(NamedTuple):

@@ -44,7 +44,7 @@ RECIPES = {
 ARCHITECTURE = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean")
 """What may not change when a run is resumed."""
 DEGRADATIONS = ("blur", "noise", "jpeg")
-"""What ``degrade`` may name; ``data.DEGRADATIONS`` without what it imports."""
+"""What ``degrade`` may name, in the order of application."""
 CONVENIENCE = ("workers", "cache_gb", "max_minutes", "log_every", "val_every", "checkpoint_every", "checkpoint_minutes")
 """What may change without changing the result."""
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from span_keras import bicubic, data
 from span_keras.errors import DataError
+from span_keras.settings import DEGRADATIONS
 
 
 def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -117,7 +118,7 @@ def test_reduced_copies_count_as_further_photographs(folder):
 
 
 def test_a_batch_depends_on_seed_epoch_and_index_alone(folder):
-    options = {"degrade": data.DEGRADATIONS, "rgb_order": True}
+    options = {"degrade": DEGRADATIONS, "rgb_order": True}
     first, second = make(folder, **options), make(folder, **options)
     second.epoch = 3
     for _ in range(3):
@@ -295,7 +296,7 @@ def test_cmyk_is_converted(tmp_path):
 # -- degradations
 
 
-@pytest.mark.parametrize("name", data.DEGRADATIONS)
+@pytest.mark.parametrize("name", DEGRADATIONS)
 def test_a_degradation_changes_lr_alone(folder, name):
     clean, degraded = make(folder)[0], make(folder, degrade=(name,))[0]
     assert np.array_equal(clean[1], degraded[1])

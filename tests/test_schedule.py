@@ -4,11 +4,10 @@ import math
 
 import pytest
 
-from span_keras import data
 from span_keras.config import DIV2K_MEAN
 from span_keras.errors import ConfigError
 from span_keras.schedule import Schedule
-from span_keras.settings import DEGRADATIONS, RECIPES, Settings, resolve
+from span_keras.settings import RECIPES, Settings, resolve
 
 DEFAULT = resolve({})
 PAPER = resolve({"recipe": "paper"})
@@ -189,10 +188,6 @@ def test_runs_without_a_mean_are_of_div2k():
     saved = {k: v for k, v in resolve({"epochs": 7}).to_dict().items() if k != "rgb_mean"}
     assert resolve({}, saved) == resolve({"epochs": 7})
     assert resolve({}, saved).rgb_mean == DIV2K_MEAN
-
-
-def test_degradations_are_those_of_the_data():
-    assert DEGRADATIONS == data.DEGRADATIONS
 
 
 def test_recipes_name_known_settings_only():
