@@ -227,6 +227,8 @@ class _Loop:
     def log(self, report: Report) -> None:
         """Add to ``log.csv`` once ``log_every`` steps are together; a checkpoint keeps what is not yet written."""
         self.progress.update(report)
+        if self.unlogged.keys() != report.logs.keys():
+            self.unlogged = {}  # a resumed run's loss may have other parts than before
         for name, values in report.logs.items():
             self.unlogged.setdefault(name, []).extend(map(float, values))
         every, size = self.settings.log_every, len(report.logs["loss"])

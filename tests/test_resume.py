@@ -103,6 +103,24 @@ def test_changes_are_announced(photos, whole, tmp_path):
     assert sequence(out)[:8] == sequence(whole)[:8]
 
 
+def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
+    """Also where the checkpoint lies between two rows; the run can be resumed again and again."""
+    out, said = tmp_path / "run", []
+    teacher = str(whole / "weights.safetensors")
+    training.train(settings(photos, max_minutes=1e-6, log_every=3), out, echo=lambda text: None)
+    assert RunFolder(out).load_checkpoint().progress["unlogged"]
+    changed = {"loss": "charbonnier", "teacher": teacher, "log_every": 3, "epochs": 2}
+    training.train(settings(photos, **changed), out, resume=True, echo=said.append)
+    training.train(settings(photos, log_every=3), out, resume=True, echo=said.append)
+    rows = sequence(out)
+    assert [row["step"] for row in rows] == [3, 6, 9, 12, 15, 16, 18, 21, 24]
+    assert {"mae", "charbonnier", "teacher"} < rows[0].keys()
+    for row in rows:
+        old, new = row["step"] > 16, row["step"] <= 16
+        assert np.isfinite([row["mae"], row["charbonnier"], row["teacher"]]).tolist() == [old, new, new]
+    assert "Wrote" in said[-1]
+
+
 def test_resuming_without_a_run_starts_one(photos, tmp_path):
     training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=lambda text: None)
     assert len(sequence(tmp_path / "new")) == 1
@@ -241,7 +259,36 @@ def test_an_unfinished_line_is_not_a_row(tmp_path):
     assert (tmp_path / "log.csv").read_text() == "step,epoch,loss\n1,1,0.1\n2,1,0.2\n"
 
 
-def test_settings_that_cannot_be_read_say_so(tmp_path):
-    (tmp_path / "config.json").write_text("{")
+def test_a_row_of_other_columns_widens_the_table(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append("log.csv", {"step": 1, "mae": 0.25, "rate": 1.0})
+    folder.append("log.csv", {"step": 2, "mse": 0.5, "rate": 1.0})
+    folder.append("log.csv", {"rate": 2.0, "step": 3})
+    assert (tmp_path / "log.csv").read_text() == "step,mae,rate,mse\n1,0.25,1.0,\n2,,1.0,0.5\n3,,2.0,\n"
+    np.testing.assert_equal([row["mse"] for row in folder.rows("log.csv")], [np.nan, 0.5, np.nan])
+
+
+@pytest.mark.parametrize("line", ["2,1,0.5,0.5", "2", "2,1,0.5.", "", '"', "\0\0", ",1,0.5"])
+def test_damaged_rows_are_left_out(tmp_path, line):
+    """Of too many or too few cells, or of something else than numbers."""
+    folder = RunFolder(tmp_path)
+    (tmp_path / "log.csv").write_text(f"step,epoch,loss\n1,1,0.5\n{line}\n3,1,0.5\n")
+    assert [row["step"] for row in folder.rows("log.csv")] == [1, 3]
+    folder.forget_after(3)
+    assert (tmp_path / "log.csv").read_text() == "step,epoch,loss\n1,1,0.5\n3,1,0.5\n"
+
+
+@pytest.mark.parametrize("content", ["", "step,ep", "\n\n", "\xff,1\n2,3\n"])
+def test_a_damaged_table_is_begun_anew(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "log.csv").write_text(content)
+    folder.forget_after(0)
+    folder.append("log.csv", {"step": 1, "loss": 0.5})
+    assert folder.rows("log.csv") == [{"step": 1, "loss": 0.5}]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", "7"])
+def test_settings_that_cannot_be_read_say_so(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
     with pytest.raises(TrainingError, match="expected the run's settings in"):
         RunFolder(tmp_path).config  # noqa: B018
