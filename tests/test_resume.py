@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from span_keras import runs, training
+from span_keras import data, runs, training
 from span_keras.errors import TrainingError
+from span_keras.progress import Decoding
 from span_keras.runs import Checkpoint, RunFolder
 from span_keras.settings import resolve
 
@@ -122,8 +124,104 @@ def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
 
 
 def test_resuming_without_a_run_starts_one(photos, tmp_path):
-    training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=lambda text: None)
+    said = []
+    training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=said.append)
     assert len(sequence(tmp_path / "new")) == 1
+    assert f"Note: no run in {tmp_path / 'new'} to resume; starting one." in said
+
+
+def test_resuming_needs_no_initial_weights(photos, whole, tmp_path):
+    init = tmp_path / "init.safetensors"
+    init.write_bytes((whole / "weights.safetensors").read_bytes())
+    more = {"init": str(init), "steps_per_epoch": 1, "epochs": 2, "rate_epochs": ()}
+    training.train(settings(photos, **more, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
+    init.unlink()
+    training.train(settings(photos, **more), tmp_path / "run", resume=True, echo=lambda text: None)
+    assert len(sequence(tmp_path / "run")) == 2
+
+
+def test_other_photographs_are_announced(photos, tmp_path):
+    """A folder that has moved is no change; another validation photograph begins the best anew."""
+    out, before = tmp_path / "run", tmp_path / "before"
+    (before / "val").mkdir(parents=True)
+    for path in photos.iterdir():
+        (before / ("val" if path.name == "photo_0.png" else ".") / path.name).write_bytes(path.read_bytes())
+
+    def train(folder, epochs=1, resume=True):
+        said = []
+        more = {"val": str(folder / "val"), "steps_per_epoch": 1, "epochs": epochs, "rate_epochs": ()}
+        training.train(settings(folder, **more), out, resume=resume, echo=said.append)
+        return " ".join(said)
+
+    def alter(**progress):
+        checkpoint = RunFolder(out).load_checkpoint()
+        progress = {k: v for k, v in {**checkpoint.progress, **progress}.items() if v is not None}
+        RunFolder(out).save_checkpoint(Checkpoint(checkpoint.arrays, progress))
+
+    train(before, resume=False)
+    now = before.rename(tmp_path / "now")
+    assert "are others than before" not in train(now)
+    (now / "photo_1.png").unlink()
+    said = train(now)
+    assert "to train on are others than before" in said and "to validate on" not in said
+    (now / "photo_2.png").replace(now / "val" / "photo_0.png")
+    alter(best_psnr=99.0)
+    assert "to validate on are others than before" in train(now, epochs=2)
+    assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 99
+    assert "are others than before" not in train(now, epochs=2)
+    # Checkpoints of older versions do not know the photographs.
+    (now / "photo_3.png").unlink()
+    alter(photos=None)
+    assert "are others than before" not in train(now, epochs=2)
+
+
+def test_interrupted_while_decoding(photos, tmp_path, monkeypatch):
+    """SIGTERM before the first step ends the command with a word on how to go on, and that works."""
+    said, load_pair = [], data.load_pair
+
+    def interrupted(*arguments):
+        if threading.current_thread() is not threading.main_thread():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+        return load_pair(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(data, "load_pair", interrupted)
+        training.train(settings(photos), tmp_path / "run", echo=said.append)
+    assert said[-1].startswith("Stopped before training; start with --resume")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    short = settings(photos, epochs=1, steps_per_epoch=1, rate_epochs=())
+    training.train(short, tmp_path / "run", resume=True, echo=said.append)
+    assert len(sequence(tmp_path / "run")) == 1
+
+
+def test_out_of_time_while_decoding(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Decoding, "QUIET", 0)
+    with pytest.raises(TrainingError, match="decoded within --max-minutes 1e-06, found 1 of 4 done; give more minutes"):
+        training.train(settings(photos, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
+    assert RunFolder(tmp_path / "run").config is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "photographs", "expected"),
+    [
+        (0.001, 1277, []),
+        (1, 20, [5, 6, 8, 10, 12, 14, 16, 18]),
+        (0.125, 100, [40, 50, 60, 70, 80, 90]),
+        (7, 100, [3, 6, 9, 10, 13]),
+    ],
+)
+def test_decoding_reports_now_and_then(monkeypatch, seconds, photographs, expected):
+    """At most a line per tenth and at least one per 20 seconds, but none in the first 5."""
+    now, said = 100.0, []
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    decoding = Decoding(said.append, now)
+    for done in range(1, photographs + 1):
+        now += seconds
+        decoding(done, photographs)
+    # Of many lines the first ones will do.
+    expected = [f"Decoded {done} of {photographs} photographs." for done in expected]
+    assert said[: len(expected)] == expected and (len(expected) == 5 or len(said) == len(expected))
 
 
 # -- checkpoints
