@@ -59,7 +59,8 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         _check_folder(folder, settings, resume, echo)
     if devices.processes > 1 and settings.max_minutes:
         raise TrainingError("--max-minutes works with one process only, because all must stop at the same step.")
-    with _Signals(enabled=devices.processes == 1, at_once=True), _explained(echo):
+    decoding = Decoding(echo, started, settings.max_minutes)
+    with _Signals(enabled=devices.processes == 1, at_once=True), _explained(decoding):
         checkpoint = folder.load_checkpoint(echo) if resume else None
         _agree(devices, checkpoint)
 
@@ -82,7 +83,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
             hr_scales=settings.hr_scales,
             teacher=make_teacher(settings),
             shard=(devices.process, devices.processes),
-            progress=Decoding(echo, started, settings.max_minutes),
+            progress=decoding,
         )
         echo(f"Training on {dataset.describe()}.")
 
@@ -346,12 +347,13 @@ class _Signals:
 
 
 @contextlib.contextmanager
-def _explained(echo: Callable):
-    """Say how to go on after an interruption before the first step."""
+def _explained(decoding: Decoding):
+    """End decoding at an interruption before the first step, and say how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        echo("Stopped before training; start with --resume, also where nothing has been trained yet.")
+        decoding.stopped = True
+        decoding.echo("Stopped before training; start with --resume, also where nothing has been trained yet.")
         raise
 
 

@@ -177,17 +177,23 @@ def test_other_photographs_are_announced(photos, tmp_path):
 
 def test_interrupted_while_decoding(photos, tmp_path, monkeypatch):
     """SIGTERM before the first step ends the command with a word on how to go on, and that works."""
-    said, load_pair = [], data.load_pair
+    said, load_pair, decoded = [], data.load_pair, []
 
     def interrupted(*arguments):
         if threading.current_thread() is not threading.main_thread():
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.1)
+            if not decoded:
+                os.kill(os.getpid(), signal.SIGTERM)
+            decoded.append(arguments)
+            time.sleep(0.2)
         return load_pair(*arguments)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(data, "load_pair", interrupted)
-        training.train(settings(photos), tmp_path / "run", echo=said.append)
+        patched.setattr(data, "_decoders", lambda: 1)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(settings(photos), tmp_path / "run", echo=said.append)
+        time.sleep(1)
+    assert len(decoded) < 4, "the other photographs are not decoded any more"
     assert said[-1].startswith("Stopped before training; start with --resume")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     short = settings(photos, epochs=1, steps_per_epoch=1, rate_epochs=())
