@@ -19,14 +19,14 @@ def curves(log: Sequence[dict], validation: Sequence[dict], title: str, bicubic:
     """Loss, validation PSNR and learning rate over the steps, as a PNG.
 
     Args:
-        log: rows of ``log.csv``. validation: rows of ``validation.csv``.
+        log: rows of ``log.csv``. validation: rows of ``validation.csv``. NaN is left out.
         bicubic: PSNR of bicubic enlargement, drawn beside the network's.
     """
     parts = [k for k in ("loss", "mae", "mse", "charbonnier", "teacher") if log and k in log[0]]
     if len(parts) == 2:  # the loss is its only part
         parts = parts[:1]
     steps = [row["step"] for row in log]
-    best = max((r["psnr_y"] for r in validation), default=0)
+    best = max((r["psnr_y"] for r in validation if not math.isnan(r["psnr_y"])), default=0)
     # An untrained network's figure would leave no room for the others.
     shown = [r for r in validation if r["psnr_y"] > best - 6]
     quality = {"SPAN": ([r["step"] for r in shown], [r["psnr_y"] for r in shown])}

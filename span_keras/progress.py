@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from span_keras.errors import TrainingError
+
 BAR = 20
 RECENT = 50
 """Reports over which the rate is taken: the first one compiles, and machines have other things to do at times."""
@@ -69,6 +71,45 @@ class Progress:
             f"ETA {duration((s.total_steps - step) / rate)}",
         ]
         return " · ".join(parts)
+
+
+class Decoding:
+    """Called with ``(done, total)`` photographs; silent for ``QUIET`` seconds, then a line per tenth or 20 seconds.
+
+    Args:
+        echo: prints a line.
+        started: time by ``time.monotonic`` from which ``--max-minutes`` counts.
+        max_minutes: 0 for no bound.
+
+    Attributes:
+        stopped: set it to have the next call raise ``KeyboardInterrupt``: Python waits for the threads that decode
+            before it ends.
+
+    Raises:
+        TrainingError: after ``max_minutes``, because a repetition would come no further.
+    """
+
+    QUIET = 5
+
+    def __init__(self, echo: Callable, started: float, max_minutes: float = 0.0):
+        self.echo, self.started, self.max_minutes = echo, started, max_minutes
+        self.began = self.said_at = time.monotonic()
+        self.tenth, self.stopped = 0, False
+
+    def __call__(self, done: int, total: int) -> None:
+        now, tenth = time.monotonic(), 10 * done // total
+        if self.stopped:
+            raise KeyboardInterrupt
+        if now - self.began < self.QUIET or done == total:
+            return
+        if self.max_minutes and now - self.started > 60 * self.max_minutes:
+            raise TrainingError(
+                f"expected the photographs to be decoded within --max-minutes {self.max_minutes:g}, found {done} of "
+                f"{total} done; give more minutes or fewer photographs."
+            )
+        if tenth > self.tenth or now - self.said_at >= 20:
+            self.echo(f"Decoded {done} of {total} photographs.")
+            self.tenth, self.said_at = tenth, now
 
 
 def duration(seconds: float) -> str:

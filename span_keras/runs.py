@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 from dataclasses import dataclass
@@ -101,14 +99,18 @@ class RunFolder:
     @property
     def config(self) -> dict | None:
         """The saved settings, ``None`` in a folder without a run."""
+        path = self.path / "config.json"
         try:
-            return json.loads((self.path / "config.json").read_text())
+            settings = json.loads(path.read_text())
+            if not isinstance(settings, dict):
+                raise ValueError(f"no object but {json.dumps(settings)[:40]}")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise TrainingError(
-                f"expected the run's settings in {self.path / 'config.json'}, found: {error}."
+                f"expected the run's settings in {path}, found: {error}; restore the file or choose another --out."
             ) from error
+        return settings
 
     def save_config(self, settings: dict) -> None:
         self.write("config.json", (json.dumps(settings, indent=2) + "\n").encode())
@@ -159,43 +161,70 @@ class RunFolder:
     # -- tables
 
     def rows(self, name: str) -> list[dict[str, float]]:
-        """The rows of ``log.csv`` or ``validation.csv`` as numbers; an unfinished last line is left out."""
-        try:
-            text = (self.path / name).read_text()
-        except FileNotFoundError:
-            return []
-        text = text[: text.rfind("\n") + 1]
-        return [
-            {k: float(v) if v else float("nan") for k, v in row.items()} for row in csv.DictReader(io.StringIO(text))
-        ]
+        """The rows of ``log.csv`` or ``validation.csv`` as numbers, NaN where a row has no value for a column.
+
+        Damaged rows and an unfinished last line are left out.
+        """
+        header, rows = self._table(name)
+        return [dict(zip(header, map(_number, cells), strict=True)) for cells in rows]
 
     def append(self, name: str, row: dict[str, float]) -> None:
-        """Add a row; the first one writes the header."""
+        """Add a row; the first one writes the header, and one with further columns has them added to the table."""
         path = self.path / name
-        text = io.StringIO()
-        writer = csv.DictWriter(text, row, lineterminator="\n")
+        # repr keeps every digit.
+        cells = {key: repr(value) for key, value in row.items()}
         try:
-            if not path.exists():
-                writer.writeheader()
-            # repr keeps every digit.
-            writer.writerow({key: repr(value) for key, value in row.items()})
-            with path.open("a") as file:
-                file.write(text.getvalue())
+            with path.open("a+") as file:
+                file.seek(0)
+                header = file.readline().rstrip("\n").split(",")
+                if row.keys() <= set(header):
+                    file.write(_lines([[cells.get(key, "") for key in header]]))
+                    return
         except OSError as error:
             raise TrainingError(
                 f"expected to write {path}, found: {error.strerror}; free space, then --resume."
             ) from error
+        header, rows = self._table(name)
+        added = [key for key in row if key not in header]
+        rows = [[*old, *[""] * len(added)] for old in rows] + [[cells.get(key, "") for key in [*header, *added]]]
+        self.write(name, _lines([[*header, *added], *rows]).encode())
 
     def forget_after(self, step: int) -> None:
-        """Drop the rows of steps that a resumed run will do again."""
+        """Drop the rows of steps that a resumed run will do again, and what is damaged."""
         for name in ("log.csv", "validation.csv"):
-            if rows := self.rows(name):
-                text = io.StringIO()
-                writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-                writer.writeheader()
-                for row in rows:
-                    if row["step"] <= step:
-                        writer.writerow(
-                            {k: repr(int(v)) if k in ("step", "epoch") else repr(v) for k, v in row.items()}
-                        )
-                self.write(name, text.getvalue().encode())
+            if (self.path / name).exists():
+                header, rows = self._table(name)
+                kept = [cells for cells in rows if float(cells[0]) <= step]
+                self.write(name, _lines([header, *kept] if header else []).encode())
+
+    def _table(self, name: str) -> tuple[list[str], list[list[str]]]:
+        """Header and rows as texts, without damaged rows; the first column is the step."""
+        try:
+            text = (self.path / name).read_text(errors="replace")
+        except FileNotFoundError:
+            return [], []
+        # Names and numbers need no quotes; what comes after the last line break was not finished.
+        header, *rows = [line.split(",") for line in text.split("\n")[:-1]] or [[]]
+        if header[:1] != ["step"]:
+            return [], []
+        return header, [
+            cells
+            for cells in rows
+            if len(cells) == len(header) and cells[0].isdecimal() and all(map(_is_number, cells))
+        ]
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else float("nan")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        _number(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _lines(rows: list[list[str]]) -> str:
+    return "".join(",".join(cells) + "\n" for cells in rows)

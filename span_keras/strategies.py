@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from span_keras.errors import TrainingError
 
@@ -32,6 +33,27 @@ class Devices:
         """Whether this process writes the files."""
         return self.process == 0
 
+    def describe(self) -> str:
+        """Backend and devices, such as ``"jax: 2 × NVIDIA H100"`` or ``"tensorflow: cpu"``."""
+        backend = keras.backend.backend()
+        kind = _jax_kind() if backend == "jax" else _tensorflow_kind()
+        count = f"{self.replicas} × " if self.replicas > 1 else ""
+        processes = f" in {self.processes} processes" if self.processes > 1 else ""
+        return f"{backend}: {count}{kind}{processes}"
+
+    def gather(self, number: int) -> list[int]:
+        """The number that each replica's process gives; all processes must call it, and wait for each other."""
+        if self.processes == 1:
+            return [number]
+        if keras.backend.backend() == "jax":
+            from jax.experimental import multihost_utils
+
+            return multihost_utils.process_allgather(np.int32(number)).tolist()
+        import tensorflow as tf
+
+        own = self.strategy.experimental_distribute_values_from_function(lambda context: tf.constant([number]))
+        return self.strategy.gather(own, axis=0).numpy().tolist()
+
 
 def choose(name: str = "auto") -> Devices:
     """Make ready what ``--strategy`` names; to be called before anything else uses the backend.
@@ -49,6 +71,19 @@ def choose(name: str = "auto") -> Devices:
             f"training needs the Keras backend tensorflow or jax, found {backend!r}; set KERAS_BACKEND."
         )
     return (_tensorflow if backend == "tensorflow" else _jax)(name)
+
+
+def _jax_kind() -> str:
+    import jax
+
+    return jax.local_devices()[0].device_kind
+
+
+def _tensorflow_kind() -> str:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "cpu"
 
 
 def _tensorflow(name: str) -> Devices:

@@ -177,6 +177,12 @@ def _settings(given: dict, out: str, resume: bool) -> Settings:
 
     try:
         saved = RunFolder(out).config if resume else None
+        begun = saved and saved.get("recipe", Settings.recipe)
+        if begun and given["recipe"] not in (None, begun):
+            raise ConfigError(
+                f"--resume expected a run of the recipe {given['recipe']}, found one of {begun} in {out}; the recipe "
+                "is fixed when a run begins, so leave --recipe out and give the values to change."
+            )
         if saved is None and given["init"]:
             given = _network_of(given)
         return resolve(given, saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import threading
@@ -20,7 +21,7 @@ from span_keras.init import initialise
 from span_keras.losses import SpanLoss
 from span_keras.model import build_span
 from span_keras.perceptual import build as build_perceptual
-from span_keras.progress import Progress
+from span_keras.progress import Decoding, Progress
 from span_keras.settings import ARCHITECTURE, CONVENIENCE, Settings, option
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
@@ -51,47 +52,58 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
     _make_deterministic()
     devices = choose(settings.strategy)
     echo = echo if devices.chief else lambda text: None
+    echo(f"Computing on {devices.describe()}.")
     folder = runs.RunFolder(out)
     if devices.chief or resume:
         _check_folder(folder, settings, resume, echo)
     if devices.processes > 1 and settings.max_minutes:
         raise TrainingError("--max-minutes works with one process only, because all must stop at the same step.")
+    decoding = Decoding(echo, started, settings.max_minutes)
+    with _Signals(enabled=devices.processes == 1, at_once=True), _explained(decoding):
+        checkpoint = folder.load_checkpoint(echo) if resume else None
+        _agree(devices, checkpoint)
 
-    validation_files, training_files = _split(settings)
-    validation = Validation(data.load_validation(validation_files, settings.scale), settings.network())
-    if settings.teacher:
-        echo("Decoding the photographs and asking the teacher for its output.")
-    dataset = data.PatchDataset(
-        training_files,
-        scale=settings.scale,
-        patch=settings.patch_size,
-        batch_size=settings.batch_size,
-        # Batches are numbered through: their order knows no epochs, so a run can stop and go on anywhere.
-        steps_per_epoch=settings.total_steps,
-        seed=settings.seed,
-        workers=settings.workers,
-        cache_gb=settings.cache_gb,
-        degrade=settings.degrade,
-        rgb_order=settings.rgb_order,
-        hr_scales=settings.hr_scales,
-        teacher=make_teacher(settings),
-        shard=(devices.process, devices.processes),
-    )
-    echo(f"Training on {dataset.describe()}.")
+        validation_files, training_files = _split(settings)
+        validation = Validation(data.load_validation(validation_files, settings.scale), settings.network())
+        if settings.teacher:
+            echo("Decoding the photographs and asking the teacher for its output.")
+        dataset = data.PatchDataset(
+            training_files,
+            scale=settings.scale,
+            patch=settings.patch_size,
+            batch_size=settings.batch_size,
+            # Batches are numbered through: their order knows no epochs, so a run can stop and go on anywhere.
+            steps_per_epoch=settings.total_steps,
+            seed=settings.seed,
+            workers=settings.workers,
+            cache_gb=settings.cache_gb,
+            degrade=settings.degrade,
+            rgb_order=settings.rgb_order,
+            hr_scales=settings.hr_scales,
+            teacher=make_teacher(settings),
+            shard=(devices.process, devices.processes),
+            progress=decoding,
+        )
+        echo(f"Training on {dataset.describe()}.")
 
-    trainer = make_trainer(settings, devices, echo)
-    checkpoint = folder.load_checkpoint(echo) if resume else None
-    if checkpoint:
-        trainer.state = checkpoint.arrays
-        echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
-    if devices.chief:
-        folder.save_config(settings.to_dict())
-        folder.forget_after(trainer.step if checkpoint else -1)
-    loop = _Loop(settings, folder, trainer, validation, devices, started, echo)
-    if devices.chief:
-        echo(f"Validating on {len(validation.images)} photographs; bicubic has a PSNR of {loop.bicubic:.3f} dB there.")
-    if checkpoint:
-        loop.restore(checkpoint.progress)
+        # The checkpoint holds all that --init began with, whose file may be gone.
+        trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo)
+        if checkpoint:
+            trainer.state = checkpoint.arrays
+            echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
+        if devices.chief:
+            folder.save_config(settings.to_dict())
+            folder.forget_after(trainer.step if checkpoint else -1)
+        photos = {
+            "training": _fingerprint(training_files, settings.data),
+            "validation": _fingerprint(validation_files, settings.val or settings.data),
+        }
+        loop = _Loop(settings, folder, trainer, validation, photos, devices, started, echo)
+        if devices.chief:
+            count = len(validation.images)
+            echo(f"Validating on {count} photographs; bicubic has a PSNR of {loop.bicubic:.3f} dB there.")
+        if checkpoint:
+            loop.restore(checkpoint.progress)
     loop.run(dataset)
     return loop.finish()
 
@@ -175,8 +187,9 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
 class _Loop:
     """The run's course: reports, validations and checkpoints, and every way to stop."""
 
-    def __init__(self, settings, folder, trainer, validation, devices, started, echo):
+    def __init__(self, settings, folder, trainer, validation, photos, devices, started, echo):
         self.settings, self.folder, self.trainer, self.validation = settings, folder, trainer, validation
+        self.photos = photos
         self.chief, self.processes, self.started, self.echo = devices.chief, devices.processes, started, echo
         self.best = float("-inf")
         self.saved_step, self.saved_at = -1, time.monotonic()
@@ -225,10 +238,24 @@ class _Loop:
         """Take over what a checkpoint knows besides the trainer's state."""
         self.best, self.unlogged = progress["best_psnr"], progress["unlogged"]
         self.saved_step = self.trainer.step
+        before = progress.get("photos", self.photos)  # checkpoints of older versions do not know them
+        if before["training"] != self.photos["training"]:
+            self.echo(
+                "Note: the photographs to train on are others than before; the result differs from an uninterrupted "
+                "run's."
+            )
+        if before["validation"] != self.photos["validation"]:
+            self.best = float("-inf")
+            self.echo(
+                "Note: the photographs to validate on are others than before; figures do not compare, and the best "
+                "weights are chosen anew."
+            )
 
     def log(self, report: Report) -> None:
         """Add to ``log.csv`` once ``log_every`` steps are together; a checkpoint keeps what is not yet written."""
         self.progress.update(report)
+        if self.unlogged.keys() != report.logs.keys():
+            self.unlogged = {}  # a resumed run's loss may have other parts than before
         for name, values in report.logs.items():
             self.unlogged.setdefault(name, []).extend(map(float, values))
         every, size = self.settings.log_every, len(report.logs["loss"])
@@ -280,6 +307,7 @@ class _Loop:
     def save(self) -> None:
         if self.chief:
             progress = {"step": self.trainer.step, "best_psnr": self.best, "unlogged": self.unlogged}
+            progress["photos"] = self.photos
             self.folder.save_checkpoint(runs.Checkpoint(self.trainer.state, progress))
         self.saved_step, self.saved_at = self.trainer.step, time.monotonic()
 
@@ -294,10 +322,14 @@ class _Loop:
 
 
 class _Signals:
-    """Turns Ctrl-C and SIGTERM into a note, so that the run stops between two executions with a checkpoint."""
+    """Turns Ctrl-C and SIGTERM into a note, so that the run stops between two executions with a checkpoint.
 
-    def __init__(self, enabled: bool = True):
-        self.caught, self._before = None, {}
+    Args:
+        at_once: raise ``KeyboardInterrupt`` on the first of either, where there is nothing to save yet.
+    """
+
+    def __init__(self, enabled: bool = True, at_once: bool = False):
+        self.caught, self._before, self._at_once = None, {}, at_once
         # Signals arrive in the main thread alone.
         self._enabled = enabled and threading.current_thread() is threading.main_thread()
 
@@ -307,13 +339,35 @@ class _Signals:
         return self
 
     def _note(self, number, frame):
-        if self.caught:  # the second time at once
+        if self.caught or self._at_once:  # in any case at the second time
             raise KeyboardInterrupt
         self.caught = signal.Signals(number)
 
     def __exit__(self, *exception):
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _explained(decoding: Decoding):
+    """End decoding at an interruption before the first step, and say how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        decoding.stopped = True
+        decoding.echo("Stopped before training; start with --resume, also where nothing has been trained yet.")
+        raise
+
+
+def _agree(devices: Devices, checkpoint: runs.Checkpoint | None) -> None:
+    """Check that all processes start at the same step, before the first of them computes anything."""
+    found = devices.gather(checkpoint.progress["step"] if checkpoint else -1)
+    if len(set(found)) > 1:
+        steps = ", ".join("no checkpoint" if step < 0 else f"step {step}" for step in found)
+        raise TrainingError(
+            f"expected all processes to start at the same step, found {steps}; --out must be a folder that all "
+            "machines share, and all must be started with or all without --resume."
+        )
 
 
 def _make_deterministic() -> None:
@@ -346,6 +400,8 @@ def _steps_per_execution(steps_per_epoch: int, devices: Devices) -> int:
 def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo: Callable) -> None:
     saved = folder.config
     if saved is None:
+        if resume:
+            echo(f"Note: no run in {folder.path} to resume; starting one.")
         return
     if not resume:
         raise TrainingError(
@@ -373,11 +429,19 @@ def _split(settings: Settings) -> tuple[list[Path], list[Path]]:
         training, validation = data.split_validation(files, count, settings.seed)
         return validation, training
     validation = data.list_photos(settings.val)
+    # Also those that are too many to validate on.
+    held_out = {path.resolve() for path in validation}
     if len(validation) > settings.val_images:
         # The same ones for every seed, spread by a hash of their names.
         _, validation = data.split_validation(validation, settings.val_images, 0)
-    held_out = {path.resolve() for path in validation}
     training = [path for path in files if path.resolve() not in held_out]
     if not training:
         raise TrainingError(f"expected photographs in {settings.data} besides those of --val, found none.")
     return validation, training
+
+
+def _fingerprint(files: list[Path], folder: str | None) -> str:
+    """Tells other photographs from the same ones in a folder that has moved: a digest of names and sizes."""
+    root = Path(folder) if folder else files[0].parent
+    names = [(os.path.relpath(path, root), path.stat().st_size) for path in files]
+    return hashlib.sha256(repr(names).encode()).hexdigest()

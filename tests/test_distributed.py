@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -99,6 +100,21 @@ def test_two_jax_processes(inputs, tmp_path, on_one_jax_device):
     group = {**JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
     finish(*(launch(inputs, tmp_path / "two", "--strategy=multiworker", SPAN_PROCESS=str(i), **group) for i in (0, 1)))
     assert_same_result(tmp_path / "two", on_one_jax_device)
+
+
+def test_two_jax_processes_that_share_no_folder(inputs, tmp_path, on_one_jax_device):
+    """One resumes, the other finds nothing to resume: neither trains."""
+    group = {**JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
+    shutil.copytree(on_one_jax_device, tmp_path / "0")
+    both = [
+        launch(inputs, tmp_path / str(i), "--strategy=multiworker", "--resume", SPAN_PROCESS=str(i), **group)
+        for i in (0, 1)
+    ]
+    for process in both:
+        printed = process.communicate()[0]
+        assert process.returncode == 1, printed[-3000:]
+        assert "expected all processes to start at the same step, found step 8, no checkpoint; --out must be" in printed
+    assert not (tmp_path / "1" / "config.json").exists()
 
 
 def test_a_batch_that_cannot_be_shared():

@@ -30,6 +30,7 @@ def rows(count: int) -> list[dict]:
         (rows(200), [{"step": 10 * i, "psnr_y": 20 + i / 20} for i in range(0, 201, 20)]),
         ([{**row, "loss": float("nan")} for row in rows(3)], [{"step": 0, "psnr_y": float("inf")}]),
         ([{**row, "loss": 0.0} for row in rows(3)], []),
+        ([{**row, "mse": float("nan")} for row in rows(3)], [{"step": i, "psnr_y": float("nan")} for i in range(2)]),
     ],
 )
 def test_curves_of_any_run(log, validation):

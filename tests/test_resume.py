@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from span_keras import runs, training
+from span_keras import data, runs, training
 from span_keras.errors import TrainingError
+from span_keras.progress import Decoding
 from span_keras.runs import Checkpoint, RunFolder
 from span_keras.settings import resolve
 
@@ -103,9 +105,129 @@ def test_changes_are_announced(photos, whole, tmp_path):
     assert sequence(out)[:8] == sequence(whole)[:8]
 
 
+def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
+    """Also where the checkpoint lies between two rows; the run can be resumed again and again."""
+    out, said = tmp_path / "run", []
+    teacher = str(whole / "weights.safetensors")
+    training.train(settings(photos, max_minutes=1e-6, log_every=3), out, echo=lambda text: None)
+    assert RunFolder(out).load_checkpoint().progress["unlogged"]
+    changed = {"loss": "charbonnier", "teacher": teacher, "log_every": 3, "epochs": 2}
+    training.train(settings(photos, **changed), out, resume=True, echo=said.append)
+    training.train(settings(photos, log_every=3), out, resume=True, echo=said.append)
+    rows = sequence(out)
+    assert [row["step"] for row in rows] == [3, 6, 9, 12, 15, 16, 18, 21, 24]
+    assert {"mae", "charbonnier", "teacher"} < rows[0].keys()
+    for row in rows:
+        old, new = row["step"] > 16, row["step"] <= 16
+        assert np.isfinite([row["mae"], row["charbonnier"], row["teacher"]]).tolist() == [old, new, new]
+    assert "Wrote" in said[-1]
+
+
 def test_resuming_without_a_run_starts_one(photos, tmp_path):
-    training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=lambda text: None)
+    said = []
+    training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=said.append)
     assert len(sequence(tmp_path / "new")) == 1
+    assert f"Note: no run in {tmp_path / 'new'} to resume; starting one." in said
+
+
+def test_resuming_needs_no_initial_weights(photos, whole, tmp_path):
+    init = tmp_path / "init.safetensors"
+    init.write_bytes((whole / "weights.safetensors").read_bytes())
+    more = {"init": str(init), "steps_per_epoch": 1, "epochs": 2, "rate_epochs": ()}
+    training.train(settings(photos, **more, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
+    init.unlink()
+    training.train(settings(photos, **more), tmp_path / "run", resume=True, echo=lambda text: None)
+    assert len(sequence(tmp_path / "run")) == 2
+
+
+def test_other_photographs_are_announced(photos, tmp_path):
+    """A folder that has moved is no change; another validation photograph begins the best anew."""
+    out, before = tmp_path / "run", tmp_path / "before"
+    (before / "val").mkdir(parents=True)
+    for path in photos.iterdir():
+        (before / ("val" if path.name == "photo_0.png" else ".") / path.name).write_bytes(path.read_bytes())
+
+    def train(folder, epochs=1, resume=True):
+        said = []
+        more = {"val": str(folder / "val"), "steps_per_epoch": 1, "epochs": epochs, "rate_epochs": ()}
+        training.train(settings(folder, **more), out, resume=resume, echo=said.append)
+        return " ".join(said)
+
+    def alter(**progress):
+        checkpoint = RunFolder(out).load_checkpoint()
+        progress = {k: v for k, v in {**checkpoint.progress, **progress}.items() if v is not None}
+        RunFolder(out).save_checkpoint(Checkpoint(checkpoint.arrays, progress))
+
+    train(before, resume=False)
+    now = before.rename(tmp_path / "now")
+    assert "are others than before" not in train(now)
+    (now / "photo_1.png").unlink()
+    said = train(now)
+    assert "to train on are others than before" in said and "to validate on" not in said
+    (now / "photo_2.png").replace(now / "val" / "photo_0.png")
+    alter(best_psnr=99.0)
+    assert "to validate on are others than before" in train(now, epochs=2)
+    assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 99
+    assert "are others than before" not in train(now, epochs=2)
+    # Checkpoints of older versions do not know the photographs.
+    (now / "photo_3.png").unlink()
+    alter(photos=None)
+    assert "are others than before" not in train(now, epochs=2)
+
+
+def test_interrupted_while_decoding(photos, tmp_path, monkeypatch):
+    """SIGTERM before the first step ends the command with a word on how to go on, and that works."""
+    said, load_pair, decoded = [], data.load_pair, []
+
+    def interrupted(*arguments):
+        if threading.current_thread() is not threading.main_thread():
+            if not decoded:
+                os.kill(os.getpid(), signal.SIGTERM)
+            decoded.append(arguments)
+            time.sleep(0.2)
+        return load_pair(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(data, "load_pair", interrupted)
+        patched.setattr(data, "_decoders", lambda: 1)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(settings(photos), tmp_path / "run", echo=said.append)
+        time.sleep(1)
+    assert len(decoded) < 4, "the other photographs are not decoded any more"
+    assert said[-1].startswith("Stopped before training; start with --resume")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    short = settings(photos, epochs=1, steps_per_epoch=1, rate_epochs=())
+    training.train(short, tmp_path / "run", resume=True, echo=said.append)
+    assert len(sequence(tmp_path / "run")) == 1
+
+
+def test_out_of_time_while_decoding(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Decoding, "QUIET", 0)
+    with pytest.raises(TrainingError, match="decoded within --max-minutes 1e-06, found 1 of 4 done; give more minutes"):
+        training.train(settings(photos, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
+    assert RunFolder(tmp_path / "run").config is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "photographs", "expected"),
+    [
+        (0.001, 1277, []),
+        (1, 20, [5, 6, 8, 10, 12, 14, 16, 18]),
+        (0.125, 100, [40, 50, 60, 70, 80, 90]),
+        (7, 100, [3, 6, 9, 10, 13]),
+    ],
+)
+def test_decoding_reports_now_and_then(monkeypatch, seconds, photographs, expected):
+    """At most a line per tenth and at least one per 20 seconds, but none in the first 5."""
+    now, said = 100.0, []
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    decoding = Decoding(said.append, now)
+    for done in range(1, photographs + 1):
+        now += seconds
+        decoding(done, photographs)
+    # Of many lines the first ones will do.
+    expected = [f"Decoded {done} of {photographs} photographs." for done in expected]
+    assert said[: len(expected)] == expected and (len(expected) == 5 or len(said) == len(expected))
 
 
 # -- checkpoints
@@ -241,7 +363,36 @@ def test_an_unfinished_line_is_not_a_row(tmp_path):
     assert (tmp_path / "log.csv").read_text() == "step,epoch,loss\n1,1,0.1\n2,1,0.2\n"
 
 
-def test_settings_that_cannot_be_read_say_so(tmp_path):
-    (tmp_path / "config.json").write_text("{")
+def test_a_row_of_other_columns_widens_the_table(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append("log.csv", {"step": 1, "mae": 0.25, "rate": 1.0})
+    folder.append("log.csv", {"step": 2, "mse": 0.5, "rate": 1.0})
+    folder.append("log.csv", {"rate": 2.0, "step": 3})
+    assert (tmp_path / "log.csv").read_text() == "step,mae,rate,mse\n1,0.25,1.0,\n2,,1.0,0.5\n3,,2.0,\n"
+    np.testing.assert_equal([row["mse"] for row in folder.rows("log.csv")], [np.nan, 0.5, np.nan])
+
+
+@pytest.mark.parametrize("line", ["2,1,0.5,0.5", "2", "2,1,0.5.", "", '"', "\0\0", ",1,0.5"])
+def test_damaged_rows_are_left_out(tmp_path, line):
+    """Of too many or too few cells, or of something else than numbers."""
+    folder = RunFolder(tmp_path)
+    (tmp_path / "log.csv").write_text(f"step,epoch,loss\n1,1,0.5\n{line}\n3,1,0.5\n")
+    assert [row["step"] for row in folder.rows("log.csv")] == [1, 3]
+    folder.forget_after(3)
+    assert (tmp_path / "log.csv").read_text() == "step,epoch,loss\n1,1,0.5\n3,1,0.5\n"
+
+
+@pytest.mark.parametrize("content", ["", "step,ep", "\n\n", "\xff,1\n2,3\n"])
+def test_a_damaged_table_is_begun_anew(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "log.csv").write_text(content)
+    folder.forget_after(0)
+    folder.append("log.csv", {"step": 1, "loss": 0.5})
+    assert folder.rows("log.csv") == [{"step": 1, "loss": 0.5}]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", "7"])
+def test_settings_that_cannot_be_read_say_so(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
     with pytest.raises(TrainingError, match="expected the run's settings in"):
         RunFolder(tmp_path).config  # noqa: B018

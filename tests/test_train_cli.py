@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -70,6 +71,7 @@ def test_a_run_leaves_all_its_files(run):
     assert "Validating on 1 photographs; bicubic has a PSNR of" in printed
     assert "Epoch 2/2 · validation PSNR" in printed
     assert "ETA 0:00" in printed
+    assert re.search(r"^Computing on (tensorflow|jax): \S", printed, re.MULTILINE)
 
 
 def test_the_resolved_configuration_is_printed_and_saved(run):
@@ -295,6 +297,15 @@ def test_validation_photographs_are_not_trained_on(photos, tmp_path):
     assert len(validation) == 1 and len(rest) == 7 and not set(validation) & set(rest)
 
 
+def test_validation_photographs_beyond_the_limit_are_not_trained_on_either(tmp_path):
+    (tmp_path / "val").mkdir()
+    save_photos(tmp_path, 3)
+    save_photos(tmp_path / "val", 8)
+    settings = resolve({"data": str(tmp_path), "val": str(tmp_path / "val"), "val_images": 2})
+    validation, rest = training._split(settings)
+    assert len(validation) == 2 and {path.parent for path in rest} == {tmp_path}
+
+
 def test_a_folder_that_holds_a_run_is_kept(run, photos):
     before = (run[0] / "last.ckpt").read_bytes()
     result = train("--data", photos, "--out", run[0])
@@ -319,8 +330,16 @@ def test_resuming_with_another_network_is_refused(run):
     assert "--rgb-mean [0.0, 0.0, 0.0] where the run has [0.4488, 0.4371, 0.404]" in result.output
 
 
+def test_resuming_with_another_recipe_is_wrong_usage(run):
+    result = train("--out", run[0], "--resume", "--recipe", "paper", tiny="")
+    assert result.exit_code == 2
+    assert "found one of default in" in result.output and "the recipe is fixed when a run begins" in " ".join(
+        result.output.split()
+    )
+
+
 def test_a_finished_run_resumed_has_nothing_to_do(run):
-    result = train("--out", run[0], "--resume", tiny="")
+    result = train("--out", run[0], "--resume", "--recipe", "default", tiny="")
     assert result.exit_code == 0, result.output
     assert "Continuing at step 6 of 6" in result.output
 
