@@ -315,12 +315,21 @@ class PatchDataset(keras.utils.PyDataset):
         self._lock = threading.Lock()
         self._sets: OrderedDict[int, Future] = OrderedDict()
         self._loader = ThreadPoolExecutor(1, "span-working-set")
-        self._progress = progress
+        self._progress, self._closed = progress, False
         if self._set_count == 1:
-            self._set_at(0)
+            try:
+                self._set_at(0)
+            except BaseException:  # Ctrl-C, too
+                self.close()
+                raise
 
     def __len__(self) -> int:
         return self.steps_per_epoch
+
+    def close(self) -> None:
+        """Stop decoding. Without it, a program that ends waits until the working set under way is decoded."""
+        self._closed = True
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch."""
@@ -477,8 +486,8 @@ class PatchDataset(keras.utils.PyDataset):
         done, progress = 0, self._progress if self._set_count == 1 else None
 
         def load(photo: _Photo) -> tuple[np.ndarray, ...] | None:
-            if not threading.main_thread().is_alive():
-                return None  # the program is ending: do not make it wait for photographs nobody will see
+            if self._closed:
+                return None
             try:
                 pair = load_pair(photo.path, self.scale, photo.hr_scale)
             except DataError as error:
@@ -487,7 +496,7 @@ class PatchDataset(keras.utils.PyDataset):
             if not self.teacher:
                 return pair
             # Asked once more, because a teacher takes its time.
-            return self._taught(pair) if threading.main_thread().is_alive() else None
+            return None if self._closed else self._taught(pair)
 
         loaded = []
         with ThreadPoolExecutor(_decoders(), "span-decode") as pool:
@@ -495,7 +504,7 @@ class PatchDataset(keras.utils.PyDataset):
                 loaded += [photo] if photo else []
                 if progress:
                     progress(done, len(photos))
-        if not loaded:
+        if not loaded and not self._closed:
             self._raise_unusable()
         return _WorkingSet(loaded)
 

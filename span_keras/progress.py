@@ -81,10 +81,6 @@ class Decoding:
         started: time by ``time.monotonic`` from which ``--max-minutes`` counts.
         max_minutes: 0 for no bound.
 
-    Attributes:
-        stopped: set it to have the next call raise ``KeyboardInterrupt``: Python waits for the threads that decode
-            before it ends.
-
     Raises:
         TrainingError: after ``max_minutes``, because a repetition would come no further.
     """
@@ -94,12 +90,10 @@ class Decoding:
     def __init__(self, echo: Callable, started: float, max_minutes: float = 0.0):
         self.echo, self.started, self.max_minutes = echo, started, max_minutes
         self.began = self.said_at = time.monotonic()
-        self.tenth, self.stopped = 0, False
+        self.tenth = 0
 
     def __call__(self, done: int, total: int) -> None:
         now, tenth = time.monotonic(), 10 * done // total
-        if self.stopped:
-            raise KeyboardInterrupt
         if now - self.began < self.QUIET or done == total:
             return
         if self.max_minutes and now - self.started > 60 * self.max_minutes:

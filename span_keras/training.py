@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -58,54 +59,57 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         _check_folder(folder, settings, resume, echo)
     if devices.processes > 1 and settings.max_minutes:
         raise TrainingError("--max-minutes works with one process only, because all must stop at the same step.")
-    decoding = Decoding(echo, started, settings.max_minutes)
-    with _Signals(enabled=devices.processes == 1, at_once=True), _explained(decoding):
-        checkpoint = folder.load_checkpoint(echo) if resume else None
-        _agree(devices, checkpoint)
+    with contextlib.ExitStack() as stack:
+        with _Signals(enabled=devices.processes == 1, at_once=True), _explained(echo):
+            checkpoint = folder.load_checkpoint(echo) if resume else None
+            _agree(devices, checkpoint)
 
-        validation_files, training_files = _split(settings)
-        validation = Validation(data.load_validation(validation_files, settings.scale), settings.network())
-        if settings.teacher:
-            echo("Decoding the photographs and asking the teacher for its output.")
-        dataset = data.PatchDataset(
-            training_files,
-            scale=settings.scale,
-            patch=settings.patch_size,
-            batch_size=settings.batch_size,
-            # Batches are numbered through: their order knows no epochs, so a run can stop and go on anywhere.
-            steps_per_epoch=settings.total_steps,
-            seed=settings.seed,
-            workers=settings.workers,
-            cache_gb=settings.cache_gb,
-            degrade=settings.degrade,
-            rgb_order=settings.rgb_order,
-            hr_scales=settings.hr_scales,
-            teacher=make_teacher(settings),
-            shard=(devices.process, devices.processes),
-            progress=decoding,
-        )
-        echo(f"Training on {dataset.describe()}.")
+            validation_files, training_files = _split(settings)
+            tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
+            images = data.load_validation(validation_files, settings.scale, on_skip=tell)
+            validation = Validation(images, settings.network())
+            if settings.teacher:
+                echo("Decoding the photographs and asking the teacher for its output.")
+            dataset = data.PatchDataset(
+                training_files,
+                scale=settings.scale,
+                patch=settings.patch_size,
+                batch_size=settings.batch_size,
+                # Batches are numbered through: their order knows no epochs, so a run can stop and go on anywhere.
+                steps_per_epoch=settings.total_steps,
+                seed=settings.seed,
+                workers=settings.workers,
+                cache_gb=settings.cache_gb,
+                degrade=settings.degrade,
+                rgb_order=settings.rgb_order,
+                hr_scales=settings.hr_scales,
+                teacher=make_teacher(settings),
+                shard=(devices.process, devices.processes),
+                progress=Decoding(echo, started, settings.max_minutes),
+            )
+            stack.callback(dataset.close)
+            echo(f"Training on {dataset.describe()}.")
 
-        # The checkpoint holds all that --init began with, whose file may be gone.
-        trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo)
-        if checkpoint:
-            trainer.state = checkpoint.arrays
-            echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
-        if devices.chief:
-            folder.save_config(settings.to_dict())
-            folder.forget_after(trainer.step if checkpoint else -1)
-        photos = {
-            "training": _fingerprint(training_files, settings.data),
-            "validation": _fingerprint(validation_files, settings.val or settings.data),
-        }
-        loop = _Loop(settings, folder, trainer, validation, photos, devices, started, echo)
-        if devices.chief:
-            count = len(validation.images)
-            echo(f"Validating on {count} photographs; bicubic has a PSNR of {loop.bicubic:.3f} dB there.")
-        if checkpoint:
-            loop.restore(checkpoint.progress)
-    loop.run(dataset)
-    return loop.finish()
+            # The checkpoint holds all that --init began with, whose file may be gone.
+            trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo)
+            if checkpoint:
+                trainer.state = checkpoint.arrays
+                echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
+            if devices.chief:
+                folder.save_config(settings.to_dict())
+                folder.forget_after(trainer.step if checkpoint else -1)
+            photos = {
+                "training": _fingerprint(training_files, settings.data),
+                "validation": _fingerprint(validation_files, settings.val or settings.data),
+            }
+            loop = _Loop(settings, folder, trainer, validation, photos, devices, started, echo)
+            if devices.chief:
+                bicubic = f"bicubic has a PSNR of {loop.bicubic:.3f} dB there"
+                echo(f"Validating on {len(images)} photographs; {bicubic}.")
+            if checkpoint:
+                loop.restore(checkpoint.progress)
+        loop.run(dataset)
+        return loop.finish()
 
 
 def make_trainer(settings: Settings, devices: Devices | None = None, echo: Callable = lambda text: None) -> SpanTrainer:
@@ -203,12 +207,14 @@ class _Loop:
 
     def run(self, dataset) -> None:
         s, trainer = self.settings, self.trainer
+        self.told = len(dataset.skipped)
         with _Signals(enabled=self.processes == 1) as signals, contextlib.closing(self.board):
             if self.saved_step < 0:
                 self.validate(0)
                 self.save()
             for report in trainer.run(dataset.__getitem__, s.total_steps, s.workers, cut=s.steps_per_epoch):
                 self.log(report)
+                self.tell_skipped(dataset)
                 epoch, within = divmod(report.step, s.steps_per_epoch)
                 if within == 0 and (epoch % s.val_every == 0 or report.step == s.total_steps):
                     self.validate(epoch)
@@ -273,6 +279,13 @@ class _Loop:
         if self.chief:
             self.folder.append("log.csv", row)
             self.board.scalars(report.step, "train", {k: v for k, v in row.items() if k not in ("step", "epoch")})
+
+    def tell_skipped(self, dataset) -> None:
+        """Name the photographs of later working sets that turned out to be unusable."""
+        new = list(dataset.skipped.items())[self.told :]
+        for path, reason in new:
+            self.echo(f"Left out {path}: {reason}")
+        self.told += len(new)
 
     def validate(self, epoch: int) -> None:
         if not self.chief:
@@ -349,13 +362,12 @@ class _Signals:
 
 
 @contextlib.contextmanager
-def _explained(decoding: Decoding):
-    """End decoding at an interruption before the first step, and say how to go on."""
+def _explained(echo: Callable):
+    """Say at an interruption before the first step how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        decoding.stopped = True
-        decoding.echo("Stopped before training; start with --resume, also where nothing has been trained yet.")
+        echo("Stopped before training; start with --resume, also where nothing has been trained yet.")
         raise
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from span_keras import data, runs, training
-from span_keras.errors import TrainingError
+from span_keras.errors import SpanError, TrainingError
 from span_keras.progress import Decoding
 from span_keras.runs import Checkpoint, RunFolder
 from span_keras.settings import resolve
@@ -173,6 +174,26 @@ def test_other_photographs_are_announced(photos, tmp_path):
     (now / "photo_3.png").unlink()
     alter(photos=None)
     assert "are others than before" not in train(now, epochs=2)
+
+
+def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
+    """Those of working sets, which are decoded after the run has said what it trains on, and validation images."""
+    monkeypatch.setattr(data, "_decoders", lambda: 1)
+    rng, said = np.random.default_rng(0), []
+    for folder, count in (("train", 8), ("val", 2)):
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            path = tmp_path / folder / f"{number}.png"
+            Image.fromarray(rng.integers(0, 256, (600, 600, 3), np.uint8)).save(path, compress_level=0)
+            if number % 2:
+                path.write_bytes(path.read_bytes()[:100_000])
+    options = settings(tmp_path / "train", val=str(tmp_path / "val"), val_images=2, cache_gb=0.01, steps_per_epoch=16)
+    training.train(options, tmp_path / "run", echo=said.append)
+    assert any("working sets" in line for line in said)
+    assert any(line.startswith(f"Not validating on {tmp_path / 'val' / '1.png'}: ") for line in said)
+    left_out = [line.split(":")[0] for line in said if line.startswith("Left out ")]
+    assert left_out and len(left_out) == len(set(left_out))
+    assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {"1.png", "3.png", "5.png", "7.png"}
 
 
 def test_interrupted_while_decoding(photos, tmp_path, monkeypatch):
@@ -343,7 +364,7 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(runs.os, "fsync", fills_up)
-        with pytest.raises(TrainingError, match="No space left on device"):
+        with pytest.raises(SpanError, match="No space left on device"):
             training.train(settings(photos, checkpoint_every=3), out, echo=lambda text: None)
     training.train(settings(photos), out, resume=True, echo=lambda text: None)
     assert_equal_runs(out, whole)
