@@ -54,7 +54,7 @@ def run(dataset, workers: int, start: int, steps: int) -> float:
         begin = time.perf_counter()
         ahead = deque()
         for index in range(start, start + steps):
-            ahead.append(pool.submit(dataset.__getitem__, index))
+            ahead.append(pool.submit(dataset.unturned, index))
             if len(ahead) > 2 * workers:
                 ahead.popleft().result()
         for future in ahead:

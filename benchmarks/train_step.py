@@ -111,9 +111,9 @@ def time_ours(trainer, batches, executions: int) -> tuple[float, np.ndarray]:
 
 
 def time_fit(trainer, batches, executions: int, workers: int) -> float:
-    """Seconds per step of the trainer's own loop: threads make batches, which travel to the device."""
-    batches = list(batches)
-    source = lambda i: tuple(image.copy() for image in batches[i % len(batches)])  # noqa: E731
+    """Seconds per step of the trainer's own loop: threads make batches, which travel to the device and are turned."""
+    numbers = np.arange(len(batches[0][0]), dtype=np.uint8) % 8
+    source = lambda i: (*(image.copy() for image in batches[i % len(batches)]), numbers)  # noqa: E731
     # Batches made while the first execution compiled, and the last executions, whose batches are there, do not count.
     ahead = math.ceil((trainer.steps_per_execution + workers) / trainer.steps_per_execution)
     before = ahead + 2

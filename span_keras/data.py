@@ -34,7 +34,7 @@ import keras
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from span_keras import bicubic
+from span_keras import bicubic, orientation
 from span_keras.config import SCALES
 from span_keras.errors import DataError
 from span_keras.metrics import SSIM_WINDOW
@@ -337,13 +337,28 @@ class PatchDataset(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         """Batch ``index`` of the current epoch."""
+        *batch, numbers = self.unturned(index)
+        for patches in batch:
+            for row, number in enumerate(numbers):
+                patches[row] = orientation.turned(patches[row], number).copy()
+        if self.dtype == "float32":
+            return tuple(np.float32(patches) / 255 for patches in batch)
+        return tuple(batch)
+
+    def unturned(self, index: int) -> tuple[np.ndarray, ...]:
+        """Batch ``index`` with the turning left to the device, which is better at it.
+
+        Returns:
+            The uint8 arrays of ``dataset[index]``, patches as they lie in the photographs, and the orientation each is
+            to have, (batch,) uint8; see ``orientation``.
+        """
         if not 0 <= index < self.steps_per_epoch:
             raise IndexError(index)
         key = (self.seed, self.epoch, index)
         photos = self._set_at(self.epoch * self.steps_per_epoch + index)
         rng = np.random.default_rng(key)
         chosen, corners = photos.draw(rng, self.batch_size, self.patch)
-        turns = rng.integers(8, size=self.batch_size) if self.augment else np.zeros(self.batch_size, int)
+        numbers = rng.integers(8, size=self.batch_size) if self.augment else np.zeros(self.batch_size, int)
         orders = rng.permuted(np.tile(np.arange(3), (self.batch_size, 1)), axis=1) if self.rgb_order else None
 
         sides = [self.patch * factor for factor in self._factors]
@@ -353,15 +368,13 @@ class PatchDataset(keras.utils.PyDataset):
                 batch, photos.photos[chosen[row]], sides, self._factors, strict=True
             ):
                 top, left = factor * corners[row]
-                _copy_turned(patches[out], image[top : top + side, left : left + side], turns[row])
+                patches[out] = image[top : top + side, left : left + side]
                 if orders is not None:
                     patches[out] = patches[out][..., orders[row]]
             if self.degrade:
                 lr = batch[0]
                 lr[out] = _degraded(lr[out], self.degrade, np.random.default_rng((*key, row)))
-        if self.dtype == "float32":
-            return tuple(np.float32(patches) / 255 for patches in batch)
-        return tuple(batch)
+        return *batch, numbers[self._rows.start : self._rows.stop].astype(np.uint8)
 
     def describe(self) -> str:
         """One line on what the patches come from: photographs, megapixels, memory, files skipped and why."""
@@ -533,22 +546,6 @@ def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr
     index, count = shard
     if not 0 <= index < count or batch_size % count:
         raise DataError(f"Expected a batch size that {count} processes share evenly, found {batch_size}.")
-
-
-def _copy_turned(out: np.ndarray, patch: np.ndarray, turn: int) -> None:
-    """Copy a square patch in one of the eight orientations: bit 0 flips rows, bit 1 columns, bit 2 transposes."""
-    if turn & 4:
-        patch = patch.transpose(1, 0, 2)
-    if turn & 1:
-        patch = patch[::-1]
-    if turn & 2:
-        patch = patch[:, ::-1]
-    if turn & 6:
-        # Pixels of three bytes are the slowest thing to reorder; planes of single bytes go four times as fast.
-        for channel in range(3):
-            out[..., channel] = patch[..., channel]
-    else:
-        out[...] = patch
 
 
 def _degraded(patch: np.ndarray, names: Sequence[str], rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from span_keras import stacked
+from span_keras import orientation, stacked
 from span_keras.state import SpanWeights
 
 CORE = 128
@@ -62,27 +62,9 @@ def ensemble(network, tile):
         (h·scale, h·scale, 3) uint8.
     """
     x = ops.cast(tile, "float32") / 255.0
-    outputs = ops.split(network(ops.stack([_turn(x, turn) for turn in range(8)])), 8)
-    mean = sum(_turn_back(ops.squeeze(y, 0), turn) for turn, y in enumerate(outputs)) / 8
+    outputs = ops.split(network(ops.stack([orientation.turn(x, number) for number in range(8)])), 8)
+    mean = sum(orientation.turn_back(ops.squeeze(y, 0), number) for number, y in enumerate(outputs)) / 8
     return ops.cast(ops.floor(ops.clip(mean, 0.0, 1.0) * 255.0 + 0.5), "uint8")
-
-
-def _turn(x, turn: int):
-    """One of the eight orientations: bit 2 transposes, then bit 0 flips rows and bit 1 columns."""
-    return _flip(_transpose(x, turn), turn)
-
-
-def _turn_back(x, turn: int):
-    return _transpose(_flip(x, turn), turn)
-
-
-def _transpose(x, turn: int):
-    return ops.transpose(x, (1, 0, 2)) if turn & 4 else x
-
-
-def _flip(x, turn: int):
-    axes = [axis for axis in (0, 1) if turn & (axis + 1)]
-    return ops.flip(x, axes) if axes else x
 
 
 def _compiled(function):

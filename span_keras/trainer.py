@@ -21,6 +21,7 @@ from keras import ops
 from span_keras import stacked
 from span_keras.errors import TrainingError
 from span_keras.losses import mean_absolute_error
+from span_keras.orientation import turn_each
 from span_keras.schedule import Schedule
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices
@@ -92,6 +93,9 @@ class TrainStep:
         self.config, self.loss, self.options, self.parameters = config, loss, options, parameters
 
     def __call__(self, state: dict, images: tuple, rate, gradient: Callable, mean: Callable = lambda tree: tree):
+        if len(images[-1].shape) == 1:
+            *images, numbers = images
+            images = [turn_each(image, numbers) for image in images]
         images = [ops.cast(image, "float32") / 255.0 for image in images]
         parameters = {name: state[f"weights/{name}"] for name in self.parameters}
         (loss, parts), gradients = gradient(lambda p: self._total_loss(p, *images), parameters)
@@ -234,7 +238,8 @@ class SpanTrainer:
         Args:
             batches: ``step -> (lr, hr)`` or ``(lr, hr, taught)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of
                 several processes this one's share; called in ``workers`` threads, for every step before ``stop``.
-                ``taught`` is a second target.
+                ``taught`` is a second target. A last array (N,) has the images turned first, all of them square: each
+                to the orientation of that number, see ``orientation``.
             cut: at multiples of this number of steps an execution ends and its report is settled.
 
         Set ``trainer.settle = True`` to have the next report settled, so that the state can be saved with it.

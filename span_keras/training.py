@@ -212,7 +212,7 @@ class _Loop:
             if self.saved_step < 0:
                 self.validate(0)
                 self.save()
-            for report in trainer.run(dataset.__getitem__, s.total_steps, s.workers, cut=s.steps_per_epoch):
+            for report in trainer.run(dataset.unturned, s.total_steps, s.workers, cut=s.steps_per_epoch):
                 self.log(report)
                 self.tell_skipped(dataset)
                 epoch, within = divmod(report.step, s.steps_per_epoch)

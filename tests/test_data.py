@@ -4,11 +4,12 @@ import struct
 import threading
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from span_keras import bicubic, data
+from span_keras import bicubic, data, orientation
 from span_keras.errors import DataError
 from span_keras.settings import DEGRADATIONS
 
@@ -71,13 +72,23 @@ def test_every_lr_patch_belongs_to_its_hr_patch(folder, augment, rgb_order):
 
 def test_all_eight_orientations_occur_and_are_exact():
     patch = smooth(12, 12)
-    turned = []
-    for turn in range(8):
-        out = np.empty_like(patch)
-        data._copy_turned(out, patch, turn)
-        turned.append(out.tobytes())
+    views = [orientation.turned(patch, number) for number in range(8)]
     expected = {np.rot90(flip, k).tobytes() for flip in (patch, patch[::-1]) for k in range(4)}
-    assert len(expected) == 8 and set(turned) == expected
+    assert len(expected) == 8 and {view.tobytes() for view in views} == expected
+    on_device = keras.ops.convert_to_numpy(orientation.turn_each(np.stack([patch] * 8), np.arange(8, dtype=np.uint8)))
+    assert np.array_equal(on_device, views) and on_device.dtype == np.uint8
+    for number, view in enumerate(views):
+        assert np.array_equal(orientation.turn(patch, number), view)
+        assert np.array_equal(orientation.turn_back(orientation.turn(patch, number), number), patch)
+
+
+def test_turning_can_be_left_to_the_device(folder):
+    options = {"rgb_order": True, "degrade": ("noise",), "teacher": lambda lr: lr.repeat(2, 0).repeat(2, 1)}
+    dataset = make(folder, batch_size=24, shard=(1, 2), **options)
+    *batch, numbers = dataset.unturned(3)
+    assert numbers.shape == (12,) and len(set(numbers)) > 4
+    turned = [keras.ops.convert_to_numpy(orientation.turn_each(images, numbers)) for images in batch]
+    assert equal(turned, dataset[3])
 
 
 def test_patches_are_slices_of_the_photograph_and_reach_its_corners(tmp_path):

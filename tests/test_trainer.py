@@ -16,6 +16,7 @@ from span_keras.errors import TrainingError
 from span_keras.init import initialise
 from span_keras.losses import SpanLoss
 from span_keras.model import build_span
+from span_keras.orientation import turned
 from span_keras.schedule import Schedule
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
@@ -387,3 +388,16 @@ def test_batches_of_floating_point_are_refused(weights):
     """They would be divided by 255 a second time."""
     with pytest.raises(TrainingError, match=r"expected uint8 batches .* found float32, float32"):
         list(make(weights).run(lambda step: tuple(np.float32(image) / 255 for image in batch(step)), 2))
+
+
+def test_images_are_turned_on_the_device(weights):
+    """As if they had been turned before, for each image on its own."""
+    numbers = np.array([5, 2], np.uint8)
+
+    def before(step):
+        return tuple(np.stack([turned(*pair) for pair in zip(image, numbers, strict=True)]) for image in batch(step))
+
+    here = losses_of(make(weights), 3, before)
+    there = losses_of(make(weights), 3, lambda step: (*batch(step), numbers))
+    np.testing.assert_array_equal(there, here)
+    assert not np.array_equal(here, losses_of(make(weights), 3))

@@ -1,0 +1,51 @@
+"""The eight orientations of a square image, numbered: bit 2 transposes, then bit 0 flips rows and bit 1 columns."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+
+def turned(image: np.ndarray, number: int) -> np.ndarray:
+    """A view of (h, h, C) in an orientation."""
+    if number & 4:
+        image = image.transpose(1, 0, 2)
+    if number & 1:
+        image = image[::-1]
+    return image[:, ::-1] if number & 2 else image
+
+
+def turn_each(images, numbers):
+    """Every image of a batch in an orientation of its own, on the device.
+
+    Args:
+        images: tensor (N, h, h, C) of any type.
+        numbers: tensor (N,) of whole numbers from 0 to 7.
+    """
+    numbers = ops.reshape(ops.cast(numbers, "int32"), (-1, 1, 1, 1))
+
+    def where(bit: int, changed):
+        return ops.where(ops.not_equal(ops.bitwise_and(numbers, bit), 0), changed, images)
+
+    images = where(4, ops.transpose(images, (0, 2, 1, 3)))
+    images = where(1, ops.flip(images, 1))
+    return where(2, ops.flip(images, 2))
+
+
+def turn(image, number: int):
+    """A tensor (h, h, C) in an orientation."""
+    return _flip(_transpose(image, number), number)
+
+
+def turn_back(image, number: int):
+    """Undo ``turn``."""
+    return _transpose(_flip(image, number), number)
+
+
+def _transpose(image, number: int):
+    return ops.transpose(image, (1, 0, 2)) if number & 4 else image
+
+
+def _flip(image, number: int):
+    axes = [axis for axis in (0, 1) if number & (axis + 1)]
+    return ops.flip(image, axes) if axes else image
