@@ -45,8 +45,13 @@ ARCHITECTURE = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean
 """What may not change when a run is resumed."""
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
-CONVENIENCE = ("workers", "cache_gb", "max_minutes", "log_every", "val_every", "checkpoint_every", "checkpoint_minutes")
+CONVENIENCE = (
+    *("workers", "cache_gb", "teacher_cache", "max_minutes"),
+    *("log_every", "val_every", "checkpoint_every", "checkpoint_minutes"),
+)
 """What may change without changing the result."""
+USED_BY = {"perceptual_weights": "perceptual", "teacher_weight": "teacher", "teacher_cache": "teacher"}
+"""Settings without meaning unless another one is chosen."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class Settings:
     vgg_weight: float = 0.001
     teacher: str | None = None
     teacher_weight: float = 1.0
+    teacher_cache: str | None = None
     # optimisation
     learning_rate: float = 1e-4
     schedule: str = "piecewise"
@@ -224,7 +230,7 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
             scale = values.get("scale", Settings.scale)
             values["patch_size"] = PAPER_HR_PATCH // scale if isinstance(scale, int) and scale > 0 else PAPER_HR_PATCH
     _complete_perceptual(values, given, saved or {})
-    for part, whole in (("perceptual_weights", "perceptual"), ("teacher_weight", "teacher")):
+    for part, whole in USED_BY.items():
         if part in given and values.get(whole, getattr(Settings, whole)) in (None, "none"):
             raise ConfigError(
                 f"--{option(part)} expected a --{whole} that uses it, found none; name one or leave it out."

@@ -118,6 +118,7 @@ FOLDER = click.Path(file_okay=False)
         },
     ),
     ("--teacher-weight", {"type": float, "metavar": "W", "help": "Weight of the distance to the teacher [1]."}),
+    ("--teacher-cache", {"metavar": "DIR", "help": "Keep the teacher's output there for further runs [nowhere]."}),
 )
 @options(
     "Optimisation",

@@ -155,7 +155,7 @@ def make_teacher(settings: Settings) -> Teacher | None:
     weights = load_weights(settings.teacher)
     if weights.config.scale != settings.scale:
         raise TrainingError(f"--teacher expected a x{settings.scale} network, found a x{weights.config.scale} one.")
-    return Teacher(weights)
+    return Teacher(weights, settings.teacher_cache)
 
 
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:

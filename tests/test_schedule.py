@@ -133,6 +133,7 @@ def test_impossible_schedules_say_why(arguments, message):
         ({"rgb_mean": (0.5, 0.5)}, "rgb_mean must be three values"),
         ({"perceptual": "none", "perceptual_weights": "vgg.h5"}, "--perceptual-weights expected a --perceptual"),
         ({"teacher_weight": 2.0}, "--teacher-weight expected a --teacher that uses it, found none"),
+        ({"teacher_cache": "kept"}, "--teacher-cache expected a --teacher that uses it, found none"),
     ],
 )
 def test_impossible_settings_say_why(given, message):

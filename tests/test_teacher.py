@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from span_keras import Upscaler, save_weights, teacher
 from span_keras.config import SpanConfig
+from span_keras.errors import TrainingError
 from span_keras.runs import RunFolder
 from span_keras.teacher import Teacher
 from span_keras.train import main
@@ -53,6 +54,33 @@ def test_is_the_average_over_eight_orientations(weights, picture):
     assert np.abs(taught[inside] - expected).max() < 0.5 + 1e-3
     single = np.clip(upscaler(np.float32(picture) / 255), 0, 1)[inside] * 255
     assert np.abs(single - expected).max() > 1, "one orientation alone would not do"
+
+
+def test_kept_output_is_read_again(weights, picture, tmp_path, monkeypatch):
+    folder = tmp_path / "new" / "kept"
+    fresh = Teacher(weights)(picture)
+    assert np.array_equal(Teacher(weights, folder)(picture), fresh)
+    assert len(list(folder.iterdir())) == 1
+    again = Teacher(weights, folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(again, "_upscale", lambda lr: pytest.fail("computed again"))
+        assert np.array_equal(again(picture), fresh)
+    # Another image, another network and a damaged file are computed.
+    assert again(picture[:-1]).shape == (72, 100, 3)
+    other = weights.expand(0).fuse()
+    other.layers["conv_2"]["bias"] += np.float32(0.2)
+    assert not np.array_equal(Teacher(other, folder)(picture), fresh)
+    assert len(list(folder.iterdir())) == 3
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:200])
+    assert np.array_equal(again(picture), fresh)
+    assert np.array_equal(Teacher(weights, folder)(picture), fresh)
+
+
+def test_output_that_cannot_be_kept(weights, picture, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TrainingError, match=r"expected to write .*file.*; free space, or choose another folder"):
+        Teacher(weights, tmp_path / "file")(picture)
 
 
 def test_tiles_leave_no_seam(weights, picture, monkeypatch):
