@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replaced(path: Path, suffix: str = ".partial") -> Iterator[Path]:
+def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
     """A new, empty, hidden file beside ``path`` that takes its place when the block succeeds and vanishes otherwise.
 
     Args:
@@ -20,7 +20,7 @@ def replaced(path: Path, suffix: str = ".partial") -> Iterator[Path]:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; also what the block raises.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial{suffix}")
     try:
         temporary.touch(exist_ok=False)
         yield temporary
@@ -30,3 +30,9 @@ def replaced(path: Path, suffix: str = ".partial") -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what programs that were killed while writing left in a folder, where nobody else is writing now."""
+    for path in folder.glob(".*.partial*"):
+        path.unlink(missing_ok=True)

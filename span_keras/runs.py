@@ -113,6 +113,9 @@ class RunFolder:
         return settings
 
     def save_config(self, settings: dict) -> None:
+        """The first thing a run writes, and what it begins with when resumed."""
+        for folder in (self.path, self.path / "samples"):
+            atomic.remove_leftovers(folder)
         self.write("config.json", (json.dumps(settings, indent=2) + "\n").encode())
 
     def write(self, name: str, content: bytes) -> None:
@@ -128,7 +131,7 @@ class RunFolder:
         last, previous = self.path / "last.ckpt", self.path / "previous.ckpt"
         if last.exists():
             # A second name for the old file, so that there is a complete `last` at every instant.
-            link = self.path / "previous.ckpt.partial"
+            link = self.path / ".previous.ckpt.partial"
             link.unlink(missing_ok=True)
             try:
                 os.link(last, link)

@@ -270,18 +270,17 @@ class SpanTrainer:
     def _prefetch(self, batches, start: int, stop: int, workers: int) -> Iterator:
         """Batches in order, on the device, made ahead by threads: an execution and what the threads work on."""
         ahead = self.steps_per_execution + workers
-        with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
-            pending = deque()
-            try:
-                for step in range(start, stop):
-                    pending.append(pool.submit(lambda i: self._engine.put(_checked(batches(i))), step))
-                    if len(pending) > ahead:
-                        yield pending.popleft().result()
-                while pending:
+        pool, pending = ThreadPoolExecutor(workers, thread_name_prefix="batches"), deque()
+        try:
+            for step in range(start, stop):
+                pending.append(pool.submit(lambda i: self._engine.put(_checked(batches(i))), step))
+                if len(pending) > ahead:
                     yield pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            # Not waiting for the threads: they may wait for photographs that nobody needs any more.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, logs) -> None:
         streak = int(logs.pop("streak")[-1])

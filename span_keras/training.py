@@ -208,11 +208,17 @@ class _Loop:
     def run(self, dataset) -> None:
         s, trainer = self.settings, self.trainer
         self.told = len(dataset.skipped)
-        with _Signals(enabled=self.processes == 1) as signals, contextlib.closing(self.board):
+        execution = trainer.run(dataset.unturned, s.total_steps, s.workers, cut=s.steps_per_epoch)
+        with (
+            _Signals(enabled=self.processes == 1) as signals,
+            contextlib.closing(self.board),
+            contextlib.closing(execution) as reports,
+            contextlib.closing(dataset),  # closed first: threads that make batches may wait for its decoding
+        ):
             if self.saved_step < 0:
                 self.validate(0)
                 self.save()
-            for report in trainer.run(dataset.unturned, s.total_steps, s.workers, cut=s.steps_per_epoch):
+            for report in reports:
                 self.log(report)
                 self.tell_skipped(dataset)
                 epoch, within = divmod(report.step, s.steps_per_epoch)

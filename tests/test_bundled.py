@@ -69,6 +69,14 @@ def test_card(name):
     assert re.search(r"GPU time:\W+\d+ minutes", card)
 
 
+def test_cards_agree_about_each_other():
+    """The row of a network in another's card is that of its own."""
+    rows = {name: re.search(rf"^\| {name} \| .+$", card_of(name), re.MULTILINE).group() for name in NETWORKS}
+    for name in NETWORKS:
+        for other in re.findall(r"^\| (bundled:\S+) \| \d+\.\d+ / .+$", card_of(name), re.MULTILINE):
+            assert rows[other] in card_of(name)
+
+
 @every_network
 def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path, monkeypatch):
     """Every option of the commands exists, and the last one asks for the network that the file holds."""

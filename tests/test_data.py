@@ -256,6 +256,27 @@ def test_a_cache_too_small_for_a_photograph_says_what_it_takes(many):
         make(many, cache_gb=1e-6)
 
 
+def test_closed_it_decodes_no_further(many, small_cache, monkeypatch):
+    decoding, go_on = threading.Event(), threading.Event()
+    load, loaded = data.load_pair, []
+
+    def slow(*args):
+        loaded.append(args)
+        decoding.set()
+        go_on.wait(10)
+        return load(*args)
+
+    monkeypatch.setattr(data, "load_pair", slow)
+    monkeypatch.setattr(data, "_decoders", lambda: 1)
+    dataset = make_in_sets(many, small_cache, 64)
+    threading.Thread(target=dataset._set_at, args=(0,), daemon=True).start()
+    assert decoding.wait(10)
+    dataset.close()
+    go_on.set()
+    dataset._sets[0].result(10)
+    assert len(loaded) == 1, "a set has four"
+
+
 def test_corrupt_photographs_in_a_working_set_are_skipped(many, small_cache):
     whole = (many / "03.png").read_bytes()
     (many / "03.png").write_bytes(whole[: len(whole) // 2])

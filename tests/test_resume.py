@@ -176,6 +176,18 @@ def test_other_photographs_are_announced(photos, tmp_path):
     assert "are others than before" not in train(now, epochs=2)
 
 
+def test_what_a_killed_run_left_half_written_is_deleted(photos, tmp_path):
+    out = tmp_path / "run"
+    training.train(settings(photos, epochs=1, rate_epochs=()), out, echo=lambda text: None)
+    half = [out / ".last.ckpt.0a1b2c3d.partial", out / ".best.safetensors.0a1b2c3d.partial.safetensors"]
+    half.append(out / "samples" / ".step_00000001.png.0a1b2c3d.partial")
+    for path in half:
+        path.write_text("half")
+    training.train(settings(photos, epochs=1, rate_epochs=()), out, resume=True, echo=lambda text: None)
+    assert not any(path.exists() for path in half)
+    assert not list(out.rglob(".*"))
+
+
 def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     """Those of working sets, which are decoded after the run has said what it trains on, and validation images."""
     monkeypatch.setattr(data, "_decoders", lambda: 1)
