@@ -94,6 +94,7 @@ def test_bundled_networks_come_by_themselves(quality, tmp_path):
     done = run(quality, "--bench", tmp_path)
     assert done.exit_code == 0, done.output
     assert "| bundled:x4 | 426,288 | " in done.stdout
+    assert "| bundled:x2" not in done.stdout, "there are no images for it"
 
 
 def test_labels(quality, tmp_path, monkeypatch):
