@@ -109,13 +109,16 @@ def main(photos, val, teacher, out, scale, steps, only, parallel, changes):
     # Children made by fork share the decoded photographs.
     data.load_pair = functools.cache(data.load_pair)
 
-    def decode(path: Path, hr_scale: float) -> None:
+    def decode(arguments: tuple) -> None:
         with contextlib.suppress(DataError):  # training names what it skips
-            data.load_pair(path, scale, hr_scale)
+            data.load_pair(*arguments)
 
     hr_scales = {1.0}.union(*(settings.hr_scales for settings in runs.values()))
+    # As the data set and the validation call it: the cache goes by the arguments.
+    calls = list(itertools.product(data.list_photos(photos), [scale], hr_scales))
+    calls += [(path, scale) for path in data.list_photos(val)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(decode, *zip(*itertools.product(data.list_photos(photos), hr_scales), strict=True)))
+        list(pool.map(decode, calls))
     first = [(name, s, folder) for name, s in runs.items() if not s.init]
     later = [(name, s, folder) for name, s in runs.items() if s.init]
     with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:

@@ -380,12 +380,10 @@ class PatchDataset(keras.utils.PyDataset):
         """One line on what the patches come from: photographs, megapixels, memory, files skipped and why."""
         photos = [photo for photo in self._photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
-        whole, reduced = [], []
-        for photo in photos:
-            (whole if photo.hr_scale == 1 else reduced).append(photo)
-        copies = f" and {len(reduced)} reduced copies" if reduced else ""
+        reduced = sum(photo.hr_scale != 1 for photo in photos)
+        copies = f" and {reduced} reduced copies" if reduced else ""
         pixels = sum(photo.pixels for photo in photos) / 1e6
-        text = f"{len(whole)} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
+        text = f"{len(photos) - reduced} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
         if self._set_count > 1:
             text += f" in {self._set_count} working sets"
         if self.skipped:
@@ -410,7 +408,7 @@ class PatchDataset(keras.utils.PyDataset):
                 return f"{width}×{height}, smaller than the {least}×{least} HR patch"
             photos = []
             for hr_scale in hr_scales:
-                w, h = _reduced((width, height), hr_scale) if hr_scale != 1 else (width, height)
+                w, h = _reduced((width, height), hr_scale)
                 if min(w, h) >= least:
                     values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
                     # Pillow holds four bytes per pixel.

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+INVERSE = np.uint8([0, 1, 2, 3, 4, 6, 5, 7])
+"""Number -> the orientation that undoes it: behind a transposition, rows are columns."""
+
 
 def turned(image: np.ndarray, number: int) -> np.ndarray:
     """A view of (h, h, C) in an orientation."""
@@ -30,22 +33,3 @@ def turn_each(images, numbers):
     images = where(4, ops.transpose(images, (0, 2, 1, 3)))
     images = where(1, ops.flip(images, 1))
     return where(2, ops.flip(images, 2))
-
-
-def turn(image, number: int):
-    """A tensor (h, h, C) in an orientation."""
-    return _flip(_transpose(image, number), number)
-
-
-def turn_back(image, number: int):
-    """Undo ``turn``."""
-    return _transpose(_flip(image, number), number)
-
-
-def _transpose(image, number: int):
-    return ops.transpose(image, (1, 0, 2)) if number & 4 else image
-
-
-def _flip(image, number: int):
-    axes = [axis for axis in (0, 1) if number & (axis + 1)]
-    return ops.flip(image, axes) if axes else image

@@ -101,8 +101,8 @@ def ensemble(network, tile):
         (h·scale, h·scale, 3) uint8.
     """
     x = ops.cast(tile, "float32") / 255.0
-    outputs = ops.split(network(ops.stack([orientation.turn(x, number) for number in range(8)])), 8)
-    mean = sum(orientation.turn_back(ops.squeeze(y, 0), number) for number, y in enumerate(outputs)) / 8
+    outputs = network(orientation.turn_each(ops.stack([x] * 8), np.arange(8)))
+    mean = ops.mean(orientation.turn_each(outputs, orientation.INVERSE), axis=0)
     return ops.cast(ops.floor(ops.clip(mean, 0.0, 1.0) * 255.0 + 0.5), "uint8")
 
 

@@ -59,57 +59,55 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         _check_folder(folder, settings, resume, echo)
     if devices.processes > 1 and settings.max_minutes:
         raise TrainingError("--max-minutes works with one process only, because all must stop at the same step.")
-    with contextlib.ExitStack() as stack:
-        with _Signals(enabled=devices.processes == 1, at_once=True), _explained(echo):
-            checkpoint = folder.load_checkpoint(echo) if resume else None
-            _agree(devices, checkpoint)
+    with _Signals(enabled=devices.processes == 1, at_once=True), _explained(echo):
+        checkpoint = folder.load_checkpoint(echo) if resume else None
+        _agree(devices, checkpoint)
 
-            validation_files, training_files = _split(settings)
-            tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
-            images = data.load_validation(validation_files, settings.scale, on_skip=tell)
-            validation = Validation(images, settings.network())
-            if settings.teacher:
-                echo("Decoding the photographs and asking the teacher for its output.")
-            dataset = data.PatchDataset(
-                training_files,
-                scale=settings.scale,
-                patch=settings.patch_size,
-                batch_size=settings.batch_size,
-                # Batches are numbered through: their order knows no epochs, so a run can stop and go on anywhere.
-                steps_per_epoch=settings.total_steps,
-                seed=settings.seed,
-                workers=settings.workers,
-                cache_gb=settings.cache_gb,
-                degrade=settings.degrade,
-                rgb_order=settings.rgb_order,
-                hr_scales=settings.hr_scales,
-                teacher=make_teacher(settings),
-                shard=(devices.process, devices.processes),
-                progress=Decoding(echo, started, settings.max_minutes),
-            )
-            stack.callback(dataset.close)
-            echo(f"Training on {dataset.describe()}.")
+        validation_files, training_files = _split(settings)
+        tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
+        images = data.load_validation(validation_files, settings.scale, on_skip=tell)
+        validation = Validation(images, settings.network())
+        if settings.teacher:
+            echo("Decoding the photographs and asking the teacher for its output.")
+        dataset = data.PatchDataset(
+            training_files,
+            scale=settings.scale,
+            patch=settings.patch_size,
+            batch_size=settings.batch_size,
+            # Batches are numbered through: their order knows no epochs, so a run can stop and go on anywhere.
+            steps_per_epoch=settings.total_steps,
+            seed=settings.seed,
+            workers=settings.workers,
+            cache_gb=settings.cache_gb,
+            degrade=settings.degrade,
+            rgb_order=settings.rgb_order,
+            hr_scales=settings.hr_scales,
+            teacher=make_teacher(settings),
+            shard=(devices.process, devices.processes),
+            progress=Decoding(echo, started, settings.max_minutes),
+        )
+        echo(f"Training on {dataset.describe()}.")
 
-            # The checkpoint holds all that --init began with, whose file may be gone.
-            trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo)
-            if checkpoint:
-                trainer.state = checkpoint.arrays
-                echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
-            if devices.chief:
-                folder.save_config(settings.to_dict())
-                folder.forget_after(trainer.step if checkpoint else -1)
-            photos = {
-                "training": _fingerprint(training_files, settings.data),
-                "validation": _fingerprint(validation_files, settings.val or settings.data),
-            }
-            loop = _Loop(settings, folder, trainer, validation, photos, devices, started, echo)
-            if devices.chief:
-                bicubic = f"bicubic has a PSNR of {loop.bicubic:.3f} dB there"
-                echo(f"Validating on {len(images)} photographs; {bicubic}.")
-            if checkpoint:
-                loop.restore(checkpoint.progress)
-        loop.run(dataset)
-        return loop.finish()
+        # The checkpoint holds all that --init began with, whose file may be gone.
+        trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo)
+        if checkpoint:
+            trainer.state = checkpoint.arrays
+            echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
+        if devices.chief:
+            folder.save_config(settings.to_dict())
+            folder.forget_after(trainer.step if checkpoint else -1)
+        photos = {
+            "training": _fingerprint(training_files, settings.data),
+            "validation": _fingerprint(validation_files, settings.val or settings.data),
+        }
+        loop = _Loop(settings, folder, trainer, validation, photos, devices, started, echo)
+        if devices.chief:
+            bicubic = f"bicubic has a PSNR of {loop.bicubic:.3f} dB there"
+            echo(f"Validating on {len(images)} photographs; {bicubic}.")
+        if checkpoint:
+            loop.restore(checkpoint.progress)
+    loop.run(dataset)
+    return loop.finish()
 
 
 def make_trainer(settings: Settings, devices: Devices | None = None, echo: Callable = lambda text: None) -> SpanTrainer:
