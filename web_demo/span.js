@@ -112,12 +112,18 @@ export class Upscaler {
   request(operation, content = {}, { handlers = {}, transfer = [], signal } = {}) {
     const id = this.#next++;
     const cancel = () => this.#worker.postMessage({ operation: 'cancel', target: id });
-    return new Promise((resolve, reject) => {
+    const answer = new Promise((resolve, reject) => {
       if (this.#ended) throw this.#ended;
       this.#jobs.set(id, { resolve, reject, handlers });
       this.#worker.postMessage({ id, operation, ...content }, transfer);
       signal?.addEventListener('abort', cancel, { once: true });
-    }).finally(() => signal?.removeEventListener('abort', cancel));
+    });
+    return answer
+      .then((result) => {
+        signal?.throwIfAborted(); // the worker may have finished before it heard of it
+        return result;
+      })
+      .finally(() => signal?.removeEventListener('abort', cancel));
   }
 
   #receive(message) {

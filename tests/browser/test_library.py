@@ -356,6 +356,22 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_halved_tile(blank):
     assert runs == 2
 
 
+def test_a_cancel_that_comes_too_late_still_counts(blank):
+    names = library(
+        blank,
+        """
+        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
+        const aborted = new AbortController();
+        const onProgress = ({ done, total }) => done === total && aborted.abort(); // the worker has no more to compute
+        const options = { signal: aborted.signal, onProgress };
+        const late = await upscaler.upscale(new ImageData(9, 9), options).catch((error) => error.name);
+        const next = await upscaler.upscale(new ImageData(9, 9)).then(({ width }) => width);
+        upscaler.dispose();
+        return [late, next];""",
+    )
+    assert names == ["AbortError", 18]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_is_left_on_the_backend(backend, blank):
     counts = library(
