@@ -41,7 +41,7 @@ RECIPES = {
         "spike_factor": 4.0,
     },
 }
-ARCHITECTURE = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean")
+FIXED = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean", "optimizer")
 """What may not change when a run is resumed."""
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
@@ -91,6 +91,7 @@ class Settings:
     teacher_weight: float = 1.0
     teacher_cache: str | None = None
     # optimisation
+    optimizer: str = "adam"
     learning_rate: float = 1e-4
     schedule: str = "piecewise"
     rate_epochs: tuple[int, ...] = ()
@@ -157,6 +158,7 @@ class Settings:
             "loss": ("mae", "mse", "charbonnier"),
             "perceptual": ("vgg16", "vgg19", "none"),
             "schedule": ("piecewise", "cosine"),
+            "optimizer": ("adam", "muon"),
             "precision": ("float32", "mixed_bfloat16"),
             "strategy": ("auto", "none", "mirrored", "multiworker"),
         }

@@ -51,7 +51,7 @@ def unstack(arrays: dict[str, np.ndarray], config: SpanConfig, source: str = "me
 def fuse(arrays: dict, config: SpanConfig) -> dict:
     """Compose stacked tensors into ``{layer: (kernel, bias)}`` of the deploy form, differentiably, in float32."""
     names = stack_names(config)
-    with _full_precision():
+    with full_precision():
         fused = {FIRST: compose(*(arrays[f"{FIRST}/{key}"] for key in REPCONV_WEIGHTS), xp=ops)}
         kernels, biases = compose(*(arrays[f"{STACK}/{key}"] for key in REPCONV_WEIGHTS), xp=ops)
     # Split, not index: the gradient of a split is one concatenation.
@@ -61,8 +61,8 @@ def fuse(arrays: dict, config: SpanConfig) -> dict:
     return fused | {name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in PLAIN_LAYERS}
 
 
-def _full_precision():
-    """Keeps JAX from composing kernels in TF32 on a GPU; the images' convolutions may use it."""
+def full_precision():
+    """Keeps JAX from computing with kernels in TF32 on a GPU; the images' convolutions may use it."""
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext()
     import jax

@@ -122,6 +122,10 @@ FOLDER = click.Path(file_okay=False)
 )
 @options(
     "Optimisation",
+    (
+        "--optimizer",
+        {"type": click.Choice(["adam", "muon"]), "help": "Muon learns hidden kernels in fewer steps [adam]."},
+    ),
     ("--learning-rate", {"type": float, "metavar": "R", "help": "Initial rate [1e-4; paper 5e-4]."}),
     ("--schedule", {"type": click.Choice(["piecewise", "cosine"]), "help": "Of the rate [piecewise]."}),
     ("--rate-epochs", {"callback": _numbers, "metavar": "LIST", "help": "Epochs at which the rate falls [200,300]."}),

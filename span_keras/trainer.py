@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from span_keras import stacked
+from span_keras import muon, stacked
 from span_keras.errors import TrainingError
 from span_keras.losses import mean_absolute_error
 from span_keras.orientation import turn_each
@@ -33,6 +33,7 @@ GUARD_START = 21
 RESTORE_AFTER = 10
 """So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place."""
 PRECISIONS = ("float32", "mixed_bfloat16")
+OPTIMIZERS = ("adam", "muon")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class StepOptions:
     Args:
         precision: ``"float32"``, or ``"mixed_bfloat16"``: hidden convolutions in bfloat16; weights, composition of the
             kernels, first and last operation, loss and optimizer in float32.
-        weight_decay: decoupled (AdamW), applied to kernels, not to biases; 0 is Adam.
+        optimizer: ``"adam"``, or ``"muon"``: Muon for the hidden kernels, Adam for the rest; see ``muon``.
+        weight_decay: decoupled (AdamW), applied to kernels, not to biases; 0 is none.
         beta_1, beta_2, epsilon: of Adam.
         clip_norm: the gradient is scaled down to this global norm; 0 leaves it.
         ema_decay: of the averaged weights; grows from 0.1 as ``(1 + t) / (10 + t)`` until it is reached.
@@ -53,6 +55,7 @@ class StepOptions:
     """
 
     precision: str = "float32"
+    optimizer: str = "adam"
     weight_decay: float = 0.0
     beta_1: float = 0.9
     beta_2: float = 0.99
@@ -157,24 +160,35 @@ class TrainStep:
         return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
 
     def _update(self, state: dict, gradients: dict, rate) -> dict:
-        """AdamW (Loshchilov & Hutter 2019, algorithm 2) and the average of the weights."""
+        """A step of the optimizer with decoupled weight decay (Loshchilov & Hutter 2019), and the weights' average."""
         o = self.options
         t = ops.cast(state["updates"] + 1, "float32")
-        correction_1, correction_2 = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
         ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
-        new = {}
+        by_muon = {name: g for name, g in gradients.items() if f"moment_2/{name}" not in state}
+        changes, new = muon.step(by_muon, {name: state[f"moment_1/{name}"] for name in by_muon})
+        new = {f"moment_1/{name}": moment for name, moment in new.items()}
         for name in self.parameters:
-            weight, gradient = state[f"weights/{name}"], gradients[name]
-            m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
-            v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
-            change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
+            weight = state[f"weights/{name}"]
+            if name in changes:
+                change = changes[name]
+            else:
+                change, moments = self._adam(state, name, gradients[name], t)
+                new |= moments
             if o.weight_decay and name.endswith("kernel"):
                 change = change + o.weight_decay * weight
             weight = weight - rate * change
             ema = state[f"ema/{name}"]
-            new |= {f"moment_1/{name}": m, f"moment_2/{name}": v, f"weights/{name}": weight}
-            new[f"ema/{name}"] = ema + (1 - ema_decay) * (weight - ema)
+            new |= {f"weights/{name}": weight, f"ema/{name}": ema + (1 - ema_decay) * (weight - ema)}
         return new
+
+    def _adam(self, state: dict, name: str, gradient, t) -> tuple:
+        """Adam's change of one array in its update number ``t``, and its new moments (Kingma & Ba 2015)."""
+        o = self.options
+        m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
+        v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
+        correction_1, correction_2 = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
+        change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
+        return change, {f"moment_1/{name}": m, f"moment_2/{name}": v}
 
 
 class SpanTrainer:
@@ -189,7 +203,8 @@ class SpanTrainer:
         devices: from ``strategies.choose``; one device by default.
 
     The state is a flat dictionary of arrays: ``weights/…``, ``ema/…``, ``moment_1/…``, ``moment_2/…`` with the names of
-    ``stacked.stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``.
+    ``stacked.stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``. Kernels that Muon is for
+    have no second moment.
     """
 
     step_class = TrainStep
@@ -207,6 +222,8 @@ class SpanTrainer:
     ):
         if options.precision not in PRECISIONS:
             raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
+        if options.optimizer not in OPTIMIZERS:
+            raise TrainingError(f"optimizer must be one of {OPTIMIZERS}, found {options.optimizer!r}.")
         self.config = weights.config
         self.options = options
         self.schedule = schedule
@@ -215,7 +232,9 @@ class SpanTrainer:
         self._parameters = list(start)
         state = {f"weights/{name}": array for name, array in start.items()}
         state |= {f"ema/{name}": array for name, array in start.items()}
-        state |= {f"{slot}/{name}": np.zeros_like(a) for slot in ("moment_1", "moment_2") for name, a in start.items()}
+        state |= {f"moment_1/{name}": np.zeros_like(array) for name, array in start.items()}
+        by_muon = set(filter(muon.takes, start)) if options.optimizer == "muon" else set()
+        state |= {f"moment_2/{name}": np.zeros_like(array) for name, array in start.items() if name not in by_muon}
         state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
         # Infinity sorts behind every loss that is known.
         state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)

@@ -23,7 +23,7 @@ from span_keras.losses import SpanLoss
 from span_keras.model import build_span
 from span_keras.perceptual import build as build_perceptual
 from span_keras.progress import Decoding, Progress
-from span_keras.settings import ARCHITECTURE, CONVENIENCE, Settings, option
+from span_keras.settings import CONVENIENCE, FIXED, Settings, option
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
 from span_keras.teacher import Teacher
@@ -128,6 +128,7 @@ def make_trainer(settings: Settings, devices: Devices | None = None, echo: Calla
             keras.config.set_dtype_policy(policy)
     options = StepOptions(
         precision=settings.precision,
+        optimizer=settings.optimizer,
         weight_decay=settings.weight_decay,
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
@@ -426,10 +427,10 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
         )
     before = Settings.from_dict(saved).to_dict()
     changed = {k: (before[k], v) for k, v in settings.to_dict().items() if before[k] != v and k not in CONVENIENCE}
-    if architecture := [k for k in ARCHITECTURE if k in changed]:
-        what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in architecture)
+    if fixed := [k for k in FIXED if k in changed]:
+        what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in fixed)
         raise TrainingError(
-            f"--resume expected the network of the run in {folder.path}, found {what}; use --init instead."
+            f"--resume expected network and optimizer of the run in {folder.path}, found {what}; use --init instead."
         )
     for name, (old, new) in changed.items():
         echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")

@@ -124,6 +124,17 @@ def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
     assert "Wrote" in said[-1]
 
 
+def test_another_optimizer_needs_a_run_of_its_own(photos, tmp_path):
+    """Its moments are others. With the one it was begun with, a run goes on exactly."""
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    training.train(settings(photos, optimizer="muon", max_minutes=1e-6), parts, echo=lambda text: None)
+    with pytest.raises(TrainingError, match=r"--optimizer adam where the run has muon; use --init instead"):
+        training.train(settings(photos), parts, resume=True, echo=lambda text: None)
+    training.train(settings(photos, optimizer="muon"), parts, resume=True, echo=lambda text: None)
+    training.train(settings(photos, optimizer="muon"), whole, echo=lambda text: None)
+    assert_equal_runs(parts, whole)
+
+
 def test_resuming_without_a_run_starts_one(photos, tmp_path):
     said = []
     training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=said.append)

@@ -125,6 +125,7 @@ def test_impossible_schedules_say_why(arguments, message):
         ({"channels": 0}, "channels must be a whole number"),
         ({"variant": "other"}, "variant must be one of"),
         ({"loss": "huber"}, "--loss must be one of"),
+        ({"optimizer": "sgd"}, "--optimizer must be one of"),
         ({"recipe": "mine"}, "--recipe must be one of"),
         ({"rate_epochs": (1,), "rate_steps": (5,)}, "not both"),
         ({"unknown": 1}, "unknown settings"),

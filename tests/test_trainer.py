@@ -20,7 +20,7 @@ from span_keras.orientation import turned
 from span_keras.schedule import Schedule
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
-from span_keras.trainer import GUARD_START, GUARD_WINDOW, RESTORE_AFTER, SpanTrainer, StepOptions
+from span_keras.trainer import GUARD_START, GUARD_WINDOW, OPTIMIZERS, RESTORE_AFTER, SpanTrainer, StepOptions
 
 BACKEND = keras.backend.backend()
 CONFIG = SpanConfig(scale=2, channels=4, blocks=1)
@@ -54,9 +54,8 @@ def make(weights, options=StepOptions(), rate=1e-3, k=1, loss=SpanLoss(None), an
     if key not in _made:
         _made[key] = SpanTrainer(weights, loss, Schedule(rate, 1000), options, steps_per_execution=k)
     arrays = stacked.stack(weights)
-    groups = {"weights": arrays, "ema": arrays, "moment_1": {}, "moment_2": {}}
-    fresh = {f"{g}/{n}": groups[g].get(n, np.zeros_like(a)) for g in groups for n, a in arrays.items()}
-    fresh |= {name: np.int32(0) for name in ("step", "updates", "streak")}
+    fresh = {name: np.zeros_like(array) for name, array in _made[key].state.items()}
+    fresh |= {f"{group}/{name}": array for group in ("weights", "ema") for name, array in arrays.items()}
     _made[key].state = {**fresh, "recent_losses": np.full(GUARD_WINDOW, np.inf, np.float32)}
     _made[key].schedule = Schedule(rate, 1000)
     return _made[key]
@@ -144,13 +143,27 @@ def run_four_convolutions(parameters, lr):
     return topology(lr, CONFIG, lambda kind, name: repconv(name) if kind == "conv3x3" else stock(kind, name))
 
 
-def test_updates_are_adamw_with_an_average(weights):
-    """Three steps against the papers' formulas in NumPy, fed with the gradients of the same function."""
-    options = StepOptions(weight_decay=0.1, beta_2=0.95, clip_norm=0.05, ema_decay=0.15)
+def orthogonal(matrices):
+    """What Muon's iteration makes of them, by their singular value decompositions."""
+    u, s, v = np.linalg.svd(matrices, full_matrices=False)
+    s = s / np.sqrt(np.square(s).sum(-1, keepdims=True))
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return (u * s[..., None, :]) @ v
+
+
+HIDDEN_KERNELS = {f"stack/{part}_kernel" for part in ("skip", "expand", "conv", "project")} | {"conv_cat/kernel"}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_updates_are_those_of_the_papers(weights, optimizer):
+    """Three steps, averaged too, against the formulas in NumPy, fed with the gradients of the same function."""
+    options = StepOptions(optimizer=optimizer, weight_decay=0.1, beta_2=0.95, clip_norm=0.05, ema_decay=0.15)
     trainer = make(weights, options, rate=1e-2)
     p = {name: a.astype(np.float64) for name, a in stacked.stack(weights).items()}
-    m, v, ema = ({n: np.zeros_like(a) for n, a in p.items()} for _ in range(3))
+    m, v = ({n: np.zeros_like(a) for n, a in p.items()} for _ in range(2))
     ema = dict(p)
+    by_muon = HIDDEN_KERNELS if optimizer == "muon" else set()
     for t in range(1, 4):
         lr, hr = (ops.cast(image, "float32") / 255 for image in batch(t - 1))
 
@@ -162,19 +175,27 @@ def test_updates_are_adamw_with_an_average(weights):
         assert norm > 0.05
         for n in p:
             clipped = g[n] * (0.05 / norm)
-            m[n] = 0.9 * m[n] + 0.1 * clipped
-            v[n] = 0.95 * v[n] + 0.05 * clipped**2
-            step = (m[n] / (1 - 0.9**t)) / (np.sqrt(v[n] / (1 - 0.95**t)) + 1e-8)
+            if n in by_muon:
+                m[n] = 0.95 * m[n] + clipped
+                kernel = clipped + 0.95 * m[n]
+                matrices = kernel.reshape(*kernel.shape[:-4], -1, kernel.shape[-1])  # (layers, rows, columns)
+                step = 0.2 * max(matrices.shape[-2:]) ** 0.5 * orthogonal(matrices).reshape(kernel.shape)
+            else:
+                m[n] = 0.9 * m[n] + 0.1 * clipped
+                v[n] = 0.95 * v[n] + 0.05 * clipped**2
+                step = (m[n] / (1 - 0.9**t)) / (np.sqrt(v[n] / (1 - 0.95**t)) + 1e-8)
             decay = 0.1 * p[n] if n.endswith("kernel") else 0
             p[n] = p[n] - 1e-2 * (step + decay)
             d = min(0.15, (1 + t) / (10 + t))
             ema[n] = d * ema[n] + (1 - d) * p[n]
     logged = losses_of(trainer, 3, name="grad_norm")
     assert logged[-1] == pytest.approx(norm, rel=1e-3)
+    state = trainer.state
     for n in p:
         # Adam divides by the gradient's size, so rounding of tiny gradients shows.
-        np.testing.assert_allclose(trainer.state[f"weights/{n}"], p[n], atol=2e-4, err_msg=n)
-        np.testing.assert_allclose(trainer.state[f"ema/{n}"], ema[n], atol=2e-4, err_msg=n)
+        np.testing.assert_allclose(state[f"weights/{n}"], p[n], atol=2e-4, err_msg=n)
+        np.testing.assert_allclose(state[f"ema/{n}"], ema[n], atol=2e-4, err_msg=n)
+    assert {n for n in p if f"moment_2/{n}" not in state} == by_muon
 
 
 def test_biases_do_not_decay(weights):
@@ -190,8 +211,9 @@ def test_biases_do_not_decay(weights):
             np.testing.assert_allclose(b - a, 1e-2 * 0.5 * lively[name], atol=1e-5, err_msg=name)
 
 
-def test_it_learns(weights):
-    losses = losses_of(make(weights, rate=3e-3), 60, lambda step: batch(0))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_it_learns(weights, optimizer):
+    losses = losses_of(make(weights, StepOptions(optimizer=optimizer), rate=3e-3), 60, lambda step: batch(0))
     assert losses[-5:].mean() < 0.5 * losses[0]
 
 
@@ -343,6 +365,8 @@ def test_what_cannot_be_trained_says_why(weights):
     loss, schedule = SpanLoss(None), Schedule(1e-3, 10)
     with pytest.raises(TrainingError, match=r"precision must be one of .* found 'float16'"):
         SpanTrainer(weights, loss, schedule, StepOptions(precision="float16"))
+    with pytest.raises(TrainingError, match=r"optimizer must be one of .* found 'sgd'"):
+        SpanTrainer(weights, loss, schedule, StepOptions(optimizer="sgd"))
 
 
 def test_the_averaged_weights_come_out(weights):
@@ -381,7 +405,7 @@ def test_the_same_on_jax_without_tensorflow():
     command = [sys.executable, "-m", "pytest", "-p", "no_tensorflow", "-k", ON_JAX, str(here)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
-    assert "8 passed" in result.stdout
+    assert "9 passed" in result.stdout
 
 
 def test_batches_of_floating_point_are_refused(weights):
