@@ -177,7 +177,8 @@ async function work() {
   if (!item) return;
   const controller = (state.running = new AbortController());
   const { upscaler } = state;
-  if (await mustHold(item, upscaler.scale)) {
+  await holdLarge(item, upscaler.scale);
+  if (item.state !== 'waiting') {
     state.running = null;
     return work();
   }
@@ -202,18 +203,17 @@ async function work() {
   work();
 }
 
-/** Whether the item waits for a file to be written into: browsers let a page ask only when the user clicks. */
-async function mustHold(item, scale) {
-  if (item.write || !('showSaveFilePicker' in window)) return false;
+/** A large result waits for a file to be written into: browsers let a page ask only when the user clicks. */
+async function holdLarge(item, scale) {
+  if (item.write || !('showSaveFilePicker' in window)) return;
   const image = new Image();
   image.src = item.url;
   await image.decode().catch(() => {});
   const pixels = image.naturalWidth * image.naturalHeight * scale ** 2;
-  if (!(pixels > LARGE)) return false;
+  if (!(pixels > LARGE) || item.state !== 'waiting') return; // it may be cancelled meanwhile
   item.state = 'held';
   item.detail = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
   render();
-  return true;
 }
 
 async function chooseFile(item) {

@@ -193,6 +193,30 @@ def test_cancel(backend, tile, side, open_page, save_image):
     assert 0 < shown < 1  # the finished tiles stay visible
 
 
+@pytest.mark.parametrize(("memory", "mark"), [(8, "✓"), (1e-4, "?")])
+def test_cancelled_before_it_begins(memory, mark, page, open_page, save_image):
+    """While the page finds out whether the result needs a file; the next image has its turn."""
+    page.add_init_script(
+        f"Object.defineProperty(navigator, 'deviceMemory', {{ value: {memory} }});"
+        """
+        window.showSaveFilePicker = () => {};
+        const { decode } = HTMLImageElement.prototype;
+        const opened = new Promise((resolve) => (window.open_gate = resolve));
+        HTMLImageElement.prototype.decode = async function () {
+          await opened;
+          return decode.call(this);
+        };"""
+    )
+    open_page("x2", "wasm")
+    page.set_input_files("#files", [str(save_image(make_scene(40, 44), name)) for name in ("1.png", "2.png")])
+    page.click("#cancel")
+    page.wait_for_selector("#job-detail:text('Cancelled')")
+    page.evaluate("open_gate()")
+    page.wait_for_selector(f"#queue li:nth-child(2) .mark:text('{mark}')")
+    assert page.inner_text("#queue li:nth-child(1) .mark") == "–"
+    assert page.inner_text("#job-detail") == "Cancelled"
+
+
 def test_a_very_large_result_goes_to_a_file(page, open_page, save_image, python_upscale):
     """On a device with little memory, into the file that the user chooses, row by row."""
     page.add_init_script(
