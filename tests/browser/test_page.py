@@ -289,6 +289,27 @@ def test_models_from_everywhere(page, models, site):
     page.wait_for_selector("html[data-backend=cpu][data-state=ready]")
 
 
+def test_a_wrong_model_file_does_not_disturb_the_model_that_is_read(open_page, models):
+    page = open_page("x2", "wasm")
+    page.evaluate(
+        """() => {
+          const { text } = Blob.prototype;
+          const opened = new Promise((resolve) => (window.open_gate = resolve));
+          Blob.prototype.text = async function () {
+            await opened;
+            return text.call(this);
+          };
+        }"""
+    )
+    files = sorted((models / "x3-official").iterdir(), key=lambda path: path.suffix)
+    page.set_input_files("#model-input", [str(path) for path in files])
+    page.set_input_files("#model-input", str(files[0]))
+    page.wait_for_selector("#status:has-text('Choose one model.json together with its .bin files')")
+    page.evaluate("open_gate()")
+    page.wait_for_selector("#status:has-text('enlarges 3 times')")
+    assert page.inner_text("#chip-model") == files[0].name
+
+
 def test_a_model_that_is_not_there(page, site):
     page.goto(f"{site.url}/?model=/models/none/model.json")
     page.wait_for_selector("html[data-state=error]")

@@ -37,15 +37,16 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
   backends.addEventListener('change', () => load(state.model, backends.value));
   find('model-files').addEventListener('click', () => input.click());
   input.addEventListener('change', async () => {
+    const files = [...input.files];
+    input.value = ''; // other files, or the same again, can be chosen while these are read
     try {
-      const artifacts = await readModelFiles(input.files);
-      await load({ name: input.files[0].name, artifacts }, state.backend);
+      const artifacts = await readModelFiles(files);
+      await load({ name: files[0].name, artifacts }, state.backend);
       await list();
     } catch (error) {
       announce(error.message);
       reasons.replaceChildren(entry(error.message));
     }
-    input.value = '';
   });
   find('model-fetch').addEventListener('click', async () => {
     if (!url.value) return;
