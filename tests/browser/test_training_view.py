@@ -140,6 +140,38 @@ def test_reaches_its_end_and_improves(view):
     assert [point["step"] for point in stored["history"]["points"]] == list(range(1, 61))
 
 
+HOLD_PEEK = """
+const { postMessage } = Worker.prototype;
+window.held = [];
+Worker.prototype.postMessage = function (...message) {
+  const send = () => postMessage.apply(this, message);
+  if (message[0].method === 'peek') held.push(send);
+  else send();
+};"""
+
+
+def test_starts_only_when_the_view_knows_what_is_stored(page, open_page, photographs):
+    """When it is opened and when a training has ended: a stored training would be replaced without a question."""
+    page.add_init_script(HOLD_PEEK)
+    view = View(open_page("x2", "wasm"))
+    page.click("#tab-train")
+    view.until(lambda: page.evaluate("held.length"))
+    assert page.is_disabled("[data-do=start]")
+    page.evaluate("held.shift()()")
+    view.wait("idle")
+    view.fill(epochs=1)
+    view.click("Start Training")
+    view.until(lambda: view.state == "Finished after 10 steps.")
+    assert page.get_attribute("#train", "data-phase") != "idle"
+    assert page.is_disabled("[data-do=start]")
+    page.evaluate("held.shift()()")
+    view.wait("idle")
+    assert page.is_enabled("[data-do=start]")
+    assert page.get_attribute("#train", "data-step") == "10"
+    assert page.is_checked("input[name=origin][value=stored]")
+    assert "at step 10" in page.inner_text("[data-origin=stored]")
+
+
 def test_a_loaded_model_is_trained_on_and_a_stored_one_is_replaced_only_when_confirmed(view, tmp_path):
     weights = random_weights(SpanConfig(scale=3, channels=4, blocks=1), seed=8)
     export_model(weights, tmp_path / "other")

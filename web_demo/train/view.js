@@ -22,7 +22,7 @@ const TEMPLATE = `
       <div class="train-title">
         <h2 id="train-title">Train a network on your photographs</h2>
         <div class="train-actions">
-          <button class="button primary" data-do="start">Start Training</button>
+          <button class="button primary" data-do="start" disabled>Start Training</button>
           <button class="button" data-do="stop" disabled>Stop Training</button>
         </div>
       </div>
@@ -198,9 +198,9 @@ class TrainingView {
       this.setState(this.phase === 'preparing' ? 'The training did not start.' : 'The training stopped.');
       throw error;
     } finally {
-      this.setPhase('idle');
-      await this.refresh();
-      this.update();
+      // Until the view knows what is stored now, Start Training could replace it without a question.
+      this.setPhase('stopping');
+      await this.refresh().finally(() => this.setPhase('idle'));
     }
   }
 
