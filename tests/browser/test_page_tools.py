@@ -100,6 +100,7 @@ def compared(open_page, save_image):
     page = open_page("x2", "wasm")
     page.set_input_files("#files", str(save_image(make_scene(160, 240))))
     page.wait_for_selector("#download:enabled")
+    page.wait_for_selector("[data-pane=after] canvas")
 
     def place():
         before, after = page.evaluate(
