@@ -56,13 +56,14 @@ def saved(chromium, site, photographs, tmp_path_factory) -> Saved:
     page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
     page.wait_for_selector("html[data-state=ready]")
     view = View(page).open()
-    view.fill()
-    step = view.train(3)
+    view.fill(epochs=1)
+    view.click("Start Training")
+    view.until(lambda: view.state == "Finished after 10 steps.")
     path = view.save(folder)
     average = view.worker.evaluate("async () => [...(await (await import('./store.js')).loadTraining()).state.average]")
     context.close()
     site.mounts["saved"] = folder
-    return Saved(path, step, average)
+    return Saved(path, 10, average)
 
 
 @pytest.fixture(scope="module")
