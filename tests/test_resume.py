@@ -61,20 +61,37 @@ def assert_equal_runs(one: Path, other: Path):
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
+KILLED = """
+import os
+import signal
+
+from span_keras.runs import RunFolder
+from span_keras.train import main
+
+append = RunFolder.append
+
+
+def append_and_die(folder, name, row):
+    append(folder, name, row)
+    if name == "log.csv" and row["step"] == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+RunFolder.append = append_and_die
+main()
+"""
+
+
 def test_killed_without_warning(photos, whole, tmp_path):
-    """SIGKILL somewhere in the second epoch; then --resume."""
+    """SIGKILL in the second epoch, between two checkpoints; then --resume."""
     out = tmp_path / "run"
     options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k != "rate_epochs"]
-    command = [sys.executable, "-m", "span_keras.train", *options, "--rate-epochs=1,2", f"--data={photos}"]
-    command += [f"--out={out}", "--checkpoint-every=3"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and len(RunFolder(out).rows("log.csv")) < 10:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    assert 6 <= RunFolder(out).load_checkpoint().progress["step"] < STEPS
-    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    options += ["--rate-epochs=1,2", f"--data={photos}", f"--out={out}", "--checkpoint-every=3"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert 6 <= RunFolder(out).load_checkpoint().progress["step"] < len(sequence(out)) == 10
+    command = [sys.executable, "-m", "span_keras.train", *options, "--resume"]
+    subprocess.run(command, check=True, capture_output=True)
     assert_equal_runs(out, whole)
 
 
