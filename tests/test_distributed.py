@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -41,17 +42,30 @@ def launch(inputs, out, *arguments, **environment):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(*processes):
-    for process in processes:
-        printed = process.communicate()[0]
-        assert process.returncode == 0, printed[-3000:]
+def finish(*processes, code: int = 0) -> list[str]:
+    """Wait until all have ended with an exit code; what each printed."""
+    texts = []
+    try:
+        for process in processes:
+            texts.append(process.communicate()[0])
+            assert process.returncode == code, texts[-1][-3000:]
+    finally:
+        for process in processes:
+            process.kill()  # the others of one that failed may wait for it for ever
+    return texts
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Below those that the system gives to connections, which would take one before the processes listen on it."""
+    ports = []
+    for port in random.sample(range(20_000, 32_768), 100):
+        try:
+            socket.create_server(("localhost", port)).close()
+        except OSError:
+            continue
+        ports.append(port)
+        if len(ports) == count:
+            break
     return ports
 
 
@@ -110,9 +124,7 @@ def test_two_jax_processes_that_share_no_folder(inputs, tmp_path, on_one_jax_dev
         launch(inputs, tmp_path / str(i), "--strategy=multiworker", "--resume", SPAN_PROCESS=str(i), **group)
         for i in (0, 1)
     ]
-    for process in both:
-        printed = process.communicate()[0]
-        assert process.returncode == 1, printed[-3000:]
+    for printed in finish(*both, code=1):
         assert "expected all processes to start at the same step, found step 8, no checkpoint; --out must be" in printed
     assert not (tmp_path / "1" / "config.json").exists()
 
