@@ -16,6 +16,8 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 TIMEOUT_S = 600
 """For one cell, on a machine that does other things too."""
+# The whole test may take longer than that, so that the cell is named which takes too long.
+pytestmark = pytest.mark.timeout(2 * TIMEOUT_S)
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -52,7 +54,8 @@ def executed(tmp_path_factory):
         notebook = nbformat.read(path, as_version=4)
         # Whatever it writes goes to a folder of its own. A cell that fails raises.
         folder = str(tmp_path_factory.mktemp(path.stem))
-        NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": folder}}).execute()
+        patience = {"timeout": TIMEOUT_S, "startup_timeout": TIMEOUT_S, "iopub_timeout": TIMEOUT_S}
+        NotebookClient(notebook, **patience, resources={"metadata": {"path": folder}}).execute()
         return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
     return outputs
