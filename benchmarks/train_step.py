@@ -5,8 +5,9 @@
     ... --only composed --trace                                                          # where the time goes
 
 All forms compute the same function of the same weights (largest difference printed) on the same uint8 batches, with L1
-loss and Adam. Ours also clips the gradient, guards against spikes and averages the weights. The PyTorch form follows
-the authors' training code: NCHW, four convolutions per Conv3XC, Adam.
+loss and Adam; ``muon`` is the composed form with Muon for the hidden kernels. Ours also clips the gradient, guards
+against spikes and averages the weights. The PyTorch form follows the authors' training code: NCHW, four convolutions
+per Conv3XC, Adam.
 
 The *arithmetic limit* is the floating-point operations of the fused network, forward and backward (three times the
 forward), over the rate of a large matrix product measured here in the same precision.
@@ -38,7 +39,7 @@ KINDS = (
     ("rest", r""),
 )
 """What a GPU kernel belongs to, by the first pattern that its name matches."""
-FORMS = ("composed", "fit", "four", "torch")
+FORMS = ("composed", "muon", "fit", "four", "torch")
 
 
 def synthetic_batches(batch: int, patch: int, scale: int, count: int = 4):
@@ -48,7 +49,7 @@ def synthetic_batches(batch: int, patch: int, scale: int, count: int = 4):
         yield np.ascontiguousarray(hr[:, ::scale, ::scale]), hr
 
 
-def make_ours(weights, precision: str, steps_per_execution: int, four: bool):
+def make_ours(weights, precision: str, steps_per_execution: int, four: bool = False, optimizer: str = "adam"):
     """A trainer whose step composes the kernels, or one that runs four convolutions per RepConv."""
     from keras import ops
 
@@ -90,7 +91,7 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool):
         weights,
         SpanLoss(None),
         Schedule(5e-4, 10**6),
-        StepOptions(precision=precision, clip_norm=1.0),
+        StepOptions(precision=precision, optimizer=optimizer, clip_norm=1.0),
         steps_per_execution=steps_per_execution,
     )
 
@@ -291,7 +292,7 @@ def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_ex
     for precision in precisions:
         times, losses = {}, {}
         if "composed" in forms:
-            trainer = make_ours(weights, precision, steps_per_execution, four=False)
+            trainer = make_ours(weights, precision, steps_per_execution)
             times["composed"], losses["composed"] = time_ours(trainer, batches, executions)
             if traced:
                 kernels, kinds = trace(trainer, batches), Counter()
@@ -303,8 +304,11 @@ def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_ex
                 click.echo("  by kernel:")
                 for name, ms in kernels.most_common(30):
                     click.echo(f"    {ms:8.3f} ms  {name}")
+        if "muon" in forms:
+            trainer = make_ours(weights, precision, steps_per_execution, optimizer="muon")
+            times["muon"], losses["muon"] = time_ours(trainer, batches, executions)
         if "fit" in forms:
-            trainer = make_ours(weights, precision, steps_per_execution, four=False)
+            trainer = make_ours(weights, precision, steps_per_execution)
             times["fit"] = time_fit(trainer, batches, executions, workers)
         if "four" in forms:
             trainer = make_ours(weights, precision, steps_per_execution, four=True)
