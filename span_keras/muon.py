@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -47,8 +48,7 @@ def step(gradients: dict, momenta: dict) -> tuple[dict, dict]:
 
 def _matrix(kernel):
     """(..., height, width, input, output) -> (..., height·width·input, output)."""
-    *leading, _, _, _, outputs = kernel.shape
-    return ops.reshape(kernel, (*leading, int(np.prod(kernel.shape[len(leading) : -1])), outputs))
+    return ops.reshape(kernel, (*kernel.shape[:-4], -1, kernel.shape[-1]))
 
 
 def orthogonal(matrices: dict) -> dict:
@@ -63,12 +63,16 @@ def orthogonal(matrices: dict) -> dict:
     Returns:
         The same shapes. Singular values below about 1e-3 of the norm stay smaller; a matrix of zeros stays one.
     """
-    tall = {name: m if m.shape[-2] >= m.shape[-1] else ops.swapaxes(m, -1, -2) for name, m in matrices.items()}
+    wide = {name for name, matrix in matrices.items() if matrix.shape[-2] < matrix.shape[-1]}
+    tall = {name: ops.swapaxes(m, -1, -2) if name in wide else m for name, m in matrices.items()}
     groups = defaultdict(list)
     for name, matrix in tall.items():
         groups[matrix.shape[-1]].append(name)
     result = {}
     # The Gram matrix squares what rounding does to small singular values: TF32 would make negative ones of them.
+    # TensorFlow can forbid it for a whole process alone.
+    exact = "float64" if keras.backend.backend() == "tensorflow" else "float32"
+    tall = {name: ops.cast(matrix, exact) for name, matrix in tall.items()}
     with stacked.full_precision():
         for side, names in groups.items():
             grams = [ops.matmul(ops.swapaxes(tall[name], -1, -2), tall[name]) for name in names]
@@ -78,15 +82,14 @@ def orthogonal(matrices: dict) -> dict:
                 matrix, count = tall[name], int(np.prod(tall[name].shape[:-2]))
                 factor = ops.reshape(factors[taken : taken + count], (*matrix.shape[:-2], side, side))
                 taken += count
-                out = ops.matmul(matrix, factor)
-                result[name] = out if matrix is matrices[name] else ops.swapaxes(out, -1, -2)
-    return {name: result[name] for name in matrices}
+                result[name] = ops.cast(ops.matmul(matrix, factor), "float32")
+    return {name: ops.swapaxes(result[name], -1, -2) if name in wide else result[name] for name in matrices}
 
 
 def _factors(grams):
     """(N, side, side) XᵀX -> what X is to be multiplied with from the right."""
     a, b, c = COEFFICIENTS
-    identity = ops.eye(grams.shape[-1], dtype="float32")
+    identity = ops.eye(grams.shape[-1], dtype=keras.backend.standardize_dtype(grams.dtype))
     square = ops.sum(grams * identity, axis=(-2, -1), keepdims=True) + 1e-14
     gram, total = grams / square, identity / ops.sqrt(square)
     for _ in range(ITERATIONS):

@@ -62,7 +62,10 @@ def fuse(arrays: dict, config: SpanConfig) -> dict:
 
 
 def full_precision():
-    """Keeps JAX from computing with kernels in TF32 on a GPU; the images' convolutions may use it."""
+    """Keeps JAX from computing with kernels in TF32 on a GPU; the images' convolutions may use it.
+
+    TensorFlow has one switch for the whole process, which is left to the user.
+    """
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext()
     import jax

@@ -124,7 +124,10 @@ FOLDER = click.Path(file_okay=False)
     "Optimisation",
     (
         "--optimizer",
-        {"type": click.Choice(["adam", "muon"]), "help": "Muon learns hidden kernels in fewer steps [adam]."},
+        {
+            "type": click.Choice(["adam", "muon"]),
+            "help": "Muon is for hidden kernels, Adam for the rest [adam].",
+        },
     ),
     ("--learning-rate", {"type": float, "metavar": "R", "help": "Initial rate [1e-4; paper 5e-4]."}),
     ("--schedule", {"type": click.Choice(["piecewise", "cosine"]), "help": "Of the rate [piecewise]."}),
@@ -135,7 +138,7 @@ FOLDER = click.Path(file_okay=False)
     ),
     ("--rate-factor", {"type": float, "metavar": "F", "help": "Factor at each of them [0.5]."}),
     ("--warmup-steps", {"type": int, "metavar": "N", "help": "Steps over which the rate rises at first [0]."}),
-    ("--weight-decay", {"type": float, "metavar": "D", "help": "Of AdamW, on kernels only [1e-4; paper 0]."}),
+    ("--weight-decay", {"type": float, "metavar": "D", "help": "Decoupled, on kernels only [1e-4; paper 0]."}),
     ("--beta-1", {"type": float, "metavar": "B", "help": "Of Adam [0.9]."}),
     ("--beta-2", {"type": float, "metavar": "B", "help": "Of Adam [0.999; paper 0.99]."}),
     ("--clip-norm", {"type": float, "metavar": "N", "help": "Largest global norm of the gradient, 0 for none [1]."}),

@@ -114,6 +114,7 @@ export class Upscaler {
     const cancel = () => this.#worker.postMessage({ operation: 'cancel', target: id });
     const answer = new Promise((resolve, reject) => {
       if (this.#ended) throw this.#ended;
+      signal?.throwIfAborted(); // while it waited for its turn
       this.#jobs.set(id, { resolve, reject, handlers });
       this.#worker.postMessage({ id, operation, ...content }, transfer);
       signal?.addEventListener('abort', cancel, { once: true });

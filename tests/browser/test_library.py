@@ -365,11 +365,33 @@ def test_a_cancel_that_comes_too_late_still_counts(blank):
         const onProgress = ({ done, total }) => done === total && aborted.abort(); // the worker has no more to compute
         const options = { signal: aborted.signal, onProgress };
         const late = await upscaler.upscale(new ImageData(9, 9), options).catch((error) => error.name);
-        const next = await upscaler.upscale(new ImageData(9, 9)).then(({ width }) => width);
+        const { width } = await upscaler.upscale(new ImageData(9, 9));
         upscaler.dispose();
-        return [late, next];""",
+        return [late, width];""",
     )
     assert names == ["AbortError", 18]
+
+
+def test_a_cancel_before_its_turn_computes_nothing(blank):
+    seen = library(
+        blank,
+        """
+        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
+        const aborted = new AbortController();
+        const { createImageBitmap } = window;
+        window.createImageBitmap = (...given) => {
+          aborted.abort();
+          return createImageBitmap(...given);
+        };
+        let tiles = 0;
+        const options = { signal: aborted.signal, onProgress: () => tiles++ };
+        const canvas = document.createElement('canvas');
+        const turns = [upscaler.upscale(canvas, options), upscaler.measure(new Blob(['']), options)];
+        const names = await Promise.all(turns.map((turn) => turn.catch((error) => error.name)));
+        upscaler.dispose();
+        return [...names, tiles];""",
+    )
+    assert seen == ["AbortError", "AbortError", 0]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

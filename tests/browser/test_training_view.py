@@ -155,6 +155,9 @@ def test_starts_only_when_the_view_knows_what_is_stored(page, open_page, photogr
     view = View(open_page("x2", "wasm"))
     page.click("#tab-train")
     view.until(lambda: page.evaluate("held.length"))
+    assert page.is_disabled("[data-do=load]")
+    page.set_input_files("#train-model-files", str(Path(__file__)))  # as if it were enabled
+    view.until(lambda: view.problem)
     assert page.is_disabled("[data-do=start]")
     page.evaluate("held.shift()()")
     view.wait("idle")

@@ -42,7 +42,7 @@ const TEMPLATE = `
       <p class="train-problem" id="train-problem" role="alert" hidden></p>
       <div class="train-actions train-model">
         <button class="button" data-do="save" disabled>Save Model</button>
-        <button class="button" data-do="load">Load Model</button>
+        <button class="button" data-do="load" disabled>Load Model</button>
         <button class="button" data-do="delete" disabled>Delete Model</button>
         <button class="button" data-do="use" disabled>Upscale with It</button>
       </div>
@@ -106,7 +106,7 @@ class TrainingView {
     this.form = mountForm(this.find('#train-form'));
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
-    this.phase = 'idle';
+    this.phase = 'opening';
     for (const name of ['start', 'stop', 'save', 'load', 'delete', 'use']) {
       this.button(name).addEventListener('click', () => this.attempt(() => this[name]()));
     }
@@ -129,7 +129,7 @@ class TrainingView {
     this.charts = createCharts(await loadChart(), this.find('#train-loss'), this.find('#train-quality'));
     await Promise.all([this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
     await this.form.describePage(this.context.getModel);
-    this.update();
+    this.setPhase('idle');
   }
 
   show() {
