@@ -316,10 +316,10 @@ def test_ordinary_variation_is_not_skipped(weights):
     assert not losses_of(make(weights, rate=1e-4), GUARD_WINDOW + 20, batches, name="skipped").any()
 
 
-@pytest.mark.parametrize("value", [np.nan, 1e6])
-def test_damaged_weights_give_way_to_their_average(weights, value):
+@pytest.mark.parametrize(("value", "optimizer"), [(np.nan, "adam"), (1e6, "adam"), (np.nan, "muon")])
+def test_damaged_weights_give_way_to_their_average(weights, value, optimizer):
     """An update can do harm that shows one step later: then every step is skipped, until the average takes over."""
-    trainer = make(weights)
+    trainer = make(weights, StepOptions(optimizer=optimizer))
     before = losses_of(trainer, GUARD_START + 5)
     trainer.state = {**trainer.state, "weights/upsampler/bias": np.full(12, value, np.float32)}
     end = trainer.step + RESTORE_AFTER + 5
@@ -338,9 +338,10 @@ def test_skipping_for_long_stops_with_advice(weights):
         losses_of(trainer, 50)
 
 
-def test_mixed_precision_keeps_float32_weights(weights):
-    trainer = make(weights, StepOptions(precision="mixed_bfloat16"))
-    exact = losses_of(make(weights), 5)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_mixed_precision_keeps_float32_weights(weights, optimizer):
+    trainer = make(weights, StepOptions(precision="mixed_bfloat16", optimizer=optimizer))
+    exact = losses_of(make(weights, StepOptions(optimizer=optimizer)), 5)
     mixed = losses_of(trainer, 5)
     assert not np.array_equal(mixed, exact)
     np.testing.assert_allclose(mixed, exact, rtol=0.02)
