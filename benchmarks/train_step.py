@@ -203,7 +203,9 @@ def matmul_rate(precision: str) -> float:
     import keras
     from keras import ops
 
-    gpu = accelerator() != "cpu"
+    from span_keras.strategies import device_kind
+
+    gpu = device_kind() != "cpu"
     n = 8192 if gpu else 1024
     dtype = "bfloat16" if precision == "mixed_bfloat16" else "float32"
     a, b = (ops.cast(keras.random.normal((n, n), seed=i), dtype) for i in (0, 1))
@@ -218,18 +220,6 @@ def matmul_rate(precision: str) -> float:
 
     best()
     return 2 * n**3 / best()
-
-
-def accelerator() -> str:
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return "cpu" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
-    import tensorflow as tf
-
-    return "GPU" if tf.config.list_physical_devices("GPU") else "cpu"
 
 
 def step_flops(config, batch: int, patch: int) -> float:
@@ -278,6 +268,7 @@ def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_ex
     from span_keras.init import initialise
     from span_keras.model import build_span
     from span_keras.state import SpanWeights
+    from span_keras.strategies import device_kind
 
     config = SpanConfig(scale=scale, channels=channels, variant=variant)
     keras.utils.set_random_seed(0)
@@ -286,7 +277,7 @@ def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_ex
     weights = SpanWeights.from_model(model)
     batches = list(synthetic_batches(batch, patch, scale))
     click.echo(
-        f"{keras.backend.backend()} on {accelerator()}: "
+        f"{keras.backend.backend()} on {device_kind()}: "
         f"x{scale} ch{channels} {variant}, batch {batch} of {patch}×{patch}"
     )
     for precision in precisions:

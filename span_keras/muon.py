@@ -63,16 +63,15 @@ def orthogonal(matrices: dict) -> dict:
     Returns:
         The same shapes. Singular values below about 1e-3 of the norm stay smaller; a matrix of zeros stays one.
     """
+    # The Gram matrix squares what rounding does to small singular values: TF32 would make negative ones of them.
+    # TensorFlow can forbid it for a whole process alone.
+    exact = "float64" if keras.backend.backend() == "tensorflow" else "float32"
     wide = {name for name, matrix in matrices.items() if matrix.shape[-2] < matrix.shape[-1]}
-    tall = {name: ops.swapaxes(m, -1, -2) if name in wide else m for name, m in matrices.items()}
+    tall = {n: ops.cast(ops.swapaxes(m, -1, -2) if n in wide else m, exact) for n, m in matrices.items()}
     groups = defaultdict(list)
     for name, matrix in tall.items():
         groups[matrix.shape[-1]].append(name)
     result = {}
-    # The Gram matrix squares what rounding does to small singular values: TF32 would make negative ones of them.
-    # TensorFlow can forbid it for a whole process alone.
-    exact = "float64" if keras.backend.backend() == "tensorflow" else "float32"
-    tall = {name: ops.cast(matrix, exact) for name, matrix in tall.items()}
     with stacked.full_precision():
         for side, names in groups.items():
             grams = [ops.matmul(ops.swapaxes(tall[name], -1, -2), tall[name]) for name in names]

@@ -43,6 +43,8 @@ RECIPES = {
 }
 FIXED = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean", "optimizer")
 """What may not change when a run is resumed."""
+OPTIMIZERS = ("adam", "muon")
+PRECISIONS = ("float32", "mixed_bfloat16")
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
 CONVENIENCE = (
@@ -158,8 +160,8 @@ class Settings:
             "loss": ("mae", "mse", "charbonnier"),
             "perceptual": ("vgg16", "vgg19", "none"),
             "schedule": ("piecewise", "cosine"),
-            "optimizer": ("adam", "muon"),
-            "precision": ("float32", "mixed_bfloat16"),
+            "optimizer": OPTIMIZERS,
+            "precision": PRECISIONS,
             "strategy": ("auto", "none", "mirrored", "multiworker"),
         }
         for name, values in choices.items():

@@ -35,11 +35,9 @@ class Devices:
 
     def describe(self) -> str:
         """Backend and devices, such as ``"jax: 2 × NVIDIA H100"`` or ``"tensorflow: cpu"``."""
-        backend = keras.backend.backend()
-        kind = _jax_kind() if backend == "jax" else _tensorflow_kind()
         count = f"{self.replicas} × " if self.replicas > 1 else ""
         processes = f" in {self.processes} processes" if self.processes > 1 else ""
-        return f"{backend}: {count}{kind}{processes}"
+        return f"{keras.backend.backend()}: {count}{device_kind()}{processes}"
 
     def gather(self, number: int) -> list[int]:
         """The number that each replica's process gives; all processes must call it, and wait for each other."""
@@ -73,13 +71,12 @@ def choose(name: str = "auto") -> Devices:
     return (_tensorflow if backend == "tensorflow" else _jax)(name)
 
 
-def _jax_kind() -> str:
-    import jax
+def device_kind() -> str:
+    """What this process computes on, such as ``"NVIDIA H100"``; ``"cpu"`` without an accelerator."""
+    if keras.backend.backend() == "jax":
+        import jax
 
-    return jax.local_devices()[0].device_kind
-
-
-def _tensorflow_kind() -> str:
+        return jax.local_devices()[0].device_kind
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")

@@ -42,8 +42,8 @@ class Teacher:
         self._folder = Path(folder) if folder else None
         fused = stacked.fused_arrays(weights)
         self._name = hashlib.sha256(repr(self.config).encode())
-        for _, group in sorted(weights.fuse().layers.items()):
-            self._name.update(group["kernel"].tobytes() + group["bias"].tobytes())
+        for layer in sorted(fused):
+            self._name.update(b"".join(array.tobytes() for array in fused[layer]))
         self._run = _compiled(lambda tile: ensemble(lambda x: stacked.apply(fused, x, self.config), tile))
         # One compilation, and one tile's activations at a time on the device.
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ import click
 from span_keras.cli import hushed, parse_mean, reports_errors
 from span_keras.config import SCALES, VARIANTS
 from span_keras.errors import ConfigError
-from span_keras.settings import Settings, resolve
+from span_keras.settings import OPTIMIZERS, PRECISIONS, Settings, resolve
 
 
 class Grouped(click.Command):
@@ -124,10 +124,7 @@ FOLDER = click.Path(file_okay=False)
     "Optimisation",
     (
         "--optimizer",
-        {
-            "type": click.Choice(["adam", "muon"]),
-            "help": "Muon is for hidden kernels, Adam for the rest [adam].",
-        },
+        {"type": click.Choice(OPTIMIZERS), "help": "Muon is for hidden kernels, Adam for the rest [adam]."},
     ),
     ("--learning-rate", {"type": float, "metavar": "R", "help": "Initial rate [1e-4; paper 5e-4]."}),
     ("--schedule", {"type": click.Choice(["piecewise", "cosine"]), "help": "Of the rate [piecewise]."}),
@@ -147,7 +144,7 @@ FOLDER = click.Path(file_okay=False)
         "--spike-factor",
         {"type": float, "metavar": "F", "help": "Skip steps with so many times the usual loss [10; paper 4]."},
     ),
-    ("--precision", {"type": click.Choice(["float32", "mixed_bfloat16"]), "help": "Of the convolutions [float32]."}),
+    ("--precision", {"type": click.Choice(PRECISIONS), "help": "Of the convolutions [float32]."}),
 )
 @options(
     "Devices and files",

@@ -23,6 +23,7 @@ from span_keras.errors import TrainingError
 from span_keras.losses import mean_absolute_error
 from span_keras.orientation import turn_each
 from span_keras.schedule import Schedule
+from span_keras.settings import OPTIMIZERS, PRECISIONS
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices
 
@@ -32,8 +33,6 @@ GUARD_START = 21
 """Losses that must be known before a leap can be told from ordinary variation."""
 RESTORE_AFTER = 10
 """So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place."""
-PRECISIONS = ("float32", "mixed_bfloat16")
-OPTIMIZERS = ("adam", "muon")
 
 
 @dataclass(frozen=True)
@@ -165,14 +164,15 @@ class TrainStep:
         t = ops.cast(state["updates"] + 1, "float32")
         ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
         by_muon = {name: g for name, g in gradients.items() if f"moment_2/{name}" not in state}
-        changes, new = muon.step(by_muon, {name: state[f"moment_1/{name}"] for name in by_muon})
-        new = {f"moment_1/{name}": moment for name, moment in new.items()}
+        changes, momenta = muon.step(by_muon, {name: state[f"moment_1/{name}"] for name in by_muon})
+        new = {f"moment_1/{name}": momentum for name, momentum in momenta.items()}
+        corrections = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
         for name in self.parameters:
             weight = state[f"weights/{name}"]
             if name in changes:
                 change = changes[name]
             else:
-                change, moments = self._adam(state, name, gradients[name], t)
+                change, moments = self._adam(state, name, gradients[name], *corrections)
                 new |= moments
             if o.weight_decay and name.endswith("kernel"):
                 change = change + o.weight_decay * weight
@@ -181,12 +181,11 @@ class TrainStep:
             new |= {f"weights/{name}": weight, f"ema/{name}": ema + (1 - ema_decay) * (weight - ema)}
         return new
 
-    def _adam(self, state: dict, name: str, gradient, t) -> tuple:
-        """Adam's change of one array in its update number ``t``, and its new moments (Kingma & Ba 2015)."""
+    def _adam(self, state: dict, name: str, gradient, correction_1, correction_2) -> tuple:
+        """Adam's change of one array and its new moments (Kingma & Ba 2015); the corrections are of their bias."""
         o = self.options
         m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
         v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
-        correction_1, correction_2 = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
         change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
         return change, {f"moment_1/{name}": m, f"moment_2/{name}": v}
 

@@ -18,9 +18,10 @@ from span_keras.losses import SpanLoss
 from span_keras.model import build_span
 from span_keras.orientation import turned
 from span_keras.schedule import Schedule
+from span_keras.settings import OPTIMIZERS
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
-from span_keras.trainer import GUARD_START, GUARD_WINDOW, OPTIMIZERS, RESTORE_AFTER, SpanTrainer, StepOptions
+from span_keras.trainer import GUARD_START, GUARD_WINDOW, RESTORE_AFTER, SpanTrainer, StepOptions
 
 BACKEND = keras.backend.backend()
 CONFIG = SpanConfig(scale=2, channels=4, blocks=1)

@@ -368,7 +368,6 @@ class TrainingView {
 
   setPhase(phase, text) {
     this.phase = phase;
-    this.root.dataset.phase = phase;
     if (text) this.setState(text);
     this.update();
   }
