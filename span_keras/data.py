@@ -5,7 +5,8 @@ the whole photograph, by ``bicubic.downscale`` in uint8 as MATLAB does. A patch 
 
 **Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
 every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
-further photographs: they show the same scenes in finer detail, which most photographs lack at their full size.
+further photographs: they show the same scenes in finer detail, which most photographs lack at their full size. Where a
+teacher's output is the target, no HR image is needed, and with ``lr_scales`` larger copies serve as LR images, too.
 
 **Memory.** If the decoded photographs fit into ``cache_gb`` they are all kept. If not, training goes through *working
 sets*: a seeded shuffle of all photographs is cut into sets of about equal size, two of which fit into ``cache_gb``.
@@ -38,7 +39,7 @@ from span_keras import bicubic, orientation
 from span_keras.config import SCALES
 from span_keras.errors import DataError
 from span_keras.metrics import SSIM_WINDOW
-from span_keras.settings import DEGRADATIONS
+from span_keras.settings import DEGRADATIONS, TARGETS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
 """File names that count as photographs, in any case of letters."""
@@ -131,8 +132,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
     """
     try:
         with _opened(path) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            image = _to_rgb(image)
+            image = _upright_rgb(image)
             if hr_scale != 1:
                 image = image.resize(_reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
             lr_shape = image.height // scale, image.width // scale, 3
@@ -155,6 +155,22 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
     return Pair(lr, hr)
 
 
+def load_lr(path: str | os.PathLike, lr_scale: float) -> np.ndarray:
+    """Decode a photograph as ``load_pair`` does and reduce it by a factor: (H·lr_scale, W·lr_scale, 3) uint8.
+
+    Pillow's bicubic kernel is MATLAB's; only at the borders do they differ.
+
+    Raises:
+        DataError: the file cannot be decoded.
+    """
+    try:
+        with _opened(path) as image:
+            image = _upright_rgb(image)
+            return np.asarray(image.resize(_reduced(image.size, lr_scale), Image.Resampling.BICUBIC))
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as an image: {error}.") from error
+
+
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
@@ -163,8 +179,13 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
             yield image
 
 
-def _reduced(size: tuple[int, int], hr_scale: float) -> tuple[int, int]:
-    return max(round(size[0] * hr_scale), 1), max(round(size[1] * hr_scale), 1)
+def _reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    ImageOps.exif_transpose(image, in_place=True)
+    return _to_rgb(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -219,13 +240,14 @@ def load_validation(
 class _Photo(NamedTuple):
     path: Path
     hr_scale: float
-    pixels: int
-    bytes: int  # of both images once decoded
+    lr_scale: float  # 0: LR is made from HR
+    pixels: int  # of the target
+    bytes: int  # of all images once decoded
     decoding: int  # bytes that Pillow holds meanwhile
 
 
 class _WorkingSet:
-    """Decoded photographs that patches are drawn from: LR image, HR image and, with a teacher, its output."""
+    """Decoded photographs that patches are drawn from: LR image, target and, with a teacher beside it, its output."""
 
     def __init__(self, photos: list[tuple[np.ndarray, ...]]):
         self.photos = photos
@@ -261,9 +283,13 @@ class PatchDataset(keras.utils.PyDataset):
         augment: flips and quarter turns, all eight alike.
         rgb_order: also permute the colour channels, all six orders alike.
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
-        teacher: makes a second target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
+        teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
-        dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
+        target: what stands for HR: the ``"photo"``, with the teacher's output as a second target, or the output of the
+            ``"teacher"`` alone.
+        lr_scales: factors below 1, for the target ``"teacher"``. Each photograph reduced by each of them is an LR
+            image, too, where a patch fits in.
+        dtype: ``"uint8"`` or, with a single target, ``"float32"``.
         shard: ``(index, count)``: make only this share of every batch, for one of several processes.
         progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
 
@@ -291,26 +317,36 @@ class PatchDataset(keras.utils.PyDataset):
         rgb_order: bool = False,
         hr_scales: Sequence[float] = (),
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
+        target: str = "photo",
+        lr_scales: Sequence[float] = (),
         dtype: str = "uint8",
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
-        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard)
-        if teacher and dtype == "float32":
-            raise DataError("Expected no teacher with dtype float32, found one; Keras's fit takes a single target.")
+        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, dtype, shard)
+        if target not in TARGETS:
+            raise DataError(f"Expected a target among {', '.join(TARGETS)}, found {target!r}.")
+        if target == "teacher" and not teacher:
+            raise DataError("The target teacher expects a teacher, found none.")
+        if lr_scales and target != "teacher":
+            raise DataError(f"LR scales expect the target teacher, found {target}: their LR images have no HR image.")
+        if teacher and target == "photo" and dtype == "float32":
+            raise DataError("Expected one target with dtype float32, found two; Keras's fit takes a single one.")
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
         self.seed, self.augment, self.rgb_order, self.dtype = seed, augment, rgb_order, dtype
         self.degrade = tuple(name for name in DEGRADATIONS if name in degrade)
-        self.teacher = teacher
-        self._factors = (1, scale, scale) if teacher else (1, scale)
+        self.teacher, self.target = teacher, target
+        self._factors = (1, scale, scale) if teacher and target == "photo" else (1, scale)
         share = batch_size // shard[1]
         self._rows = range(shard[0] * share, (shard[0] + 1) * share)
         self.epoch = 0
         self.skipped: dict[Path, str] = {}
 
         files = list_photos(source)
-        self._photos = self._scan(files, (1.0, *hr_scales))
+        self._photos = self._scan(
+            files, [(factor, 0.0) for factor in (1.0, *hr_scales)] + [(1.0, factor) for factor in lr_scales]
+        )
         self._plan_sets(cache_gb)
         self._lock = threading.Lock()
         self._sets: OrderedDict[int, Future] = OrderedDict()
@@ -380,7 +416,7 @@ class PatchDataset(keras.utils.PyDataset):
         """One line on what the patches come from: photographs, megapixels, memory, files skipped and why."""
         photos = [photo for photo in self._photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
-        reduced = sum(photo.hr_scale != 1 for photo in photos)
+        reduced = sum(photo.hr_scale != 1 or photo.lr_scale != 0 for photo in photos)
         copies = f" and {reduced} reduced copies" if reduced else ""
         pixels = sum(photo.pixels for photo in photos) / 1e6
         text = f"{len(photos) - reduced} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
@@ -394,8 +430,8 @@ class PatchDataset(keras.utils.PyDataset):
 
     # -- photographs and working sets
 
-    def _scan(self, files: list[Path], hr_scales: tuple[float, ...]) -> list[_Photo]:
-        """Read the sizes of all files; note those that cannot be used."""
+    def _scan(self, files: list[Path], sizes: list[tuple[float, float]]) -> list[_Photo]:
+        """Read the sizes of all files; note those that cannot be used. ``sizes``: scales of HR and LR."""
         least = self.patch * self.scale
 
         def scan(path: Path) -> list[_Photo] | str:
@@ -407,13 +443,15 @@ class PatchDataset(keras.utils.PyDataset):
             if min(width, height) < least:
                 return f"{width}×{height}, smaller than the {least}×{least} HR patch"
             photos = []
-            for hr_scale in hr_scales:
-                w, h = _reduced((width, height), hr_scale)
+            for hr_scale, lr_scale in sizes:
+                w, h = read = _reduced((width, height), lr_scale or hr_scale)
+                if lr_scale:
+                    w, h = self.scale * w, self.scale * h
                 if min(w, h) >= least:
                     values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
                     # Pillow holds four bytes per pixel.
-                    decoding = 4 * (width * height + (w * h if hr_scale != 1 else 0))
-                    photos.append(_Photo(path, hr_scale, w * h, 3 * values, decoding))
+                    decoding = 4 * (width * height + (math.prod(read) if read != (width, height) else 0))
+                    photos.append(_Photo(path, hr_scale, lr_scale, w * h, 3 * values, decoding))
             return photos
 
         with ThreadPoolExecutor(_decoders()) as pool:
@@ -480,14 +518,15 @@ class PatchDataset(keras.utils.PyDataset):
         self._sets.move_to_end(number)
         return self._sets[number]
 
-    def _taught(self, pair: Pair) -> tuple[np.ndarray, ...]:
-        taught = self.teacher(pair.lr)
-        if taught.shape != pair.hr.shape or taught.dtype != np.uint8:
+    def _taught(self, lr: np.ndarray) -> np.ndarray:
+        taught = self.teacher(lr)
+        shape = lr.shape[0] * self.scale, lr.shape[1] * self.scale, 3
+        if taught.shape != shape or taught.dtype != np.uint8:
             raise DataError(
-                f"Expected the teacher to make {pair.hr.shape} uint8 of an LR image, found {taught.shape} "
-                f"{taught.dtype}; its scale must be {self.scale}."
+                f"Expected the teacher to make {shape} uint8 of an LR image, found {taught.shape} {taught.dtype}; "
+                f"its scale must be {self.scale}."
             )
-        return *pair, taught
+        return taught
 
     def _load(self, number: int) -> _WorkingSet:
         photos = self._photos
@@ -500,14 +539,19 @@ class PatchDataset(keras.utils.PyDataset):
             if self._closed:
                 return None
             try:
-                pair = load_pair(photo.path, self.scale, photo.hr_scale)
+                if photo.lr_scale:
+                    images = (load_lr(photo.path, photo.lr_scale),)
+                else:
+                    images = load_pair(photo.path, self.scale, photo.hr_scale)
             except DataError as error:
                 self.skipped[photo.path] = str(error.__cause__ or error)
                 return None
             if not self.teacher:
-                return pair
-            # Asked once more, because a teacher takes its time.
-            return None if self._closed else self._taught(pair)
+                return images
+            if self._closed:  # asked once more, because a teacher takes its time
+                return None
+            kept = images if self.target == "photo" else images[:1]
+            return *kept, self._taught(images[0])
 
         loaded = []
         with ThreadPoolExecutor(_decoders(), "span-decode") as pool:
@@ -525,7 +569,9 @@ def _decoders() -> int:
     return min(os.cpu_count() or 1, 8)
 
 
-def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard) -> None:
+def _check_settings(
+    scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, dtype, shard
+) -> None:
     if scale not in SCALES:
         raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
     numbers = {"patch size": patch, "batch size": batch_size, "steps per epoch": steps_per_epoch}
@@ -537,8 +583,9 @@ def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr
     if isinstance(degrade, str) or (unknown := sorted(set(degrade) - set(DEGRADATIONS))):
         found = degrade if isinstance(degrade, str) else ", ".join(unknown)
         raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
-    if not all(0 < factor < 1 for factor in hr_scales):
-        raise DataError(f"Expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
+    for name, factors in {"HR": hr_scales, "LR": lr_scales}.items():
+        if not all(0 < factor < 1 for factor in factors):
+            raise DataError(f"Expected {name} scales above 0 and below 1, found {', '.join(map(str, factors))}.")
     if dtype not in ("uint8", "float32"):
         raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard

@@ -45,6 +45,7 @@ FIXED = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean", "opt
 """What may not change when a run is resumed."""
 OPTIMIZERS = ("adam", "muon")
 PRECISIONS = ("float32", "mixed_bfloat16")
+TARGETS = ("photo", "teacher")
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
 CONVENIENCE = (
@@ -84,6 +85,7 @@ class Settings:
     degrade: tuple[str, ...] = ()
     rgb_order: bool = False
     hr_scales: tuple[float, ...] = ()
+    lr_scales: tuple[float, ...] = ()
     # loss
     loss: str = "mae"
     perceptual: str = "vgg16"
@@ -92,6 +94,7 @@ class Settings:
     teacher: str | None = None
     teacher_weight: float = 1.0
     teacher_cache: str | None = None
+    target: str = "photo"
     # optimisation
     optimizer: str = "adam"
     learning_rate: float = 1e-4
@@ -160,6 +163,7 @@ class Settings:
             "loss": ("mae", "mse", "charbonnier"),
             "perceptual": ("vgg16", "vgg19", "none"),
             "schedule": ("piecewise", "cosine"),
+            "target": TARGETS,
             "optimizer": OPTIMIZERS,
             "precision": PRECISIONS,
             "strategy": ("auto", "none", "mirrored", "multiworker"),
@@ -169,9 +173,17 @@ class Settings:
                 raise ConfigError(f"--{option(name)} must be one of {values}, found {getattr(self, name)!r}.")
         if unknown := sorted(set(self.degrade) - set(DEGRADATIONS)):
             raise ConfigError(f"--degrade must name some of {DEGRADATIONS}, found {', '.join(map(repr, unknown))}.")
-        for factor in self.hr_scales:
-            if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < 1:
-                raise ConfigError(f"--hr-scales must be numbers above 0 and below 1, found {factor!r}.")
+        for name in ("hr_scales", "lr_scales"):
+            for factor in getattr(self, name):
+                if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < 1:
+                    raise ConfigError(f"--{option(name)} must be numbers above 0 and below 1, found {factor!r}.")
+        if self.target == "teacher" and self.teacher is None:
+            raise ConfigError("--target teacher expected a --teacher, found none.")
+        if self.lr_scales and self.target != "teacher":
+            raise ConfigError(
+                "--lr-scales expected --target teacher, because nothing else says what those LR images should become; "
+                f"found --target {self.target}."
+            )
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")
         self.schedule_object()
@@ -239,6 +251,8 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
             raise ConfigError(
                 f"--{option(part)} expected a --{whole} that uses it, found none; name one or leave it out."
             )
+    if "teacher_weight" in given and values.get("target") == "teacher":
+        raise ConfigError("--teacher-weight expected --target photo beside the teacher, found --target teacher alone.")
     for one, other in (("rate_epochs", "rate_steps"), ("rate_steps", "rate_epochs")):
         if one in given and other not in given:
             values[other] = ()

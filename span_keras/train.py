@@ -7,7 +7,7 @@ import click
 from span_keras.cli import hushed, parse_mean, reports_errors
 from span_keras.config import SCALES, VARIANTS
 from span_keras.errors import ConfigError
-from span_keras.settings import OPTIMIZERS, PRECISIONS, Settings, resolve
+from span_keras.settings import OPTIMIZERS, PRECISIONS, TARGETS, Settings, resolve
 
 
 class Grouped(click.Command):
@@ -98,6 +98,10 @@ FOLDER = click.Path(file_okay=False)
         "--hr-scales",
         {"callback": _factors, "metavar": "LIST", "help": "Also use every photograph reduced by these factors [none]."},
     ),
+    (
+        "--lr-scales",
+        {"callback": _factors, "metavar": "LIST", "help": "Photographs reduced by these are LR images, too [none]."},
+    ),
     ("--workers", {"type": int, "metavar": "N", "help": "Threads that make batches [4]."}),
     ("--cache-gb", {"type": float, "metavar": "GB", "help": "Bound for decoded photographs [4]."}),
 )
@@ -119,6 +123,13 @@ FOLDER = click.Path(file_okay=False)
     ),
     ("--teacher-weight", {"type": float, "metavar": "W", "help": "Weight of the distance to the teacher [1]."}),
     ("--teacher-cache", {"metavar": "DIR", "help": "Keep the teacher's output there for further runs [nowhere]."}),
+    (
+        "--target",
+        {
+            "type": click.Choice(TARGETS),
+            "help": "What the loss compares with: the teacher can replace the photo [photo].",
+        },
+    ),
 )
 @options(
     "Optimisation",

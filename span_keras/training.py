@@ -83,6 +83,8 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
             rgb_order=settings.rgb_order,
             hr_scales=settings.hr_scales,
             teacher=make_teacher(settings),
+            target=settings.target,
+            lr_scales=settings.lr_scales,
             shard=(devices.process, devices.processes),
             progress=Decoding(echo, started, settings.max_minutes),
         )
@@ -148,7 +150,7 @@ def make_trainer(settings: Settings, devices: Devices | None = None, echo: Calla
 
 
 def make_teacher(settings: Settings) -> Teacher | None:
-    """The network whose output is a second target, if there is one."""
+    """The network whose output is a target, if there is one."""
     if settings.teacher is None:
         return None
     weights = load_weights(settings.teacher)

@@ -437,6 +437,39 @@ def test_a_teachers_patches_lie_where_the_others_do(folder):
         assert np.array_equal(taught, clean.repeat(2, 1).repeat(2, 2))
 
 
+def test_the_teacher_as_the_only_target(folder):
+    """The patches of photographs are those drawn otherwise; larger copies join them as LR images."""
+
+    def enlarge(lr):
+        return lr.repeat(2, 0).repeat(2, 1)
+
+    options = {"rgb_order": True, "batch_size": 24, "teacher": enlarge}
+    lr, _, taught = make(folder, **options)[0]
+    assert equal(make(folder, target="teacher", **options)[0], (lr, taught))
+    assert make(folder, target="teacher", dtype="float32", **options)[0][1].max() <= 1
+
+    dataset = make(folder, target="teacher", patch=20, lr_scales=(0.8,), **options)
+    photos = dataset._set_at(0).photos
+    # Of 40×41 pixels, neither half, (20, 20), nor 0.8, (33, 32), is too small for a patch of 20.
+    assert sorted(lr.shape[:2] for lr, _ in photos) == [(20, 20), (25, 35), (32, 33), (40, 56), (45, 30), (72, 48)]
+    assert dataset.describe().startswith("3 photographs and 3 reduced copies")
+    assert all(np.array_equal(taught, enlarge(lr)) for lr, taught in photos)
+    held = sum(image.nbytes for photo in photos for image in photo)
+    assert sum(photo.bytes for photo in dataset._photos) == pytest.approx(held, rel=0.01)  # cropping left out
+    picture = data.load_lr(folder / "a.png", 0.8).astype(int)
+    whole = np.asarray(Image.open(folder / "a.png").convert("RGB"))
+    assert np.abs(picture - bicubic.resize(whole, picture.shape[:2]))[3:-3, 3:-3].max() <= 1
+
+
+def test_larger_copies_of_files_that_cannot_be_read(folder):
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"cut\.png cannot be read as an image"):
+        data.load_lr(folder / "cut.png", 0.5)
+    dataset = make(folder, teacher=lambda lr: lr.repeat(2, 0).repeat(2, 1), target="teacher", lr_scales=(0.9,))
+    dataset[0]
+    assert [path.name for path in dataset.skipped] == ["cut.png"]
+
+
 @pytest.mark.parametrize(
     ("enlarge", "found"),
     [
@@ -477,7 +510,11 @@ def test_plain_keras_fit_trains_on_it(folder):
         ({"degrade": ("blur", "rain")}, "among blur, noise, jpeg, found 'rain'"),
         ({"degrade": "blur"}, "among blur, noise, jpeg, found 'blur'"),
         ({"hr_scales": (0.5, 1.0)}, r"HR scales above 0 and below 1, found 0\.5, 1\.0"),
-        ({"dtype": "float32", "teacher": lambda lr: lr}, "no teacher with dtype float32, found one"),
+        ({"dtype": "float32", "teacher": lambda lr: lr}, "one target with dtype float32, found two"),
+        ({"target": "both"}, "target among photo, teacher, found 'both'"),
+        ({"target": "teacher"}, "The target teacher expects a teacher, found none"),
+        ({"lr_scales": (0.5,)}, "LR scales expect the target teacher, found photo"),
+        ({"lr_scales": (2,), "target": "teacher", "teacher": lambda lr: lr}, "LR scales above 0 and below 1, found 2"),
         ({"dtype": "float16"}, "dtype uint8 or float32, found 'float16'"),
         ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
         ({"patch": 1000}, "smaller than the 2000×2000 HR patch"),

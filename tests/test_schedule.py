@@ -135,6 +135,14 @@ def test_impossible_schedules_say_why(arguments, message):
         ({"perceptual": "none", "perceptual_weights": "vgg.h5"}, "--perceptual-weights expected a --perceptual"),
         ({"teacher_weight": 2.0}, "--teacher-weight expected a --teacher that uses it, found none"),
         ({"teacher_cache": "kept"}, "--teacher-cache expected a --teacher that uses it, found none"),
+        ({"target": "both"}, "--target must be one of"),
+        ({"target": "teacher"}, "--target teacher expected a --teacher, found none"),
+        ({"lr_scales": (0.5,)}, "--lr-scales expected --target teacher, .* found --target photo"),
+        ({"teacher": "bundled:x4", "target": "teacher", "lr_scales": (1.5,)}, "--lr-scales must be numbers above 0"),
+        (
+            {"teacher": "bundled:x4", "target": "teacher", "teacher_weight": 2.0},
+            "--teacher-weight expected --target photo",
+        ),
     ],
 )
 def test_impossible_settings_say_why(given, message):
