@@ -61,6 +61,8 @@ def variations(steps: int) -> dict[str, dict]:
     stage = {**AFTER_BASE, "steps_per_epoch": steps // 5}
     halved = {"schedule": "piecewise", "rate_steps": tuple(steps * k // 5 for k in (1, 2, 3, 4))}
     taught = {"teacher": TEACHER}
+    both = {**taught, "teacher_weight": 2.0, "hr_scales": (0.7, 0.5)}
+    alone = {**taught, "target": "teacher", "hr_scales": (0.7, 0.5), "lr_scales": (0.5,)}
     large = {"patch_size": 80, "batch_size": 12}  # 320 HR pixels at x4: the largest that BSDS500's photographs hold
     return {
         "base": {},
@@ -86,6 +88,12 @@ def variations(steps: int) -> dict[str, dict]:
         "MAE + 0.001 · VGG": {"perceptual": "vgg16", "vgg_weight": 0.001},
         "official form": {"variant": "official"},
         "official form, teacher, weight 1": {**taught, "variant": "official"},
+        "teacher, weight 2, also reduced": both,
+        "teacher alone": alone,
+        "teacher alone, patch 64, batch 18": {**alone, "patch_size": 64, "batch_size": 18},
+        "teacher alone, MSE": {**alone, "loss": "mse"},
+        "teacher alone, Muon": {**alone, "optimizer": "muon"},
+        "teacher alone, MSE, Muon": {**alone, "loss": "mse", "optimizer": "muon"},
         "further stage": stage,
         "further stage, patch 80": {**stage, **large},
         "further stage, patch 80, MSE": {**stage, **large, "loss": "mse"},
@@ -97,6 +105,7 @@ def variations(steps: int) -> dict[str, dict]:
 @click.option("--data", "photos", required=True, metavar="DIR")
 @click.option("--val", required=True, metavar="DIR")
 @click.option("--teacher", metavar="W", help="Network whose output is a second target; without it those runs are left.")
+@click.option("--teacher-cache", metavar="DIR", help="Keep the teacher's output there for further runs.")
 @click.option("--out", default="runs/ablations", show_default=True, metavar="DIR")
 @click.option("--scale", default=4, show_default=True)
 @click.option("--steps", default=4000, show_default=True, help="Steps of a run of batch 32.")
@@ -104,22 +113,27 @@ def variations(steps: int) -> dict[str, dict]:
 @click.option("--parallel", default=5, show_default=True, help="Runs at a time.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change the base, e.g. batch_size=8.")
 @reports_errors
-def main(photos, val, teacher, out, scale, steps, only, parallel, changes):
+def main(photos, val, teacher, teacher_cache, out, scale, steps, only, parallel, changes):
     """Train the variations and print the table."""
     folder = Path(out)
     base = {**BASE, "scale": scale, "data": photos, "val": val, "steps_per_epoch": steps, **parse(changes)}
     runs = resolve_runs(base, folder, teacher, only)
+    if teacher_cache:
+        runs = {name: replace(s, teacher_cache=teacher_cache) if s.teacher else s for name, s in runs.items()}
     # Children made by fork share the decoded photographs.
-    data.load_pair = functools.cache(data.load_pair)
+    data.load_pair, data.load_lr = functools.cache(data.load_pair), functools.cache(data.load_lr)
 
-    def decode(arguments: tuple) -> None:
+    def decode(call: tuple) -> None:
+        function, *arguments = call
         with contextlib.suppress(DataError):  # training names what it skips
-            data.load_pair(*arguments)
+            function(*arguments)
 
     hr_scales = {1.0}.union(*(settings.hr_scales for settings in runs.values()))
+    lr_scales = set().union(*(settings.lr_scales for settings in runs.values()))
     # As the data set and the validation call it: the cache goes by the arguments.
-    calls = list(itertools.product(data.list_photos(photos), [scale], hr_scales))
-    calls += [(path, scale) for path in data.list_photos(val)]
+    calls = list(itertools.product([data.load_pair], data.list_photos(photos), [scale], hr_scales))
+    calls += itertools.product([data.load_lr], data.list_photos(photos), lr_scales)
+    calls += [(data.load_pair, path, scale) for path in data.list_photos(val)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(decode, calls))
     first = [(name, s, folder) for name, s in runs.items() if not s.init]
