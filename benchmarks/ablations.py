@@ -32,7 +32,7 @@ from span_keras import data
 from span_keras.cli import reports_errors
 from span_keras.errors import DataError
 from span_keras.runs import RunFolder
-from span_keras.settings import Settings, resolve
+from span_keras.settings import CONVENIENCE, Settings, resolve
 
 BASE = {
     "recipe": "paper",
@@ -104,7 +104,7 @@ def variations(steps: int) -> dict[str, dict]:
 @click.command()
 @click.option("--data", "photos", required=True, metavar="DIR")
 @click.option("--val", required=True, metavar="DIR")
-@click.option("--teacher", metavar="W", help="Network whose output is a second target; without it those runs are left.")
+@click.option("--teacher", metavar="W", help="Network whose output is a target; without it those runs are left.")
 @click.option("--teacher-cache", metavar="DIR", help="Keep the teacher's output there for further runs.")
 @click.option("--out", default="runs/ablations", show_default=True, metavar="DIR")
 @click.option("--scale", default=4, show_default=True)
@@ -118,8 +118,7 @@ def main(photos, val, teacher, teacher_cache, out, scale, steps, only, parallel,
     folder = Path(out)
     base = {**BASE, "scale": scale, "data": photos, "val": val, "steps_per_epoch": steps, **parse(changes)}
     runs = resolve_runs(base, folder, teacher, only)
-    if teacher_cache:
-        runs = {name: replace(s, teacher_cache=teacher_cache) if s.teacher else s for name, s in runs.items()}
+    runs = {name: replace(s, teacher_cache=teacher_cache) if s.teacher else s for name, s in runs.items()}
     # Children made by fork share the decoded photographs.
     data.load_pair, data.load_lr = functools.cache(data.load_pair), functools.cache(data.load_lr)
 
@@ -136,11 +135,9 @@ def main(photos, val, teacher, teacher_cache, out, scale, steps, only, parallel,
     calls += [(data.load_pair, path, scale) for path in data.list_photos(val)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(decode, calls))
-    first = [(name, s, folder) for name, s in runs.items() if not s.init]
-    later = [(name, s, folder) for name, s in runs.items() if s.init]
     with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:
-        for stage in (first, later):
-            pool.starmap(train_one, stage, chunksize=1)
+        for stage in in_order(runs, folder):
+            pool.starmap(train_one, [(name, runs[name], folder) for name in stage], chunksize=1)
     click.echo(table(runs, folder))
 
 
@@ -163,7 +160,7 @@ def resolve_runs(base: dict, folder: Path, teacher: str | None, only: tuple[str,
     every = variations(base["steps_per_epoch"])
     if unknown := sorted(set(only) - every.keys()):
         raise click.UsageError(f"--only expects names among {', '.join(every)}; found {', '.join(unknown)}.")
-    places = {TEACHER: teacher, "base": str(folder / path_of("base") / "weights.safetensors")}
+    places = {TEACHER: teacher, "base": str(weights_of_base(folder))}
     runs = {}
     for name, values in every.items():
         taught = values.get("teacher") == TEACHER
@@ -177,6 +174,16 @@ def resolve_runs(base: dict, folder: Path, teacher: str | None, only: tuple[str,
     return runs
 
 
+def weights_of_base(folder: Path) -> Path:
+    return folder / path_of("base") / "weights.safetensors"
+
+
+def in_order(runs: dict[str, Settings], folder: Path) -> tuple[list[str], list[str]]:
+    """The names of the runs that can begin at once, and of those that start from the weights of ``base``."""
+    later = [name for name, settings in runs.items() if settings.init == str(weights_of_base(folder))]
+    return [name for name in runs if name not in later], later
+
+
 def path_of(name: str) -> str:
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
 
@@ -184,7 +191,7 @@ def path_of(name: str) -> str:
 def train_one(name: str, settings: Settings, folder: Path) -> None:
     """Train one variation, with what it prints in a file beside it."""
     out, settings = folder / path_of(name), replace(settings, val_every=settings.epochs)
-    if (out / "weights.safetensors").exists() and RunFolder(out).config == settings.to_dict():
+    if (out / "weights.safetensors").exists() and gives_the_same(RunFolder(out).config, settings):
         return
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -196,6 +203,12 @@ def train_one(name: str, settings: Settings, folder: Path) -> None:
             train(settings, out, echo=functools.partial(print, flush=True))
         except Exception:
             traceback.print_exc()  # a variation that breaks is a result, too
+
+
+def gives_the_same(config: dict, settings: Settings) -> bool:
+    """Whether a run that is there differs in nothing that its result depends on."""
+    there = Settings.from_dict(config).to_dict()
+    return all(there[name] == value for name, value in settings.to_dict().items() if name not in CONVENIENCE)
 
 
 def table(runs: dict[str, Settings], folder: Path) -> str:

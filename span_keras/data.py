@@ -1,7 +1,8 @@
 """Paired random patches of photographs for training, and whole images for validation.
 
 A photograph is decoded once to uint8 RGB and cropped to whole multiples of the scale; its LR image is made once, from
-the whole photograph, by ``bicubic.downscale`` in uint8 as MATLAB does. A patch is then a slice of both.
+the whole photograph, by ``bicubic.downscale`` in uint8 as MATLAB does. A patch is then a slice of both, and of what a
+teacher makes of the LR image.
 
 **Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
 every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
@@ -263,7 +264,8 @@ class _WorkingSet:
 
 
 class PatchDataset(keras.utils.PyDataset):
-    """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``, or ``(LR, HR, taught)`` with a teacher.
+    """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``, or ``(LR, HR, taught)`` with a teacher,
+    whose output can also stand alone: ``(LR, taught)``.
 
     LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: uint8 as ``SpanTrainer``
     wants them, or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads:
@@ -413,7 +415,7 @@ class PatchDataset(keras.utils.PyDataset):
         return *batch, numbers[self._rows.start : self._rows.stop].astype(np.uint8)
 
     def describe(self) -> str:
-        """One line on what the patches come from: photographs, megapixels, memory, files skipped and why."""
+        """One line on what the patches come from: photographs, megapixels of targets, memory, files skipped and why."""
         photos = [photo for photo in self._photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
         reduced = sum(photo.hr_scale != 1 or photo.lr_scale != 0 for photo in photos)
@@ -440,8 +442,6 @@ class PatchDataset(keras.utils.PyDataset):
                     width, height = image.size
             except Exception as error:
                 return "missing" if isinstance(error, FileNotFoundError) else "not a readable image"
-            if min(width, height) < least:
-                return f"{width}×{height}, smaller than the {least}×{least} HR patch"
             photos = []
             for hr_scale, lr_scale in sizes:
                 w, h = read = _reduced((width, height), lr_scale or hr_scale)
@@ -452,7 +452,7 @@ class PatchDataset(keras.utils.PyDataset):
                     # Pillow holds four bytes per pixel.
                     decoding = 4 * (width * height + (math.prod(read) if read != (width, height) else 0))
                     photos.append(_Photo(path, hr_scale, lr_scale, w * h, 3 * values, decoding))
-            return photos
+            return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 
         with ThreadPoolExecutor(_decoders()) as pool:
             results = list(pool.map(scan, files))
@@ -584,7 +584,7 @@ def _check_settings(
         found = degrade if isinstance(degrade, str) else ", ".join(unknown)
         raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
     for name, factors in {"HR": hr_scales, "LR": lr_scales}.items():
-        if not all(0 < factor < 1 for factor in factors):
+        if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in factors):
             raise DataError(f"Expected {name} scales above 0 and below 1, found {', '.join(map(str, factors))}.")
     if dtype not in ("uint8", "float32"):
         raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")

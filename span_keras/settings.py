@@ -182,7 +182,7 @@ class Settings:
         if self.lr_scales and self.target != "teacher":
             raise ConfigError(
                 "--lr-scales expected --target teacher, because nothing else says what those LR images should become; "
-                f"found --target {self.target}."
+                f"found --target {self.target}; --lr-scales '' uses none."
             )
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")
@@ -252,7 +252,7 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
                 f"--{option(part)} expected a --{whole} that uses it, found none; name one or leave it out."
             )
     if "teacher_weight" in given and values.get("target") == "teacher":
-        raise ConfigError("--teacher-weight expected --target photo beside the teacher, found --target teacher alone.")
+        raise ConfigError("--teacher-weight expected --target photo, found --target teacher; leave one of them out.")
     for one, other in (("rate_epochs", "rate_steps"), ("rate_steps", "rate_epochs")):
         if one in given and other not in given:
             values[other] = ()

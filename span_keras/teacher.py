@@ -1,8 +1,8 @@
-"""A second target for training: what a trained network makes of each photograph's LR image.
+"""A target for training, beside the photograph or instead of it: what a trained network makes of its LR image.
 
 The output is averaged over the eight orientations of its input (geometric self-ensemble, "Enhanced Deep Residual
 Networks for Single Image Super-Resolution", Lim et al., CVPR Workshops 2017, section 3.4). It is made when a photograph
-is decoded, once if all fit into the cache, and kept as uint8 beside it: a step costs hardly more than without one.
+is decoded, once if all fit into the cache, and kept as uint8 beside the LR image: steps cost hardly more.
 With a folder, further runs with the same teacher and photographs read it there.
 """
 

@@ -100,7 +100,7 @@ FOLDER = click.Path(file_okay=False)
     ),
     (
         "--lr-scales",
-        {"callback": _factors, "metavar": "LIST", "help": "Photographs reduced by these are LR images, too [none]."},
+        {"callback": _factors, "metavar": "LIST", "help": "For --target teacher: LR images in further sizes [none]."},
     ),
     ("--workers", {"type": int, "metavar": "N", "help": "Threads that make batches [4]."}),
     ("--cache-gb", {"type": float, "metavar": "GB", "help": "Bound for decoded photographs [4]."}),
@@ -118,7 +118,7 @@ FOLDER = click.Path(file_okay=False)
         "--teacher",
         {
             "metavar": "W",
-            "help": "Network of the same scale whose output, averaged over orientations, is a second target.",
+            "help": "Network of the same scale whose output, averaged over orientations, is a target, too.",
         },
     ),
     ("--teacher-weight", {"type": float, "metavar": "W", "help": "Weight of the distance to the teacher [1]."}),

@@ -48,6 +48,23 @@ def test_runs_that_need_a_teacher(ablations, base, tmp_path):
         ablations.resolve_runs(base, tmp_path, None, ("batch 17",))
 
 
+def test_only_further_stages_wait_for_base(ablations, base, tmp_path):
+    """Also where all runs start from given weights."""
+    for init in (None, "other.safetensors"):
+        runs = ablations.resolve_runs({**base, "init": init}, tmp_path, "teacher.safetensors")
+        first, later = ablations.in_order(runs, tmp_path)
+        assert later == [name for name in runs if name.startswith("further stage")]
+        assert first == [name for name in runs if name not in later]
+
+
+def test_what_would_give_the_same_is_not_trained_again(ablations, base, tmp_path):
+    settings = ablations.resolve_runs(base, tmp_path, "teacher.safetensors")["teacher alone"]
+    config = settings.to_dict()
+    assert ablations.gives_the_same(config | {"teacher_cache": "kept", "workers": 1}, settings)
+    assert not ablations.gives_the_same(config | {"seed": 7}, settings)
+    assert not ablations.gives_the_same({k: v for k, v in config.items() if k != "lr_scales"}, settings)
+
+
 def test_changes_of_the_base(ablations, base, tmp_path):
     changes = ablations.parse(("batch_size=8", "variant=official"))
     assert changes == {"batch_size": 8, "variant": "official"}

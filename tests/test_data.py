@@ -461,6 +461,40 @@ def test_the_teacher_as_the_only_target(folder):
     assert np.abs(picture - bicubic.resize(whole, picture.shape[:2]))[3:-3, 3:-3].max() <= 1
 
 
+def test_a_photograph_too_small_for_a_patch_can_be_an_lr_image(folder):
+    options = {
+        "teacher": lambda lr: lr.repeat(2, 0).repeat(2, 1),
+        "target": "teacher",
+        "patch": 30,
+        "lr_scales": (0.8,),
+    }
+    dataset = make(folder, **options)
+    # 40×41 pixels make no HR patch of 60, and neither do 50×70; reduced by 0.8 both hold an LR patch of 30.
+    assert dataset.describe().startswith("1 photographs and 3 reduced copies")
+    assert not dataset.skipped
+    assert list(make(folder, **options | {"patch": 35}).skipped) == [folder / "b.webp"]
+
+
+def test_the_teacher_as_the_only_target_follows_the_working_sets(many, small_cache):
+    """Degraded LR images and shares of a batch, too."""
+
+    def enlarge(lr):
+        return lr.repeat(2, 0).repeat(2, 1)
+
+    options = {"teacher": enlarge, "target": "teacher", "lr_scales": (0.9,)}
+    options |= {"batch_size": 8, "steps_per_epoch": 200, "cache_gb": 2 * small_cache}
+    dataset = make(many, **options)
+    assert "working sets" in dataset.describe()
+    for lr, taught in (dataset[index] for index in (0, 100, 199)):
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+    noisy = make(many, degrade=("noise",), **options)
+    shares = [make(many, degrade=("noise",), shard=(i, 2), **options) for i in (0, 1)]
+    assert np.array_equal(noisy[100][1], dataset[100][1])
+    assert not np.array_equal(noisy[100][0], dataset[100][0])
+    for whole, parts in zip(noisy[100], zip(*(share[100] for share in shares), strict=True), strict=True):
+        assert np.array_equal(whole, np.concatenate(parts))
+
+
 def test_larger_copies_of_files_that_cannot_be_read(folder):
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:2000])
     with pytest.raises(DataError, match=r"cut\.png cannot be read as an image"):
@@ -515,6 +549,7 @@ def test_plain_keras_fit_trains_on_it(folder):
         ({"target": "teacher"}, "The target teacher expects a teacher, found none"),
         ({"lr_scales": (0.5,)}, "LR scales expect the target teacher, found photo"),
         ({"lr_scales": (2,), "target": "teacher", "teacher": lambda lr: lr}, "LR scales above 0 and below 1, found 2"),
+        ({"hr_scales": ("0.5",)}, "HR scales above 0 and below 1, found 0.5"),
         ({"dtype": "float16"}, "dtype uint8 or float32, found 'float16'"),
         ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
         ({"patch": 1000}, "smaller than the 2000×2000 HR patch"),

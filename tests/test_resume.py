@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from span_keras import data, runs, training
-from span_keras.errors import SpanError, TrainingError
+from span_keras.errors import ConfigError, SpanError, TrainingError
 from span_keras.progress import Decoding
 from span_keras.runs import Checkpoint, RunFolder
 from span_keras.settings import resolve
@@ -139,6 +139,22 @@ def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
         old, new = row["step"] > 16, row["step"] <= 16
         assert np.isfinite([row["mae"], row["charbonnier"], row["teacher"]]).tolist() == [old, new, new]
     assert "Wrote" in said[-1]
+
+
+def test_another_target(photos, whole, tmp_path):
+    """A run from before there was a choice goes on with photographs, or with what is asked for now."""
+    out, said = tmp_path / "run", []
+    training.train(settings(photos, epochs=1), out, echo=lambda text: None)
+    config = {k: v for k, v in RunFolder(out).config.items() if k not in ("target", "lr_scales")}
+    RunFolder(out).save_config(config)
+    assert resolve({}, config).target == "photo"
+    teacher = {"teacher": str(whole / "weights.safetensors"), "target": "teacher", "lr_scales": (0.9,)}
+    training.train(settings(photos, epochs=2, **teacher), out, resume=True, echo=said.append)
+    assert "--target changes from photo to teacher" in " ".join(said)
+    assert len(sequence(out)) == 16
+    with pytest.raises(ConfigError, match="found --target photo; --lr-scales '' uses none"):
+        resolve({"target": "photo"}, RunFolder(out).config)
+    assert resolve({"target": "photo", "lr_scales": ()}, RunFolder(out).config).target == "photo"
 
 
 def test_another_optimizer_needs_a_run_of_its_own(photos, tmp_path):
