@@ -307,6 +307,33 @@ def test_a_wrong_model_file_does_not_disturb_the_model_that_is_read(open_page, m
     assert page.inner_text("#chip-model") == files[0].name
 
 
+def test_the_model_chosen_last_stays_where_another_is_read_later(open_page, models):
+    page = open_page("x2", "wasm")
+    page.evaluate(
+        """() => {
+          const { arrayBuffer } = Blob.prototype;
+          const opened = new Promise((resolve) => (window.open_gate = resolve));
+          Blob.prototype.arrayBuffer = async function () {
+            Blob.prototype.arrayBuffer = arrayBuffer; // the first to be read waits
+            window.waiting = true;
+            await opened;
+            const read = await arrayBuffer.call(this);
+            setTimeout(() => (window.was_read = true));
+            return read;
+          };
+        }"""
+    )
+    page.set_input_files("#model-input", [str(path) for path in (models / "x3-official").iterdir()])
+    page.wait_for_function("window.waiting")
+    files = sorted((models / "x2").iterdir())
+    page.set_input_files("#model-input", [str(path) for path in files])
+    page.wait_for_selector(f"html[data-state=ready] #chip-model:has-text('{files[0].name}')")
+    page.evaluate("open_gate()")
+    page.wait_for_function("window.was_read")
+    assert page.get_attribute("html", "data-state") == "ready"
+    assert "enlarges 2 times" in page.inner_text("#status")
+
+
 def test_a_model_that_is_not_there(page, site):
     page.goto(f"{site.url}/?model=/models/none/model.json")
     page.wait_for_selector("html[data-state=error]")

@@ -24,24 +24,28 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
   const choices = new Map();
   backends.append(new Option('Automatic', 'auto'), ...CHAIN.map((name) => new Option(LABELS[name], name)));
 
+  let choicesMade = 0;
+  let taken = 0;
   opener.addEventListener('click', () => {
     update();
     dialog.showModal();
     list();
   });
   models.addEventListener('change', async () => {
+    const number = ++choicesMade;
     const choice = choices.get(models.value);
     const store = await import('../store.js');
-    load(choice.stored ? { name: choice.name, artifacts: await store.loadModel(choice.name) } : choice, state.backend);
+    take(number, choice.stored ? { name: choice.name, artifacts: await store.loadModel(choice.name) } : choice);
   });
   backends.addEventListener('change', () => load(state.model, backends.value));
   find('model-files').addEventListener('click', () => input.click());
   input.addEventListener('change', async () => {
+    const number = ++choicesMade;
     const files = [...input.files];
     input.value = ''; // other files, or the same again, can be chosen while these are read
     try {
       const artifacts = await readModelFiles(files);
-      await load({ name: files[0].name, artifacts }, state.backend);
+      await take(number, { name: files[0].name, artifacts });
       await list();
     } catch (error) {
       announce(error.message);
@@ -50,9 +54,16 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
   });
   find('model-fetch').addEventListener('click', async () => {
     if (!url.value) return;
-    await load({ name: url.value.split('/').slice(-2, -1)[0] || url.value, url: url.value }, state.backend);
+    await take(++choicesMade, { name: url.value.split('/').slice(-2, -1)[0] || url.value, url: url.value });
     await list();
   });
+
+  /** Load what was chosen, unless a later choice could be read sooner. */
+  function take(number, model) {
+    if (number < taken) return;
+    taken = number;
+    return load(model, state.backend);
+  }
 
   /** Models beside the page, stored in the browser, and the one in use. */
   async function list() {
