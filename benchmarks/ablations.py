@@ -32,7 +32,7 @@ from span_keras import data
 from span_keras.cli import reports_errors
 from span_keras.errors import DataError
 from span_keras.runs import RunFolder
-from span_keras.settings import CONVENIENCE, Settings, resolve
+from span_keras.settings import Settings, resolve
 
 BASE = {
     "recipe": "paper",
@@ -191,7 +191,7 @@ def path_of(name: str) -> str:
 def train_one(name: str, settings: Settings, folder: Path) -> None:
     """Train one variation, with what it prints in a file beside it."""
     out, settings = folder / path_of(name), replace(settings, val_every=settings.epochs)
-    if (out / "weights.safetensors").exists() and gives_the_same(RunFolder(out).config, settings):
+    if (out / "weights.safetensors").exists() and not settings.changed_from(RunFolder(out).config):
         return
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -203,12 +203,6 @@ def train_one(name: str, settings: Settings, folder: Path) -> None:
             train(settings, out, echo=functools.partial(print, flush=True))
         except Exception:
             traceback.print_exc()  # a variation that breaks is a result, too
-
-
-def gives_the_same(config: dict, settings: Settings) -> bool:
-    """Whether a run that is there differs in nothing that its result depends on."""
-    there = Settings.from_dict(config).to_dict()
-    return all(there[name] == value for name, value in settings.to_dict().items() if name not in CONVENIENCE)
 
 
 def table(runs: dict[str, Settings], folder: Path) -> str:

@@ -131,19 +131,15 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
     Raises:
         DataError: the file cannot be decoded, or is smaller than ``scale``.
     """
-    try:
-        with _opened(path) as image:
-            image = _upright_rgb(image)
-            if hr_scale != 1:
-                image = image.resize(_reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
-            lr_shape = image.height // scale, image.width // scale, 3
-            hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
-            for top in range(0, hr.shape[0], STRIP):
-                # Strips, because a conversion in one piece holds two more copies of the photograph.
-                bottom = min(top + STRIP, hr.shape[0])
-                hr[top:bottom] = np.asarray(image.crop((0, top, hr.shape[1], bottom)))
-    except Exception as error:  # decoders raise whatever their formats' damage makes of them
-        raise DataError(f"{path} cannot be read as an image: {error}.") from error
+    with _decoded(path) as image:
+        if hr_scale != 1:
+            image = image.resize(_reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
+        lr_shape = image.height // scale, image.width // scale, 3
+        hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
+        for top in range(0, hr.shape[0], STRIP):
+            # Strips, because a conversion in one piece holds two more copies of the photograph.
+            bottom = min(top + STRIP, hr.shape[0])
+            hr[top:bottom] = np.asarray(image.crop((0, top, hr.shape[1], bottom)))
     if 0 in lr_shape:
         raise DataError(f"{path} is smaller than {scale} pixels.")
     lr = np.empty(lr_shape, np.uint8)
@@ -164,11 +160,18 @@ def load_lr(path: str | os.PathLike, lr_scale: float) -> np.ndarray:
     Raises:
         DataError: the file cannot be decoded.
     """
+    with _decoded(path) as image:
+        return np.asarray(image.resize(_reduced(image.size, lr_scale), Image.Resampling.BICUBIC))
+
+
+@contextlib.contextmanager
+def _decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """The photograph, upright and in RGB."""
     try:
         with _opened(path) as image:
-            image = _upright_rgb(image)
-            return np.asarray(image.resize(_reduced(image.size, lr_scale), Image.Resampling.BICUBIC))
-    except Exception as error:
+            ImageOps.exif_transpose(image, in_place=True)
+            yield _to_rgb(image)
+    except Exception as error:  # decoders raise whatever their formats' damage makes of them
         raise DataError(f"{path} cannot be read as an image: {error}.") from error
 
 
@@ -182,11 +185,6 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
 
 def _reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    ImageOps.exif_transpose(image, in_place=True)
-    return _to_rgb(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -210,6 +210,12 @@ class Settings:
         """JSON-ready mapping; ``Settings.from_dict`` inverts it."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
+    def changed_from(self, saved: dict) -> dict[str, tuple]:
+        """Where the result could differ from that of a saved run: name -> the run's value and this one."""
+        before = Settings.from_dict(saved).to_dict()
+        now = self.to_dict()
+        return {k: (before[k], v) for k, v in now.items() if before[k] != v and k not in CONVENIENCE}
+
     @classmethod
     def from_dict(cls, values: dict) -> Settings:
         """Build from ``to_dict`` output; unknown keys raise ``ConfigError``."""

@@ -23,7 +23,7 @@ from span_keras.losses import SpanLoss
 from span_keras.model import build_span
 from span_keras.perceptual import build as build_perceptual
 from span_keras.progress import Decoding, Progress
-from span_keras.settings import CONVENIENCE, FIXED, Settings, option
+from span_keras.settings import FIXED, Settings, option
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
 from span_keras.teacher import Teacher
@@ -427,8 +427,7 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
             f"expected a folder without a run, found one in {folder.path}; continue it with --resume "
             "or choose another --out."
         )
-    before = Settings.from_dict(saved).to_dict()
-    changed = {k: (before[k], v) for k, v in settings.to_dict().items() if before[k] != v and k not in CONVENIENCE}
+    changed = settings.changed_from(saved)
     if fixed := [k for k in FIXED if k in changed]:
         what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in fixed)
         raise TrainingError(

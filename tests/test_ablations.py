@@ -60,9 +60,9 @@ def test_only_further_stages_wait_for_base(ablations, base, tmp_path):
 def test_what_would_give_the_same_is_not_trained_again(ablations, base, tmp_path):
     settings = ablations.resolve_runs(base, tmp_path, "teacher.safetensors")["teacher alone"]
     config = settings.to_dict()
-    assert ablations.gives_the_same(config | {"teacher_cache": "kept", "workers": 1}, settings)
-    assert not ablations.gives_the_same(config | {"seed": 7}, settings)
-    assert not ablations.gives_the_same({k: v for k, v in config.items() if k != "lr_scales"}, settings)
+    assert not settings.changed_from(config | {"teacher_cache": "kept", "workers": 1})
+    assert settings.changed_from(config | {"seed": 7}) == {"seed": (7, 0)}
+    assert settings.changed_from({k: v for k, v in config.items() if k != "lr_scales"}) == {"lr_scales": ([], [0.5])}
 
 
 def test_changes_of_the_base(ablations, base, tmp_path):
