@@ -82,7 +82,10 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
 
                 return run
 
-            return topology(lr, self.config, lambda kind, name: repconv(name) if name in layers else stock(kind, name))
+            def layer(kind, name):
+                return repconv(name) if name in layers else stock(kind, name)
+
+            return topology(lr, self.config, layer), []
 
     class Trainer(SpanTrainer):
         step_class = FourConvolutions if four else TrainStep

@@ -53,7 +53,9 @@ CONVENIENCE = (
     *("log_every", "val_every", "checkpoint_every", "checkpoint_minutes"),
 )
 """What may change without changing the result."""
-USED_BY = {"perceptual_weights": "perceptual", "teacher_weight": "teacher", "teacher_cache": "teacher"}
+USED_BY = {"perceptual_weights": "perceptual"} | dict.fromkeys(
+    ("teacher_weight", "teacher_cache", "hint_weight"), "teacher"
+)
 """Settings without meaning unless another one is chosen."""
 
 
@@ -97,6 +99,7 @@ class Settings:
     target: str = "photo"
     # optimisation
     optimizer: str = "adam"
+    hint_weight: float = 0.0
     learning_rate: float = 1e-4
     schedule: str = "piecewise"
     rate_epochs: tuple[int, ...] = ()

@@ -126,6 +126,10 @@ FOLDER = click.Path(file_okay=False)
     (
         "--target",
         {
+    (
+        "--hint-weight",
+        {"type": float, "metavar": "W", "help": "Weight of what no linear map to the teacher's features explains [0]."},
+    ),
             "type": click.Choice(TARGETS),
             "help": "What the loss compares with: the teacher can replace the photo [photo].",
         },

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from span_keras import muon, stacked
+from span_keras import hints, muon, stacked
 from span_keras.errors import TrainingError
 from span_keras.losses import mean_absolute_error
 from span_keras.orientation import turn_each
@@ -51,6 +51,7 @@ class StepOptions:
             the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
+        hint_weight: factor of ``hints.unexplained``, averaged over the blocks, in the loss of a trainer with a teacher.
     """
 
     precision: str = "float32"
@@ -64,6 +65,7 @@ class StepOptions:
     spike_factor: float = 10.0
     max_skipped: int = 50
     teacher_weight: float = 1.0
+    hint_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ class TrainStep:
     over its devices.
     """
 
-    def __init__(self, config, loss, options: StepOptions, parameters: list[str]):
+    def __init__(self, config, loss, options: StepOptions, parameters: list[str], teacher: SpanWeights | None = None):
         self.config, self.loss, self.options, self.parameters = config, loss, options, parameters
+        self.teacher = teacher if options.hint_weight else None
 
     def __call__(self, state: dict, images: tuple, rate, gradient: Callable, mean: Callable = lambda tree: tree):
         if len(images[-1].shape) == 1:
@@ -130,16 +133,21 @@ class TrainStep:
 
     def _total_loss(self, parameters: dict, lr, hr, taught=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
-        sr = self.network(parameters, lr, dtype)
+        sr, features = self.network(parameters, lr, dtype)
         total, parts = self.loss(hr, sr)
         if taught is not None:
             parts = {**parts, "teacher": mean_absolute_error(taught, sr)}
             total = total + self.options.teacher_weight * parts["teacher"]
+        if self.teacher is not None:
+            fused = stacked.fused_arrays(self.teacher)
+            _, hinted = stacked.apply_with_features(fused, lr, self.teacher.config, dtype)
+            parts = {**parts, "hints": sum(map(hints.unexplained, features, hinted)) / len(hinted)}
+            total = total + self.options.hint_weight * parts["hints"]
         return total, parts
 
     def network(self, parameters: dict, lr, dtype: str):
-        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
-        return stacked.apply(stacked.fuse(parameters, self.config), lr, self.config, dtype)
+        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3), and its features."""
+        return stacked.apply_with_features(stacked.fuse(parameters, self.config), lr, self.config, dtype)
 
     def _clip(self, gradients: dict):
         norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
@@ -198,6 +206,7 @@ class SpanTrainer:
         loss: ``(hr, sr) -> (total, {part: value})`` on (N, H, W, 3) float32 tensors.
         schedule: the learning rate.
         options: see ``StepOptions``.
+        teacher: the network whose features are hints, with as many blocks; see ``StepOptions.hint_weight``.
         steps_per_execution: steps that one call runs on the device without returning to Python.
         devices: from ``strategies.choose``; one device by default.
 
@@ -216,6 +225,7 @@ class SpanTrainer:
         schedule: Schedule,
         options: StepOptions = StepOptions(),
         *,
+        teacher: SpanWeights | None = None,
         steps_per_execution: int = 1,
         devices: Devices = Devices(),  # noqa: B008 (frozen)
     ):
@@ -237,7 +247,7 @@ class SpanTrainer:
         state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
         # Infinity sorts behind every loss that is known.
         state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
-        step = self.step_class(self.config, loss, options, self._parameters)
+        step = self.step_class(self.config, loss, options, self._parameters, teacher)
         backend = keras.backend.backend()
         if backend == "jax":
             self._engine = JaxEngine(step, state, devices)

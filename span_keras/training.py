@@ -67,7 +67,8 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
         images = data.load_validation(validation_files, settings.scale, on_skip=tell)
         validation = Validation(images, settings.network())
-        if settings.teacher:
+        teacher = teacher_weights(settings)
+        if teacher:
             echo("Decoding the photographs and asking the teacher for its output.")
         dataset = data.PatchDataset(
             training_files,
@@ -82,7 +83,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
             degrade=settings.degrade,
             rgb_order=settings.rgb_order,
             hr_scales=settings.hr_scales,
-            teacher=make_teacher(settings),
+            teacher=Teacher(teacher, settings.teacher_cache) if teacher else None,
             target=settings.target,
             lr_scales=settings.lr_scales,
             shard=(devices.process, devices.processes),
@@ -91,7 +92,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         echo(f"Training on {dataset.describe()}.")
 
         # The checkpoint holds all that --init began with, whose file may be gone.
-        trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo)
+        trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo, teacher)
         if checkpoint:
             trainer.state = checkpoint.arrays
             echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
@@ -112,8 +113,13 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
     return loop.finish()
 
 
-def make_trainer(settings: Settings, devices: Devices | None = None, echo: Callable = lambda text: None) -> SpanTrainer:
-    """The trainer that the settings describe, at its first step."""
+def make_trainer(
+    settings: Settings,
+    devices: Devices | None = None,
+    echo: Callable = lambda text: None,
+    teacher: SpanWeights | None = None,
+) -> SpanTrainer:
+    """The trainer that the settings describe, at its first step; ``teacher`` gives it hints, if they ask for them."""
     devices = devices or Devices()
     if settings.batch_size % devices.replicas:
         raise TrainingError(
@@ -139,24 +145,35 @@ def make_trainer(settings: Settings, devices: Devices | None = None, echo: Calla
         spike_factor=settings.spike_factor,
         teacher_weight=settings.teacher_weight,
     )
+        hint_weight=settings.hint_weight,
     return SpanTrainer(
         start_weights(settings, echo),
         SpanLoss(perceptual, settings.vgg_weight, pixel=settings.loss),
         settings.schedule_object(),
         options,
         steps_per_execution=settings.steps_per_execution or _steps_per_execution(settings.steps_per_epoch, devices),
+        teacher=teacher,
         devices=devices,
     )
 
 
-def make_teacher(settings: Settings) -> Teacher | None:
-    """The network whose output is a target, if there is one."""
+def teacher_weights(settings: Settings) -> SpanWeights | None:
+    """The network whose output is a target and whose features are hints, if there is one.
+
+    Raises:
+        TrainingError, CheckpointError: the file cannot be read, or holds a network that cannot teach this one.
+    """
     if settings.teacher is None:
         return None
     weights = load_weights(settings.teacher)
     if weights.config.scale != settings.scale:
         raise TrainingError(f"--teacher expected a x{settings.scale} network, found a x{weights.config.scale} one.")
-    return Teacher(weights, settings.teacher_cache)
+    if settings.hint_weight and weights.config.blocks != settings.blocks:
+        raise TrainingError(
+            f"--hint-weight expected a --teacher with {settings.blocks} blocks as the network to train, found one with "
+            f"{weights.config.blocks}; leave it out, or train with --blocks {weights.config.blocks}."
+        )
+    return weights
 
 
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:

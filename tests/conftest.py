@@ -94,3 +94,23 @@ def image() -> np.ndarray:
     rows, columns = np.mgrid[0:13, 0:10] / 13
     smooth = np.stack([rows, columns, (rows + columns) / 2], -1)
     return np.float32(np.clip(0.8 * smooth + 0.2 * rng.random((13, 10, 3)), 0, 1))
+
+
+def gradients(function, parameters: dict) -> dict:
+    """Gradients of a scalar function of named arrays, on the backend in force; zero where nothing depends on one."""
+    import keras
+    from keras import ops
+
+    parameters = {name: ops.convert_to_tensor(value) for name, value in parameters.items()}
+    if keras.backend.backend() == "jax":
+        import jax
+
+        found = jax.grad(function)(parameters)
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            value = function(parameters)
+        found = tape.gradient(value, parameters, unconnected_gradients="zero")
+    return {name: ops.convert_to_numpy(value) for name, value in found.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import gradients
 from keras import ops
 
 from span_keras import stacked
@@ -64,22 +65,6 @@ def make(weights, options=StepOptions(), rate=1e-3, k=1, loss=SpanLoss(None), an
 
 def losses_of(trainer, stop, batches=batch, name="loss"):
     return np.concatenate([report.logs[name] for report in trainer.run(batches, stop, workers=2)])
-
-
-def gradients(function, parameters: dict) -> dict:
-    parameters = {name: ops.convert_to_tensor(value) for name, value in parameters.items()}
-    if BACKEND == "jax":
-        import jax
-
-        found = jax.grad(function)(parameters)
-    else:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(parameters)
-            loss = function(parameters)
-        found = tape.gradient(loss, parameters)
-    return {name: ops.convert_to_numpy(value) for name, value in found.items()}
 
 
 @pytest.mark.parametrize("variant", ["span", "official"])

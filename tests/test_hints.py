@@ -1,0 +1,136 @@
+"""Hints: what of a teacher's features no linear map explains, and training with it."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import gradients, random_weights
+from keras import ops
+
+from span_keras import hints, save_weights, stacked
+from span_keras.config import SpanConfig
+from span_keras.losses import SpanLoss
+from span_keras.runs import RunFolder
+from span_keras.schedule import Schedule
+from span_keras.train import main
+from span_keras.trainer import SpanTrainer, StepOptions
+
+TINY = "--channels 4 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none --log-every 1"
+
+
+def features(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def share(student, teacher) -> float:
+    return float(hints.unexplained(ops.convert_to_tensor(student), ops.convert_to_tensor(teacher)))
+
+
+def test_any_linear_map_explains():
+    student = features(2, 12, 10, 8)
+    teacher = 3 * student @ features(8, 5, seed=1) - 7
+    assert 0 <= share(student, teacher) < 1e-3
+    # More channels than there are directions: the covariance is singular.
+    assert share(np.concatenate([student, student, 0 * student], -1), teacher) < 1e-3
+    assert share(0 * student, teacher) > 0.98
+    assert 0.9 < share(features(2, 12, 10, 8, seed=2), teacher) <= 1
+
+
+def test_is_what_least_squares_leaves():
+    student = features(2, 12, 10, 6)
+    noise = features(2, 12, 10, 9, seed=1)
+    teacher = student @ features(6, 9, seed=2) + noise * np.linspace(0.1, 4, 9, dtype=np.float32) + 1
+    flat, targets = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in (student, teacher))
+    with_constant = np.concatenate([flat, np.ones((len(flat), 1))], 1)
+    residual = targets - with_constant @ np.linalg.lstsq(with_constant, targets, rcond=None)[0]
+    variance = targets.var(0)
+    expected = np.mean(residual.var(0) / (variance + hints.FLOOR * variance.mean()))
+    assert share(student, teacher) == pytest.approx(expected, rel=1e-3)
+
+
+def test_every_channel_counts_alike_but_those_that_do_nothing():
+    student = features(2, 12, 10, 4)
+    known, unknown = student @ features(4, 1, seed=1), features(2, 12, 10, 1, seed=2)
+    for size in (0.2, 0.5, 1):
+        assert share(student, np.concatenate([size * known, unknown], -1)) == pytest.approx(0.5, abs=0.05)
+    assert share(student, np.concatenate([known, 1e-3 * unknown], -1)) < 1e-3
+
+
+def test_gradient_goes_to_the_student_alone():
+    student = features(2, 6, 5, 4)
+    teacher = student @ features(4, 3, seed=1) + features(2, 6, 5, 3, seed=2)
+    found = gradients(lambda p: hints.unexplained(p["student"], p["teacher"]), {"student": student, "teacher": teacher})
+    assert not np.any(found["teacher"])
+    # Holding the map costs nothing: the gradient predicts the change with a map that is found anew.
+    step = 1e-2 * features(2, 6, 5, 4, seed=3)
+    change = share(student + step, teacher) - share(student - step, teacher)
+    assert change / 2 == pytest.approx(float((found["student"] * step).sum()), rel=0.02)
+
+
+def test_training_brings_features_nearer_to_the_teachers():
+    config = SpanConfig(scale=2, channels=6, blocks=2)
+    teacher = random_weights(SpanConfig(scale=2, channels=5, blocks=2, variant="official"), seed=1)
+    start = random_weights(config, seed=2).expand(0)
+    rng = np.random.default_rng(0)
+    lr = rng.integers(0, 256, (2, 16, 16, 3), np.uint8)
+    hr = np.repeat(np.repeat(lr, 2, 1), 2, 2)
+
+    def train(weight):
+        trainer = SpanTrainer(start, SpanLoss(), Schedule(2e-3, 60), StepOptions(hint_weight=weight), teacher=teacher)
+        logs = [report.logs for report in trainer.run(lambda step: (lr, hr), 60, workers=1)]
+        return trainer, {name: np.concatenate([log[name] for log in logs]) for name in logs[0]}
+
+    trainer, logs = train(10.0)
+    np.testing.assert_allclose(logs["loss"], logs["mae"] + 10 * logs["hints"], rtol=1e-5)
+    assert logs["hints"][-1] < 0.7 * logs["hints"][0]
+    # What is logged is the mean over both blocks and the features before the upsampler, computed here by itself.
+    x = ops.convert_to_tensor(np.float32(lr) / 255)
+    ours, theirs = (
+        stacked.apply_with_features(stacked.fused_arrays(weights), x, weights.config)[1]
+        for weights in (trainer.weights(ema=False), teacher)
+    )
+    assert [f.shape[-1] for f in ours] == [6] * 3 and [f.shape[-1] for f in theirs] == [5] * 3
+    now = np.mean([share(a, b) for a, b in zip(ours, theirs, strict=True)])
+    assert now == pytest.approx(logs["hints"][-1], rel=0.1)
+    assert "hints" not in train(0.0)[1]
+
+
+@pytest.fixture(scope="module")
+def teacher_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hints") / "teacher.safetensors"
+    save_weights(random_weights(SpanConfig(scale=2, channels=8, blocks=2), seed=4), path)
+    return path
+
+
+def run(out, *arguments):
+    return CliRunner().invoke(main, [*TINY.split(), "--scale=2", f"--out={out}", *arguments])
+
+
+def test_a_run_with_hints_and_its_continuation(teacher_file, photos, tmp_path):
+    arguments = [f"--data={photos}", f"--teacher={teacher_file}", "--blocks=2", "--hint-weight=0.5"]
+    result = run(tmp_path / "run", *arguments, "--teacher-weight=2")
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(main, [f"--out={tmp_path / 'run'}", "--resume", "--epochs=3"])
+    assert result.exit_code == 0, result.output
+    rows = RunFolder(tmp_path / "run").rows("log.csv")
+    assert len(rows) == 9
+    for row in rows:
+        assert row["loss"] == pytest.approx(row["mae"] + 2 * row["teacher"] + 0.5 * row["hints"], rel=1e-5)
+        assert 0 < row["hints"] < 1
+
+
+def test_needs_as_many_blocks(teacher_file, photos, tmp_path):
+    arguments = [f"--data={photos}", f"--teacher={teacher_file}", "--hint-weight=1"]
+    result = run(tmp_path / "run", *arguments, "--blocks=1")
+    assert result.exit_code == 1
+    assert "--hint-weight expected a --teacher with 1 blocks as the network to train, found one with 2" in result.output
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_needs_a_teacher_and_a_sensible_weight(teacher_file, tmp_path):
+    result = run(tmp_path / "run", "--hint-weight=1")
+    assert result.exit_code == 2
+    assert "--hint-weight expected a --teacher that uses it, found none" in result.output
+    for value in ("-1", "1001"):
+        result = run(tmp_path / "run", f"--teacher={teacher_file}", f"--hint-weight={value}")
+        assert result.exit_code == 2
+        assert f"--hint-weight must be a number from 0 to 1000, found {float(value)}" in result.output
