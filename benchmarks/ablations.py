@@ -85,16 +85,17 @@ def variations(steps: int) -> dict[str, dict]:
         "no averaging of weights": {"ema_decay": 0.0},
         "colour channels permuted": {"rgb_order": True},
         "also reduced to 0.7 and 0.5": {"hr_scales": (0.7, 0.5)},
+        "also of up to 4 times the contrast": {"contrast": 4.0},
         "MAE + 0.001 · VGG": {"perceptual": "vgg16", "vgg_weight": 0.001},
         "official form": {"variant": "official"},
         "official form, teacher, weight 1": {**taught, "variant": "official"},
         "teacher, weight 2, also reduced": both,
-        "teacher alone": alone,
         "hints, weight 0.05": {**both, "optimizer": "muon", "hint_weight": 0.05},
         "hints, weight 0.2": {**both, "optimizer": "muon", "hint_weight": 0.2},
         "hints, weight 1": {**both, "optimizer": "muon", "hint_weight": 1.0},
         "hints, weight 0.2, official form": {**both, "optimizer": "muon", "hint_weight": 0.2, "variant": "official"},
         "teacher, weight 2, also reduced, Muon": {**both, "optimizer": "muon"},
+        "teacher alone": alone,
         "teacher alone, patch 64, batch 18": {**alone, "patch_size": 64, "batch_size": 18},
         "teacher alone, MSE": {**alone, "loss": "mse"},
         "teacher alone, Muon": {**alone, "optimizer": "muon"},
@@ -135,8 +136,11 @@ def main(photos, val, teacher, teacher_cache, out, scale, steps, only, parallel,
     hr_scales = {1.0}.union(*(settings.hr_scales for settings in runs.values()))
     lr_scales = set().union(*(settings.lr_scales for settings in runs.values()))
     # As the data set and the validation call it: the cache goes by the arguments.
-    calls = list(itertools.product([data.load_pair], data.list_photos(photos), [scale], hr_scales))
-    calls += itertools.product([data.load_lr], data.list_photos(photos), lr_scales)
+    calls = []
+    for number, path in enumerate(data.list_photos(photos), 1):
+        contrasts = {data.contrast_of(number, settings.contrast) for settings in runs.values()} | {1.0}
+        calls += itertools.product([data.load_pair], [path], [scale], hr_scales, contrasts)
+        calls += itertools.product([data.load_lr], [path], lr_scales, contrasts)
     calls += [(data.load_pair, path, scale) for path in data.list_photos(val)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(decode, calls))

@@ -8,6 +8,7 @@ teacher makes of the LR image.
 every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
 further photographs: they show the same scenes in finer detail, which most photographs lack at their full size. Where a
 teacher's output is the target, no HR image is needed, and with ``lr_scales`` larger copies serve as LR images, too.
+With ``contrast``, copies of raised contrast do the same for edges between extremes, as drawings and print have them.
 
 **Memory.** If the decoded photographs fit into ``cache_gb`` they are all kept. If not, training goes through *working
 sets*: a seeded shuffle of all photographs is cut into sets of about equal size, two of which fit into ``cache_gb``.
@@ -34,13 +35,13 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from span_keras import bicubic, orientation
 from span_keras.config import SCALES
 from span_keras.errors import DataError
 from span_keras.metrics import SSIM_WINDOW
-from span_keras.settings import DEGRADATIONS, TARGETS
+from span_keras.settings import DEGRADATIONS, MOST_CONTRAST, TARGETS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
 """File names that count as photographs, in any case of letters."""
@@ -119,7 +120,7 @@ def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int =
 # -- decoding --------------------------------------------------------------------------------------------------------
 
 
-def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pair:
+def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0, contrast: float = 1.0) -> Pair:
     """Decode a photograph and make its LR image.
 
     EXIF orientation is applied; greyscale, palette, CMYK and 16-bit images become 8-bit RGB; transparency is laid over
@@ -127,6 +128,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
 
     Args:
         hr_scale: reduce the photograph by this factor (Lanczos) before anything else.
+        contrast: then raise its contrast by this factor, see ``_with_contrast``.
 
     Raises:
         DataError: the file cannot be decoded, or is smaller than ``scale``.
@@ -134,6 +136,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
     with _decoded(path) as image:
         if hr_scale != 1:
             image = image.resize(_reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
+        image = _with_contrast(image, contrast)
         lr_shape = image.height // scale, image.width // scale, 3
         hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
         for top in range(0, hr.shape[0], STRIP):
@@ -152,7 +155,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
     return Pair(lr, hr)
 
 
-def load_lr(path: str | os.PathLike, lr_scale: float) -> np.ndarray:
+def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0) -> np.ndarray:
     """Decode a photograph as ``load_pair`` does and reduce it by a factor: (H·lr_scale, W·lr_scale, 3) uint8.
 
     Pillow's bicubic kernel is MATLAB's; only at the borders do they differ.
@@ -161,7 +164,8 @@ def load_lr(path: str | os.PathLike, lr_scale: float) -> np.ndarray:
         DataError: the file cannot be decoded.
     """
     with _decoded(path) as image:
-        return np.asarray(image.resize(_reduced(image.size, lr_scale), Image.Resampling.BICUBIC))
+        image = image.resize(_reduced(image.size, lr_scale), Image.Resampling.BICUBIC)
+        return np.asarray(_with_contrast(image, contrast))
 
 
 @contextlib.contextmanager
@@ -181,6 +185,20 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata and large images help nobody here
         with Image.open(path) as image:
             yield image
+
+
+def _with_contrast(image: Image.Image, factor: float) -> Image.Image:
+    """Every value so many times as far from the mean brightness, clipped; 1 changes nothing."""
+    return image if factor == 1 else ImageEnhance.Contrast(image).enhance(factor)
+
+
+def contrast_of(index: int, most: float) -> float:
+    """The factor that the contrast of photograph number ``index`` (from 1) is raised by, above 1 and below ``most``.
+
+    Multiples of the golden ratio spread factors evenly, on a logarithmic scale, over any number of photographs, and
+    depend on no seed: what a teacher made of the copies serves further runs.
+    """
+    return most ** (index * (5**0.5 - 1) / 2 % 1)
 
 
 def _reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -240,6 +258,7 @@ class _Photo(NamedTuple):
     path: Path
     hr_scale: float
     lr_scale: float  # 0: LR is made from HR
+    contrast: float
     pixels: int  # of the target
     bytes: int  # of all images once decoded
     decoding: int  # bytes that Pillow holds meanwhile
@@ -283,6 +302,8 @@ class PatchDataset(keras.utils.PyDataset):
         augment: flips and quarter turns, all eight alike.
         rgb_order: also permute the colour channels, all six orders alike.
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
+        contrast: above 1, every photograph, reduced or not, is also used with its contrast raised by a factor between
+            1 and this, see ``contrast_of``. Half of all patches then come from these copies.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
         target: what stands for HR: the ``"photo"``, with the teacher's output as a second target, or the output of the
@@ -316,6 +337,7 @@ class PatchDataset(keras.utils.PyDataset):
         augment: bool = True,
         rgb_order: bool = False,
         hr_scales: Sequence[float] = (),
+        contrast: float = 1.0,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
         target: str = "photo",
         lr_scales: Sequence[float] = (),
@@ -325,6 +347,8 @@ class PatchDataset(keras.utils.PyDataset):
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
         _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, dtype, shard)
+        if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MOST_CONTRAST:
+            raise DataError(f"Expected a contrast from 1 to {MOST_CONTRAST:g}, found {contrast!r}.")
         if target not in TARGETS:
             raise DataError(f"Expected a target among {', '.join(TARGETS)}, found {target!r}.")
         if target == "teacher" and not teacher:
@@ -344,9 +368,8 @@ class PatchDataset(keras.utils.PyDataset):
         self.skipped: dict[Path, str] = {}
 
         files = list_photos(source)
-        self._photos = self._scan(
-            files, [(factor, 0.0) for factor in (1.0, *hr_scales)] + [(1.0, factor) for factor in lr_scales]
-        )
+        sizes = [(factor, 0.0) for factor in (1.0, *hr_scales)] + [(1.0, factor) for factor in lr_scales]
+        self._photos = self._scan(files, sizes, contrast)
         self._plan_sets(cache_gb)
         self._lock = threading.Lock()
         self._sets: OrderedDict[int, Future] = OrderedDict()
@@ -416,10 +439,12 @@ class PatchDataset(keras.utils.PyDataset):
         """One line on what the patches come from: photographs, megapixels of targets, memory, files skipped and why."""
         photos = [photo for photo in self._photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
-        reduced = sum(photo.hr_scale != 1 or photo.lr_scale != 0 for photo in photos)
+        raised = sum(photo.contrast != 1 for photo in photos)
+        reduced = sum(photo.contrast == 1 and (photo.hr_scale != 1 or photo.lr_scale != 0) for photo in photos)
         copies = f" and {reduced} reduced copies" if reduced else ""
+        copies += f", {raised} more copies of raised contrast" if raised else ""
         pixels = sum(photo.pixels for photo in photos) / 1e6
-        text = f"{len(photos) - reduced} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
+        text = f"{len(photos) - reduced - raised} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
         if self._set_count > 1:
             text += f" in {self._set_count} working sets"
         if self.skipped:
@@ -430,11 +455,11 @@ class PatchDataset(keras.utils.PyDataset):
 
     # -- photographs and working sets
 
-    def _scan(self, files: list[Path], sizes: list[tuple[float, float]]) -> list[_Photo]:
+    def _scan(self, files: list[Path], sizes: list[tuple[float, float]], contrast: float) -> list[_Photo]:
         """Read the sizes of all files; note those that cannot be used. ``sizes``: scales of HR and LR."""
         least = self.patch * self.scale
 
-        def scan(path: Path) -> list[_Photo] | str:
+        def scan(index: int, path: Path) -> list[_Photo] | str:
             try:
                 with _opened(path) as image:
                     width, height = image.size
@@ -447,13 +472,17 @@ class PatchDataset(keras.utils.PyDataset):
                     w, h = self.scale * w, self.scale * h
                 if min(w, h) >= least:
                     values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
-                    # Pillow holds four bytes per pixel.
-                    decoding = 4 * (width * height + (math.prod(read) if read != (width, height) else 0))
-                    photos.append(_Photo(path, hr_scale, lr_scale, w * h, 3 * values, decoding))
+                    # Pillow holds four bytes per pixel, and two more copies where the contrast is raised.
+                    size = math.prod(read)
+                    decoding = 4 * (width * height + (size if read != (width, height) else 0))
+                    photos.append(_Photo(path, hr_scale, lr_scale, 1.0, w * h, 3 * values, decoding))
+                    if contrast > 1:
+                        factor = contrast_of(index + 1, contrast)
+                        photos.append(_Photo(path, hr_scale, lr_scale, factor, w * h, 3 * values, decoding + 8 * size))
             return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 
         with ThreadPoolExecutor(_decoders()) as pool:
-            results = list(pool.map(scan, files))
+            results = list(pool.map(scan, range(len(files)), files))
         self.skipped |= {path: found for path, found in zip(files, results, strict=True) if isinstance(found, str)}
         photos = [photo for found in results if not isinstance(found, str) for photo in found]
         if not photos:
@@ -538,9 +567,9 @@ class PatchDataset(keras.utils.PyDataset):
                 return None
             try:
                 if photo.lr_scale:
-                    images = (load_lr(photo.path, photo.lr_scale),)
+                    images = (load_lr(photo.path, photo.lr_scale, photo.contrast),)
                 else:
-                    images = load_pair(photo.path, self.scale, photo.hr_scale)
+                    images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast)
             except DataError as error:
                 self.skipped[photo.path] = str(error.__cause__ or error)
                 return None

@@ -48,6 +48,8 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 TARGETS = ("photo", "teacher")
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
+MOST_CONTRAST = 10.0
+"""Limit of ``contrast``: beyond it, little is left but black and white."""
 CONVENIENCE = (
     *("workers", "cache_gb", "teacher_cache", "max_minutes"),
     *("log_every", "val_every", "checkpoint_every", "checkpoint_minutes"),
@@ -88,6 +90,7 @@ class Settings:
     rgb_order: bool = False
     hr_scales: tuple[float, ...] = ()
     lr_scales: tuple[float, ...] = ()
+    contrast: float = 1.0
     # loss
     loss: str = "mae"
     perceptual: str = "vgg16"
@@ -96,10 +99,10 @@ class Settings:
     teacher: str | None = None
     teacher_weight: float = 1.0
     teacher_cache: str | None = None
+    hint_weight: float = 0.0
     target: str = "photo"
     # optimisation
     optimizer: str = "adam"
-    hint_weight: float = 0.0
     learning_rate: float = 1e-4
     schedule: str = "piecewise"
     rate_epochs: tuple[int, ...] = ()
@@ -152,6 +155,8 @@ class Settings:
             "spike_factor": (1.5, 1e9),
             "vgg_weight": (0.0, 1e3),
             "teacher_weight": (0.0, 1e3),
+            "hint_weight": (0.0, 1e3),
+            "contrast": (1.0, MOST_CONTRAST),
             "checkpoint_minutes": (0.0, 1e6),
             "max_minutes": (0.0, 1e6),
             "cache_gb": (0.01, 1e5),

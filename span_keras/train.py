@@ -102,6 +102,10 @@ FOLDER = click.Path(file_okay=False)
         "--lr-scales",
         {"callback": _factors, "metavar": "LIST", "help": "For --target teacher: LR images in further sizes [none]."},
     ),
+    (
+        "--contrast",
+        {"type": float, "metavar": "F", "help": "Also use every photograph with up to F times its contrast [1: no]."},
+    ),
     ("--workers", {"type": int, "metavar": "N", "help": "Threads that make batches [4]."}),
     ("--cache-gb", {"type": float, "metavar": "GB", "help": "Bound for decoded photographs [4]."}),
 )
@@ -122,14 +126,14 @@ FOLDER = click.Path(file_okay=False)
         },
     ),
     ("--teacher-weight", {"type": float, "metavar": "W", "help": "Weight of the distance to the teacher [1]."}),
-    ("--teacher-cache", {"metavar": "DIR", "help": "Keep the teacher's output there for further runs [nowhere]."}),
-    (
-        "--target",
-        {
     (
         "--hint-weight",
         {"type": float, "metavar": "W", "help": "Weight of what no linear map to the teacher's features explains [0]."},
     ),
+    ("--teacher-cache", {"metavar": "DIR", "help": "Keep the teacher's output there for further runs [nowhere]."}),
+    (
+        "--target",
+        {
             "type": click.Choice(TARGETS),
             "help": "What the loss compares with: the teacher can replace the photo [photo].",
         },

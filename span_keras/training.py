@@ -86,6 +86,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
             teacher=Teacher(teacher, settings.teacher_cache) if teacher else None,
             target=settings.target,
             lr_scales=settings.lr_scales,
+            contrast=settings.contrast,
             shard=(devices.process, devices.processes),
             progress=Decoding(echo, started, settings.max_minutes),
         )
@@ -144,15 +145,15 @@ def make_trainer(
         ema_decay=settings.ema_decay,
         spike_factor=settings.spike_factor,
         teacher_weight=settings.teacher_weight,
-    )
         hint_weight=settings.hint_weight,
+    )
     return SpanTrainer(
         start_weights(settings, echo),
         SpanLoss(perceptual, settings.vgg_weight, pixel=settings.loss),
         settings.schedule_object(),
         options,
-        steps_per_execution=settings.steps_per_execution or _steps_per_execution(settings.steps_per_epoch, devices),
         teacher=teacher,
+        steps_per_execution=settings.steps_per_execution or _steps_per_execution(settings.steps_per_epoch, devices),
         devices=devices,
     )
 

@@ -1,13 +1,19 @@
 """The variations of a recipe: all can be trained, and the table tells what was reached."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from click import UsageError
+from conftest import random_weights, save_photos
 
+from span_keras import save_weights
+from span_keras.config import SpanConfig
 from span_keras.errors import ConfigError
 from span_keras.runs import RunFolder
 
@@ -92,3 +98,30 @@ def test_table(ablations, base, tmp_path):
         "| rate 1e-3 | 1,000 | broke off | | | |",
         "| another seed | 1,000 | 30.250 | 0.8000 | +0.250 | 3 |",
     ]
+
+
+def test_the_teachers_output_is_kept(tmp_path):
+    """By a whole program of its own, because its runs are forked from it."""
+    kept, out = tmp_path / "kept", tmp_path / "runs"
+    for name, count in {"photos": 3, "val": 1}.items():
+        (tmp_path / name).mkdir()
+        save_photos(tmp_path / name, count)
+    save_weights(random_weights(SpanConfig(scale=2, channels=8, blocks=1)), tmp_path / "teacher.safetensors")
+    command = [sys.executable, SOURCE, "--scale=2", "--steps=2", "--only=teacher, weight 1", "--parallel=2"]
+    command += [f"--data={tmp_path / 'photos'}", f"--val={tmp_path / 'val'}"]
+    tiny = {"channels": 4, "blocks": 1, "batch_size": 2, "patch_size": 12, "precision": "float32"}
+    command += [f"--set={name}={value}" for name, value in tiny.items()]
+    command += [f"--teacher={tmp_path / 'teacher.safetensors'}", f"--teacher-cache={kept}", f"--out={out}"]
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": quick}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "broke off" not in result.stdout, [file.read_text() for file in out.rglob("train.log")]
+    configs = {folder.name: RunFolder(folder).config for folder in out.iterdir()}
+    assert {name: config["teacher_cache"] for name, config in configs.items()} == {
+        "base": None,
+        "teacher__weight_1": str(kept),
+    }
+    # One LR image of each photograph, and nothing of those to validate on.
+    shapes = [np.load(file).shape for file in kept.iterdir()]
+    assert shapes == 3 * [(40, 48, 3)]

@@ -37,6 +37,17 @@ def make(source, **options):
     return data.PatchDataset(source, **{**settings, **options})
 
 
+def raised(picture: np.ndarray, factor: float) -> np.ndarray:
+    """Every value so many times as far from the mean brightness, clipped; not rounded."""
+    mean = (picture @ [0.299, 0.587, 0.114]).mean()
+    return np.clip(mean + factor * (picture - mean), 0, 255)
+
+
+def enlarge(lr: np.ndarray) -> np.ndarray:
+    """Stands for a teacher of x2."""
+    return lr.repeat(2, 0).repeat(2, 1)
+
+
 def equal(batch, other) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(batch, other, strict=True))
 
@@ -55,6 +66,46 @@ def test_pair_is_the_whole_image_reduced(tmp_path, scale, monkeypatch):
     whole = bicubic.downscale(np.ascontiguousarray(hr), scale)
     assert lr.shape == (101 // scale, 67 // scale, 3) and lr.dtype == np.uint8
     assert np.abs(lr.astype(int) - whole).max() <= 1 and (lr != whole).mean() < 1e-3
+
+
+def test_raised_contrast(tmp_path):
+    """The LR image is made of the clipped HR image; Pillow rounds the mean brightness and cuts fractions off."""
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])  # channels of different means
+    file = tmp_path / "a.png"
+    Image.fromarray(picture).save(file)
+    plain = data.load_pair(file, 2, 1.0, 1.0)
+    assert equal(plain, data.load_pair(file, 2)) and np.array_equal(plain.hr, picture)
+    lr, hr = data.load_pair(file, 2, contrast=2.5)
+    assert np.abs(hr - raised(picture, 2.5)).max() < 2
+    assert np.isin(hr, (0, 255)).mean() > 0.3
+    assert np.array_equal(lr, bicubic.downscale(hr, 2))
+    assert np.abs(lr - raised(plain.lr, 2.5)).max() > 20
+    # Reduced first.
+    small = np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS))
+    _, hr = data.load_pair(file, 2, 0.5, 2.5)
+    assert np.abs(hr - raised(small, 2.5)[:24, :34]).max() < 2
+    later = Image.fromarray(np.uint8(raised(picture, 2.5))).resize((35, 25), Image.Resampling.LANCZOS)
+    assert np.abs(hr.astype(int) - np.asarray(later)[:24, :34]).max() > 20
+
+
+def test_raised_contrast_of_lr_images(tmp_path):
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    plain = data.load_lr(tmp_path / "a.png", 0.8)
+    lr = data.load_lr(tmp_path / "a.png", 0.8, 2.5)
+    assert lr.shape == (40, 56, 3) and lr.dtype == np.uint8
+    assert np.abs(lr - raised(plain, 2.5)).max() < 2
+    assert np.array_equal(data.load_lr(tmp_path / "a.png", 0.8, 1.0), plain)
+
+
+@pytest.mark.parametrize(("first", "count", "least", "most"), [(1, 100, 20, 30), (731, 100, 20, 30), (1, 8, 1, 3)])
+def test_factors_of_contrast_are_spread_evenly(first, count, least, most):
+    """On a logarithmic scale, over many photographs as over the eight bundled ones."""
+    factors = np.array([data.contrast_of(index, 4.0) for index in range(first, first + count)])
+    assert factors.min() > 1 and factors.max() < 4
+    assert np.diff(np.sort(factors)).min() > 1e-3
+    quarters, _ = np.histogram(np.log(factors) / np.log(4), 4, (0, 1))
+    assert quarters.min() >= least and quarters.max() <= most
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -82,7 +133,7 @@ def test_all_eight_orientations_occur_and_are_exact():
 
 
 def test_turning_can_be_left_to_the_device(folder):
-    options = {"rgb_order": True, "degrade": ("noise",), "teacher": lambda lr: lr.repeat(2, 0).repeat(2, 1)}
+    options = {"rgb_order": True, "degrade": ("noise",), "teacher": enlarge}
     dataset = make(folder, batch_size=24, shard=(1, 2), **options)
     *batch, numbers = dataset.unturned(3)
     assert numbers.shape == (12,) and len(set(numbers)) > 4
@@ -125,6 +176,44 @@ def test_reduced_copies_count_as_further_photographs(folder):
     assert np.array_equal(hr, half[:24, :34])
     assert np.abs(lr.astype(int) - bicubic.downscale(np.ascontiguousarray(hr), 2)).max() <= 1
     assert not dataset.skipped
+
+
+def held_copies(folder, hr_scales, contrast: float) -> list[data.Pair]:
+    """What a dataset should hold of every photograph, whatever its seed."""
+    return [
+        data.load_pair(path, 2, hr_scale, factor)
+        for index, path in enumerate(data.list_photos(folder), 1)
+        for hr_scale in (1.0, *hr_scales)
+        for factor in (1.0, data.contrast_of(index, contrast))
+    ]
+
+
+def test_copies_of_raised_contrast_count_as_further_photographs(folder):
+    dataset = make(folder, hr_scales=(0.5,), contrast=3)
+    text = dataset.describe()
+    assert text.startswith("3 photographs and 3 reduced copies, 6 more copies of raised contrast, ")
+    photos = dataset._set_at(0).photos
+    expected = {hr.tobytes(): lr for lr, hr in held_copies(folder, (0.5,), 3)}
+    assert len(expected) == len(photos) == 12
+    assert all(np.array_equal(expected[hr.tobytes()], lr) for lr, hr in photos)
+    assert not dataset.skipped
+    other = make(folder, hr_scales=(0.5,), contrast=3, seed=1)
+    assert {hr.tobytes() for _, hr in other._set_at(0).photos} == expected.keys()
+    assert not equal(other[2], dataset[2])
+    assert equal(dataset[2], dataset[2]) and equal(make(folder, hr_scales=(0.5,), contrast=3)[2], dataset[2])
+    plain = make(folder, contrast=1)
+    assert plain.describe().startswith("3 photographs, ") and equal(plain[0], make(folder)[0])
+    assert make(folder, contrast=3).describe().startswith("3 photographs, 3 more copies of raised contrast, ")
+
+
+def test_half_of_all_patches_have_raised_contrast(tmp_path):
+    for name, size in {"small": 40, "large": 100}.items():
+        picture = np.full((size, size, 3), 100, np.uint8)
+        picture[:, ::2] = 150
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    _, hr = make(tmp_path, batch_size=4000, contrast=10)[0]
+    share = (~np.isin(hr, (100, 150))).any((1, 2, 3)).mean()
+    assert abs(share - 0.5) < 0.04  # five standard deviations
 
 
 def test_a_batch_depends_on_seed_epoch_and_index_alone(folder):
@@ -217,8 +306,8 @@ def test_working_sets_never_hold_more_than_the_bound(many, small_cache, monkeypa
             with lock:
                 held.discard(id(self))
 
-    def counted(path, scale, hr_scale):
-        pair = Held(*load(path, scale))
+    def counted(*arguments):
+        pair = Held(*load(*arguments))
         with lock:
             held.add(id(pair))
             most[0] = max(most[0], len(held))
@@ -240,10 +329,23 @@ def test_any_batch_can_be_made_again_with_working_sets(many, small_cache):
         assert equal(again[index], in_order[index])
 
 
-def test_a_teacher_takes_room_and_follows_the_working_sets(many, small_cache):
-    def enlarge(lr):
-        return lr.repeat(2, 0).repeat(2, 1)
+def test_copies_of_raised_contrast_take_room(many, small_cache):
+    """Twice the room, hence twice as many sets; a turn through them shows every photograph twice."""
+    plain = make_in_sets(many, small_cache, 80)
+    options = {"cache_gb": small_cache, "steps_per_epoch": 80, "batch_size": 256, "contrast": 3}
+    dataset = make(many, **options)
+    assert sum(photo.bytes for photo in dataset._photos) == 2 * sum(photo.bytes for photo in plain._photos)
+    sets = dataset._set_count
+    assert sets >= 8 and f" in {sets} working sets" in dataset.describe()
+    groups = [dataset._set_at(number * dataset._set_steps).photos for number in range(sets)]
+    levels = sorted(int(hr[0, 0, 0]) for group in groups for _, hr in group)
+    assert levels == sorted(2 * list(range(0, 256, 16)))
+    again = make(many, **options)
+    for index in (79, 0, 33):
+        assert equal(again[index], dataset[index])
 
+
+def test_a_teacher_takes_room_and_follows_the_working_sets(many, small_cache):
     # LR, HR and the teacher's output: 9/5 of what LR and HR alone take.
     dataset = make_in_sets(many, 9 / 5 * small_cache, 40, teacher=enlarge)
     for lr, _, taught in (dataset[index] for index in (0, 9, 39)):
@@ -426,9 +528,6 @@ def test_every_photograph_corrupt_behind_its_header(tmp_path):
 def test_a_teachers_patches_lie_where_the_others_do(folder):
     """In every orientation and order of colours; its output is made of the LR image before degradation."""
 
-    def enlarge(lr):
-        return lr.repeat(2, 0).repeat(2, 1)
-
     for degrade in ((), ("noise",)):
         plain = make(folder, rgb_order=True, degrade=degrade, batch_size=24)[0]
         lr, hr, taught = make(folder, rgb_order=True, degrade=degrade, batch_size=24, teacher=enlarge)[0]
@@ -439,9 +538,6 @@ def test_a_teachers_patches_lie_where_the_others_do(folder):
 
 def test_the_teacher_as_the_only_target(folder):
     """The patches of photographs are those drawn otherwise; larger copies join them as LR images."""
-
-    def enlarge(lr):
-        return lr.repeat(2, 0).repeat(2, 1)
 
     options = {"rgb_order": True, "batch_size": 24, "teacher": enlarge}
     lr, _, taught = make(folder, **options)[0]
@@ -461,9 +557,30 @@ def test_the_teacher_as_the_only_target(folder):
     assert np.abs(picture - bicubic.resize(whole, picture.shape[:2]))[3:-3, 3:-3].max() <= 1
 
 
+def test_a_teacher_sees_copies_of_raised_contrast(folder):
+    """Of every size of an LR image; for every seed the same, so that kept output serves further runs."""
+    factors = {path: (1.0, data.contrast_of(i, 3)) for i, path in enumerate(data.list_photos(folder), 1)}
+    expected = {lr.tobytes() for lr, _ in held_copies(folder, (0.5,), 3)}
+    expected |= {data.load_lr(path, 0.8, factor).tobytes() for path in factors for factor in factors[path]}
+    assert len(expected) == 18
+    options = {"target": "teacher", "hr_scales": (0.5,), "lr_scales": (0.8,), "contrast": 3, "batch_size": 24}
+    for seed in (0, 1):
+        seen = []
+        dataset = make(
+            folder, teacher=lambda lr, seen=seen: seen.append(lr.tobytes()) or enlarge(lr), seed=seed, **options
+        )
+        assert len(seen) == 18 and set(seen) == expected
+        lr, taught = dataset[0]
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+        text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, "
+        assert dataset.describe().startswith(text)
+    held = sum(image.nbytes for photo in dataset._set_at(0).photos for image in photo)
+    assert sum(photo.bytes for photo in dataset._photos) == pytest.approx(held, rel=0.01)  # cropping left out
+
+
 def test_a_photograph_too_small_for_a_patch_can_be_an_lr_image(folder):
     options = {
-        "teacher": lambda lr: lr.repeat(2, 0).repeat(2, 1),
+        "teacher": enlarge,
         "target": "teacher",
         "patch": 30,
         "lr_scales": (0.8,),
@@ -477,9 +594,6 @@ def test_a_photograph_too_small_for_a_patch_can_be_an_lr_image(folder):
 
 def test_the_teacher_as_the_only_target_follows_the_working_sets(many, small_cache):
     """Degraded LR images and shares of a batch, too."""
-
-    def enlarge(lr):
-        return lr.repeat(2, 0).repeat(2, 1)
 
     options = {"teacher": enlarge, "target": "teacher", "lr_scales": (0.9,)}
     options |= {"batch_size": 8, "steps_per_epoch": 200, "cache_gb": 2 * small_cache}
@@ -499,7 +613,7 @@ def test_larger_copies_of_files_that_cannot_be_read(folder):
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:2000])
     with pytest.raises(DataError, match=r"cut\.png cannot be read as an image"):
         data.load_lr(folder / "cut.png", 0.5)
-    dataset = make(folder, teacher=lambda lr: lr.repeat(2, 0).repeat(2, 1), target="teacher", lr_scales=(0.9,))
+    dataset = make(folder, teacher=enlarge, target="teacher", lr_scales=(0.9,))
     dataset[0]
     assert [path.name for path in dataset.skipped] == ["cut.png"]
 
@@ -550,6 +664,10 @@ def test_plain_keras_fit_trains_on_it(folder):
         ({"lr_scales": (0.5,)}, "LR scales expect the target teacher, found photo"),
         ({"lr_scales": (2,), "target": "teacher", "teacher": lambda lr: lr}, "LR scales above 0 and below 1, found 2"),
         ({"hr_scales": ("0.5",)}, "HR scales above 0 and below 1, found 0.5"),
+        ({"contrast": 0.5}, r"contrast from 1 to 10(\.0)?, found 0\.5"),
+        ({"contrast": 11}, r"contrast from 1 to 10(\.0)?, found 11"),
+        ({"contrast": "2"}, r"contrast from 1 to 10(\.0)?, found '2'"),
+        ({"contrast": float("nan")}, r"contrast from 1 to 10(\.0)?, found nan"),
         ({"dtype": "float16"}, "dtype uint8 or float32, found 'float16'"),
         ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
         ({"patch": 1000}, "smaller than the 2000×2000 HR patch"),

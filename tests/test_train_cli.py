@@ -228,6 +228,20 @@ def test_init_of_another_width_is_refused(run, photos, tmp_path):
     assert "channels 4" in result.output
 
 
+def test_raised_contrast(photos, tmp_path):
+    """A resumed run keeps it, and is told of another one."""
+    result = train("--data", photos, "--out", tmp_path / "a", "--contrast", 3, "--epochs", 1)
+    assert result.exit_code == 0, result.output
+    assert "Training on 7 photographs, 7 more copies of raised contrast, " in result.output
+    result = train("--out", tmp_path / "a", "--resume", tiny="")
+    assert "7 more copies of raised contrast" in result.output and "Note: --contrast" not in result.output
+    result = train("--out", tmp_path / "a", "--resume", "--contrast", 1, "--epochs", 2, tiny="")
+    assert result.exit_code == 0, result.output
+    assert "Note: --contrast changes from 3.0 to 1.0; the result differs" in result.output
+    assert "Training on 7 photographs, " in result.output and "raised contrast" not in result.output
+    assert [row["step"] for row in runs.RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
+
+
 # -- misuse: exit code 2 for what can never be, 1 for what the data or the disk forbid
 
 
@@ -251,6 +265,9 @@ def test_init_of_another_width_is_refused(run, photos, tmp_path):
         (["--lr-scales", "half"], "expected numbers such as 0.7,0.5, found 'half'"),
         (["--degrade", "blur,rain"], "--degrade must name some of"),
         (["--rgb-mean", "0.5,0.5"], "expected three numbers such as 0.4488,0.4371,0.4040, found '0.5,0.5'"),
+        (["--contrast", "0.5"], "--contrast must be a number from 1 to 10, found 0.5"),
+        (["--contrast", "11"], "--contrast must be a number from 1 to 10, found 11.0"),
+        (["--contrast", "nan"], "--contrast must be a finite number, found nan"),
         (["--val-images", "0"], "--val-images must be a whole number from 1"),
     ],
 )
