@@ -1,0 +1,57 @@
+"""PSNR on photographs as they are, at half the size and of raised contrast: where a network falls behind another.
+
+    python benchmarks/contrast.py --data holdout/ -w bundled:x4 -w "the authors' x4=spanx4_ch48.safetensors"
+
+All networks have one scale. LR images are made by MATLAB-compatible bicubic shrinking; PSNR is on Y, uint8-rounded,
+shaved by the scale, the mean over the photographs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import numpy as np
+from quality import split_label
+
+from span_keras import data
+from span_keras.cli import hushed, reports_errors
+from span_keras.metrics import evaluate_pair
+
+CONDITIONS = {
+    "as they are": {},
+    "half the size": {"hr_scale": 0.5},
+    "twice the contrast": {"contrast": 2.0},
+    "4 times the contrast": {"contrast": 4.0},
+}
+"""Column -> arguments of ``data.load_pair``."""
+
+
+@click.command()
+@click.option("--data", "folder", required=True, metavar="DIR", help="Photographs, searched with subfolders.")
+@click.option("--weights", "-w", "given", multiple=True, required=True, metavar="[LABEL=]W", help="Can be repeated.")
+@reports_errors
+def main(folder, given):
+    """Print the table; progress goes to stderr."""
+    with hushed():
+        from span_keras.inference import Upscaler
+
+        upscalers = {label: Upscaler(path) for label, path in map(split_label, given)}
+    if len(scales := {upscaler.scale for upscaler in upscalers.values()}) > 1:
+        raise click.UsageError(f"expected networks of one scale, found {sorted(scales)}.")
+    (scale,) = scales
+    files = data.list_photos(folder)
+    figures = {label: {condition: [] for condition in CONDITIONS} for label in upscalers}
+    with click.progressbar(files, label=f"×{scale}", file=sys.stderr) as bar:
+        for path in bar:
+            for condition, arguments in CONDITIONS.items():
+                lr, hr = data.load_pair(path, scale, **arguments)
+                for label, upscaler in upscalers.items():
+                    figures[label][condition].append(evaluate_pair(upscaler(np.float32(lr) / 255), hr, scale)["psnr_y"])
+    click.echo(f"| ×{scale}, {len(files)} photographs | {' | '.join(CONDITIONS)} |\n|---|{':-:|' * len(CONDITIONS)}")
+    for label, columns in figures.items():
+        click.echo(f"| {label} | {' | '.join(f'{np.mean(values):.3f}' for values in columns.values())} |")
+
+
+if __name__ == "__main__":
+    main()

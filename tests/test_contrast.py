@@ -1,0 +1,47 @@
+"""benchmarks/contrast.py: its table and what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from span_keras import Upscaler, data, save_weights
+from span_keras.config import SpanConfig
+from span_keras.metrics import evaluate_pair
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments):
+    script = [sys.executable, ROOT / "benchmarks" / "contrast.py"]
+    return subprocess.run([*script, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def test_table(tmp_path, make_weights):
+    save_weights(make_weights(SpanConfig(scale=3, channels=4, blocks=1)), tmp_path / "tiny.safetensors")
+    ran = run("--data", data.BUNDLED_VAL, "-w", "bundled:x3", "-w", f"tiny={tmp_path / 'tiny.safetensors'}")
+    assert ran.returncode == 0, ran.stderr
+    header, _, ours, tiny = ran.stdout.splitlines()
+    assert header == "| ×3, 2 photographs | as they are | half the size | twice the contrast | 4 times the contrast |"
+    assert tiny.startswith("| tiny | ")
+    upscaler = Upscaler("bundled:x3")
+    expected = []
+    for arguments in ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 4.0)):
+        pairs = [data.load_pair(path, 3, *arguments) for path in data.list_photos(data.BUNDLED_VAL)]
+        figures = [evaluate_pair(upscaler(np.float32(lr) / 255), hr, 3)["psnr_y"] for lr, hr in pairs]
+        expected.append(np.mean(figures))
+    name, *found = ours.strip("| ").split(" | ")
+    assert name == "bundled:x3"
+    assert list(map(float, found)) == pytest.approx(expected, abs=0.002)
+    assert len(set(found)) == 4
+
+
+def test_networks_of_several_scales(tmp_path):
+    ran = run("--data", data.BUNDLED_VAL, "-w", "bundled:x3", "-w", "bundled:x4")
+    assert ran.returncode == 2
+    assert "expected networks of one scale, found [3, 4]" in ran.stderr
+    ran = run("--data", tmp_path, "-w", "bundled:x3")
+    assert ran.returncode == 1
+    assert str(tmp_path) in ran.stderr
