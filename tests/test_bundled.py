@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from functools import partial
+from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -80,7 +81,7 @@ def test_cards_agree_about_each_other():
 @every_network
 def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path, monkeypatch):
     """Every option of the commands exists, and the last one asks for the network that the file holds."""
-    from span_keras import train, training
+    from span_keras import average, train, training
 
     asked = []
     monkeypatch.setattr(training, "train", lambda settings, *args, **kwargs: asked.append(settings))
@@ -98,6 +99,10 @@ def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path,
         train.main(arguments, standalone_mode=False)
     assert len(asked) == len(commands) >= 1
     assert asked[-1].network() == load_weights(name).config
+    for command in re.findall(r"span_keras\.average (.+?)```", card_of(name), re.DOTALL):
+        context = average.main.make_context("average", command.replace("\\\n", "").split())
+        runs = {f"runs/{Path(run).name}/weights.safetensors" for run in re.findall(r"--out (\S+)", "".join(commands))}
+        assert runs.issuperset(context.params["weights"])
 
 
 @every_network
