@@ -137,8 +137,8 @@ def main(photos, val, teacher, teacher_cache, out, scale, steps, only, parallel,
     lr_scales = set().union(*(settings.lr_scales for settings in runs.values()))
     # As the data set and the validation call it: the cache goes by the arguments.
     calls = []
-    for number, path in enumerate(data.list_photos(photos), 1):
-        contrasts = {data.contrast_of(number, settings.contrast) for settings in runs.values()} | {1.0}
+    for path in data.list_photos(photos):
+        contrasts = {data.contrast_of(path, settings.contrast) for settings in runs.values()} | {1.0}
         calls += itertools.product([data.load_pair], [path], [scale], hr_scales, contrasts)
         calls += itertools.product([data.load_lr], [path], lr_scales, contrasts)
     calls += [(data.load_pair, path, scale) for path in data.list_photos(val)]

@@ -36,7 +36,12 @@ def main(folder, given):
     with hushed():
         from span_keras.inference import Upscaler
 
-        upscalers = {label: Upscaler(path) for label, path in map(split_label, given)}
+        networks = list(map(split_label, given))
+        upscalers = {label: Upscaler(path) for label, path in networks}
+    if len(upscalers) < len(networks):
+        raise click.UsageError(
+            f"expected a label of its own for each network, found {', '.join(n for n, _ in networks)}."
+        )
     if len(scales := {upscaler.scale for upscaler in upscalers.values()}) > 1:
         raise click.UsageError(f"expected networks of one scale, found {sorted(scales)}.")
     (scale,) = scales

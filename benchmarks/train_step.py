@@ -82,10 +82,7 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
 
                 return run
 
-            def layer(kind, name):
-                return repconv(name) if name in layers else stock(kind, name)
-
-            return topology(lr, self.config, layer), []
+            return topology(lr, self.config, lambda kind, name: repconv(name) if name in layers else stock(kind, name))
 
     class Trainer(SpanTrainer):
         step_class = FourConvolutions if four else TrainStep

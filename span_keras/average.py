@@ -26,12 +26,14 @@ def average(networks: Sequence[SpanWeights]) -> SpanWeights:
         networks: one or more of the same configuration, in either form.
 
     Returns:
-        A network in deploy form without metadata.
+        A network in deploy form, with what all agree about in their metadata, such as a licence.
 
     Raises:
-        CheckpointError: the configurations differ.
+        CheckpointError: there are none, or the configurations differ.
     """
     fused = [network.fuse() for network in networks]
+    if not fused:
+        raise CheckpointError("expected networks to average, found none.")
     first = fused[0]
     for other in fused[1:]:
         ours, theirs = first.config.to_dict(), other.config.to_dict()
@@ -47,7 +49,8 @@ def average(networks: Sequence[SpanWeights]) -> SpanWeights:
         }
         for name, group in first.layers.items()
     }
-    return replace(first, layers=layers, source="average", metadata={})
+    shared = {key: value for key, value in first.metadata.items() if all(n.metadata.get(key) == value for n in fused)}
+    return replace(first, layers=layers, source="average", metadata=shared)
 
 
 @click.command()

@@ -192,13 +192,14 @@ def _with_contrast(image: Image.Image, factor: float) -> Image.Image:
     return image if factor == 1 else ImageEnhance.Contrast(image).enhance(factor)
 
 
-def contrast_of(index: int, most: float) -> float:
-    """The factor that the contrast of photograph number ``index`` (from 1) is raised by, above 1 and below ``most``.
+def contrast_of(path: Path, most: float) -> float:
+    """The factor from 1 to ``most`` that a photograph's contrast is raised by.
 
-    Multiples of the golden ratio spread factors evenly, on a logarithmic scale, over any number of photographs, and
-    depend on no seed: what a teacher made of the copies serves further runs.
+    It is drawn evenly on a logarithmic scale by a hash of the file's and its folder's name, so that it stays when other
+    photographs come and go: what a teacher made of the copy serves further runs.
     """
-    return most ** (index * (5**0.5 - 1) / 2 % 1)
+    digest = hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
+    return most ** (int.from_bytes(digest[:8], "big") / 2**64)
 
 
 def _reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -346,9 +347,9 @@ class PatchDataset(keras.utils.PyDataset):
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
-        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, dtype, shard)
-        if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MOST_CONTRAST:
-            raise DataError(f"Expected a contrast from 1 to {MOST_CONTRAST:g}, found {contrast!r}.")
+        _check_settings(
+            scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, contrast, dtype, shard
+        )
         if target not in TARGETS:
             raise DataError(f"Expected a target among {', '.join(TARGETS)}, found {target!r}.")
         if target == "teacher" and not teacher:
@@ -459,7 +460,7 @@ class PatchDataset(keras.utils.PyDataset):
         """Read the sizes of all files; note those that cannot be used. ``sizes``: scales of HR and LR."""
         least = self.patch * self.scale
 
-        def scan(index: int, path: Path) -> list[_Photo] | str:
+        def scan(path: Path) -> list[_Photo] | str:
             try:
                 with _opened(path) as image:
                     width, height = image.size
@@ -477,12 +478,12 @@ class PatchDataset(keras.utils.PyDataset):
                     decoding = 4 * (width * height + (size if read != (width, height) else 0))
                     photos.append(_Photo(path, hr_scale, lr_scale, 1.0, w * h, 3 * values, decoding))
                     if contrast > 1:
-                        factor = contrast_of(index + 1, contrast)
+                        factor = contrast_of(path, contrast)
                         photos.append(_Photo(path, hr_scale, lr_scale, factor, w * h, 3 * values, decoding + 8 * size))
             return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 
         with ThreadPoolExecutor(_decoders()) as pool:
-            results = list(pool.map(scan, range(len(files)), files))
+            results = list(pool.map(scan, files))
         self.skipped |= {path: found for path, found in zip(files, results, strict=True) if isinstance(found, str)}
         photos = [photo for found in results if not isinstance(found, str) for photo in found]
         if not photos:
@@ -597,7 +598,7 @@ def _decoders() -> int:
 
 
 def _check_settings(
-    scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, dtype, shard
+    scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, contrast, dtype, shard
 ) -> None:
     if scale not in SCALES:
         raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
@@ -613,6 +614,8 @@ def _check_settings(
     for name, factors in {"HR": hr_scales, "LR": lr_scales}.items():
         if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in factors):
             raise DataError(f"Expected {name} scales above 0 and below 1, found {', '.join(map(str, factors))}.")
+    if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MOST_CONTRAST:
+        raise DataError(f"Expected a contrast from 1 to {MOST_CONTRAST:g}, found {contrast!r}.")
     if dtype not in ("uint8", "float32"):
         raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard

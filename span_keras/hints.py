@@ -14,8 +14,9 @@ from keras import ops
 
 from span_keras import stacked
 
-RIDGE = 1e-4
-"""Added to the diagonal of the student's covariance, relative to its mean: features may depend on each other."""
+RIDGE = 1e-3
+"""Added to the diagonal of the student's covariance, relative to its mean: features may depend on each other, and TF32,
+which TensorFlow uses on a GPU, is no more exact."""
 FLOOR = 1e-2
 """Least variance of a teacher's channel that counts, relative to the mean: some channels hardly do anything."""
 
@@ -23,7 +24,7 @@ FLOOR = 1e-2
 def unexplained(student, teacher):
     """Share of the variance of the teacher's channels that no linear map of the student's explains, 0 to 1.
 
-    Every channel counts alike. The gradient regards the map as given: at its optimum, that changes nothing.
+    Every channel counts alike. The gradient regards the map as given: at its optimum, that changes next to nothing.
 
     Args:
         student: (N, H, W, C) features, of any float type.
@@ -38,10 +39,17 @@ def unexplained(student, teacher):
         covariance = ops.matmul(ops.transpose(student), student) / count
         ridge = RIDGE * ops.mean(ops.diagonal(covariance)) + 1e-12
         cross = ops.matmul(ops.transpose(student), teacher) / count
-        regression = ops.stop_gradient(ops.solve(covariance + ridge * ops.eye(channels), cross))
+        # TensorFlow's solver raises where numbers are not finite. The residual has them still, and the step is skipped.
+        regression = ops.stop_gradient(ops.solve(_finite(covariance + ridge * ops.eye(channels)), _finite(cross)))
         residual = ops.mean(ops.square(teacher - ops.matmul(student, regression)), axis=0)
     variance = ops.mean(ops.square(teacher), axis=0)
     return ops.mean(residual / (variance + FLOOR * ops.mean(variance) + 1e-12))
+
+
+def _finite(matrix):
+    """The matrix, or one that can be solved with if any of its numbers is not finite."""
+    good = ops.all(ops.isfinite(matrix))
+    return ops.where(good, matrix, ops.eye(*matrix.shape))
 
 
 def _centred(features):

@@ -55,9 +55,12 @@ CONVENIENCE = (
     *("log_every", "val_every", "checkpoint_every", "checkpoint_minutes"),
 )
 """What may change without changing the result."""
-USED_BY = {"perceptual_weights": "perceptual"} | dict.fromkeys(
-    ("teacher_weight", "teacher_cache", "hint_weight"), "teacher"
-)
+USED_BY = {
+    "perceptual_weights": "perceptual",
+    "teacher_weight": "teacher",
+    "teacher_cache": "teacher",
+    "hint_weight": "teacher",
+}
 """Settings without meaning unless another one is chosen."""
 
 
@@ -187,6 +190,11 @@ class Settings:
                     raise ConfigError(f"--{option(name)} must be numbers above 0 and below 1, found {factor!r}.")
         if self.target == "teacher" and self.teacher is None:
             raise ConfigError("--target teacher expected a --teacher, found none.")
+        if self.hint_weight and self.degrade:
+            raise ConfigError(
+                "--hint-weight expected no --degrade, because a teacher's output is for the LR image before it and "
+                f"hints would be for the one after it; found --degrade {','.join(self.degrade)}; leave one out."
+            )
         if self.lr_scales and self.target != "teacher":
             raise ConfigError(
                 "--lr-scales expected --target teacher, because nothing else says what those LR images should become; "

@@ -51,7 +51,8 @@ class StepOptions:
             the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
-        hint_weight: factor of ``hints.unexplained``, averaged over the blocks, in the loss of a trainer with a teacher.
+        hint_weight: factor of ``hints.unexplained``, averaged over the blocks, in the loss; needs the trainer's
+            ``teacher``. On several devices TensorFlow finds a map for each device's patches, JAX one for all.
     """
 
     precision: str = "float32"
@@ -133,7 +134,10 @@ class TrainStep:
 
     def _total_loss(self, parameters: dict, lr, hr, taught=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
-        sr, features = self.network(parameters, lr, dtype)
+        if self.teacher is None:
+            sr = self.network(parameters, lr, dtype)
+        else:
+            sr, features = stacked.apply_with_features(stacked.fuse(parameters, self.config), lr, self.config, dtype)
         total, parts = self.loss(hr, sr)
         if taught is not None:
             parts = {**parts, "teacher": mean_absolute_error(taught, sr)}
@@ -141,13 +145,14 @@ class TrainStep:
         if self.teacher is not None:
             fused = stacked.fused_arrays(self.teacher)
             _, hinted = stacked.apply_with_features(fused, lr, self.teacher.config, dtype)
-            parts = {**parts, "hints": sum(map(hints.unexplained, features, hinted)) / len(hinted)}
+            unexplained = [hints.unexplained(*pair) for pair in zip(features, hinted, strict=True)]
+            parts = {**parts, "hints": sum(unexplained) / len(unexplained)}
             total = total + self.options.hint_weight * parts["hints"]
         return total, parts
 
     def network(self, parameters: dict, lr, dtype: str):
-        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3), and its features."""
-        return stacked.apply_with_features(stacked.fuse(parameters, self.config), lr, self.config, dtype)
+        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
+        return stacked.apply(stacked.fuse(parameters, self.config), lr, self.config, dtype)
 
     def _clip(self, gradients: dict):
         norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
@@ -233,6 +238,11 @@ class SpanTrainer:
             raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
         if options.optimizer not in OPTIMIZERS:
             raise TrainingError(f"optimizer must be one of {OPTIMIZERS}, found {options.optimizer!r}.")
+        if options.hint_weight and (teacher is None or teacher.config.blocks != weights.config.blocks):
+            found = "none" if teacher is None else f"one with {teacher.config.blocks}"
+            raise TrainingError(
+                f"hints expected a teacher with as many blocks as the network ({weights.config.blocks}), found {found}."
+            )
         self.config = weights.config
         self.options = options
         self.schedule = schedule

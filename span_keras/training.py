@@ -171,8 +171,8 @@ def teacher_weights(settings: Settings) -> SpanWeights | None:
         raise TrainingError(f"--teacher expected a x{settings.scale} network, found a x{weights.config.scale} one.")
     if settings.hint_weight and weights.config.blocks != settings.blocks:
         raise TrainingError(
-            f"--hint-weight expected a --teacher with {settings.blocks} blocks as the network to train, found one with "
-            f"{weights.config.blocks}; leave it out, or train with --blocks {weights.config.blocks}."
+            f"--hint-weight expected a --teacher with as many blocks as the network to train ({settings.blocks}), "
+            f"found one with {weights.config.blocks}; leave --hint-weight out, or set --blocks."
         )
     return weights
 

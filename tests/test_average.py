@@ -1,5 +1,7 @@
 """The mean of networks' weights, in Python and on the command line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,7 +18,7 @@ CONFIG = SpanConfig(scale=2, channels=6, blocks=1)
 def test_is_the_mean_of_the_fused_weights():
     a, b, c = (random_weights(CONFIG, seed) for seed in range(3))
     found = average([a, b.expand(1), c])  # in either form
-    assert found.form == "deploy" and found.config == CONFIG
+    assert found.form == "deploy" and found.config == CONFIG and found.metadata == {}
     for name, group in found.layers.items():
         for key, value in group.items():
             assert value.dtype == np.float32
@@ -40,6 +42,17 @@ def test_of_neighbours_computes_about_the_mean_of_their_outputs():
     ours, theirs = Upscaler(average([a, b]))(image), (Upscaler(a)(image) + Upscaler(b)(image)) / 2
     apart = np.abs(Upscaler(a)(image) - Upscaler(b)(image)).mean()
     assert np.abs(ours - theirs).mean() < 0.1 * apart
+
+
+def test_keeps_the_metadata_that_all_share():
+    a, b = (replace(random_weights(CONFIG), metadata={"license": "MIT", "steps": steps}) for steps in (1, 2))
+    assert average([a, b]).metadata == {"license": "MIT"}
+    assert average([a, random_weights(CONFIG)]).metadata == {}
+
+
+def test_of_nothing():
+    with pytest.raises(CheckpointError, match="expected networks to average, found none"):
+        average([])
 
 
 def test_networks_that_differ():

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 from functools import partial
-from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -101,8 +100,23 @@ def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path,
     assert asked[-1].network() == load_weights(name).config
     for command in re.findall(r"span_keras\.average (.+?)```", card_of(name), re.DOTALL):
         context = average.main.make_context("average", command.replace("\\\n", "").split())
-        runs = {f"runs/{Path(run).name}/weights.safetensors" for run in re.findall(r"--out (\S+)", "".join(commands))}
+        runs = {f"{run}/weights.safetensors" for run in re.findall(r"--out (\S+)", "".join(commands))}
         assert runs.issuperset(context.params["weights"])
+
+
+def test_runs_that_commands_start_from_are_commanded_before():
+    """In the same card or in that of x4, which others refer to."""
+    of_x4 = set(re.findall(r"--out (runs/\S+)", card_of("bundled:x4")))
+    for name in NETWORKS:
+        known = set() if name == "bundled:x4" else set(of_x4)
+        for option, run in re.findall(r"--(out|init) (runs/[\w-]+)", card_of(name)):
+            # --init follows --out in every command.
+            known_before = set(known)
+            if option == "out":
+                latest = run
+                known.add(run)
+            else:
+                assert run in known_before - {latest}, f"{name}: {run}"
 
 
 @every_network

@@ -42,6 +42,9 @@ def test_networks_of_several_scales(tmp_path):
     ran = run("--data", data.BUNDLED_VAL, "-w", "bundled:x3", "-w", "bundled:x4")
     assert ran.returncode == 2
     assert "expected networks of one scale, found [3, 4]" in ran.stderr
+    ran = run("--data", data.BUNDLED_VAL, "-w", "bundled:x3", "-w", "bundled:x3")
+    assert ran.returncode == 2
+    assert "expected a label of its own for each network" in ran.stderr
     ran = run("--data", tmp_path, "-w", "bundled:x3")
     assert ran.returncode == 1
     assert str(tmp_path) in ran.stderr

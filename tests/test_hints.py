@@ -8,6 +8,7 @@ from keras import ops
 
 from span_keras import hints, save_weights, stacked
 from span_keras.config import SpanConfig
+from span_keras.errors import TrainingError
 from span_keras.losses import SpanLoss
 from span_keras.runs import RunFolder
 from span_keras.schedule import Schedule
@@ -66,6 +67,42 @@ def test_gradient_goes_to_the_student_alone():
     assert change / 2 == pytest.approx(float((found["student"] * step).sum()), rel=0.02)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e25])
+def test_numbers_that_are_not_finite_raise_nothing(wrong):
+    """In a compiled step as well; the guard skips it then."""
+    student, teacher = features(2, 6, 5, 4), features(2, 6, 5, 3, seed=1)
+    student[1, 2, 3, 0] = wrong
+    found = gradients(lambda p: hints.unexplained(p["student"], p["teacher"]), {"student": student, "teacher": teacher})
+    assert not np.isfinite(share(student, teacher)) and not np.isfinite(found["student"]).all()
+
+
+def test_a_step_with_damaged_weights_is_skipped():
+    config = SpanConfig(scale=2, channels=4, blocks=1)
+    start = random_weights(config).expand(0)
+    start.layers["upsampler"]["bias"][:] = 0.5
+    lr = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), np.uint8)
+    hr = np.repeat(np.repeat(lr, 2, 1), 2, 2)
+    options = StepOptions(hint_weight=1.0, precision="mixed_bfloat16")
+    trainer = SpanTrainer(start, SpanLoss(), Schedule(1e-3, 9), options, teacher=random_weights(config, 1))
+    next(iter(trainer.run(lambda step: (lr, hr), 1, workers=1)))
+    state = trainer.state
+    state["weights/conv_1/skip_kernel"][:] = np.nan
+    trainer.state = state
+    reports = list(trainer.run(lambda step: (lr, hr), 3, workers=1))
+    assert [float(report.logs["skipped"][0]) for report in reports] == [1, 1]
+
+
+@pytest.mark.parametrize("blocks", [None, 2])
+def test_a_trainer_needs_a_teacher_that_fits(blocks):
+    config = SpanConfig(scale=2, channels=4, blocks=1)
+    teacher = blocks and random_weights(SpanConfig(scale=2, channels=4, blocks=blocks))
+    found = f"one with {blocks}" if blocks else "none"
+    with pytest.raises(TrainingError, match=rf"as many blocks as the network \(1\), found {found}"):
+        SpanTrainer(
+            random_weights(config), SpanLoss(), Schedule(1e-3, 9), StepOptions(hint_weight=1.0), teacher=teacher
+        )
+
+
 def test_training_brings_features_nearer_to_the_teachers():
     config = SpanConfig(scale=2, channels=6, blocks=2)
     teacher = random_weights(SpanConfig(scale=2, channels=5, blocks=2, variant="official"), seed=1)
@@ -118,11 +155,22 @@ def test_a_run_with_hints_and_its_continuation(teacher_file, photos, tmp_path):
         assert 0 < row["hints"] < 1
 
 
+def test_a_run_with_hints_and_no_photograph_as_target(teacher_file, photos, tmp_path):
+    arguments = [f"--data={photos}", f"--teacher={teacher_file}", "--blocks=2", "--hint-weight=0.5"]
+    result = run(tmp_path / "run", *arguments, "--target=teacher")
+    assert result.exit_code == 0, result.output
+    for row in RunFolder(tmp_path / "run").rows("log.csv"):
+        assert row["loss"] == pytest.approx(row["mae"] + 0.5 * row["hints"], rel=1e-5)
+
+
 def test_needs_as_many_blocks(teacher_file, photos, tmp_path):
     arguments = [f"--data={photos}", f"--teacher={teacher_file}", "--hint-weight=1"]
     result = run(tmp_path / "run", *arguments, "--blocks=1")
     assert result.exit_code == 1
-    assert "--hint-weight expected a --teacher with 1 blocks as the network to train, found one with 2" in result.output
+    assert (
+        "--hint-weight expected a --teacher with as many blocks as the network to train (1), found one with 2"
+        in result.output
+    )
     assert not (tmp_path / "run" / "config.json").exists()
 
 
@@ -130,6 +178,9 @@ def test_needs_a_teacher_and_a_sensible_weight(teacher_file, tmp_path):
     result = run(tmp_path / "run", "--hint-weight=1")
     assert result.exit_code == 2
     assert "--hint-weight expected a --teacher that uses it, found none" in result.output
+    result = run(tmp_path / "run", f"--teacher={teacher_file}", "--hint-weight=1", "--degrade=noise,blur")
+    assert result.exit_code == 2
+    assert "--hint-weight expected no --degrade" in result.output and "found --degrade noise,blur" in result.output
     for value in ("-1", "1001"):
         result = run(tmp_path / "run", f"--teacher={teacher_file}", f"--hint-weight={value}")
         assert result.exit_code == 2
