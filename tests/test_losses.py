@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from conftest import gradients
 from keras import ops
 from safetensors.numpy import load_file, save_file
 
@@ -225,24 +226,10 @@ def test_measured_in_float32_whatever_comes_in(pair):
     assert keras.backend.standardize_dtype(total.dtype) == "float32"
 
 
-def gradients(function, *arrays) -> list[np.ndarray]:
-    """Gradients of a scalar function on the backend in force."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return [np.asarray(g) for g in jax.grad(function, argnums=tuple(range(len(arrays))))(*arrays)]
-    import tensorflow as tf
-
-    tensors = [tf.constant(array) for array in arrays]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        value = function(*tensors)
-    return [g.numpy() for g in tape.gradient(value, tensors, unconnected_gradients="zero")]
-
-
 def test_gradient_reaches_the_output_and_not_the_target(vgg16, pair):
     distance = lambda hr, sr: losses.perceptual_distance(vgg16, hr, sr)  # noqa: E731
-    to_hr, to_sr = gradients(distance, *pair)
+    found = gradients(lambda p: distance(p["hr"], p["sr"]), dict(zip(("hr", "sr"), pair, strict=True)))
+    to_hr, to_sr = found["hr"], found["sr"]
     assert not to_hr.any()
     # Along a random direction the gradient predicts the change of the distance.
     hr, sr = pair
