@@ -109,14 +109,12 @@ def test_runs_that_commands_start_from_are_commanded_before():
     of_x4 = set(re.findall(r"--out (runs/\S+)", card_of("bundled:x4")))
     for name in NETWORKS:
         known = set() if name == "bundled:x4" else set(of_x4)
-        for option, run in re.findall(r"--(out|init) (runs/[\w-]+)", card_of(name)):
-            # --init follows --out in every command.
-            known_before = set(known)
-            if option == "out":
-                latest = run
-                known.add(run)
-            else:
-                assert run in known_before - {latest}, f"{name}: {run}"
+        for command in re.findall(r"```sh\n(.+?)```", card_of(name), re.DOTALL):
+            runs = dict(re.findall(r"--(out|init) (runs/[\w-]+)", command))
+            if "init" in runs:
+                assert runs["init"] in known - {runs["out"]}, f"{name}: {runs}"
+            if "out" in runs:
+                known.add(runs["out"])
 
 
 @every_network
