@@ -62,6 +62,7 @@ def variations(steps: int) -> dict[str, dict]:
     halved = {"schedule": "piecewise", "rate_steps": tuple(steps * k // 5 for k in (1, 2, 3, 4))}
     taught = {"teacher": TEACHER}
     both = {**taught, "teacher_weight": 2.0, "hr_scales": (0.7, 0.5)}
+    by_muon = {**both, "optimizer": "muon"}
     alone = {**taught, "target": "teacher", "hr_scales": (0.7, 0.5), "lr_scales": (0.5,)}
     large = {"patch_size": 80, "batch_size": 12}  # 320 HR pixels at x4: the largest that BSDS500's photographs hold
     return {
@@ -90,11 +91,11 @@ def variations(steps: int) -> dict[str, dict]:
         "official form": {"variant": "official"},
         "official form, teacher, weight 1": {**taught, "variant": "official"},
         "teacher, weight 2, also reduced": both,
-        "hints, weight 0.05": {**both, "optimizer": "muon", "hint_weight": 0.05},
-        "hints, weight 0.2": {**both, "optimizer": "muon", "hint_weight": 0.2},
-        "hints, weight 1": {**both, "optimizer": "muon", "hint_weight": 1.0},
-        "hints, weight 0.2, official form": {**both, "optimizer": "muon", "hint_weight": 0.2, "variant": "official"},
-        "teacher, weight 2, also reduced, Muon": {**both, "optimizer": "muon"},
+        "hints, weight 0.05": {**by_muon, "hint_weight": 0.05},
+        "hints, weight 0.2": {**by_muon, "hint_weight": 0.2},
+        "hints, weight 1": {**by_muon, "hint_weight": 1.0},
+        "hints, weight 0.2, official form": {**by_muon, "hint_weight": 0.2, "variant": "official"},
+        "teacher, weight 2, also reduced, Muon": by_muon,
         "teacher alone": alone,
         "teacher alone, patch 64, batch 18": {**alone, "patch_size": 64, "batch_size": 18},
         "teacher alone, MSE": {**alone, "loss": "mse"},

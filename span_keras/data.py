@@ -113,8 +113,13 @@ def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int =
             f"Holding out {count} validation images must leave some for training, found {len(files)} in all; "
             "add photographs, or name a folder of validation images (--val)."
         )
-    ranked = sorted(files, key=lambda path: hashlib.sha256(f"{seed}/{path.parent.name}/{path.name}".encode()).digest())
+    ranked = sorted(files, key=lambda path: _digest(path, f"{seed}/"))
     return sorted(ranked[count:]), sorted(ranked[:count])
+
+
+def _digest(path: Path, prefix: str = "") -> bytes:
+    """A hash of the names of a file and its folder: the same wherever that lies, and whatever else is in it."""
+    return hashlib.sha256(f"{prefix}{path.parent.name}/{path.name}".encode()).digest()
 
 
 # -- decoding --------------------------------------------------------------------------------------------------------
@@ -195,11 +200,10 @@ def _with_contrast(image: Image.Image, factor: float) -> Image.Image:
 def contrast_of(path: Path, most: float) -> float:
     """The factor from 1 to ``most`` that a photograph's contrast is raised by.
 
-    It is drawn evenly on a logarithmic scale by a hash of the file's and its folder's name, so that it stays when other
-    photographs come and go: what a teacher made of the copy serves further runs.
+    It is drawn evenly on a logarithmic scale by the photograph's ``_digest``, so that it stays when others come and go:
+    what a teacher made of the copy serves further runs.
     """
-    digest = hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
-    return most ** (int.from_bytes(digest[:8], "big") / 2**64)
+    return most ** (int.from_bytes(_digest(path)[:8], "big") / 2**64)
 
 
 def _reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
