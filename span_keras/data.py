@@ -8,7 +8,8 @@ teacher makes of the LR image.
 every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
 further photographs: they show the same scenes in finer detail, which most photographs lack at their full size. Where a
 teacher's output is the target, no HR image is needed, and with ``lr_scales`` larger copies serve as LR images, too.
-With ``contrast``, copies of raised contrast do the same for edges between extremes, as drawings and print have them.
+With ``contrast``, copies of raised contrast do the same for edges between extremes, as drawings and print have them,
+and with ``rotate`` all copies, but not the photographs themselves, are rotated by angles of their own.
 
 **Memory.** If the decoded photographs fit into ``cache_gb`` they are all kept. If not, training goes through *working
 sets*: a seeded shuffle of all photographs is cut into sets of about equal size, two of which fit into ``cache_gb``.
@@ -122,23 +123,32 @@ def _digest(path: Path, prefix: str = "") -> bytes:
     return hashlib.sha256(f"{prefix}{path.parent.name}/{path.name}".encode()).digest()
 
 
+def _drawn(path: Path, prefix: str = "") -> float:
+    """``_digest`` as a number in [0, 1)."""
+    return int.from_bytes(_digest(path, prefix)[:8], "big") / 2**64
+
+
 # -- decoding --------------------------------------------------------------------------------------------------------
 
 
-def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0, contrast: float = 1.0) -> Pair:
+def load_pair(
+    path: str | os.PathLike, scale: int, hr_scale: float = 1.0, contrast: float = 1.0, rotation: float = 0.0
+) -> Pair:
     """Decode a photograph and make its LR image.
 
     EXIF orientation is applied; greyscale, palette, CMYK and 16-bit images become 8-bit RGB; transparency is laid over
     white. HR is cropped (right and bottom) to multiples of ``scale``; LR is its MATLAB-bicubic reduction, rounded.
 
     Args:
-        hr_scale: reduce the photograph by this factor (Lanczos) before anything else.
+        hr_scale: reduce the photograph by this factor (Lanczos) before its LR image is made.
         contrast: then raise its contrast by this factor, see ``_with_contrast``.
+        rotation: before both, rotate it by this many degrees, see ``_rotated``.
 
     Raises:
         DataError: the file cannot be decoded, or is smaller than ``scale``.
     """
     with _decoded(path) as image:
+        image = _rotated(image, rotation)
         if hr_scale != 1:
             image = image.resize(_reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
         image = _with_contrast(image, contrast)
@@ -160,7 +170,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0, contra
     return Pair(lr, hr)
 
 
-def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0) -> np.ndarray:
+def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0, rotation: float = 0.0) -> np.ndarray:
     """Decode a photograph as ``load_pair`` does and reduce it by a factor: (H·lr_scale, W·lr_scale, 3) uint8.
 
     Pillow's bicubic kernel is MATLAB's; only at the borders do they differ.
@@ -169,6 +179,7 @@ def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0) -> 
         DataError: the file cannot be decoded.
     """
     with _decoded(path) as image:
+        image = _rotated(image, rotation)
         image = image.resize(_reduced(image.size, lr_scale), Image.Resampling.BICUBIC)
         return np.asarray(_with_contrast(image, contrast))
 
@@ -203,7 +214,41 @@ def contrast_of(path: Path, most: float) -> float:
     It is drawn evenly on a logarithmic scale by the photograph's ``_digest``, so that it stays when others come and go:
     what a teacher made of the copy serves further runs.
     """
-    return most ** (int.from_bytes(_digest(path)[:8], "big") / 2**64)
+    return most ** _drawn(path)
+
+
+def _rotated(image: Image.Image, degrees: float) -> Image.Image:
+    """Rotated counterclockwise about its centre and cropped to its old size; 0 changes nothing.
+
+    What comes in at the corners is the photograph mirrored at its borders: a copy without it would lose up to half the
+    area, and small photographs no longer hold a patch.
+    """
+    if degrees == 0:
+        return image
+    (width, height), (wide, high) = image.size, _rotated_over(image.size, degrees)
+    across, down = (wide - width) // 2, (high - height) // 2
+    mirrored = Image.fromarray(np.pad(np.asarray(image), ((down, down), (across, across), (0, 0)), "symmetric"))
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    # Output to input position, both from the corner: x' = cos·x - sin·y about the centres.
+    rows = [(cos, -sin, wide - cos * width + sin * height), (sin, cos, high - sin * width - cos * height)]
+    affine = [value for a, b, twice in rows for value in (a, b, twice / 2)]
+    return mirrored.transform((width, height), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
+
+
+def _rotated_over(size: tuple[int, int], degrees: float) -> tuple[int, int]:
+    """Size of the surroundings that a rotation with bicubic interpolation reads, centred on an image of a size."""
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    width, height = size
+    reach = width * cos + height * sin, width * sin + height * cos
+    return tuple(old + 2 * max(math.ceil((new - old) / 2) + 2, 0) for old, new in zip(size, reach, strict=True))
+
+
+def rotation_of(path: Path, copy: str) -> float:
+    """The angle from -45° to 45° that a copy of a photograph is rotated by; flips and transposes make all others of it.
+
+    It is drawn evenly by a hash of the photograph's and the copy's names, for the reason told in ``contrast_of``.
+    """
+    return 90 * _drawn(path, f"{copy}/") - 45
 
 
 def _reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -264,6 +309,7 @@ class _Photo(NamedTuple):
     hr_scale: float
     lr_scale: float  # 0: LR is made from HR
     contrast: float
+    rotation: float  # degrees
     pixels: int  # of the target
     bytes: int  # of all images once decoded
     decoding: int  # bytes that Pillow holds meanwhile
@@ -309,6 +355,7 @@ class PatchDataset(keras.utils.PyDataset):
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
         contrast: above 1, every photograph, reduced or not, is also used with its contrast raised by a factor between
             1 and this, see ``contrast_of``. Half of all patches then come from these copies.
+        rotate: rotate all these copies, and those of ``lr_scales``, see ``rotation_of``.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
         target: what stands for HR: the ``"photo"``, with the teacher's output as a second target, or the output of the
@@ -343,6 +390,7 @@ class PatchDataset(keras.utils.PyDataset):
         rgb_order: bool = False,
         hr_scales: Sequence[float] = (),
         contrast: float = 1.0,
+        rotate: bool = False,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
         target: str = "photo",
         lr_scales: Sequence[float] = (),
@@ -374,7 +422,7 @@ class PatchDataset(keras.utils.PyDataset):
 
         files = list_photos(source)
         sizes = [(factor, 0.0) for factor in (1.0, *hr_scales)] + [(1.0, factor) for factor in lr_scales]
-        self._photos = self._scan(files, sizes, contrast)
+        self._photos = self._scan(files, sizes, contrast, rotate)
         self._plan_sets(cache_gb)
         self._lock = threading.Lock()
         self._sets: OrderedDict[int, Future] = OrderedDict()
@@ -445,9 +493,11 @@ class PatchDataset(keras.utils.PyDataset):
         photos = [photo for photo in self._photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
         raised = sum(photo.contrast != 1 for photo in photos)
+        rotated = sum(photo.rotation != 0 for photo in photos)
         reduced = sum(photo.contrast == 1 and (photo.hr_scale != 1 or photo.lr_scale != 0) for photo in photos)
         copies = f" and {reduced} reduced copies" if reduced else ""
         copies += f", {raised} more copies of raised contrast" if raised else ""
+        copies += f", {rotated} copies rotated" if rotated else ""
         pixels = sum(photo.pixels for photo in photos) / 1e6
         text = f"{len(photos) - reduced - raised} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
         if self._set_count > 1:
@@ -460,7 +510,7 @@ class PatchDataset(keras.utils.PyDataset):
 
     # -- photographs and working sets
 
-    def _scan(self, files: list[Path], sizes: list[tuple[float, float]], contrast: float) -> list[_Photo]:
+    def _scan(self, files: list[Path], sizes: list[tuple[float, float]], contrast: float, rotate: bool) -> list[_Photo]:
         """Read the sizes of all files; note those that cannot be used. ``sizes``: scales of HR and LR."""
         least = self.patch * self.scale
 
@@ -477,13 +527,18 @@ class PatchDataset(keras.utils.PyDataset):
                     w, h = self.scale * w, self.scale * h
                 if min(w, h) >= least:
                     values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
-                    # Pillow holds four bytes per pixel, and two more copies where the contrast is raised.
-                    size = math.prod(read)
-                    decoding = 4 * (width * height + (size if read != (width, height) else 0))
-                    photos.append(_Photo(path, hr_scale, lr_scale, 1.0, w * h, 3 * values, decoding))
-                    if contrast > 1:
-                        factor = contrast_of(path, contrast)
-                        photos.append(_Photo(path, hr_scale, lr_scale, factor, w * h, 3 * values, decoding + 8 * size))
+                    for raised in (False, True)[: 1 + (contrast > 1)]:
+                        factor = contrast_of(path, contrast) if raised else 1.0
+                        copy = f"{hr_scale:g} {lr_scale:g} {raised}"
+                        turn = rotate and (raised or (hr_scale, lr_scale) != (1, 0))
+                        rotation = rotation_of(path, copy) if turn else 0.0
+                        # Pillow holds four bytes per pixel, and two more copies where the contrast is raised. What a
+                        # rotation reads is held with three bytes per pixel besides.
+                        size = math.prod(read)
+                        decoding = 4 * (width * height + (size if read != (width, height) else 0))
+                        decoding += 8 * size if raised else 0
+                        decoding += 7 * math.prod(_rotated_over((width, height), rotation)) if turn else 0
+                        photos.append(_Photo(path, hr_scale, lr_scale, factor, rotation, w * h, 3 * values, decoding))
             return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 
         with ThreadPoolExecutor(_decoders()) as pool:
@@ -572,9 +627,9 @@ class PatchDataset(keras.utils.PyDataset):
                 return None
             try:
                 if photo.lr_scale:
-                    images = (load_lr(photo.path, photo.lr_scale, photo.contrast),)
+                    images = (load_lr(photo.path, photo.lr_scale, photo.contrast, photo.rotation),)
                 else:
-                    images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast)
+                    images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast, photo.rotation)
             except DataError as error:
                 self.skipped[photo.path] = str(error.__cause__ or error)
                 return None

@@ -94,6 +94,7 @@ class Settings:
     hr_scales: tuple[float, ...] = ()
     lr_scales: tuple[float, ...] = ()
     contrast: float = 1.0
+    rotate: bool = False
     # loss
     loss: str = "mae"
     perceptual: str = "vgg16"
@@ -199,6 +200,11 @@ class Settings:
             raise ConfigError(
                 "--lr-scales expected --target teacher, because nothing else says what those LR images should become; "
                 f"found --target {self.target}; --lr-scales '' uses none."
+            )
+        if self.rotate and not self.hr_scales and not self.lr_scales and self.contrast == 1:
+            raise ConfigError(
+                "--rotate expected copies to rotate, which --hr-scales, --lr-scales and --contrast make, found none; "
+                "name one, or leave it out."
             )
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")

@@ -106,6 +106,7 @@ FOLDER = click.Path(file_okay=False)
         "--contrast",
         {"type": float, "metavar": "F", "help": "Also use every photograph with up to F times its contrast [1: no]."},
     ),
+    ("--rotate/--no-rotate", {"default": None, "help": "Rotate the copies of the three above by any angle [no]."}),
     ("--workers", {"type": int, "metavar": "N", "help": "Threads that make batches [4]."}),
     ("--cache-gb", {"type": float, "metavar": "GB", "help": "Bound for decoded photographs [4]."}),
 )

@@ -87,6 +87,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
             target=settings.target,
             lr_scales=settings.lr_scales,
             contrast=settings.contrast,
+            rotate=settings.rotate,
             shard=(devices.process, devices.processes),
             progress=Decoding(echo, started, settings.max_minutes),
         )

@@ -1,5 +1,6 @@
 """Photographs to patches: pairing, decoding, sampling, reproducibility, memory and every kind of bad folder."""
 
+import shutil
 import struct
 import threading
 from pathlib import Path
@@ -41,6 +42,14 @@ def raised(picture: np.ndarray, factor: float) -> np.ndarray:
     """Every value so many times as far from the mean brightness, clipped; not rounded."""
     mean = (picture @ [0.299, 0.587, 0.114]).mean()
     return np.clip(mean + factor * (picture - mean), 0, 255)
+
+
+def rotated(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """What Pillow makes of it amid its mirror images; equal to ours but for rounding in the last bit of a tie."""
+    margin = 2 * max(picture.shape)
+    large = np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), "symmetric")
+    large = Image.fromarray(large).rotate(degrees, Image.Resampling.BICUBIC)
+    return np.asarray(large)[margin:-margin, margin:-margin]
 
 
 def enlarge(lr: np.ndarray) -> np.ndarray:
@@ -106,6 +115,90 @@ def test_factors_of_contrast_are_spread_evenly():
     assert quarters.min() > 200 and quarters.max() < 300
     assert data.contrast_of(Path("/moved/photos/7.png"), 4.0) == factors[7] != data.contrast_of(Path("other/7.png"), 4)
     assert data.contrast_of(Path("photos/7.png"), 1.0) == 1
+
+
+@pytest.mark.parametrize("degrees", [-45, -7.3, 0.5, 30, 45])
+@pytest.mark.parametrize("shape", [(50, 70), (51, 33), (4, 200), (200, 4), (40, 40), (1, 9)])
+def test_rotated_pictures_are_mirrored_at_their_borders(shape, degrees):
+    picture = smooth(*shape)
+    found = np.asarray(data._rotated(Image.fromarray(picture), degrees)).astype(int)
+    assert found.shape == picture.shape
+    difference = np.abs(found - rotated(picture, degrees))
+    assert difference.max() <= 1 and difference.mean() < 1e-3
+    # Where no border is near, Pillow makes the same of the picture alone.
+    inside = np.zeros(shape, np.uint8)
+    inside[3:-3, 3:-3] = 255
+    inside = np.asarray(Image.fromarray(inside).rotate(degrees, Image.Resampling.BICUBIC)) == 255
+    assert inside.mean() > 0.3 or min(shape) < 7
+    alone = np.asarray(Image.fromarray(picture).rotate(degrees, Image.Resampling.BICUBIC))
+    difference = np.abs(found - alone)[inside]
+    assert not difference.size or (difference.max() <= 1 and difference.mean() < 1e-3)
+
+
+def test_rotations_that_are_known():
+    """A picture of one colour keeps it up to the corners, and quarter turns are those of NumPy, ties aside."""
+    plain = Image.new("RGB", (50, 7), (10, 250, 128))
+    for degrees in (-45, -20, 1, 33.3, 45):
+        assert np.array_equal(data._rotated(plain, degrees), plain)
+    picture = smooth(31, 31)
+    assert np.array_equal(data._rotated(Image.fromarray(picture), 0), picture)
+    for quarters in (-1, 1, 2):
+        found = np.asarray(data._rotated(Image.fromarray(picture), 90 * quarters)).astype(int)
+        assert np.abs(found - np.rot90(picture, quarters)).max() <= 1
+
+
+def test_rotated_copies(tmp_path):
+    """Rotated, then reduced, then of raised contrast."""
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
+    file = tmp_path / "a.png"
+    Image.fromarray(picture).save(file)
+    lr, hr = data.load_pair(file, 2, rotation=30)
+    assert np.abs(hr - rotated(picture, 30).astype(int)).max() <= 1
+    assert np.array_equal(lr, bicubic.downscale(hr, 2))
+    assert equal(data.load_pair(file, 2, 0.5, 2.5, 0), data.load_pair(file, 2, 0.5, 2.5))
+    _, hr = data.load_pair(file, 2, 0.5, 2.5, 30)
+    small = np.asarray(Image.fromarray(rotated(picture, 30)).resize((35, 25), Image.Resampling.LANCZOS))
+    assert np.abs(hr - raised(small, 2.5)[:24, :34]).max() < 4
+    for later in (
+        rotated(np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS)), 30),
+        np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS).rotate(30, Image.Resampling.BICUBIC)),
+    ):
+        assert np.abs(hr - raised(later, 2.5)[:24, :34]).max() > 20
+    later = rotated(data.load_pair(file, 2, 0.5, 2.5).hr, 30)
+    assert np.abs(hr.astype(int) - later).max() > 20
+
+
+def test_rotated_copies_of_lr_images(tmp_path):
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    lr = data.load_lr(tmp_path / "a.png", 0.8, rotation=-20)
+    small = np.asarray(Image.fromarray(rotated(picture, -20)).resize((56, 40), Image.Resampling.BICUBIC))
+    assert lr.dtype == np.uint8 and lr.shape == (40, 56, 3) and np.abs(lr - small.astype(int)).max() <= 1
+    assert np.abs(data.load_lr(tmp_path / "a.png", 0.8, 2.5, -20) - raised(small, 2.5)).max() < 4
+    assert np.array_equal(data.load_lr(tmp_path / "a.png", 0.8, 2.5, 0), data.load_lr(tmp_path / "a.png", 0.8, 2.5))
+
+
+def test_a_photograph_is_upright_before_it_is_rotated(tmp_path):
+    picture = Image.fromarray(smooth(20, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90° clockwise to display
+    picture.save(tmp_path / "a.png", exif=exif)
+    _, hr = data.load_pair(tmp_path / "a.png", 2, rotation=20)
+    assert np.abs(hr - rotated(np.rot90(np.asarray(picture), -1), 20).astype(int)).max() <= 1
+
+
+def test_angles_of_rotation_are_spread_evenly():
+    """By names, so that a moved folder and further photographs change none of them."""
+    angles = np.array([data.rotation_of(Path(f"photos/{index}.png"), "half") for index in range(1000)])
+    assert -45 <= angles.min() < -44.5 and 44.5 < angles.max() < 45
+    quarters, _ = np.histogram(angles, 4, (-45, 45))
+    assert quarters.min() > 200 and quarters.max() < 300
+    others = np.array([data.rotation_of(Path(f"photos/{index}.png"), "third") for index in range(1000)])
+    assert abs(np.corrcoef(angles, others)[0, 1]) < 0.15 and (angles != others).all()
+    factors = [np.log(data.contrast_of(Path(f"photos/{index}.png"), 4.0)) for index in range(1000)]
+    assert abs(np.corrcoef(angles, factors)[0, 1]) < 0.15
+    assert data.rotation_of(Path("/moved/photos/7.png"), "half") == angles[7]
+    assert data.rotation_of(Path("other/7.png"), "half") != angles[7]
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -208,6 +301,59 @@ def test_copies_of_raised_contrast_count_as_further_photographs(folder):
     plain = make(folder, contrast=1)
     assert plain.describe().startswith("3 photographs, ") and equal(plain[0], make(folder)[0])
     assert make(folder, contrast=3).describe().startswith("3 photographs, 3 more copies of raised contrast, ")
+
+
+def angles(dataset) -> dict[tuple, float]:
+    """By name of the photograph and kind of copy."""
+    found = {
+        (photo.path.name, photo.hr_scale, photo.lr_scale, photo.contrast != 1): photo.rotation
+        for photo in dataset._photos
+    }
+    assert len(found) == len(dataset._photos)
+    return found
+
+
+def test_all_copies_are_rotated_and_no_photograph(folder, tmp_path_factory):
+    options = {"hr_scales": (0.5,), "contrast": 3, "rotate": True}
+    dataset = make(folder, **options)
+    text = "3 photographs and 3 reduced copies, 6 more copies of raised contrast, 9 copies rotated, "
+    assert dataset.describe().startswith(text)
+    found = angles(dataset)
+    assert {copy for copy, angle in found.items() if angle == 0} == {
+        (path.name, 1.0, 0.0, False) for path in data.list_photos(folder)
+    }
+    assert len(set(found.values())) == 10 and all(abs(angle) <= 45 for angle in found.values())
+    expected = {
+        hr.tobytes(): lr
+        for photo in dataset._photos
+        for lr, hr in [data.load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)]
+    }
+    photos = dataset._set_at(0).photos
+    assert len(expected) == len(photos) == 12
+    assert all(np.array_equal(expected[hr.tobytes()], lr) for lr, hr in photos)
+    # Reduced and raised as without rotation.
+    unrotated = make(folder, hr_scales=(0.5,), contrast=3)
+    assert [photo._replace(rotation=0, decoding=0) for photo in dataset._photos] == [
+        photo._replace(decoding=0) for photo in unrotated._photos
+    ]
+    assert not equal(unrotated[2], dataset[2]) and equal(make(folder, **options)[2], dataset[2])
+    # The angles depend on names alone.
+    assert angles(make(folder, seed=1, **options)) == found
+    moved = tmp_path_factory.mktemp("moved") / folder.name
+    shutil.copytree(folder, moved)
+    assert angles(make(moved, **options)) == found
+    Image.fromarray(smooth(40, 40, 9)).save(folder / "0.png")  # sorts before the others
+    more = angles(make(folder, hr_scales=(0.6, 0.5), contrast=2, rotate=True))
+    assert len(more) == 24 and more.items() > found.items()
+
+
+def test_without_copies_nothing_is_rotated(folder):
+    plain, dataset = make(folder), make(folder, rotate=True)
+    assert dataset.describe() == plain.describe() and equal(dataset[0], plain[0])
+    text = make(folder, contrast=3, rotate=True).describe()
+    assert text.startswith("3 photographs, 3 more copies of raised contrast, 3 copies rotated, ")
+    text = make(folder, hr_scales=(0.5,), rotate=True).describe()
+    assert text.startswith("3 photographs and 3 reduced copies, 3 copies rotated, ")
 
 
 def test_half_of_all_patches_have_raised_contrast(tmp_path):
@@ -347,6 +493,41 @@ def test_copies_of_raised_contrast_take_room(many, small_cache):
     again = make(many, **options)
     for index in (79, 0, 33):
         assert equal(again[index], dataset[index])
+
+
+def test_rotated_copies_take_room_while_they_are_decoded(many, small_cache):
+    """Less of it is left for working sets, hence more of them."""
+    options = {"cache_gb": 2 * small_cache, "steps_per_epoch": 80, "batch_size": 256, "contrast": 3}
+    plain, dataset = make(many, **options), make(many, rotate=True, **options)
+    assert sum(photo.bytes for photo in dataset._photos) == sum(photo.bytes for photo in plain._photos)
+    sets = dataset._set_count
+    assert sets > plain._set_count and f" 16 copies rotated, 0.1 megapixels, 0.00 GB in {sets} " in dataset.describe()
+    groups = [dataset._set_at(number * dataset._set_steps).photos for number in range(sets)]
+    levels = sorted(int(hr[0, 0, 0]) for group in groups for _, hr in group)
+    assert levels == sorted(2 * list(range(0, 256, 16)))
+    again = make(many, rotate=True, **options)
+    for index in (79, 0, 33):
+        assert equal(again[index], dataset[index])
+
+
+def test_what_a_rotation_reads_is_counted(folder, monkeypatch):
+    """Three bytes per pixel of the mirrored picture, and four of Pillow's."""
+    Image.fromarray(smooth(20, 300)).save(folder / "wide.png")
+    options = {"hr_scales": (0.8,), "contrast": 3}
+    plain, dataset = (make(folder, rotate=rotate, **options) for rotate in (False, True))
+    pad, read = np.pad, []
+
+    def padded(*arguments):
+        read.append(pad(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr(np, "pad", padded)
+    assert len(dataset._photos) == len(plain._photos) == 16
+    for photo, other in zip(dataset._photos, plain._photos, strict=True):
+        read.clear()
+        data.load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)
+        assert 3 * (photo.decoding - other.decoding) == 7 * sum(array.nbytes for array in read)
+        assert len(read) == (photo.rotation != 0)
 
 
 def test_a_teacher_takes_room_and_follows_the_working_sets(many, small_cache):
@@ -580,6 +761,30 @@ def test_a_teacher_sees_copies_of_raised_contrast(folder):
         assert dataset.describe().startswith(text)
     held = sum(image.nbytes for photo in dataset._set_at(0).photos for image in photo)
     assert sum(photo.bytes for photo in dataset._photos) == pytest.approx(held, rel=0.01)  # cropping left out
+
+
+def test_a_teacher_sees_rotated_copies(folder):
+    """Of every size of an LR image but the photographs' own; for every seed the same."""
+    options = {"target": "teacher", "hr_scales": (0.5,), "lr_scales": (0.8,), "contrast": 3, "rotate": True}
+    for seed in (0, 1):
+        seen = []
+        dataset = make(
+            folder, teacher=lambda lr, seen=seen: seen.append(lr.tobytes()) or enlarge(lr), seed=seed, **options
+        )
+        found = angles(dataset)
+        assert [copy[1:] for copy, angle in found.items() if angle == 0] == 3 * [(1.0, 0.0, False)]
+        assert len(found) == 18 and len(set(found.values())) == 16
+        expected = {
+            data.load_lr(photo.path, photo.lr_scale, photo.contrast, photo.rotation).tobytes()
+            if photo.lr_scale
+            else data.load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation).lr.tobytes()
+            for photo in dataset._photos
+        }
+        assert len(seen) == len(expected) == 18 and set(seen) == expected
+        text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, 15 copies rotated, "
+        assert dataset.describe().startswith(text)
+        lr, taught = dataset[0]
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
 
 
 def test_a_photograph_too_small_for_a_patch_can_be_an_lr_image(folder):

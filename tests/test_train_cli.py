@@ -242,6 +242,43 @@ def test_raised_contrast(photos, tmp_path):
     assert [row["step"] for row in runs.RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
 
 
+def test_rotated_copies(photos, tmp_path):
+    """A resumed run keeps them, and is told where they are left out."""
+    result = train("--data", photos, "--out", tmp_path / "a", "--hr-scales", 0.8, "--rotate", "--epochs", 1)
+    assert result.exit_code == 0, result.output
+    assert "rotate=True" in result.output
+    assert "Training on 7 photographs and 7 reduced copies, 7 copies rotated, " in result.output
+    result = train("--out", tmp_path / "a", "--resume", tiny="")
+    assert "7 copies rotated" in result.output and "Note: --rotate" not in result.output
+    result = train("--out", tmp_path / "a", "--resume", "--no-rotate", "--epochs", 2, tiny="")
+    assert result.exit_code == 0, result.output
+    assert "Note: --rotate changes from True to False; the result differs" in result.output
+    assert "Training on 7 photographs and 7 reduced copies, " in result.output
+    assert "copies rotated" not in result.output
+    assert [row["step"] for row in runs.RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
+
+
+def test_a_run_from_before_copies_could_be_rotated_goes_on_without(photos, tmp_path):
+    result = train("--data", photos, "--out", tmp_path / "a", "--hr-scales", 0.8, "--epochs", 1)
+    assert result.exit_code == 0, result.output
+    assert "copies rotated" not in result.output
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert config.pop("rotate") is False
+    (tmp_path / "a" / "config.json").write_text(json.dumps(config))
+    result = train("--out", tmp_path / "a", "--resume", "--epochs", 2, tiny="")
+    assert result.exit_code == 0, result.output
+    assert "7 reduced copies, " in result.output and "rotate" not in result.output.replace("rotate=False", "")
+
+
+@pytest.mark.parametrize(
+    "copies",
+    [{"hr_scales": (0.5,)}, {"contrast": 2.0}, {"lr_scales": (0.5,), "target": "teacher", "teacher": "bundled:x4"}],
+)
+def test_copies_of_any_kind_can_be_rotated(copies):
+    assert resolve({"rotate": True, **copies}).rotate
+    assert not resolve({"rotate": False}).rotate and not resolve(copies).rotate
+
+
 # -- misuse: exit code 2 for what can never be, 1 for what the data or the disk forbid
 
 
@@ -268,6 +305,8 @@ def test_raised_contrast(photos, tmp_path):
         (["--contrast", "0.5"], "--contrast must be a number from 1 to 10, found 0.5"),
         (["--contrast", "11"], "--contrast must be a number from 1 to 10, found 11.0"),
         (["--contrast", "nan"], "--contrast must be a finite number, found nan"),
+        (["--rotate"], "--rotate expected copies to rotate, which --hr-scales, --lr-scales and --contrast make, found"),
+        (["--rotate", "--contrast", "1"], "--rotate expected copies to rotate"),
         (["--val-images", "0"], "--val-images must be a whole number from 1"),
     ],
 )
