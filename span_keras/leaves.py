@@ -1,0 +1,116 @@
+"""Draw pictures of overlapping shapes to train on beside photographs: ``python -m span_keras.leaves``.
+
+Photographs rarely show clean edges at every angle, curvature and contrast; drawings, print and insects' wings do. These
+pictures follow the dead leaves model (Lee, Mumford and Huang, "Occlusion Models for Natural Images", IJCV 2001), whose
+statistics are those of natural images: opaque shapes hide one another, and their radii are distributed as r⁻³. Networks
+trained on such pictures alone restore photographs nearly as well as others (Achddou, Gousseau and Ladjal, "Synthetic
+images as a regularity prior for image restoration neural networks", SSVM 2021). Shapes are ellipses, polygons and
+bent strokes; each picture takes its colours from one photograph.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from span_keras import atomic
+from span_keras.cli import reports_errors
+from span_keras.data import BUNDLED_TRAIN, list_photos, load_lr
+from span_keras.errors import DataError
+
+SUPERSAMPLING = 3
+"""Shapes are drawn this many times as large, without antialiasing, and shrunk."""
+LAYERS = 3
+"""Total area of the shapes relative to the picture's: what stays uncovered of the background is then about 1/20."""
+LEAST_RADIUS = (1.5, 24.0)
+"""Pixels: range of a picture's smallest radius, drawn evenly on a logarithmic scale."""
+MOST_BLUR = 1.5
+"""Pixels: half of all pictures are blurred by a Gaussian of up to this standard deviation."""
+
+
+def draw(rng: np.random.Generator, side: int, colours: np.ndarray) -> Image.Image:
+    """A picture of overlapping shapes.
+
+    Args:
+        rng: decides everything; the same state gives the same picture.
+        side: of the picture, in pixels.
+        colours: (n, 3) uint8 RGB values to choose from.
+
+    Returns:
+        An RGB picture of ``side × side`` pixels.
+    """
+    canvas = Image.new("RGB", (side * SUPERSAMPLING,) * 2, tuple(map(int, rng.choice(colours))))
+    pen = ImageDraw.Draw(canvas)
+    least, most = np.exp(rng.uniform(*np.log(LEAST_RADIUS))), side / 3
+    # For radii distributed as r⁻³ between both, and circles.
+    area = 2 * np.pi * np.log(most / least) / (least**-2 - most**-2)
+    for _ in range(round(LAYERS * side**2 / area)):
+        radius = (least**-2 - rng.random() * (least**-2 - most**-2)) ** -0.5
+        points = _turned(_shape(rng), rng.uniform(0, 2 * np.pi)) * radius + rng.uniform(0, side, 2)
+        pen.polygon((points * SUPERSAMPLING).ravel().tolist(), fill=tuple(map(int, rng.choice(colours))))
+    picture = canvas.resize((side, side), Image.Resampling.BOX)
+    blur = max(rng.uniform(-MOST_BLUR, MOST_BLUR), 0)
+    return picture.filter(ImageFilter.GaussianBlur(blur)) if blur else picture
+
+
+def _shape(rng: np.random.Generator) -> np.ndarray:
+    """Corners (n, 2) of an ellipse, a polygon or a bent stroke, each with about the area of the unit circle or less."""
+    kind = rng.integers(3)
+    if kind == 0:
+        angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+        return np.stack([np.cos(angles), rng.uniform(0.3, 1) * np.sin(angles)], 1)
+    if kind == 1:
+        angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))
+        return np.stack([np.cos(angles), np.sin(angles)], 1)
+    # An arc of length 8, from straight to a half circle, as wide at both ends.
+    angles, half = np.linspace(-1, 1, 16) * rng.uniform(0.01, np.pi / 2), rng.uniform(0.1, 0.3)
+    bend = 4 / angles[-1]
+    sides = [np.stack([np.sin(angles), np.cos(angles)], 1) * radius for radius in (bend - half, bend + half)]
+    return np.concatenate([sides[0], sides[1][::-1]]) - [0, bend]
+
+
+def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return points @ np.array([[cos, sin], [-sin, cos]])
+
+
+def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) -> None:
+    rng = np.random.default_rng((seed, number))
+    colours = load_lr(photos[rng.integers(len(photos))], 1.0).reshape(-1, 3)
+    with atomic.replaced(folder / f"leaves-{number:05d}.png", ".png") as temporary:
+        draw(rng, side, colours).save(temporary)
+
+
+@click.command()
+@click.option("--out", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
+@click.option("--count", type=click.IntRange(1, 99999), default=200, show_default=True, help="Number of pictures.")
+@click.option("--size", type=click.IntRange(32, 4096), default=512, show_default=True, help="Their side in pixels.")
+@click.option("--data", metavar="DIR", help="Photographs to take colours from [a small bundled set].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Other seeds draw other pictures.")
+@reports_errors
+def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
+    """Draw pictures of overlapping shapes to train on beside photographs.
+
+    The PNG files go to OUT, which is best a subfolder of what span-train's --data names. The same options draw the
+    same pictures, and a larger --count adds to them.
+    """
+    # Pictures drawn before must lend no colours, or the second call would draw others.
+    photos = [path for path in list_photos(data or BUNDLED_TRAIN) if out.resolve() not in path.resolve().parents]
+    if not photos:
+        raise DataError(f"Expected photographs in {data} to take colours from, found only pictures in {out}.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(partial(_write, out, photos, size, seed), range(count)))
+    except OSError as error:
+        raise DataError(f"Expected to write pictures to {out}, found: {error.strerror or error}.") from error
+    click.echo(f"Wrote {count} pictures of {size}×{size} pixels to {out}.")
+
+
+if __name__ == "__main__":
+    main()
