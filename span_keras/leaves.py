@@ -19,14 +19,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from span_keras import atomic
-from span_keras.cli import reports_errors
-from span_keras.data import BUNDLED_TRAIN, list_photos, load_lr
+from span_keras.cli import hushed, reports_errors
 from span_keras.errors import DataError
 
 SUPERSAMPLING = 3
 """Shapes are drawn this many times as large, without antialiasing, and shrunk."""
 LAYERS = 3
-"""Total area of the shapes relative to the picture's: what stays uncovered of the background is then about 1/20."""
+"""Area of the picture that the shapes would cover if they were circles apart; about a fifth stays background."""
 LEAST_RADIUS = (1.5, 24.0)
 """Pixels: range of a picture's smallest radius, drawn evenly on a logarithmic scale."""
 MOST_BLUR = 1.5
@@ -80,6 +79,8 @@ def _turned(points: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) -> None:
+    from span_keras.data import load_lr
+
     rng = np.random.default_rng((seed, number))
     colours = load_lr(photos[rng.integers(len(photos))], 1.0).reshape(-1, 3)
     with atomic.replaced(folder / f"leaves-{number:05d}.png", ".png") as temporary:
@@ -96,9 +97,11 @@ def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) 
 def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
     """Draw pictures of overlapping shapes to train on beside photographs.
 
-    The PNG files go to OUT, which is best a subfolder of what span-train's --data names. The same options draw the
-    same pictures, and a larger --count adds to them.
+    The PNG files go to OUT, which is best a subfolder of what span-train's --data names. The same options and
+    photographs give the same pictures, and a larger --count adds to them.
     """
+    with hushed():  # it brings a backend along
+        from span_keras.data import BUNDLED_TRAIN, list_photos
     # Pictures drawn before must lend no colours, or the second call would draw others.
     photos = [path for path in list_photos(data or BUNDLED_TRAIN) if out.resolve() not in path.resolve().parents]
     if not photos:

@@ -204,7 +204,7 @@ class Settings:
         if self.rotate and not self.hr_scales and not self.lr_scales and self.contrast == 1:
             raise ConfigError(
                 "--rotate expected copies to rotate, which --hr-scales, --lr-scales and --contrast make, found none; "
-                "name one, or leave it out."
+                "name one, or give --no-rotate."
             )
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")

@@ -1,4 +1,4 @@
-"""benchmarks/contrast.py: its table and what it refuses."""
+"""benchmarks/conditions.py: its table and what it refuses."""
 
 import subprocess
 import sys
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from span_keras import Upscaler, data, save_weights
+from span_keras import Upscaler, bicubic, data, leaves, save_weights
 from span_keras.config import SpanConfig
 from span_keras.metrics import evaluate_pair
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments):
-    script = [sys.executable, ROOT / "benchmarks" / "contrast.py"]
+    script = [sys.executable, ROOT / "benchmarks" / "conditions.py"]
     return subprocess.run([*script, *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
@@ -24,18 +25,26 @@ def test_table(tmp_path, make_weights):
     ran = run("--data", data.BUNDLED_VAL, "-w", "bundled:x3", "-w", f"tiny={tmp_path / 'tiny.safetensors'}")
     assert ran.returncode == 0, ran.stderr
     header, _, ours, tiny = ran.stdout.splitlines()
-    assert header == "| ×3, 2 photographs | as they are | half the size | twice the contrast | 4 times the contrast |"
+    assert header == (
+        "| ×3, 2 photographs | as they are | half the size | twice the contrast | 4 times the contrast "
+        "| rotated by 30° | half, rotated by 30° | drawn shapes |"
+    )
     assert tiny.startswith("| tiny | ")
     upscaler = Upscaler("bundled:x3")
     expected = []
-    for arguments in ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 4.0)):
-        pairs = [data.load_pair(path, 3, *arguments) for path in data.list_photos(data.BUNDLED_VAL)]
+    for arguments in ((), (0.5,), (1.0, 2.0), (1.0, 4.0), (1.0, 1.0, 30.0), (0.5, 1.0, 30.0), None):
+        if arguments is None:
+            colours = [np.asarray(Image.open(path)).reshape(-1, 3) for path in data.list_photos(data.BUNDLED_VAL)]
+            drawn = [leaves.draw(np.random.default_rng((77, n)), 240, colours[n]) for n in range(2)]
+            pairs = [(bicubic.downscale(np.asarray(hr), 3), np.asarray(hr)) for hr in drawn]
+        else:
+            pairs = [data.load_pair(path, 3, *arguments) for path in data.list_photos(data.BUNDLED_VAL)]
         figures = [evaluate_pair(upscaler(np.float32(lr) / 255), hr, 3)["psnr_y"] for lr, hr in pairs]
         expected.append(np.mean(figures))
     name, *found = ours.strip("| ").split(" | ")
     assert name == "bundled:x3"
     assert list(map(float, found)) == pytest.approx(expected, abs=0.002)
-    assert len(set(found)) == 4
+    assert len(set(found)) == 7
 
 
 def test_networks_of_several_scales(tmp_path):
