@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from span_keras import Upscaler, bicubic, data, leaves, save_weights
@@ -47,13 +48,18 @@ def test_table(tmp_path, make_weights):
     assert len(set(found)) == 7
 
 
-def test_networks_of_several_scales(tmp_path):
-    ran = run("--data", data.BUNDLED_VAL, "-w", "bundled:x3", "-w", "bundled:x4")
-    assert ran.returncode == 2
-    assert "expected networks of one scale, found [3, 4]" in ran.stderr
-    ran = run("--data", data.BUNDLED_VAL, "-w", "bundled:x3", "-w", "bundled:x3")
-    assert ran.returncode == 2
-    assert "expected a label of its own for each network" in ran.stderr
-    ran = run("--data", tmp_path, "-w", "bundled:x3")
-    assert ran.returncode == 1
-    assert str(tmp_path) in ran.stderr
+def test_networks_of_several_scales(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import conditions
+
+    def refused(folder, *weights):
+        options = [text for path in weights for text in ("-w", path)]
+        result = CliRunner().invoke(conditions.main, ["--data", str(folder), *options])
+        return result.exit_code, result.output
+
+    code, output = refused(data.BUNDLED_VAL, "bundled:x3", "bundled:x4")
+    assert code == 2 and "expected networks of one scale, found [3, 4]" in output
+    code, output = refused(data.BUNDLED_VAL, "bundled:x3", "bundled:x3")
+    assert code == 2 and "expected a label of its own for each network" in output
+    code, output = refused(tmp_path, "bundled:x3")
+    assert code == 1 and str(tmp_path) in output
