@@ -124,7 +124,7 @@ def _digest(path: Path, prefix: str = "") -> bytes:
 
 
 def _drawn(path: Path, prefix: str = "") -> float:
-    """``_digest`` as a number in [0, 1)."""
+    """``_digest`` as a number from 0 to 1."""
     return int.from_bytes(_digest(path, prefix)[:8], "big") / 2**64
 
 
@@ -220,8 +220,8 @@ def contrast_of(path: Path, most: float) -> float:
 def _rotated(image: Image.Image, degrees: float) -> Image.Image:
     """Rotated counterclockwise about its centre and cropped to its old size; 0 changes nothing.
 
-    What comes in at the corners is the photograph mirrored at its borders: a copy without it would lose up to half the
-    area, and small photographs no longer hold a patch.
+    What comes in at the corners is the photograph mirrored at its borders: a copy without it would lose half the
+    area or more, and small photographs would no longer hold a patch.
     """
     if degrees == 0:
         return image

@@ -1,11 +1,11 @@
 """Draw pictures of overlapping shapes to train on beside photographs: ``python -m span_keras.leaves``.
 
-Photographs rarely show clean edges at every angle, curvature and contrast; drawings, print and insects' wings do. These
-pictures follow the dead leaves model (Lee, Mumford and Huang, "Occlusion Models for Natural Images", IJCV 2001), whose
-statistics are those of natural images: opaque shapes hide one another, and their radii are distributed as r⁻³. Networks
+Photographs rarely show clean edges at every angle, curvature and contrast; drawings and print do. These pictures follow
+the dead leaves model (Lee, Mumford and Huang, "Occlusion Models for Natural Images", IJCV 2001), whose statistics
+resemble those of natural images: opaque shapes hide one another, and their radii are distributed as r⁻³. Networks
 trained on such pictures alone restore photographs nearly as well as others (Achddou, Gousseau and Ladjal, "Synthetic
-images as a regularity prior for image restoration neural networks", SSVM 2021). Shapes are ellipses, polygons and
-bent strokes; each picture takes its colours from one photograph.
+images as a regularity prior for image restoration neural networks", SSVM 2021). Shapes are ellipses, polygons and bent
+strokes; each picture takes its colours from one photograph.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from span_keras.errors import DataError
 SUPERSAMPLING = 3
 """Shapes are drawn this many times as large, without antialiasing, and shrunk."""
 LAYERS = 3
-"""Area of the picture that the shapes would cover if they were circles apart; about a fifth stays background."""
+"""Times the picture's area that the shapes would cover, were they circles; about a fifth stays background."""
 LEAST_RADIUS = (1.5, 24.0)
 """Pixels: range of a picture's smallest radius, drawn evenly on a logarithmic scale."""
 MOST_BLUR = 1.5
@@ -58,7 +58,7 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray) -> Image.Imag
 
 
 def _shape(rng: np.random.Generator) -> np.ndarray:
-    """Corners (n, 2) of an ellipse, a polygon or a bent stroke, each with about the area of the unit circle or less."""
+    """Corners (n, 2) of an ellipse, a polygon or a bent stroke, of at most 1.5 times the area of the unit circle."""
     kind = rng.integers(3)
     if kind == 0:
         angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -66,7 +66,7 @@ def _shape(rng: np.random.Generator) -> np.ndarray:
     if kind == 1:
         angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))
         return np.stack([np.cos(angles), np.sin(angles)], 1)
-    # An arc of length 8, from straight to a half circle, as wide at both ends.
+    # An arc of length 8 and of one width, from nearly straight to a half circle.
     angles, half = np.linspace(-1, 1, 16) * rng.uniform(0.01, np.pi / 2), rng.uniform(0.1, 0.3)
     bend = 4 / angles[-1]
     sides = [np.stack([np.sin(angles), np.cos(angles)], 1) * radius for radius in (bend - half, bend + half)]
@@ -98,14 +98,17 @@ def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
     """Draw pictures of overlapping shapes to train on beside photographs.
 
     The PNG files go to OUT, which is best a subfolder of what span-train's --data names. The same options and
-    photographs give the same pictures, and a larger --count adds to them.
+    photographs give the same pictures; a larger --count adds to them, a smaller one deletes none.
     """
     with hushed():  # it brings a backend along
         from span_keras.data import BUNDLED_TRAIN, list_photos
     # Pictures drawn before must lend no colours, or the second call would draw others.
-    photos = [path for path in list_photos(data or BUNDLED_TRAIN) if out.resolve() not in path.resolve().parents]
+    source = data or BUNDLED_TRAIN
+    photos = [path for path in list_photos(source) if out.resolve() not in path.resolve().parents]
     if not photos:
-        raise DataError(f"Expected photographs in {data} to take colours from, found only pictures in {out}.")
+        raise DataError(
+            f"Expected photographs in {source} outside {out} to take colours from, found none; write to a subfolder."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor() as pool:

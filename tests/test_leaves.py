@@ -245,7 +245,9 @@ def test_a_data_folder_that_holds_nothing_but_pictures_drawn_before(photos, tmp_
     for folder in (tmp_path, tmp_path / "leaves"):
         result = run("--out", tmp_path / "leaves", "--data", folder, "--count", 2)
         assert result.exit_code == 1
-        assert result.output.startswith("Error: ") and str(folder) in result.output
+        assert result.output.startswith("Error: ") and f"in {folder} outside {tmp_path / 'leaves'} to" in result.output
+    result = run("--out", data.BUNDLED_TRAIN.parent)
+    assert result.exit_code == 1 and f"Expected photographs in {data.BUNDLED_TRAIN} outside" in result.output
 
 
 def test_a_photograph_that_cannot_be_read(tmp_path):
