@@ -38,8 +38,7 @@ def pairs(path, number: int, scale: int):
     """``(column, LR, HR)`` of a photograph, uint8."""
     for condition, arguments in CONDITIONS.items():
         yield condition, *data.load_pair(path, scale, **arguments)
-    colours = data.load_lr(path, 1.0).reshape(-1, 3)
-    hr = np.asarray(leaves.draw(np.random.default_rng((SEED, number)), SIDE, colours))
+    hr = np.asarray(leaves.draw(np.random.default_rng((SEED, number)), SIDE, leaves.colours_of(path)))
     yield SHAPES, bicubic.downscale(hr, scale), hr
 
 

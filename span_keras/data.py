@@ -229,9 +229,9 @@ def _rotated(image: Image.Image, degrees: float) -> Image.Image:
     across, down = (wide - width) // 2, (high - height) // 2
     mirrored = Image.fromarray(np.pad(np.asarray(image), ((down, down), (across, across), (0, 0)), "symmetric"))
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    # Output to input position, both from the corner: x' = cos·x - sin·y about the centres.
-    rows = [(cos, -sin, wide - cos * width + sin * height), (sin, cos, high - sin * width - cos * height)]
-    affine = [value for a, b, twice in rows for value in (a, b, twice / 2)]
+    # From output to input positions, such that one centre meets the other.
+    x, y = (wide - cos * width + sin * height) / 2, (high - sin * width - cos * height) / 2
+    affine = (cos, -sin, x, sin, cos, y)
     return mirrored.transform((width, height), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
 
 
@@ -530,14 +530,14 @@ class PatchDataset(keras.utils.PyDataset):
                     for raised in (False, True)[: 1 + (contrast > 1)]:
                         factor = contrast_of(path, contrast) if raised else 1.0
                         copy = f"{hr_scale:g} {lr_scale:g} {raised}"
-                        turn = rotate and (raised or (hr_scale, lr_scale) != (1, 0))
-                        rotation = rotation_of(path, copy) if turn else 0.0
+                        is_copy = raised or (hr_scale, lr_scale) != (1, 0)
+                        rotation = rotation_of(path, copy) if rotate and is_copy else 0.0
                         # Pillow holds four bytes per pixel, and two more copies where the contrast is raised. What a
                         # rotation reads is held with three bytes per pixel besides.
                         size = math.prod(read)
                         decoding = 4 * (width * height + (size if read != (width, height) else 0))
                         decoding += 8 * size if raised else 0
-                        decoding += 7 * math.prod(_rotated_over((width, height), rotation)) if turn else 0
+                        decoding += 7 * math.prod(_rotated_over((width, height), rotation)) if rotation else 0
                         photos.append(_Photo(path, hr_scale, lr_scale, factor, rotation, w * h, 3 * values, decoding))
             return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 

@@ -57,6 +57,17 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray) -> Image.Imag
     return picture.filter(ImageFilter.GaussianBlur(blur)) if blur else picture
 
 
+def colours_of(photo: Path) -> np.ndarray:
+    """The colours of all pixels of a photograph, (n, 3) uint8 RGB, for ``draw``.
+
+    Raises:
+        DataError: the file cannot be decoded.
+    """
+    from span_keras.data import load_lr  # brings a backend along, which --help need not wait for
+
+    return load_lr(photo, 1.0).reshape(-1, 3)
+
+
 def _shape(rng: np.random.Generator) -> np.ndarray:
     """Corners (n, 2) of an ellipse, a polygon or a bent stroke, of at most 1.5 times the area of the unit circle."""
     kind = rng.integers(3)
@@ -79,10 +90,8 @@ def _turned(points: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) -> None:
-    from span_keras.data import load_lr
-
     rng = np.random.default_rng((seed, number))
-    colours = load_lr(photos[rng.integers(len(photos))], 1.0).reshape(-1, 3)
+    colours = colours_of(photos[rng.integers(len(photos))])
     with atomic.replaced(folder / f"leaves-{number:05d}.png", ".png") as temporary:
         draw(rng, side, colours).save(temporary)
 
