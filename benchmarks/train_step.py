@@ -60,7 +60,7 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
     from span_keras.trainer import SpanTrainer, StepOptions, TrainStep
 
     class FourConvolutions(TrainStep):
-        def network(self, parameters, lr, dtype):
+        def network(self, parameters, lr, dtype, share=None):
             names = stacked.stack_names(self.config)
             keys = stacked.REPCONV_WEIGHTS
             split = {key: ops.split(parameters[f"stack/{key}"], len(names)) for key in keys}

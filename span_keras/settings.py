@@ -60,6 +60,7 @@ USED_BY = {
     "teacher_weight": "teacher",
     "teacher_cache": "teacher",
     "hint_weight": "teacher",
+    "morph_steps": "init",
 }
 """Settings without meaning unless another one is chosen."""
 
@@ -81,6 +82,7 @@ class Settings:
     img_range: float = 1.0
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     init: str | None = None
+    morph_steps: int = 0
     # data
     data: str | None = None
     val: str | None = None
@@ -141,6 +143,7 @@ class Settings:
             "steps_per_epoch": (1, 10**9),
             "val_images": (1, 10**6),
             "warmup_steps": (0, 10**9),
+            "morph_steps": (0, 10**9),
             "seed": (0, 2**31 - 1),
             "val_every": (1, 10**9),
             "log_every": (1, 10**9),
@@ -205,6 +208,15 @@ class Settings:
             raise ConfigError(
                 "--rotate expected copies to rotate, which --hr-scales, --lr-scales and --contrast make, found none; "
                 "name one, or give --no-rotate."
+            )
+        if self.morph_steps and self.variant != "span":
+            raise ConfigError(
+                f"--morph-steps expected --variant span, to which it leads, found {self.variant}; leave one out."
+            )
+        if self.morph_steps >= self.total_steps:
+            raise ConfigError(
+                f"--morph-steps expected fewer than the {self.total_steps} steps of the run, because the last ones are "
+                f"to be made with the activations that remain, found {self.morph_steps}."
             )
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from span_keras import morph
 from span_keras.config import LEAKY_SLOPE, SpanConfig
 from span_keras.model import topology
 from span_keras.reparam import REPCONV_WEIGHTS, compose
@@ -78,27 +79,29 @@ def fused_arrays(weights: SpanWeights) -> dict:
     return {name: (group["kernel"], group["bias"]) for name, group in weights.fuse().layers.items()}
 
 
-def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
+def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32", share=None):
     """Run the network.
 
     Args:
         fused: ``{layer: (kernel, bias)}``, from ``fuse`` or ``fused_arrays``.
         x: (N, H, W, 3) float32, RGB in [0, 1].
         dtype: of the hidden convolutions. Normalisation and the last convolution stay in float32, as in ``build_span``.
+        share: how far the activations have passed from the authors' to these, 0 to 1, see ``morph``; ``None`` if they
+            do not.
 
     Returns:
         (N, H·scale, W·scale, 3) float32, not clipped.
     """
-    return topology(x, config, functions(config, fused, dtype))
+    return topology(x, config, functions(config, fused, dtype, share))
 
 
-def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
+def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float32", share=None):
     """As ``apply``, and besides the features that every block and ``conv_cat`` put out.
 
     Returns:
         The output, and a list of ``config.blocks + 1`` tensors (N, H, W, channels) of type ``dtype``.
     """
-    plain, features = functions(config, fused, dtype), []
+    plain, features = functions(config, fused, dtype, share), []
 
     def layer(kind, name):
         run = plain(kind, name)
@@ -112,7 +115,7 @@ def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float3
     return topology(x, config, layer), features
 
 
-def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
+def functions(config: SpanConfig, fused: dict, dtype: str = "float32", share=None):
     """The layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
     s = config.scale
 
@@ -143,4 +146,4 @@ def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
             return conv(name, "float32" if name == "upsampler" else dtype)
         return plain[kind]
 
-    return layer
+    return layer if share is None else morph.functions(layer, share)

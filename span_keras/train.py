@@ -85,6 +85,14 @@ FOLDER = click.Path(file_okay=False)
     ("--img-range", {"type": float, "metavar": "R", "help": "Range of the normalised input [1]."}),
     ("--rgb-mean", {"callback": parse_mean, "metavar": "R,G,B", "help": "Mean subtracted from the input [DIV2K's]."}),
     ("--init", {"metavar": "W", "help": "Start from weights: bundled:NAME or any file that evaluate reads."}),
+    (
+        "--morph-steps",
+        {
+            "type": int,
+            "metavar": "N",
+            "help": "Make weights of variant official, given as --init, those of span over N steps [0: no].",
+        },
+    ),
 )
 @options(
     "Length and data",
@@ -223,6 +231,8 @@ def _network_of(given: dict) -> dict:
     # Training folds a range into the first convolution, see ``SpanWeights.fold_range``.
     names = ("scale", "variant", "channels", "blocks")
     left_open = {name: getattr(config, name) for name in names if given[name] is None}
+    if given["morph_steps"] and "variant" in left_open:
+        left_open["variant"] = "span"
     return {**given, **left_open, "rgb_mean": config.rgb_mean}
 
 

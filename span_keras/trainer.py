@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from span_keras import hints, muon, stacked
+from span_keras import hints, morph, muon, stacked
 from span_keras.errors import TrainingError
 from span_keras.losses import mean_absolute_error
 from span_keras.orientation import turn_each
@@ -53,6 +53,8 @@ class StepOptions:
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
         hint_weight: factor of ``hints.unexplained``, averaged over the blocks, in the loss; needs the trainer's
             ``teacher``. On several devices TensorFlow finds a map for each device's patches, JAX one for all.
+        morph_steps: steps over which the activations pass from the authors' to this project's, see ``morph``; 0 if the
+            weights are this project's from the start.
     """
 
     precision: str = "float32"
@@ -67,6 +69,7 @@ class StepOptions:
     max_skipped: int = 50
     teacher_weight: float = 1.0
     hint_weight: float = 0.0
+    morph_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ class TrainStep:
             images = [turn_each(image, numbers) for image in images]
         images = [ops.cast(image, "float32") / 255.0 for image in images]
         parameters = {name: state[f"weights/{name}"] for name in self.parameters}
-        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, *images), parameters)
+        share = morph.share(state["step"], self.options.morph_steps) if self.options.morph_steps else None
+        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, share, *images), parameters)
         loss, parts, gradients = mean((loss, parts, gradients))
         gradients, norm = self._clip(gradients)
         median = self._median(state)
@@ -132,12 +136,13 @@ class TrainStep:
             new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
-    def _total_loss(self, parameters: dict, lr, hr, taught=None):
+    def _total_loss(self, parameters: dict, share, lr, hr, taught=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
         if self.teacher is None:
-            sr = self.network(parameters, lr, dtype)
+            sr = self.network(parameters, lr, dtype, share)
         else:
-            sr, features = stacked.apply_with_features(stacked.fuse(parameters, self.config), lr, self.config, dtype)
+            fused = stacked.fuse(parameters, self.config)
+            sr, features = stacked.apply_with_features(fused, lr, self.config, dtype, share)
         total, parts = self.loss(hr, sr)
         if taught is not None:
             parts = {**parts, "teacher": mean_absolute_error(taught, sr)}
@@ -150,9 +155,9 @@ class TrainStep:
             total = total + self.options.hint_weight * parts["hints"]
         return total, parts
 
-    def network(self, parameters: dict, lr, dtype: str):
+    def network(self, parameters: dict, lr, dtype: str, share=None):
         """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
-        return stacked.apply(stacked.fuse(parameters, self.config), lr, self.config, dtype)
+        return stacked.apply(stacked.fuse(parameters, self.config), lr, self.config, dtype, share)
 
     def _clip(self, gradients: dict):
         norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))

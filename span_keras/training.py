@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from span_keras import data, pictures, runs
+from span_keras import data, morph, pictures, runs
 from span_keras.checkpoints import load_weights, save_weights
 from span_keras.errors import TrainingError
 from span_keras.init import initialise
@@ -147,6 +147,7 @@ def make_trainer(
         spike_factor=settings.spike_factor,
         teacher_weight=settings.teacher_weight,
         hint_weight=settings.hint_weight,
+        morph_steps=settings.morph_steps,
     )
     return SpanTrainer(
         start_weights(settings, echo),
@@ -199,11 +200,23 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
     if weights.config.scale != config.scale:
         echo(f"{settings.init} is a x{weights.config.scale} network: its last convolution is resampled by area.")
         weights = weights.resample(config.scale)
+    if settings.morph_steps:
+        if weights.config.variant != "official":
+            raise TrainingError(
+                f"--morph-steps expected --init weights of variant official, found {settings.init} of variant "
+                f"{weights.config.variant}; leave it out."
+            )
+        echo(
+            f"{settings.init} passes from SiLU and sigmoid to LeakyReLU and tanh over {settings.morph_steps} steps; "
+            "validation shows what the network is worth with the latter, which is little before."
+        )
+        weights = morph.convert(weights)
     if weights.config != config:
         differ = [f"{k} {v!r}" for k, v in weights.config.to_dict().items() if v != config.to_dict()[k]]
         raise TrainingError(
             f"--init expected weights of the network asked for, found {settings.init} with {', '.join(differ)}; "
-            "leave those options out to take them from the file."
+            "leave those options out to take them from the file"
+            + (", or give --morph-steps." if (weights.config.variant, config.variant) == ("official", "span") else ".")
         )
     return SpanWeights(config, weights.expand(settings.seed).layers, source=str(settings.init))
 

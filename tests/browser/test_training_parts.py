@@ -184,7 +184,7 @@ def assert_changed_alike(before: SpanWeights, after: SpanWeights, wanted: SpanWe
 class FusedStep(TrainStep):
     """Python's train step on the weights of the fused network, which are what the browser trains."""
 
-    def network(self, parameters, lr, dtype):
+    def network(self, parameters, lr, dtype, share=None):
         fused = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in layer_shapes(self.config)}
         return stacked.apply(fused, lr, self.config, dtype)
 

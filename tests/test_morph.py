@@ -1,0 +1,146 @@
+"""Passing from the authors' activations to this project's: the same function at first, the other variant at last."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import random_weights
+from keras import ops
+
+from span_keras import load_weights, morph, save_weights, stacked, training
+from span_keras.config import SpanConfig
+from span_keras.errors import ConfigError, TrainingError
+from span_keras.losses import SpanLoss
+from span_keras.runs import RunFolder
+from span_keras.schedule import Schedule
+from span_keras.settings import resolve
+from span_keras.train import main
+from span_keras.trainer import SpanTrainer, StepOptions
+
+OFFICIAL = SpanConfig.official(scale=2, channels=6, blocks=3)
+SPAN = SpanConfig(scale=2, channels=6, blocks=3)
+TINY = "--batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 4 --perceptual none --log-every 1 --val-images 1"
+
+
+def authors(seed=0):
+    """Random weights of the authors' variant and input range that attend strongly."""
+    weights = random_weights(OFFICIAL, seed)
+    weights.layers["conv_1"]["kernel"][...] /= OFFICIAL.img_range
+    for i in range(OFFICIAL.blocks):
+        weights.layers[f"block_{i + 1}_c3"]["kernel"][...] *= 4
+    weights.layers["upsampler"]["bias"][...] += 0.5
+    return weights
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("official") / "official.safetensors"
+    save_weights(authors(), path)
+    return path
+
+
+def run(weights, x, share=None):
+    return ops.convert_to_numpy(stacked.apply(stacked.fused_arrays(weights), x, weights.config, share=share))
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(0).random((2, 14, 11, 3), np.float32)
+
+
+@pytest.mark.parametrize("form", ["deploy", "train"])
+@pytest.mark.parametrize("folded", [False, True])
+def test_begins_with_the_given_function(x, form, folded):
+    given = authors()
+    start = given.expand(3) if form == "train" else given
+    start = morph.convert(start.fold_range() if folded else start)
+    assert (start.config.variant, start.config.img_range) == ("span", 1 if folded else 255)
+    expected = run(given, x)
+    np.testing.assert_allclose(run(start, x, share=0.0), expected, atol=1e-5)
+    assert np.abs(run(start, x) - expected).max() > 0.05
+    np.testing.assert_array_equal(given.layers["conv_1"]["kernel"], authors().layers["conv_1"]["kernel"])
+
+
+def test_ends_with_the_other_variant(x):
+    weights = random_weights(SPAN)
+    np.testing.assert_array_equal(run(weights, x, share=1.0), run(weights, x))
+
+
+def test_changes_evenly_in_between():
+    values = np.float32([-3, -0.5, 0, 0.7, 4])
+    layer = morph.functions(stacked.functions(SPAN, {}), 0.25)
+    silu, leaky = values / (1 + np.exp(-values)), np.where(values < 0, 0.1 * values, values)
+    np.testing.assert_allclose(layer("act", "block_2_act1")(values), 0.75 * silu + 0.25 * leaky, rtol=1e-5)
+    np.testing.assert_allclose(layer("add", "block_2_add")((values, 2 * values)), values + 0.625 * 2 * values)
+    np.testing.assert_allclose(layer("add", "block_1_add")((values, 2 * values)), 3 * values)
+    np.testing.assert_allclose(layer("tanh", "block_2_sym")(values), np.tanh(values), rtol=1e-5)
+    assert [float(morph.share(step, 8)) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
+
+
+def test_training_follows_the_way():
+    """The first loss is that of the given network, the worst one far below that of changing at once."""
+    start = morph.convert(authors().fold_range()).expand(0)
+    lr = np.random.default_rng(1).integers(0, 256, (32, 16, 16, 3), np.uint8)
+    hr = np.uint8(np.clip(np.rint(run(authors(), np.float32(lr) / 255) * 255), 0, 255))
+
+    def train(morph_steps, steps=30):
+        options = StepOptions(ema_decay=0.0, morph_steps=morph_steps)
+        trainer = SpanTrainer(start, SpanLoss(), Schedule(1e-3, steps, kind="cosine"), options)
+        batches = lambda step: (lr[step % 8 * 4 :][:4], hr[step % 8 * 4 :][:4])  # noqa: E731
+        losses = [float(report.logs["mae"][0]) for report in trainer.run(batches, steps, workers=1)]
+        # The way is behind: without a share, the weights are worth what the last steps say.
+        sr = run(trainer.weights().fuse(), np.float32(lr) / 255)
+        assert np.abs(sr - np.float32(hr) / 255).mean() == pytest.approx(np.mean(losses[-8:]), rel=0.2)
+        return losses
+
+    slowly, at_once = train(20), train(1)
+    assert slowly[0] == at_once[0] < 0.003
+    assert max(slowly) < 0.7 * max(at_once)
+
+
+def train(*arguments):
+    result = CliRunner().invoke(main, [*TINY.split(), *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_the_command(photos, file, tmp_path):
+    """The variant need not be named. Interrupted in the midst of it, a run goes on as if it had not been."""
+    options = ("--data", photos, "--init", file, "--morph-steps", 6)
+    result = train(*options, "--out", tmp_path / "whole")
+    assert result.exit_code == 0, result.output
+    assert f"{file} passes from SiLU and sigmoid to LeakyReLU and tanh over 6 steps" in result.output
+    config = json.loads((tmp_path / "whole" / "config.json").read_text())
+    assert (config["variant"], config["channels"], config["morph_steps"]) == ("span", 6, 6)
+    assert load_weights(tmp_path / "whole" / "weights.safetensors").config == SPAN
+
+    result = train(*options, "--out", tmp_path / "cut", "--max-minutes", 1e-6)
+    assert "continue with --resume" in result.output
+    assert len(RunFolder(tmp_path / "cut").rows("log.csv")) < 6
+    result = train("--out", tmp_path / "cut", "--resume", "--max-minutes", 0)
+    assert result.exit_code == 0, result.output
+    a, b = (RunFolder(tmp_path / name).load_checkpoint().arrays for name in ("whole", "cut"))
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_what_is_refused(file, tmp_path):
+    for given, message in [
+        ({"morph_steps": 5}, "--morph-steps expected a --init that uses it, found none"),
+        ({"morph_steps": 5, "init": "w", "variant": "official"}, "expected --variant span, to which it leads"),
+        ({"morph_steps": 50_000, "init": "w"}, "expected fewer than the 50000 steps of the run"),
+        ({"morph_steps": -1, "init": "w"}, "--morph-steps must be a whole number from 0"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            resolve(given)
+    network = {"scale": 2, "channels": 6, "blocks": 3}
+    with pytest.raises(TrainingError, match=r"with variant 'official'.* or give --morph-steps"):
+        training.start_weights(resolve({"init": str(file), **network}))
+    save_weights(random_weights(SPAN), tmp_path / "span.safetensors")
+    given = resolve({"init": str(tmp_path / "span.safetensors"), "morph_steps": 5, **network})
+    with pytest.raises(TrainingError, match=r"expected --init weights of variant official, found .* of variant span"):
+        training.start_weights(given)
+    given = resolve({"init": str(tmp_path / "span.safetensors"), "variant": "official", **network})
+    with pytest.raises(TrainingError, match=r"variant 'span'; leave those options out to take them from the file\.$"):
+        training.start_weights(given)
