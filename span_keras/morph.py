@@ -5,7 +5,7 @@ kernels in a browser. Weights of one are worth nothing in the other. But as ``si
 of the authors' is ``(v + x / 2) · tanh(v)``, where ``v`` is half of what its last convolution puts out: but for one
 factor a block of ours. So training begins with SiLU and the factor 1/2, that is with the very function of the given
 weights, and ends with LeakyReLU and the factor 1. In between both change evenly, slowly enough for them to follow
-(a continuation method, as in "Numerical Continuation Methods", Allgower & Georg, 1990).
+(homotopy or continuation, "Numerical Continuation Methods", Allgower & Georg, 1990).
 """
 
 from __future__ import annotations
@@ -15,19 +15,25 @@ from dataclasses import replace
 from keras import ops
 
 from span_keras.config import LEAKY_SLOPE
+from span_keras.errors import CheckpointError
 from span_keras.state import SpanWeights
 
 
 def convert(weights: SpanWeights) -> SpanWeights:
     """Weights of variant ``official`` -> those of variant ``span`` that compute the same function at share 0.
 
-    The first block needs no factor, because its input, unlike that of the others, can be halved: it is made by a
-    convolution and goes through none but convolutions besides.
+    The first block needs no factor, because its input can be halved where it is made, in ``conv_1``: what else takes
+    it, ``block_1_c1`` and ``conv_cat``, are convolutions, whose kernels make up for that.
 
     Returns:
         The deploy form.
+
+    Raises:
+        CheckpointError: the weights are of another variant.
     """
     config = weights.config
+    if config.variant != "official":
+        raise CheckpointError(f"{weights.source} expected to be of variant official, found {config.variant}.")
     layers = {name: dict(group) for name, group in weights.fuse().layers.items()}
     for name in ("conv_1", *(f"block_{i}_c3" for i in range(1, config.blocks + 1))):
         layers[name] = {key: value / 2 for key, value in layers[name].items()}
@@ -38,7 +44,7 @@ def convert(weights: SpanWeights) -> SpanWeights:
     return replace(weights, config=replace(config, variant="span"), layers=layers)
 
 
-def share(step, steps: int):
+def share_at(step, steps: int):
     """How much of the way is behind at a step: 0 to 1, a float32 scalar."""
     return ops.minimum(ops.cast(step, "float32") / steps, 1.0)
 

@@ -41,7 +41,7 @@ RECIPES = {
         "spike_factor": 4.0,
     },
 }
-FIXED = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean", "optimizer")
+FIXED = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean", "optimizer", "morph_steps")
 """What may not change when a run is resumed."""
 OPTIMIZERS = ("adam", "muon")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -216,7 +216,7 @@ class Settings:
         if self.morph_steps >= self.total_steps:
             raise ConfigError(
                 f"--morph-steps expected fewer than the {self.total_steps} steps of the run, because the last ones are "
-                f"to be made with the activations that remain, found {self.morph_steps}."
+                f"to be made with the activations that remain, found {self.morph_steps}; give fewer, or more --epochs."
             )
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")

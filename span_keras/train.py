@@ -90,7 +90,7 @@ FOLDER = click.Path(file_okay=False)
         {
             "type": int,
             "metavar": "N",
-            "help": "Make weights of variant official, given as --init, those of span over N steps [0: no].",
+            "help": "Turn --init's weights of variant official into span's, gradually over N steps [0: no].",
         },
     ),
 )
@@ -228,11 +228,16 @@ def _network_of(given: dict) -> dict:
     from span_keras.checkpoints import load_weights
 
     config = load_weights(given["init"], rgb_mean=given["rgb_mean"]).config
+    if given["morph_steps"]:
+        if config.variant != "official":
+            raise ConfigError(
+                f"--morph-steps expected --init weights of variant official, found {given['init']} of variant "
+                f"{config.variant}; leave it out."
+            )
+        given = {**given, "variant": given["variant"] or "span"}  # where the steps lead, not what the file holds
     # Training folds a range into the first convolution, see ``SpanWeights.fold_range``.
     names = ("scale", "variant", "channels", "blocks")
     left_open = {name: getattr(config, name) for name in names if given[name] is None}
-    if given["morph_steps"] and "variant" in left_open:
-        left_open["variant"] = "span"
     return {**given, **left_open, "rgb_mean": config.rgb_mean}
 
 

@@ -107,7 +107,7 @@ class TrainStep:
             images = [turn_each(image, numbers) for image in images]
         images = [ops.cast(image, "float32") / 255.0 for image in images]
         parameters = {name: state[f"weights/{name}"] for name in self.parameters}
-        share = morph.share(state["step"], self.options.morph_steps) if self.options.morph_steps else None
+        share = morph.share_at(state["step"], self.options.morph_steps) if self.options.morph_steps else None
         (loss, parts), gradients = gradient(lambda p: self._total_loss(p, share, *images), parameters)
         loss, parts, gradients = mean((loss, parts, gradients))
         gradients, norm = self._clip(gradients)
@@ -248,6 +248,10 @@ class SpanTrainer:
             raise TrainingError(
                 f"hints expected a teacher with as many blocks as the network ({weights.config.blocks}), found {found}."
             )
+        if options.morph_steps and weights.config.variant != "span":
+            raise TrainingError(
+                f"morph_steps expected weights of variant span from morph.convert, found {weights.config.variant}."
+            )
         self.config = weights.config
         self.options = options
         self.schedule = schedule
@@ -331,7 +335,8 @@ class SpanTrainer:
             raise TrainingError(
                 f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
                 f"finite or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
-                "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume."
+                "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume"
+                + ("; or begin anew with more --morph-steps." if self.options.morph_steps else ".")
             )
 
     @property

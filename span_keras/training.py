@@ -182,7 +182,8 @@ def teacher_weights(settings: Settings) -> SpanWeights | None:
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:
     """``--init``'s weights as a trainable start, or fresh ones from the seed.
 
-    Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for.
+    Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for;
+    with ``morph_steps`` those of variant ``official`` are converted.
 
     Raises:
         TrainingError, CheckpointError: the file cannot be read, or holds another network than the settings ask for.
@@ -201,16 +202,11 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
         echo(f"{settings.init} is a x{weights.config.scale} network: its last convolution is resampled by area.")
         weights = weights.resample(config.scale)
     if settings.morph_steps:
-        if weights.config.variant != "official":
-            raise TrainingError(
-                f"--morph-steps expected --init weights of variant official, found {settings.init} of variant "
-                f"{weights.config.variant}; leave it out."
-            )
+        weights = morph.convert(weights)
         echo(
             f"{settings.init} passes from SiLU and sigmoid to LeakyReLU and tanh over {settings.morph_steps} steps; "
-            "validation shows what the network is worth with the latter, which is little before."
+            "validation is with the latter, so its figures are poor until then."
         )
-        weights = morph.convert(weights)
     if weights.config != config:
         differ = [f"{k} {v!r}" for k, v in weights.config.to_dict().items() if v != config.to_dict()[k]]
         raise TrainingError(
@@ -370,6 +366,11 @@ class _Loop:
             save_weights(weights.fuse(), self.folder.path / "weights.safetensors")
             save_weights(weights, self.folder.path / "weights.weights.h5")
             self.echo(f"Wrote {self.folder.path / 'weights.safetensors'}.")
+            if self.trainer.step < self.settings.morph_steps:
+                self.echo(
+                    f"Note: {self.trainer.step} of --morph-steps {self.settings.morph_steps} are done; before all are, "
+                    "these weights are worth little."
+                )
         return weights
 
 
@@ -463,7 +464,8 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
     if fixed := [k for k in FIXED if k in changed]:
         what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in fixed)
         raise TrainingError(
-            f"--resume expected network and optimizer of the run in {folder.path}, found {what}; use --init instead."
+            f"--resume expected network, optimizer and --morph-steps of the run in {folder.path}, found {what}; "
+            "use --init instead."
         )
     for name, (old, new) in changed.items():
         echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")

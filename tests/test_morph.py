@@ -1,16 +1,18 @@
 """Passing from the authors' activations to this project's: the same function at first, the other variant at last."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import random_weights
 from keras import ops
+from keras.backend import standardize_dtype
 
-from span_keras import load_weights, morph, save_weights, stacked, training
+from span_keras import hints, load_weights, morph, save_weights, stacked, training
 from span_keras.config import SpanConfig
-from span_keras.errors import ConfigError, TrainingError
+from span_keras.errors import CheckpointError, ConfigError, TrainingError
 from span_keras.losses import SpanLoss
 from span_keras.runs import RunFolder
 from span_keras.schedule import Schedule
@@ -62,6 +64,15 @@ def test_begins_with_the_given_function(x, form, folded):
     np.testing.assert_array_equal(given.layers["conv_1"]["kernel"], authors().layers["conv_1"]["kernel"])
 
 
+def test_begins_with_it_in_bfloat16(x):
+    start, expected = morph.convert(authors()), run(authors(), x)
+    fused = stacked.fused_arrays(start)
+    sr, features = stacked.apply_with_features(fused, x, start.config, "bfloat16", share=ops.convert_to_tensor(0.0))
+    assert [standardize_dtype(feature.dtype) for feature in features] == ["bfloat16"] * 4
+    np.testing.assert_allclose(ops.convert_to_numpy(sr), expected, atol=0.02)
+    assert np.abs(run(start, x) - expected).max() > 0.1
+
+
 def test_ends_with_the_other_variant(x):
     weights = random_weights(SPAN)
     np.testing.assert_array_equal(run(weights, x, share=1.0), run(weights, x))
@@ -75,28 +86,40 @@ def test_changes_evenly_in_between():
     np.testing.assert_allclose(layer("add", "block_2_add")((values, 2 * values)), values + 0.625 * 2 * values)
     np.testing.assert_allclose(layer("add", "block_1_add")((values, 2 * values)), 3 * values)
     np.testing.assert_allclose(layer("tanh", "block_2_sym")(values), np.tanh(values), rtol=1e-5)
-    assert [float(morph.share(step, 8)) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
+    assert [float(morph.share_at(step, 8)) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
 
 
 def test_training_follows_the_way():
     """The first loss is that of the given network, the worst one far below that of changing at once."""
-    start = morph.convert(authors().fold_range()).expand(0)
+    start = morph.convert(authors().fold_range())
     lr = np.random.default_rng(1).integers(0, 256, (32, 16, 16, 3), np.uint8)
     hr = np.uint8(np.clip(np.rint(run(authors(), np.float32(lr) / 255) * 255), 0, 255))
 
-    def train(morph_steps, steps=30):
-        options = StepOptions(ema_decay=0.0, morph_steps=morph_steps)
-        trainer = SpanTrainer(start, SpanLoss(), Schedule(1e-3, steps, kind="cosine"), options)
-        batches = lambda step: (lr[step % 8 * 4 :][:4], hr[step % 8 * 4 :][:4])  # noqa: E731
-        losses = [float(report.logs["mae"][0]) for report in trainer.run(batches, steps, workers=1)]
-        # The way is behind: without a share, the weights are worth what the last steps say.
-        sr = run(trainer.weights().fuse(), np.float32(lr) / 255)
-        assert np.abs(sr - np.float32(hr) / 255).mean() == pytest.approx(np.mean(losses[-8:]), rel=0.2)
-        return losses
+    def loss_at_last(weights):
+        return np.abs(run(weights.fuse(), np.float32(lr) / 255) - np.float32(hr) / 255).mean()
 
-    slowly, at_once = train(20), train(1)
-    assert slowly[0] == at_once[0] < 0.003
-    assert max(slowly) < 0.7 * max(at_once)
+    schedule, options = Schedule(1e-3, 30, kind="cosine"), StepOptions(ema_decay=0.0, morph_steps=20)
+    trainer = SpanTrainer(start.expand(0), SpanLoss(), schedule, options)
+    batches = lambda step: (lr[step % 8 * 4 :][:4], hr[step % 8 * 4 :][:4])  # noqa: E731
+    losses = [float(report.logs["mae"][0]) for report in trainer.run(batches, 30, workers=1)]
+    assert losses[0] < 0.003
+    assert max(losses) < 0.6 * loss_at_last(start)
+    assert loss_at_last(trainer.weights()) == pytest.approx(np.mean(losses[-8:]), rel=0.2)
+
+
+def test_hints_see_the_changed_activations():
+    """The teacher's blocks explain all of what the network's own do, as long as both compute the same."""
+    start = morph.convert(authors())
+    lr = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    options = StepOptions(hint_weight=1.0, morph_steps=1000)
+    trainer = SpanTrainer(start.expand(0), SpanLoss(), Schedule(1e-3, 2000), options, teacher=authors())
+    report = next(iter(trainer.run(lambda step: (lr, lr.repeat(2, 1).repeat(2, 2)), 1, workers=1)))
+    both = [
+        stacked.apply_with_features(stacked.fused_arrays(weights), np.float32(lr) / 255, weights.config)[1]
+        for weights in (start, authors())
+    ]
+    at_last = np.mean([hints.unexplained(*pair) for pair in zip(*both, strict=True)])
+    assert report.logs["hints"][0] < 0.02 < 0.05 < at_last
 
 
 def train(*arguments):
@@ -117,9 +140,13 @@ def test_the_command(photos, file, tmp_path):
 
     result = train(*options, "--out", tmp_path / "cut", "--max-minutes", 1e-6)
     assert "continue with --resume" in result.output
+    assert re.search(r"Note: \d of --morph-steps 6 are done; .* worth little", result.output)
+    refused = train("--out", tmp_path / "cut", "--resume", "--morph-steps", 5)
+    assert refused.exit_code == 1
+    assert "found --morph-steps 5 where the run has 6" in refused.output
     assert len(RunFolder(tmp_path / "cut").rows("log.csv")) < 6
     result = train("--out", tmp_path / "cut", "--resume", "--max-minutes", 0)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0 and "worth little" not in result.output, result.output
     a, b = (RunFolder(tmp_path / name).load_checkpoint().arrays for name in ("whole", "cut"))
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
@@ -129,18 +156,26 @@ def test_what_is_refused(file, tmp_path):
     for given, message in [
         ({"morph_steps": 5}, "--morph-steps expected a --init that uses it, found none"),
         ({"morph_steps": 5, "init": "w", "variant": "official"}, "expected --variant span, to which it leads"),
-        ({"morph_steps": 50_000, "init": "w"}, "expected fewer than the 50000 steps of the run"),
+        (
+            {"morph_steps": 50_000, "init": "w"},
+            "expected fewer than the 50000 steps of the run, .* give fewer, or more",
+        ),
         ({"morph_steps": -1, "init": "w"}, "--morph-steps must be a whole number from 0"),
     ]:
         with pytest.raises(ConfigError, match=message):
             resolve(given)
+    assert resolve({"morph_steps": 49_999, "init": "w"}).morph_steps == 49_999
     network = {"scale": 2, "channels": 6, "blocks": 3}
     with pytest.raises(TrainingError, match=r"with variant 'official'.* or give --morph-steps"):
         training.start_weights(resolve({"init": str(file), **network}))
     save_weights(random_weights(SPAN), tmp_path / "span.safetensors")
-    given = resolve({"init": str(tmp_path / "span.safetensors"), "morph_steps": 5, **network})
-    with pytest.raises(TrainingError, match=r"expected --init weights of variant official, found .* of variant span"):
-        training.start_weights(given)
+    result = train("--data", tmp_path, "--init", tmp_path / "span.safetensors", "--morph-steps", 5)
+    assert result.exit_code == 2
+    assert "expected --init weights of variant official, found" in result.output
+    with pytest.raises(CheckpointError, match=r"random expected to be of variant official, found span"):
+        morph.convert(random_weights(SPAN))
+    with pytest.raises(TrainingError, match=r"morph_steps expected weights of variant span from .*, found official"):
+        SpanTrainer(authors(), SpanLoss(), Schedule(1e-3, 9), StepOptions(morph_steps=5))
     given = resolve({"init": str(tmp_path / "span.safetensors"), "variant": "official", **network})
     with pytest.raises(TrainingError, match=r"variant 'span'; leave those options out to take them from the file\.$"):
         training.start_weights(given)

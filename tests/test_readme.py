@@ -23,7 +23,7 @@ COMMANDS = {
 SHOWN = [
     shlex.split(line, comments=True)
     for block in re.findall(r"```sh\n(.*?)```", README, re.S)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", "").splitlines()
     if line.startswith("span-")
 ]
 
