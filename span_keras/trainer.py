@@ -475,7 +475,8 @@ class TensorFlowEngine:
                 self._variables[name].assign(value)
             return {name: tf.stack([log[name] for log in logs]) for name in logs[0]}
 
-        @tf.function(jit_compile=strategy is None and bool(tf.config.list_physical_devices("GPU")))
+        # AutoGraph would find no Python to convert, and take seconds for it.
+        @tf.function(autograph=False, jit_compile=strategy is None and bool(tf.config.list_physical_devices("GPU")))
         def run(batches, rates):
             if strategy is None:
                 return many(batches, rates)

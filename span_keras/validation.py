@@ -95,4 +95,4 @@ def _compiled(function):
         return jax.jit(exact)
     import tensorflow as tf
 
-    return tf.function(function, reduce_retracing=True)
+    return tf.function(function, autograph=False, reduce_retracing=True)
