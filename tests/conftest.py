@@ -21,11 +21,6 @@ REPOSITORY = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("SPAN_SHARED", REPOSITORY.parent / "shared"))
 
 
-def pytest_xdist_auto_num_workers(config) -> int:
-    """One more than there are processors, because many tests wait for a browser or another process."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with the authors' weights (``official``) and photographs (``data``), which are not part of the project.
