@@ -4,7 +4,7 @@ Variant ``official`` computes with SiLU and sigmoid - 0.5, variant ``span`` with
 kernels in a browser. Weights of one are worth nothing in the other. But as ``sigmoid(2v) - 0.5 = tanh(v) / 2``, a block
 of the authors' is ``(v + x / 2) · tanh(v)``, where ``v`` is half of what its last convolution puts out: but for one
 factor a block of ours. So training begins with SiLU and the factor 1/2, that is with the very function of the given
-weights, and ends with LeakyReLU and the factor 1. In between both change evenly, slowly enough for them to follow
+weights, and ends with LeakyReLU and the factor 1. In between both change evenly, and slowly, so that the weights follow
 (homotopy or continuation, "Numerical Continuation Methods", Allgower & Georg, 1990).
 """
 
@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from keras import ops
 
-from span_keras.config import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
 from span_keras.state import SpanWeights
 
@@ -53,13 +52,16 @@ def functions(layer, share):
     """``stacked.functions`` of variant ``span`` on the way to it.
 
     Args:
-        layer: the factory to change.
+        layer: the factory to change, that of variant ``span``.
         share: scalar from 0 to 1; at 1 the functions are those of ``layer``.
     """
 
-    def act(x):
-        part = ops.cast(share, x.dtype)
-        return (1 - part) * ops.silu(x) + part * ops.leaky_relu(x, LEAKY_SLOPE)
+    def act(leaky):
+        def run(x):
+            part = ops.cast(share, x.dtype)
+            return (1 - part) * ops.silu(x) + part * leaky(x)
+
+        return run
 
     def add(pair):
         y, x = pair
@@ -67,7 +69,7 @@ def functions(layer, share):
 
     def changed(kind, name):
         if kind == "act":
-            return act
+            return act(layer(kind, name))
         if kind == "add" and name != "block_1_add":
             return add
         return layer(kind, name)
