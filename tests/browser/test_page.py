@@ -324,12 +324,12 @@ def test_the_model_chosen_last_stays_where_another_is_read_later(open_page, mode
         }"""
     )
     page.set_input_files("#model-input", [str(path) for path in (models / "x3-official").iterdir()])
-    page.wait_for_function("window.waiting")
+    page.wait_for_function("() => window.waiting")
     files = sorted((models / "x2").iterdir())
     page.set_input_files("#model-input", [str(path) for path in files])
     page.wait_for_selector(f"html[data-state=ready] #chip-model:has-text('{files[0].name}')")
     page.evaluate("open_gate()")
-    page.wait_for_function("window.was_read")
+    page.wait_for_function("() => window.was_read")
     assert page.get_attribute("html", "data-state") == "ready"
     assert "enlarges 2 times" in page.inner_text("#status")
 
