@@ -256,16 +256,8 @@ class SpanTrainer:
         self.options = options
         self.schedule = schedule
         self.steps_per_execution = steps_per_execution
-        start = stacked.stack(weights)
-        self._parameters = list(start)
-        state = {f"weights/{name}": array for name, array in start.items()}
-        state |= {f"ema/{name}": array for name, array in start.items()}
-        state |= {f"moment_1/{name}": np.zeros_like(array) for name, array in start.items()}
-        by_muon = set(filter(muon.takes, start)) if options.optimizer == "muon" else set()
-        state |= {f"moment_2/{name}": np.zeros_like(array) for name, array in start.items() if name not in by_muon}
-        state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
-        # Infinity sorts behind every loss that is known.
-        state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
+        state = initial_state(weights, options)
+        self._parameters = [name.removeprefix("weights/") for name in state if name.startswith("weights/")]
         step = self.step_class(self.config, loss, options, self._parameters, teacher)
         backend = keras.backend.backend()
         if backend == "jax":
@@ -359,6 +351,20 @@ class SpanTrainer:
         group = "ema/" if ema else "weights/"
         arrays = {name.removeprefix(group): a for name, a in self.state.items() if name.startswith(group)}
         return stacked.unstack(arrays, self.config, source="training", steps=self.step)
+
+
+def initial_state(weights: SpanWeights, options: StepOptions) -> dict[str, np.ndarray]:
+    """The state of a ``SpanTrainer`` that has made no step yet."""
+    start = stacked.stack(weights)
+    by_muon = set(filter(muon.takes, start)) if options.optimizer == "muon" else set()
+    state = {f"weights/{name}": array for name, array in start.items()}
+    state |= {f"ema/{name}": array for name, array in start.items()}
+    state |= {f"moment_1/{name}": np.zeros_like(array) for name, array in start.items()}
+    state |= {f"moment_2/{name}": np.zeros_like(array) for name, array in start.items() if name not in by_muon}
+    state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
+    # Infinity sorts behind every loss that is known.
+    state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
+    return state
 
 
 def _checked(batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

@@ -17,6 +17,14 @@ from PIL import Image
 from span_keras.config import SpanConfig
 from span_keras.state import SpanWeights, layer_shapes
 
+QUICK_JAX = {
+    "KERAS_BACKEND": "jax",
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
+}
+"""Environment of other processes that run JAX: compiling takes most of the time of networks so small."""
+
 REPOSITORY = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("SPAN_SHARED", REPOSITORY.parent / "shared"))
 
@@ -87,6 +95,32 @@ def photos(tmp_path_factory) -> Path:
     return save_photos(tmp_path_factory.mktemp("photos"), 5)
 
 
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Training runs of a file whose step is the same take turns with one trainer, which is compiled once.
+
+    Each begins with a state of its own. That a run needs nothing of one before it is for tests with their own process.
+    """
+    from span_keras import training
+    from span_keras.trainer import SpanTrainer, initial_state
+
+    made = {}
+
+    def trainer(weights, loss, schedule, options, *, teacher, **more):
+        if loss.perceptual or options.hint_weight:
+            return SpanTrainer(weights, loss, schedule, options, teacher=teacher, **more)
+        key = (weights.config, loss.pixel, options, *more.items())
+        if key not in made:
+            made[key] = SpanTrainer(weights, loss, schedule, options, **more)
+        made[key].state = initial_state(weights, options)
+        made[key].schedule, made[key].settle = schedule, False
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "SpanTrainer", trainer)
+        yield
+
+
 @pytest.fixture
 def image() -> np.ndarray:
     """A (13, 10, 3) float32 picture in [0, 1] with smooth parts and noise, sides that nothing divides."""
@@ -96,21 +130,29 @@ def image() -> np.ndarray:
     return np.float32(np.clip(0.8 * smooth + 0.2 * rng.random((13, 10, 3)), 0, 1))
 
 
-def gradients(function, parameters: dict) -> dict:
-    """Gradients of a scalar function of named arrays, on the backend in force; zero where nothing depends on one."""
+def gradients_of(function):
+    """``parameters -> gradients`` of a scalar function of named arrays, on the backend in force, compiled on JAX.
+
+    The gradient is zero where nothing depends on an array.
+    """
     import keras
     from keras import ops
 
-    parameters = {name: ops.convert_to_tensor(value) for name, value in parameters.items()}
     if keras.backend.backend() == "jax":
         import jax
 
-        found = jax.grad(function)(parameters)
+        compute = jax.jit(jax.grad(function))
     else:
         import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            tape.watch(parameters)
-            value = function(parameters)
-        found = tape.gradient(value, parameters, unconnected_gradients="zero")
-    return {name: ops.convert_to_numpy(value) for name, value in found.items()}
+        def compute(parameters):
+            with tf.GradientTape() as tape:
+                tape.watch(parameters)
+                value = function(parameters)
+            return tape.gradient(value, parameters, unconnected_gradients="zero")
+
+    def gradients(parameters: dict) -> dict:
+        parameters = {name: ops.convert_to_tensor(value) for name, value in parameters.items()}
+        return {name: ops.convert_to_numpy(value) for name, value in compute(parameters).items()}
+
+    return gradients

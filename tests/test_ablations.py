@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from click import UsageError
-from conftest import random_weights, save_photos
+from conftest import QUICK_JAX, random_weights, save_photos
 
 from span_keras import save_weights
 from span_keras.config import SpanConfig
@@ -112,8 +112,7 @@ def test_the_teachers_output_is_kept(tmp_path):
     tiny = {"channels": 4, "blocks": 1, "batch_size": 2, "patch_size": 12, "precision": "float32"}
     command += [f"--set={name}={value}" for name, value in tiny.items()]
     command += [f"--teacher={tmp_path / 'teacher.safetensors'}", f"--teacher-cache={kept}", f"--out={out}"]
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": quick}
+    environment = {**os.environ, **QUICK_JAX}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "broke off" not in result.stdout, [file.read_text() for file in out.rglob("train.log")]

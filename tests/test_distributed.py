@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import QUICK_JAX, random_weights
 
 from span_keras.checkpoints import load_weights, save_weights
 from span_keras.config import SpanConfig
@@ -29,8 +30,6 @@ TINY = (
 @pytest.fixture(scope="module")
 def inputs(photos, tmp_path_factory) -> list[str]:
     """Photographs, and a teacher: batches of three images are shared out, too."""
-    from conftest import random_weights
-
     teacher = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     save_weights(random_weights(SpanConfig(scale=2, channels=4, blocks=1)), teacher)
     return [f"--data={photos}", f"--teacher={teacher}"]
@@ -92,33 +91,28 @@ def test_two_tensorflow_workers(inputs, tmp_path):
     assert_same_result(tmp_path / "two", tmp_path / "one")
 
 
-# Compiling takes most of the time of so small a run.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK}
-
-
 @pytest.fixture(scope="module")
 def on_one_jax_device(inputs, tmp_path_factory):
     out = tmp_path_factory.mktemp("jax") / "one"
-    finish(launch(inputs, out, "--strategy=none", **JAX))
+    finish(launch(inputs, out, "--strategy=none", **QUICK_JAX))
     return out
 
 
 def test_two_jax_devices(inputs, tmp_path, on_one_jax_device):
-    two = {**JAX, "XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=2"}
+    two = {**QUICK_JAX, "XLA_FLAGS": f"{QUICK_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
     finish(launch(inputs, tmp_path / "two", "--strategy=mirrored", **two))
     assert_same_result(tmp_path / "two", on_one_jax_device)
 
 
 def test_two_jax_processes(inputs, tmp_path, on_one_jax_device):
-    group = {**JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
+    group = {**QUICK_JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
     finish(*(launch(inputs, tmp_path / "two", "--strategy=multiworker", SPAN_PROCESS=str(i), **group) for i in (0, 1)))
     assert_same_result(tmp_path / "two", on_one_jax_device)
 
 
 def test_two_jax_processes_that_share_no_folder(inputs, tmp_path, on_one_jax_device):
     """One resumes, the other finds nothing to resume: neither trains."""
-    group = {**JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
+    group = {**QUICK_JAX, "SPAN_COORDINATOR": f"localhost:{free_ports(1)[0]}", "SPAN_PROCESSES": "2"}
     shutil.copytree(on_one_jax_device, tmp_path / "0")
     both = [
         launch(inputs, tmp_path / str(i), "--strategy=multiworker", "--resume", SPAN_PROCESS=str(i), **group)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import gradients, random_weights
+from conftest import gradients_of, random_weights
 from keras import ops
 
 from span_keras import hints, save_weights, stacked
@@ -20,6 +20,10 @@ TINY = "--channels 4 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch
 
 def features(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def unexplained(p):
+    return hints.unexplained(p["student"], p["teacher"])
 
 
 def share(student, teacher) -> float:
@@ -59,7 +63,7 @@ def test_every_channel_counts_alike_but_those_that_do_nothing():
 def test_gradient_goes_to_the_student_alone():
     student = features(2, 6, 5, 4)
     teacher = student @ features(4, 3, seed=1) + features(2, 6, 5, 3, seed=2)
-    found = gradients(lambda p: hints.unexplained(p["student"], p["teacher"]), {"student": student, "teacher": teacher})
+    found = gradients_of(unexplained)({"student": student, "teacher": teacher})
     assert not np.any(found["teacher"])
     # Holding the map costs nothing: the gradient predicts the change with a map that is found anew.
     step = 1e-2 * features(2, 6, 5, 4, seed=3)
@@ -72,7 +76,7 @@ def test_numbers_that_are_not_finite_raise_nothing(wrong):
     """In a compiled step as well; the guard skips it then."""
     student, teacher = features(2, 6, 5, 4), features(2, 6, 5, 3, seed=1)
     student[1, 2, 3, 0] = wrong
-    found = gradients(lambda p: hints.unexplained(p["student"], p["teacher"]), {"student": student, "teacher": teacher})
+    found = gradients_of(unexplained)({"student": student, "teacher": teacher})
     assert not np.isfinite(share(student, teacher)) and not np.isfinite(found["student"]).all()
 
 

@@ -8,7 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import gradients
+from conftest import QUICK_JAX, gradients_of
 from keras import ops
 from safetensors.numpy import load_file, save_file
 
@@ -228,7 +228,7 @@ def test_measured_in_float32_whatever_comes_in(pair):
 
 def test_gradient_reaches_the_output_and_not_the_target(vgg16, pair):
     distance = lambda hr, sr: losses.perceptual_distance(vgg16, hr, sr)  # noqa: E731
-    found = gradients(lambda p: distance(p["hr"], p["sr"]), dict(zip(("hr", "sr"), pair, strict=True)))
+    found = gradients_of(lambda p: distance(p["hr"], p["sr"]))(dict(zip(("hr", "sr"), pair, strict=True)))
     to_hr, to_sr = found["hr"], found["sr"]
     assert not to_hr.any()
     # Along a random direction the gradient predicts the change of the distance.
@@ -251,7 +251,7 @@ print(json.dumps([float(total), float(parts["perceptual"]), float(abs(gradient).
 
 def test_jax_computes_the_same_without_tensorflow(tmp_path, vgg16, pair):
     np.save(tmp_path / "pair.npy", np.stack(pair))
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    environment = {**os.environ, **QUICK_JAX}
     command = [sys.executable, "-c", JAX_PROGRAM, tmp_path / "pair.npy"]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     total, distance, gradient, imported = json.loads(output.splitlines()[-1])

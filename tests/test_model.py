@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import QUICK_JAX
 
 from span_keras.config import LEAKY_SLOPE, SpanConfig
 from span_keras.errors import CheckpointError, ConfigError
@@ -391,7 +392,7 @@ assert "tensorflow" not in sys.modules
 
 def errors_on_jax(scratch: Path, *triples) -> list[float]:
     """Errors relative to the largest value of both forms of each ``(weights, golden, name in golden)``."""
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, **QUICK_JAX}
     command = [sys.executable, "-c", JAX, scratch, *(item for triple in triples for item in triple)]
     result = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

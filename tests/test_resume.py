@@ -19,6 +19,8 @@ from span_keras.progress import Decoding
 from span_keras.runs import Checkpoint, RunFolder
 from span_keras.settings import resolve
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 STEPS = 24
 TINY = {
     "scale": 2,

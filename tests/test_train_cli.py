@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import save_photos
+from conftest import QUICK_JAX, save_photos
 from PIL import Image
 
 from span_keras import Upscaler, bicubic, data, runs, save_weights, training
@@ -22,6 +22,8 @@ from span_keras.progress import duration
 from span_keras.settings import Settings, resolve
 from span_keras.train import main
 from span_keras.validation import Validation
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 TINY = (
     "--scale 2 --channels 4 --blocks 1 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none"
@@ -416,8 +418,7 @@ def test_help_is_grouped_and_light():
 
 
 def test_it_trains_on_jax_without_tensorflow(photos, tmp_path):
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": quick, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, **QUICK_JAX, "PYTHONPATH": str(Path(__file__).parent)}
     code = "import no_tensorflow; from span_keras.train import main; main()"
     command = [sys.executable, "-c", code, *TINY.split(), "--data", str(photos), "--out", str(tmp_path / "jax")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import gradients
+from conftest import QUICK_JAX, gradients_of
 from keras import ops
 
 from span_keras import stacked
@@ -22,7 +22,7 @@ from span_keras.schedule import Schedule
 from span_keras.settings import OPTIMIZERS
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
-from span_keras.trainer import GUARD_START, GUARD_WINDOW, RESTORE_AFTER, SpanTrainer, StepOptions
+from span_keras.trainer import GUARD_START, GUARD_WINDOW, RESTORE_AFTER, SpanTrainer, StepOptions, initial_state
 
 BACKEND = keras.backend.backend()
 CONFIG = SpanConfig(scale=2, channels=4, blocks=1)
@@ -55,10 +55,7 @@ def make(weights, options=StepOptions(), rate=1e-3, k=1, loss=SpanLoss(None), an
     key = (options, k, loss, another)
     if key not in _made:
         _made[key] = SpanTrainer(weights, loss, Schedule(rate, 1000), options, steps_per_execution=k)
-    arrays = stacked.stack(weights)
-    fresh = {name: np.zeros_like(array) for name, array in _made[key].state.items()}
-    fresh |= {f"{group}/{name}": array for group in ("weights", "ema") for name, array in arrays.items()}
-    _made[key].state = {**fresh, "recent_losses": np.full(GUARD_WINDOW, np.inf, np.float32)}
+    _made[key].state = initial_state(weights, options)
     _made[key].schedule = Schedule(rate, 1000)
     return _made[key]
 
@@ -97,7 +94,7 @@ def test_gradients_equal_those_of_four_convolutions(weights):
     def four(parameters):
         return ops.mean(ops.square(run_four_convolutions(parameters, lr) - hr))
 
-    ours, theirs = gradients(composed, arrays), gradients(four, arrays)
+    ours, theirs = gradients_of(composed)(arrays), gradients_of(four)(arrays)
     for name in arrays:
         largest = np.abs(theirs[name]).max()
         assert largest > 0, name
@@ -150,14 +147,15 @@ def test_updates_are_those_of_the_papers(weights, optimizer):
     m, v = ({n: np.zeros_like(a) for n, a in p.items()} for _ in range(2))
     ema = dict(p)
     by_muon = HIDDEN_KERNELS if optimizer == "muon" else set()
+
+    def loss(q):
+        return ops.mean(ops.abs(stacked.apply(stacked.fuse(q, CONFIG), q["lr"], CONFIG) - q["hr"]))
+
+    gradients = gradients_of(loss)
     for t in range(1, 4):
-        lr, hr = (ops.cast(image, "float32") / 255 for image in batch(t - 1))
-
-        def loss(q, lr=lr, hr=hr):
-            return ops.mean(ops.abs(stacked.apply(stacked.fuse(q, CONFIG), lr, CONFIG) - hr))
-
-        g = gradients(loss, {n: a.astype(np.float32) for n, a in p.items()})
-        norm = np.sqrt(sum(np.square(a, dtype=np.float64).sum() for a in g.values()))
+        images = {name: np.float32(image) / 255 for name, image in zip(("lr", "hr"), batch(t - 1), strict=True)}
+        g = gradients(images | {n: a.astype(np.float32) for n, a in p.items()})
+        norm = np.sqrt(sum(np.square(g[n], dtype=np.float64).sum() for n in p))
         assert norm > 0.05
         for n in p:
             clipped = g[n] * (0.05 / norm)
@@ -387,9 +385,7 @@ ON_JAX = "stacked_network or gradients or updates or several_steps or restored o
 def test_the_same_on_jax_without_tensorflow():
     here = Path(__file__)
     files = here, here.with_name("test_morph.py")
-    # Compiling takes most of the time of so small a network.
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": quick, "PYTHONPATH": str(here.parent)}
+    environment = {**os.environ, **QUICK_JAX, "PYTHONPATH": str(here.parent)}
     command = [sys.executable, "-m", "pytest", "-p", "no_tensorflow", "-k", ON_JAX, *map(str, files)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
