@@ -59,6 +59,8 @@ _DESCRIPTIVE_TAGS = {
 _SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_TEXT = "XML:com.adobe.xmp"
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANES = 258, 262, 277, 284
+"""TIFF tags: BitsPerSample, PhotometricInterpretation, SamplesPerPixel, PlanarConfiguration."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ def read_image(path: str | Path) -> Picture:
                 if 0 in image.size:
                     raise ImageError(f"{path} has no pixels: its size is {image.width}×{image.height}.")
                 return _read(path, image)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist; give the path of an image file.") from None
     except IsADirectoryError:
@@ -157,17 +161,7 @@ def read_image(path: str | Path) -> Picture:
         raise ImageError(f"{path} {what}; expected an image file.") from None
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory.") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        KeyError,
-        TypeError,
-        struct.error,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # decoders of damaged files can raise anything
         raise ImageError(f"{path} is damaged or truncated and cannot be decoded ({error}).") from None
 
 
@@ -175,7 +169,7 @@ def _read(path: Path, image: Image.Image) -> Picture:
     notes = []
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append(f"{path} holds {image.n_frames} images; only the first is used.")
-    samples, icc = _decode(path, image)
+    samples, icc = _decode(path, image, notes)
     try:
         exif = image.getexif()
         orientation = exif.get(ExifTags.Base.Orientation, 1)
@@ -206,9 +200,12 @@ def _read(path: Path, image: Image.Image) -> Picture:
     return Picture(np.ascontiguousarray(_upright(samples, orientation)), metadata, tuple(notes))
 
 
-def _decode(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
-    """Samples (H, W, C) as stored, and the profile that describes them."""
+def _decode(path: Path, image: Image.Image, notes: list[str]) -> tuple[np.ndarray, bytes | None]:
+    """Samples (H, W, C) as stored, and the profile that describes them; what is lost is added to ``notes``."""
     icc = image.info.get("icc_profile") or None
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    if tags.get(_PLANES) == 2 and tags.get(_SAMPLES, 1) > 1 and max(tags.get(_BITS, (1,))) > 8:
+        raise ImageError(f"{path} has 16-bit samples in separate planes; save it with interleaved channels.")
     transparent = image.info.get("transparency")
     if deep := _decode_16_bit(path, image):
         samples = deep()
@@ -217,11 +214,15 @@ def _decode(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
         if values.min() < 0 or values.max() > 65535:
             raise ImageError(f"{path} has 32-bit samples; save it with 8 or 16 bits per channel.")
         samples = values.astype(np.uint16)[..., None]
+        if tags.get(_PHOTOMETRIC) == 0:  # white is zero
+            samples = 65535 - samples
     elif image.mode in ("1", "L", "LA", "La"):
         samples = np.asarray(image.convert("LA" if "A" in image.mode.upper() or transparent is not None else "L"))
         return samples.reshape(*samples.shape[:2], -1), icc
     elif image.mode in ("P", "PA", "RGB", "RGBX", "RGBA", "RGBa"):
         alpha = "A" in image.mode.upper() or transparent is not None
+        if any("RGBa;16" in _rawmode(tile) for tile in image.tile):
+            notes.append(f"{path} has 16-bit samples multiplied by alpha, of which 8 bits are read.")
         return np.asarray(image.convert("RGBA" if alpha else "RGB")), icc
     elif image.mode in ("CMYK", "YCbCr", "LAB"):
         return np.asarray(_to_srgb(image, icc)), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -241,8 +242,7 @@ def _decode_16_bit(path: Path, image: Image.Image):
     """
     if len(image.tile) == 0:
         return None
-    rawmode = image.tile[0][3]
-    rawmode = rawmode[0] if isinstance(rawmode, tuple) else rawmode
+    rawmode = _rawmode(image.tile[0])
     if rawmode == "LA;16B":
 
         def grey_alpha():
@@ -250,7 +250,7 @@ def _decode_16_bit(path: Path, image: Image.Image):
             return both[..., 0::2] << 8 | both[..., 1::2]
 
         return grey_alpha
-    if not isinstance(rawmode, str) or not re.fullmatch("RGB[AX]?;16[BLN]", rawmode):
+    if not re.fullmatch("RGB[AX]?;16[BLN]", rawmode):
         return None
     other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[rawmode[-1]]
 
@@ -261,14 +261,20 @@ def _decode_16_bit(path: Path, image: Image.Image):
     return colors
 
 
+def _rawmode(tile) -> str:
+    """How a decoder is to unpack a part of an image; some want nothing but that, some more."""
+    arguments = tile[3]
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
 def _load_as(path: Path, rawmodes: dict[str, str]) -> np.ndarray:
     with Image.open(path, formats=READABLE) as image:
         tiles = []
-        for codec, box, offset, args in image.tile:
-            if isinstance(args, tuple):
-                tiles.append((codec, box, offset, (rawmodes[args[0]], *args[1:])))
-            else:
-                tiles.append((codec, box, offset, rawmodes[args]))
+        for tile in image.tile:
+            rawmode = rawmodes[_rawmode(tile)]
+            arguments = (rawmode, *tile[3][1:]) if isinstance(tile[3], tuple) else rawmode
+            # Named tuples since Pillow 11, of which some decoders ask for the names.
+            tiles.append(getattr(type(tile), "_make", tuple)((*tile[:3], arguments)))
         image.tile = tiles
         image.load()
         return np.asarray(image)

@@ -115,6 +115,60 @@ def test_png_modes(tmp_path, mode, channels):
     assert (found.alpha is None) == (channels % 2 == 1)
 
 
+def tiff_bytes(values, deflate=False, planes=1, photometric=None, extra=2):
+    """A little-endian TIFF of (H, W, C) uint16 in one strip, or in one per channel; ``extra``: 1 premultiplied."""
+    height, width, channels = values.shape
+    strips = [values] if planes == 1 else list(np.moveaxis(values, -1, 0))
+    strips = [zlib.compress(strip.tobytes()) if deflate else strip.tobytes() for strip in strips]
+    tags = [(256, [width]), (257, [height]), (258, [16] * channels), (259, [8 if deflate else 1])]
+    tags += [(262, [(1 if channels == 1 else 2) if photometric is None else photometric])]
+    tags += [(273, []), (277, [channels]), (278, [height]), (279, [len(strip) for strip in strips]), (284, [planes])]
+    tags += [(338, [extra])] if channels == 4 else []
+    out = 8 + 2 + 12 * len(tags) + 4  # where the values are that have no room in the directory
+    starts = out + 4 * sum(len(v) for _, v in tags) + 4 * len(strips)
+    tags[5] = (273, np.cumsum([starts, *map(len, strips)])[:-1].tolist())
+    entries = rest = b""
+    for tag, numbers in tags:
+        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        inline = len(packed) == 4
+        entries += struct.pack("<HHI", tag, 4, len(numbers))
+        entries += packed if inline else struct.pack("<I", out + len(rest))
+        rest += b"" if inline else packed
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + rest
+    return head.ljust(starts, b"\0") + b"".join(strips)
+
+
+@pytest.mark.parametrize("deflate", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bit_tiffs_of_other_programs(tmp_path, channels, deflate):
+    values = samples(channels, np.uint16)
+    (tmp_path / "image.tif").write_bytes(tiff_bytes(values, deflate))
+    np.testing.assert_array_equal(read_image(tmp_path / "image.tif").samples, values)
+
+
+def test_odd_16_bit_tiffs_are_read_right_or_not_at_all(tmp_path):
+    path, grey, colours = tmp_path / "image.tif", samples(1, np.uint16), samples(3, np.uint16)
+    path.write_bytes(tiff_bytes(grey, photometric=0))
+    np.testing.assert_array_equal(read_image(path).samples, 65535 - grey)  # white is zero
+    for deflate in (False, True):
+        path.write_bytes(tiff_bytes(colours, deflate, planes=2))
+        with pytest.raises(ImageError, match="has 16-bit samples in separate planes; save it with interleaved"):
+            read_image(path)
+    path.write_bytes(tiff_bytes(samples(4, np.uint16), extra=1))
+    assert read_image(path).samples.dtype == np.uint8
+    assert "has 16-bit samples multiplied by alpha, of which 8 bits are read" in read_image(path).notes[0]
+
+
+def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise AttributeError("a mistake of a decoder's")
+
+    write_image(tmp_path / "image.png", Picture(samples(3)))
+    monkeypatch.setattr(imageio, "_decode", broken)
+    with pytest.raises(ImageError, match=r"image\.png is damaged or truncated .*a mistake of a decoder's"):
+        read_image(tmp_path / "image.png")
+
+
 @pytest.mark.parametrize("mode", ["P", "L", "RGB"])
 def test_a_transparent_colour_becomes_alpha(tmp_path, mode):
     image = Image.fromarray(np.uint8([[[0, 0, 0], [255, 255, 255]]])).convert(mode)
