@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import itertools
 import json
 import multiprocessing
@@ -19,6 +20,7 @@ import os
 import shutil
 import sys
 import traceback
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -126,29 +128,50 @@ def main(photos, val, teacher, teacher_cache, out, scale, steps, only, parallel,
     base = {**BASE, "scale": scale, "data": photos, "val": val, "steps_per_epoch": steps, **parse(changes)}
     runs = resolve_runs(base, folder, teacher, only)
     runs = {name: replace(s, teacher_cache=teacher_cache) if s.teacher else s for name, s in runs.items()}
-    # Children made by fork share the decoded photographs.
-    data.load_pair, data.load_lr = functools.cache(data.load_pair), functools.cache(data.load_lr)
+    decode_for_all(runs.values(), data.list_photos(photos), data.list_photos(val))
+    with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:
+        for stage in in_order(runs, folder):
+            pool.starmap(train_one, [(name, runs[name], folder) for name in stage], chunksize=1)
+    click.echo(table(runs, folder))
+
+
+def decode_for_all(runs: Iterable[Settings], photos: list[Path], val: list[Path]) -> None:
+    """Have ``data`` keep what it decodes, and decode what the runs will ask for, all but rotated copies.
+
+    Processes made by fork share it.
+    """
+    data.load_pair, data.load_lr = kept(data.load_pair), kept(data.load_lr)
+    runs = list(runs)
 
     def decode(call: tuple) -> None:
         function, *arguments = call
         with contextlib.suppress(DataError):  # training names what it skips
             function(*arguments)
 
-    hr_scales = {1.0}.union(*(settings.hr_scales for settings in runs.values()))
-    lr_scales = set().union(*(settings.lr_scales for settings in runs.values()))
-    # As the data set and the validation call it: the cache goes by the arguments.
-    calls = []
-    for path in data.list_photos(photos):
-        contrasts = {data.contrast_of(path, settings.contrast) for settings in runs.values()} | {1.0}
-        calls += itertools.product([data.load_pair], [path], [scale], hr_scales, contrasts)
+    scales = {settings.scale for settings in runs}
+    hr_scales = {1.0}.union(*(settings.hr_scales for settings in runs))
+    lr_scales = set().union(*(settings.lr_scales for settings in runs))
+    calls = list(itertools.product([data.load_pair], val, scales))
+    for path in photos:
+        contrasts = {data.contrast_of(path, settings.contrast) for settings in runs} | {1.0}
+        calls += itertools.product([data.load_pair], [path], scales, hr_scales, contrasts)
         calls += itertools.product([data.load_lr], [path], lr_scales, contrasts)
-    calls += [(data.load_pair, path, scale) for path in data.list_photos(val)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(decode, calls))
-    with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:
-        for stage in in_order(runs, folder):
-            pool.starmap(train_one, [(name, runs[name], folder) for name in stage], chunksize=1)
-    click.echo(table(runs, folder))
+
+
+def kept(function: Callable) -> Callable:
+    """``functools.cache`` for a function whose arguments may be given or left at their defaults."""
+    signature, cached = inspect.signature(function), functools.cache(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return cached(*bound.args)
+
+    call.cache_info = cached.cache_info
+    return call
 
 
 def parse(changes: tuple[str, ...]) -> dict:

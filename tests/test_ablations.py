@@ -12,10 +12,11 @@ import pytest
 from click import UsageError
 from conftest import QUICK_JAX, random_weights, save_photos
 
-from span_keras import save_weights
+from span_keras import data, save_weights
 from span_keras.config import SpanConfig
 from span_keras.errors import ConfigError
 from span_keras.runs import RunFolder
+from span_keras.settings import resolve
 
 SOURCE = Path(__file__).parents[1] / "benchmarks" / "ablations.py"
 
@@ -69,6 +70,22 @@ def test_what_would_give_the_same_is_not_trained_again(ablations, base, tmp_path
     assert not settings.changed_from(config | {"teacher_cache": "kept", "workers": 1})
     assert settings.changed_from(config | {"seed": 7}) == {"seed": (7, 0)}
     assert settings.changed_from({k: v for k, v in config.items() if k != "lr_scales"}) == {"lr_scales": ([], [0.5])}
+
+
+def test_photographs_are_decoded_once_for_all(ablations, base, tmp_path, monkeypatch):
+    """What the runs ask for is there, however they ask."""
+    for name in ("load_pair", "load_lr"):
+        monkeypatch.setattr(data, name, getattr(data, name))  # so that it is put back
+    photos = data.list_photos(save_photos(tmp_path, 3))
+    settings = resolve({**base, "scale": 2, "hr_scales": (0.7,), "contrast": 3.0, "patch_size": 8})
+    ablations.decode_for_all([settings], photos[1:], photos[:1])
+    decoded = data.load_pair.cache_info().misses
+    assert decoded == 1 + 2 * 2 * 2
+    options = {"scale": 2, "patch": 8, "batch_size": 2, "steps_per_epoch": 1, "hr_scales": (0.7,), "contrast": 3.0}
+    data.PatchDataset(photos[1:], **options)[0]
+    data.load_validation(photos[:1], 2)
+    assert data.load_pair.cache_info().misses == decoded
+    assert data.load_pair.cache_info().hits == decoded
 
 
 def test_changes_of_the_base(ablations, base, tmp_path):
