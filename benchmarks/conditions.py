@@ -16,7 +16,7 @@ import numpy as np
 from quality import split_label
 
 from span_keras import bicubic, data, leaves
-from span_keras.cli import hushed, reports_errors
+from span_keras.cli import hushed, reports_errors, tell_assumed
 from span_keras.metrics import evaluate_pair
 
 CONDITIONS = {
@@ -49,10 +49,12 @@ def pairs(path, number: int, scale: int):
 def main(folder, given):
     """Print the table; progress goes to stderr."""
     with hushed():
+        from span_keras.checkpoints import load_weights
         from span_keras.inference import Upscaler
 
-        networks = list(map(split_label, given))
-        upscalers = {label: Upscaler(path) for label, path in networks}
+        networks = [(label, load_weights(path)) for label, path in map(split_label, given)]
+        upscalers = {label: Upscaler(weights) for label, weights in networks}
+    tell_assumed(*(weights for _, weights in networks))
     if len(upscalers) < len(networks):
         raise click.UsageError(
             f"expected a label of its own for each network, found {', '.join(n for n, _ in networks)}."

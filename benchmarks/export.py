@@ -15,7 +15,7 @@ import click
 from span_export import export_model
 from span_export.quantize import MODES
 from span_keras.checkpoints import load_weights
-from span_keras.cli import reports_errors, weights_options
+from span_keras.cli import reports_errors, tell_assumed, weights_options
 from span_keras.evaluate import evaluate
 from span_keras.inference import Upscaler
 
@@ -27,6 +27,7 @@ from span_keras.inference import Upscaler
 def main(data: Path, weights: str, variant, img_range, rgb_mean) -> None:
     """Print size and PSNR cost per number format."""
     source = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
+    tell_assumed(source)
     config = source.config
 
     def psnr(network) -> float:

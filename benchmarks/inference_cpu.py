@@ -17,7 +17,7 @@ import time
 import click
 import numpy as np
 
-from span_keras.cli import hushed, reports_errors, weights_options
+from span_keras.cli import hushed, reports_errors, tell_assumed, weights_options
 
 FRAMEWORKS = {
     "torch": "PyTorch, channels_last",
@@ -136,6 +136,7 @@ def main(weights, variant, img_range, rgb_mean, size, threads, rounds, tiles):
 
     with hushed():
         loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean).fuse()
+    tell_assumed(loaded)
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for framework in FRAMEWORKS:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import hushed, reports_errors
+from span_keras.cli import hushed, reports_errors, tell_assumed
 from span_keras.config import SCALES
 from span_keras.errors import DataError, SpanError
 
@@ -60,6 +60,7 @@ def main(benches, only, given, bundled, with_lpips):
         scales = {scale for by_scale in folders.values() for scale in by_scale}
         networks = [(name, weights) for name, weights in ours if weights.config.scale in scales]
         networks += [(label, load_weights(path)) for label, path in map(split_label, given)]
+    tell_assumed(*(weights for _, weights in networks))
     if not networks:
         raise click.UsageError("there is nothing to measure; name a weights file with --weights.")
     for scale in SCALES:

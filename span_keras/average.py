@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from span_keras.cli import hushed, reports_errors
+from span_keras.cli import CONTEXT, hushed, reports_errors, tell_assumed
 from span_keras.errors import CheckpointError
 from span_keras.state import SpanWeights
 
@@ -53,7 +53,7 @@ def average(networks: Sequence[SpanWeights]) -> SpanWeights:
     return replace(first, layers=layers, source="average", metadata=shared)
 
 
-@click.command()
+@click.command(context_settings=CONTEXT)
 @click.argument("weights", nargs=-1, required=True, metavar="W W...")
 @click.option("--out", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
@@ -68,7 +68,9 @@ def main(weights: tuple[str, ...], out: Path, dtype: str) -> None:
         raise click.UsageError(f"expected two or more networks, found {weights[0]} alone.")
     with hushed():
         from span_keras.checkpoints import load_weights, save_weights
-    save_weights(average([load_weights(name) for name in weights]), out, dtype=dtype)
+    networks = [load_weights(name) for name in weights]
+    tell_assumed(*networks)
+    save_weights(average(networks), out, dtype=dtype)
     click.echo(f"Wrote {out}, the mean of {len(weights)} networks.")
 
 

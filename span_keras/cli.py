@@ -17,6 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+"""Click's settings of every command."""
+
+
 class Failure(click.ClickException):
     """One sentence on stderr, exit code 1."""
 
@@ -67,10 +71,19 @@ def parse_mean(context, parameter, value: str | None) -> tuple[float, float, flo
     return red, green, blue
 
 
+def tell_assumed(*networks) -> None:
+    """Say on stderr what ``load_weights`` had to assume about networks whose files do not tell."""
+    from span_keras.checkpoints import assumption
+
+    for note in filter(None, map(assumption, networks)):
+        click.echo(note, err=True)
+
+
 def weights_options(function):
     """Add ``--weights`` and what a weights file cannot tell: ``--variant``, ``--img-range``, ``--rgb-mean``.
 
-    The command receives ``weights, variant, img_range, rgb_mean``; pass them to ``checkpoints.load_weights``.
+    The command receives ``weights, variant, img_range, rgb_mean``; pass them to ``checkpoints.load_weights``,
+    and what that returns to ``tell_assumed``.
     """
     options = (
         click.option(

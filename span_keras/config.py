@@ -44,7 +44,7 @@ class SpanConfig:
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
+        if not isinstance(self.scale, int) or self.scale not in SCALES:
             raise ConfigError(f"scale must be one of {SCALES}, found {self.scale!r}.")
         if self.variant not in VARIANTS:
             raise ConfigError(f"variant must be one of {VARIANTS}, found {self.variant!r}.")

@@ -22,6 +22,7 @@ has been drawn. Nothing is written to disk.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 import os
@@ -29,7 +30,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -199,8 +200,28 @@ def _decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
 def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata and large images help nobody here
-        with Image.open(path) as image:
+        with Image.open(path, formats=_formats()) as image:
             yield image
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """Those of ``SUFFIXES`` that this Pillow decodes. Others are refused whatever they are called: EPS runs code."""
+    Image.init()
+    known = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
+    return [name for name in known if name in Image.OPEN]
+
+
+def _reason(error: Exception) -> str:
+    """Why a file is no photograph to train on."""
+    match error:
+        case FileNotFoundError():
+            return "missing"
+        case PermissionError():
+            return "no permission to read it"
+        case Image.DecompressionBombError():
+            return f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels, the most that is decoded"
+    return "not a readable image"
 
 
 def _with_contrast(image: Image.Image, factor: float) -> Image.Image:
@@ -518,8 +539,8 @@ class PatchDataset(keras.utils.PyDataset):
             try:
                 with _opened(path) as image:
                     width, height = image.size
-            except Exception as error:
-                return "missing" if isinstance(error, FileNotFoundError) else "not a readable image"
+            except Exception as error:  # decoders raise whatever their formats' damage makes of them
+                return _reason(error)
             photos = []
             for hr_scale, lr_scale in sizes:
                 w, h = read = _reduced((width, height), lr_scale or hr_scale)
@@ -594,6 +615,9 @@ class PatchDataset(keras.utils.PyDataset):
                 future = self._request(number)
                 if position >= LAG:
                     self._request(number + 1)
+        # In slices: a signal that comes just before the main thread begins to wait is seen only when it wakes.
+        while not future.done():
+            wait([future], timeout=1)
         return future.result()
 
     def _request(self, number: int) -> Future:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import hushed, reports_errors, weights_options
+from span_keras.cli import CONTEXT, hushed, reports_errors, tell_assumed, weights_options
 from span_keras.errors import DataError, ImageError
 
 FIGURES = ("psnr_y", "ssim_y", "psnr_rgb")
@@ -22,19 +22,23 @@ def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
     """The images to measure as ``(HR path, LR path)``, sorted by name; LR is None where it has to be made.
 
     ``data`` holds the folders ``HR`` and ``LR``, or a folder ``HR``, or HR images. An LR image is called as its HR
-    image; endings as in ``img_001x4``, ``img_001_LR`` and ``img_001_SRF_4_HR`` do not count, nor does the format.
+    image, whatever its format; if not all are, endings as in ``img_001x4``, ``img_001_LR`` and ``img_001_SRF_4_HR`` do
+    not count.
 
     Raises:
         DataError: there are no images, or one kind has images that the other lacks.
     """
     data = Path(data)
     hr_folder = data / "HR" if (data / "HR").is_dir() else data
-    hr = _images_by_name(hr_folder)
+    hr = _images(hr_folder)
     if not hr:
         raise DataError(f"{hr_folder} holds no PNG, JPEG, WebP, TIFF or BMP images; expected HR images in it.")
     if not (data / "LR").is_dir():
-        return [(path, None) for _, path in sorted(hr.items())]
-    lr = _images_by_name(data / "LR")
+        return [(path, None) for path in hr]
+    lr = _images(data / "LR")
+    if [path.stem for path in hr] == [path.stem for path in lr]:
+        return list(zip(hr, lr, strict=True))
+    hr, lr = _by_name(hr), _by_name(lr)
     if hr.keys() != lr.keys():
         lists = [f"HR without LR: {_names(hr[k] for k in hr if k not in lr)}"] if hr.keys() - lr.keys() else []
         lists += [f"LR without HR: {_names(lr[k] for k in lr if k not in hr)}"] if lr.keys() - hr.keys() else []
@@ -42,16 +46,20 @@ def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
     return [(path, lr[name]) for name, path in sorted(hr.items())]
 
 
-def _images_by_name(folder: Path) -> dict[str, Path]:
+def _images(folder: Path) -> list[Path]:
     from span_keras.imageio import FORMATS
 
+    found = [path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")]
+    return sorted((path for path in found if path.is_file()), key=lambda path: (path.stem, path.suffix))
+
+
+def _by_name(paths: list[Path]) -> dict[str, Path]:
     found = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in FORMATS and path.is_file() and not path.name.startswith("."):
-            name = _SUFFIXES.sub("", path.stem)
-            if name in found:
-                raise DataError(f"{found[name]} and {path} both count as image {name!r}; keep one of them.")
-            found[name] = path
+    for path in paths:
+        name = _SUFFIXES.sub("", path.stem)
+        if name in found:
+            raise DataError(f"{found[name]} and {path} both count as image {name!r}; keep one of them.")
+        found[name] = path
     return found
 
 
@@ -125,7 +133,7 @@ def evaluate(
     }
 
 
-@click.command()
+@click.command(context_settings=CONTEXT)
 @weights_options
 @click.option(
     "--data",
@@ -145,6 +153,7 @@ def main(weights, variant, img_range, rgb_mean, data, scale, tile, as_json):
     pairs = find_pairs(data)
     with hushed():
         loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
+    tell_assumed(loaded)
     if scale not in (None, loaded.config.scale):
         raise click.UsageError(f"{weights} upscales ×{loaded.config.scale}, but --scale asks for {scale}.")
     with hushed():

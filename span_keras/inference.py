@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from span_keras import tiling
-from span_keras.errors import ConfigError
+from span_keras.errors import ConfigError, ImageError
 from span_keras.state import SpanWeights
 
 TILE = 512
@@ -56,8 +56,13 @@ class Upscaler:
         """(H, W, 3) RGB float32 in [0, 1] -> (H·scale, W·scale, 3) float32 around [0, 1], not clipped.
 
         Raises:
-            ImageError: the image has no pixels.
+            ImageError: the image has no pixels, is not floating point or has not three channels.
         """
+        if image.ndim != 3 or image.shape[2] != 3 or not np.issubdtype(image.dtype, np.floating):
+            raise ImageError(
+                f"expected an image of shape (H, W, 3) and floating point in [0, 1], found {image.shape} "
+                f"{image.dtype}; divide uint8 by 255."
+            )
         return tiling.upscale_tiled(self.predict, image, self.scale, self.halo, self.tile, self.batch)
 
 

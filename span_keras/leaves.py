@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from span_keras import atomic
-from span_keras.cli import hushed, reports_errors
+from span_keras.cli import CONTEXT, hushed, reports_errors
 from span_keras.errors import DataError
 
 SUPERSAMPLING = 3
@@ -96,7 +96,7 @@ def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) 
         draw(rng, side, colours).save(temporary)
 
 
-@click.command()
+@click.command(context_settings=CONTEXT)
 @click.option("--out", "-o", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
 @click.option("--count", type=click.IntRange(1, 99999), default=200, show_default=True, help="Number of pictures.")
 @click.option("--size", type=click.IntRange(32, 4096), default=512, show_default=True, help="Their side in pixels.")

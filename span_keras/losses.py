@@ -59,7 +59,7 @@ class SpanLoss:
     """``pixel loss + weight · perceptual distance``.
 
     Args:
-        perceptual: a feature model from ``perceptual.build``, or ``None`` for MAE alone.
+        perceptual: a feature model from ``perceptual.build``, or ``None`` for the pixel loss alone.
         weight: of the perceptual part; 0 leaves it out altogether.
         pixel: a key of ``PIXEL_LOSSES``.
     """

@@ -85,7 +85,7 @@ def build_span(config: SpanConfig | None = None, dtype: str | None = None) -> ke
         dtype: Keras dtype policy of the hidden layers, e.g. ``"mixed_bfloat16"``; the global policy by default.
             The input and the last convolution stay in float32: 8-bit pixels do not survive bfloat16.
 
-    The weights come from Keras's initialisers; ``span_keras.init.lsuv`` makes them a start that trains.
+    The weights come from Keras's initialisers; ``span_keras.initialise`` makes them a start that trains.
     """
     config = config or SpanConfig()
     make = {

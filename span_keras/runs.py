@@ -13,7 +13,8 @@ import safetensors
 import safetensors.numpy
 
 from span_keras import atomic
-from span_keras.errors import TrainingError
+from span_keras.errors import ConfigError, TrainingError
+from span_keras.settings import Settings
 
 FORMAT = 1
 
@@ -104,9 +105,10 @@ class RunFolder:
             settings = json.loads(path.read_text())
             if not isinstance(settings, dict):
                 raise ValueError(f"no object but {json.dumps(settings)[:40]}")
+            Settings.from_dict(settings)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, ConfigError) as error:  # TypeError: a value of another kind
             raise TrainingError(
                 f"expected the run's settings in {path}, found: {error}; restore the file or choose another --out."
             ) from error

@@ -173,7 +173,10 @@ class Settings:
             kinds = int if name in whole else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
                 what = "a whole number" if name in whole else "a number"
-                raise ConfigError(f"--{option(name)} must be {what} from {least:g} to {most:g}, found {value!r}.")
+                form = "," if name in whole else "g"
+                raise ConfigError(
+                    f"--{option(name)} must be {what} from {least:{form}} to {most:{form}}, found {value!r}."
+                )
         choices = {
             "loss": ("mae", "mse", "charbonnier"),
             "perceptual": ("vgg16", "vgg19", "none"),
@@ -218,6 +221,10 @@ class Settings:
                 f"--morph-steps expected fewer than the {self.total_steps} steps of the run, because the last ones are "
                 f"to be made with the activations that remain, found {self.morph_steps}; give fewer, or more --epochs."
             )
+        for name in ("rate_epochs", "rate_steps"):
+            bounds = list(getattr(self, name))
+            if bounds != sorted(set(bounds)) or any(isinstance(b, bool) or not isinstance(b, int) for b in bounds):
+                raise ConfigError(f"--{option(name)} must be ascending whole numbers, found {bounds}.")
         if self.rate_epochs and self.rate_steps:
             raise ConfigError("give the rate's boundaries as --rate-epochs or as --rate-steps, not both.")
         self.schedule_object()
@@ -255,7 +262,7 @@ class Settings:
         """Build from ``to_dict`` output; unknown keys raise ``ConfigError``."""
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise ConfigError(f"unknown settings {unknown}; known are {sorted(known)}.")
+            raise ConfigError(f"unknown settings {', '.join(map(repr, unknown))}.")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
@@ -293,13 +300,26 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
             )
     if "teacher_weight" in given and values.get("target") == "teacher":
         raise ConfigError("--teacher-weight expected --target photo, found --target teacher; leave one of them out.")
+    if values.get("schedule") == "cosine" and (
+        unused := [name for name in ("rate_epochs", "rate_steps", "rate_factor") if given.get(name)]
+    ):
+        raise ConfigError(f"--{option(unused[0])} expected --schedule piecewise, found cosine; leave one of them out.")
+    for name, what in {"perceptual_weights": "--vgg-weight above 0", "vgg_weight": "--perceptual"}.items():
+        if given.get(name) and (values.get("perceptual") == "none" or values.get("vgg_weight") == 0):
+            raise ConfigError(f"--{option(name)} expected a {what} that uses it, found none; leave it out.")
     for one, other in (("rate_epochs", "rate_steps"), ("rate_steps", "rate_epochs")):
         if one in given and other not in given:
             values[other] = ()
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"--{option(name)} must be a finite number, found {value!r}.")
-    return Settings.from_dict(values)
+    settings = Settings.from_dict(values)
+    if given.get("warmup_steps", 0) > settings.total_steps:
+        raise ConfigError(
+            f"--warmup-steps expected at most the {settings.total_steps} steps of the run, found "
+            f"{settings.warmup_steps}."
+        )
+    return settings
 
 
 def _complete_perceptual(values: dict, given: dict, saved: dict) -> None:

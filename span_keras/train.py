@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from span_keras.cli import hushed, parse_mean, reports_errors
+from span_keras.cli import CONTEXT, hushed, parse_mean, reports_errors
 from span_keras.config import SCALES, VARIANTS
 from span_keras.errors import ConfigError
 from span_keras.settings import OPTIMIZERS, PRECISIONS, TARGETS, Settings, resolve
@@ -66,7 +66,7 @@ def options(group: str, *declared):
 FOLDER = click.Path(file_okay=False)
 
 
-@click.command(cls=Grouped, context_settings={"show_default": False, "max_content_width": 110})
+@click.command(cls=Grouped, context_settings={**CONTEXT, "show_default": False, "max_content_width": 110})
 @options(
     "Run",
     ("--data", {"metavar": "DIR", "help": "Photographs to train on, searched with subfolders [a small bundled set]."}),

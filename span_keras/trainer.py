@@ -46,7 +46,7 @@ class StepOptions:
         weight_decay: decoupled (AdamW), applied to kernels, not to biases; 0 is none.
         beta_1, beta_2, epsilon: of Adam.
         clip_norm: the gradient is scaled down to this global norm; 0 leaves it.
-        ema_decay: of the averaged weights; grows from 0.1 as ``(1 + t) / (10 + t)`` until it is reached.
+        ema_decay: of the averaged weights; at update t = 1, 2, …, ``(1 + t) / (10 + t)`` as long as that is less.
         spike_factor: a step whose loss exceeds the running median this many times is skipped; ten in a row bring back
             the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.

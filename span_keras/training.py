@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from span_keras import data, morph, pictures, runs
-from span_keras.checkpoints import load_weights, save_weights
+from span_keras.checkpoints import assumption, load_weights, save_weights
 from span_keras.errors import TrainingError
 from span_keras.init import initialise
 from span_keras.losses import SpanLoss
@@ -67,7 +67,10 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
         images = data.load_validation(validation_files, settings.scale, on_skip=tell)
         validation = Validation(images, settings.network())
-        teacher = teacher_weights(settings)
+        teacher = teacher_weights(settings, echo)
+        # Before the photographs are decoded, which takes its time, because it finds what cannot be trained. The
+        # checkpoint holds all that --init began with, whose file may be gone.
+        trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo, teacher)
         if teacher:
             echo("Decoding the photographs and asking the teacher for its output.")
         dataset = data.PatchDataset(
@@ -93,8 +96,6 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         )
         echo(f"Training on {dataset.describe()}.")
 
-        # The checkpoint holds all that --init began with, whose file may be gone.
-        trainer = make_trainer(replace(settings, init=None) if checkpoint else settings, devices, echo, teacher)
         if checkpoint:
             trainer.state = checkpoint.arrays
             echo(f"Continuing at step {trainer.step} of {settings.total_steps}.")
@@ -160,7 +161,7 @@ def make_trainer(
     )
 
 
-def teacher_weights(settings: Settings) -> SpanWeights | None:
+def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights | None:
     """The network whose output is a target and whose features are hints, if there is one.
 
     Raises:
@@ -169,6 +170,8 @@ def teacher_weights(settings: Settings) -> SpanWeights | None:
     if settings.teacher is None:
         return None
     weights = load_weights(settings.teacher)
+    if note := assumption(weights):
+        echo(note)
     if weights.config.scale != settings.scale:
         raise TrainingError(f"--teacher expected a x{settings.scale} network, found a x{weights.config.scale} one.")
     if settings.hint_weight and weights.config.blocks != settings.blocks:
@@ -195,6 +198,8 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
         initialise(model, seed=settings.seed)
         return SpanWeights.from_model(model)
     weights = load_weights(settings.init, rgb_mean=settings.rgb_mean)
+    if note := assumption(weights):
+        echo(note)
     if config.img_range == 1 and weights.config.img_range != 1:
         echo(f"{settings.init} has an input range of {weights.config.img_range:g}: its first convolution takes it in.")
         weights = weights.fold_range()
@@ -213,6 +218,11 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
             f"--init expected weights of the network asked for, found {settings.init} with {', '.join(differ)}; "
             "leave those options out to take them from the file"
             + (", or give --morph-steps." if (weights.config.variant, config.variant) == ("official", "span") else ".")
+            + (
+                " What the file cannot tell, give to load_weights, and --init what save_weights then makes of it."
+                if weights.metadata.get("assumed")
+                else ""
+            )
         )
     return SpanWeights(config, weights.expand(settings.seed).layers, source=str(settings.init))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import Failure, hushed, reports_errors, weights_options
+from span_keras.cli import CONTEXT, Failure, hushed, reports_errors, tell_assumed, weights_options
 from span_keras.errors import ImageError, SpanError
 
 BLEED = 8
@@ -205,6 +205,8 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
             "name one of these, or make the folder first."
         )
     if one_file and is_image and not out.is_dir():
+        if suffix and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
+            raise ImageError(f"{out} ends otherwise than the format asked for, {suffix[1:]}; leave --format out.")
         pairs = [(inputs[0], out)]
     else:
         sources = []
@@ -228,7 +230,7 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
     return [(source, target) for target, source in taken.items()]
 
 
-@click.command()
+@click.command(context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, required=True, metavar="IMAGE|DIR...", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o",
@@ -279,6 +281,7 @@ def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quali
     with hushed():
         loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
         upscaler = Upscaler(loaded, tile=tile)
+    tell_assumed(loaded)
     failed = 0
     for number, (source, target) in enumerate(pairs, 1):
         try:

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from torch_files import Call, Saved, state_dict, write_legacy, write_zip
 
 from span_keras import checkpoints
-from span_keras.checkpoints import load_weights, save_weights
+from span_keras.checkpoints import assumption, load_weights, save_weights
 from span_keras.config import DIV2K_MEAN, SpanConfig
 from span_keras.errors import CheckpointError
 from span_keras.model import build_deploy, build_span
@@ -179,8 +179,12 @@ def test_assumptions_are_listed_and_can_be_set(tmp_path, tiny_official_config, m
     plain = load_weights(path)
     assert plain.metadata["assumed"] == ["img_range", "rgb_mean", "variant"]
     assert (plain.config.variant, plain.config.img_range, plain.config.rgb_mean) == ("official", 255.0, DIV2K_MEAN)
+    assert assumption(plain) == (
+        f"Note: {path} does not tell all about its network; assumed --img-range 255, --rgb-mean 0.4488,0.4371,0.404, "
+        "--variant official."
+    )
     told = load_weights(path, variant="span", img_range=1.0, rgb_mean=(0.5, 0.5, 0.5))
-    assert told.metadata["assumed"] == []
+    assert told.metadata["assumed"] == [] and assumption(told) is None
     assert (told.config.variant, told.config.img_range, told.config.rgb_mean) == ("span", 1.0, (0.5, 0.5, 0.5))
 
 

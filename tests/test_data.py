@@ -3,6 +3,7 @@
 import shutil
 import struct
 import threading
+import zlib
 from pathlib import Path
 
 import keras
@@ -658,10 +659,17 @@ def test_unusable_files_are_skipped_counted_and_named(folder):
     (folder / "text.jpg").write_text("hello")
     (folder / "empty.png").touch()
     Image.fromarray(smooth(15, 100)).save(folder / "thin.png")
+    header = struct.pack(">IIBBBBB", 30_000, 20_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(header)) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (folder / "huge.png").write_bytes(whole[:8] + chunk + whole[33:])
+    (folder / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\n")
     dataset = make(folder)
-    assert {path.name for path in dataset.skipped} == {"cut.png", "text.jpg", "empty.png", "thin.png"}
+    skipped = {"cut.png", "text.jpg", "empty.png", "thin.png", "huge.png", "program.png"}
+    assert {path.name for path in dataset.skipped} == skipped
     text = dataset.describe()
-    assert text.startswith("3 photographs") and "4 skipped" in text
+    assert text.startswith("3 photographs") and "6 skipped" in text
+    assert "huge.png (more than 179 megapixels, the most that is decoded)" in text
+    assert "program.png (not a readable image)" in text
     assert "thin.png (100×15, smaller than the 16×16 HR patch)" in text
     assert "text.jpg (not a readable image)" in text
     assert "cut.png (" in text and "truncated" in text

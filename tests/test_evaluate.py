@@ -91,6 +91,13 @@ def test_json_is_the_only_output_and_keeps_the_contract(folder, weights_file):
     assert set(found["per_image"][0]) == {"name", "psnr_y", "ssim_y", "psnr_rgb"}
 
 
+def test_what_is_assumed_of_a_network_is_told(folder, goldens):
+    result = run("-w", goldens / "train_x2.pth", "--data", folder, "--json", "--variant", "official")
+    assert json.loads(result.stdout)["images"] == 3
+    assert "train_x2.pth does not tell all about its network; assumed --img-range 255, --rgb-mean" in result.stderr
+    assert "--variant" not in result.stderr
+
+
 def test_the_table_shows_every_image_the_mean_and_how_lr_was_made(folder, weights_file):
     result = run("-w", weights_file, "--data", folder)
     assert result.exit_code == 0, result.output
@@ -116,7 +123,17 @@ def test_missing_partners_are_listed_on_both_sides(folder):
         find_pairs(folder)
 
 
+def test_names_that_end_like_scales(folder):
+    """They count in full where nothing has to match, or where all match."""
+    for name in ("box2.png", "box3.png"):
+        write_image(folder / "HR" / name, Picture(np.zeros((4, 4, 3), np.uint8)))
+    assert [path.name for path, _ in find_pairs(folder / "HR")] == ["a.png", "b.png", "box2.png", "box3.png", "c.bmp"]
+    add_lr(folder, 2)
+    assert [(hr.stem, lr.name) for hr, lr in find_pairs(folder)][2:4] == [("box2", "box2.png"), ("box3", "box3.png")]
+
+
 def test_two_files_of_one_name_are_refused(folder):
+    add_lr(folder, 2)
     write_image(folder / "HR" / "a_x2.png", Picture(np.zeros((4, 4, 3), np.uint8)))
     with pytest.raises(DataError, match="both count as image 'a'"):
         find_pairs(folder)

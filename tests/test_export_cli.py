@@ -67,6 +67,12 @@ def test_options_say_what_the_file_cannot(tmp_path, tiny_weights):
     assert (config.variant, config.img_range, config.rgb_mean) == ("official", 255.0, (0.1, 0.2, 0.3))
 
 
+def test_what_is_assumed_of_any_network_is_told(tmp_path, weights_file, goldens):
+    result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--also", goldens / "train_x2.pth")
+    assert "train_x2.pth does not tell all about its network; assumed --img-range 255, " in result.stderr
+    assert "w.safetensors" not in result.stderr
+
+
 def test_demo_puts_the_page_beside_the_model(tmp_path, weights_file):
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--demo")
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")}
@@ -93,10 +99,19 @@ def test_page_with_further_networks(tmp_path, weights_file, make_weights):
 
 
 def test_two_networks_of_one_name(tmp_path, weights_file):
+    """The second is numbered; and what a name holds does not reach an address as it stands."""
     (tmp_path / "b").mkdir()
-    shutil.copy(weights_file, tmp_path / "b")
-    message = fails("--tfjs", tmp_path / "out", "-w", weights_file, "--also", tmp_path / "b" / "w.safetensors")
-    assert "expected networks of different names, found w, w" in message
+    for name in ("w.safetensors", "2x #1 v1.5.safetensors"):
+        shutil.copy(weights_file, tmp_path / "b" / name)
+    also = [word for path in sorted((tmp_path / "b").iterdir()) for word in ("--also", path)]
+    run("--tfjs", tmp_path / "out", "-w", weights_file, *also)
+    models = json.loads((tmp_path / "out" / "models.json").read_text())["models"]
+    assert [(model["name"], model["url"]) for model in models] == [
+        ("w", "model.json"),
+        ("2x #1 v1.5", "models/2x%20%231%20v1.5/model.json"),
+        ("w-2", "models/w-2/model.json"),
+    ]
+    assert (tmp_path / "out" / "models" / "2x #1 v1.5" / "model.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -105,6 +120,7 @@ def test_two_networks_of_one_name(tmp_path, weights_file):
         ("bundled:x4-fast", "x4-fast"),
         ("runs/a/best.weights.h5", "best"),
         ("x4.safetensors", "x4"),
+        ("2x_foo_v1.5.pth", "2x_foo_v1.5"),
         ("models/mine/model.json", "mine"),
         ("memory", "memory"),
     ],

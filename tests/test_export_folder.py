@@ -153,6 +153,19 @@ def test_overwrite_keeps_the_files_of_others(target):
         write(target, {"model.json": "newer"})
 
 
+def test_links_and_empty_folders_are_files_of_others(target, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_text("a photograph")
+    (target / "empty").mkdir(parents=True)
+    (target / "photos").symlink_to(tmp_path / "photos")
+    with pytest.raises(ExportError, match=r"found files that no export wrote \(empty, photos\)"), publish(target):
+        pass
+    with publish(target, overwrite=True) as staged:
+        (staged / "model.json").write_text("new")
+    assert (target / "photos").is_symlink() and (target / "photos" / "a.png").read_text() == "a photograph"
+    assert (target / "empty").is_dir() and (target / "model.json").read_text() == "new"
+
+
 def test_damaged_list_of_files_counts_as_none(target):
     write(target, {"model.json": "{}"})
     (target / MARKER).write_text(json.dumps({"files": 3}))

@@ -61,6 +61,7 @@ def relative(found, expected) -> float:
     [
         ({"scale": 5}, r"scale must be one of \(2, 3, 4\), found 5"),
         ({"scale": 1}, r"scale must be one of"),
+        ({"scale": 2.0}, r"scale must be one of \(2, 3, 4\), found 2.0"),
         ({"scale": "4"}, r"scale must be one of .* found '4'"),
         ({"variant": "tanh"}, r"variant must be one of \('span', 'official'\), found 'tanh'"),
         ({"channels": 0}, r"channels must be a whole number from 1 to 1024, found 0"),

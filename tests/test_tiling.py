@@ -98,6 +98,14 @@ def test_upscaler_refuses_impossible_tiles_and_empty_images(tiny_weights):
         tiling.split(100, 18, 9)
 
 
+@pytest.mark.parametrize("image", [np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9)), np.zeros((9, 9, 4))])
+def test_upscaler_refuses_what_is_no_float_rgb(tiny_weights, image):
+    with pytest.raises(
+        ImageError, match=r"expected an image of shape \(H, W, 3\) and floating point in \[0, 1\], found"
+    ):
+        Upscaler(tiny_weights)(image)
+
+
 def test_jax_backend_without_tensorflow_gives_the_same(tiny_weights, image, tmp_path):
     found = Upscaler(tiny_weights, tile=19)(image.repeat(2, 0))
     names = [f"{layer}.{key}" for layer, group in tiny_weights.layers.items() for key in group]

@@ -209,6 +209,19 @@ def test_init_of_another_range_trains_as_one(make_weights, photos, tmp_path):
     assert likeness_after(settings, 8) > likeness_after(asked, 8) + 10
 
 
+def test_what_is_assumed_of_given_weights_is_told(goldens):
+    said, file = [], str(goldens / "train_x2.pth")
+    config = load_weights(file).config
+    given = {"scale": 2, "channels": config.channels, "blocks": config.blocks, "init": file, "teacher": file}
+    settings = resolve({**given, "variant": "official"})
+    training.start_weights(settings, said.append)
+    training.teacher_weights(settings, said.append)
+    assumed = f"Note: {file} does not tell all about its network; assumed --img-range 255, "
+    assert [line.startswith(assumed) for line in said] == [True, False, True]
+    with pytest.raises(training.TrainingError, match=r"or give --morph-steps\. What the file cannot tell, give"):
+        training.start_weights(resolve(given))
+
+
 def test_init_without_a_mean_keeps_it(make_weights, photos, tmp_path):
     save_weights(
         make_weights(SpanConfig(scale=2, channels=4, blocks=1, rgb_mean=(0, 0, 0))), tmp_path / "w.safetensors"
@@ -283,7 +296,7 @@ def test_copies_of_any_kind_can_be_rotated(copies):
         (["--learning-rate", "-1"], "--learning-rate must be a number"),
         (["--learning-rate", "nan"], "--learning-rate must be a finite number, found nan"),
         (["--patch-size", "0"], "--patch-size must be"),
-        (["--batch-size", "99999999"], "--batch-size must be a whole number from 1 to 65536"),
+        (["--batch-size", "99999999"], "--batch-size must be a whole number from 1 to 65,536"),
         (["--scale", "5"], "'5' is not one of"),
         (["--epochs", "many"], "'many' is not a valid integer"),
         (["--rate-epochs", "1,x"], "expected whole numbers such as 200,300, found '1,x'"),
@@ -301,6 +314,12 @@ def test_copies_of_any_kind_can_be_rotated(copies):
         (["--contrast", "nan"], "--contrast must be a finite number, found nan"),
         (["--rotate"], "--rotate expected copies to rotate, which --hr-scales, --lr-scales and --contrast make, found"),
         (["--rotate", "--contrast", "1"], "--rotate expected copies to rotate"),
+        (["--schedule", "cosine", "--rate-steps", "100"], "--rate-steps expected --schedule piecewise, found cosine"),
+        (["--schedule", "cosine", "--rate-factor", "0.1"], "--rate-factor expected --schedule piecewise"),
+        (["--vgg-weight", "0.01"], "--vgg-weight expected a --perceptual that uses it, found none"),
+        (["--rate-epochs", "5,3"], "--rate-epochs must be ascending whole numbers, found [5, 3]"),
+        (["--seed", "-1"], "--seed must be a whole number from 0 to 2,147,483,647, found -1"),
+        (["--warmup-steps", "9"], "--warmup-steps expected at most the 6 steps of the run, found 9"),
         (["--val-images", "0"], "--val-images must be a whole number from 1"),
     ],
 )

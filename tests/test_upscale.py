@@ -247,6 +247,8 @@ def test_bad_use_ends_with_one_sentence(tmp_path, weights_file):
     assert "none.keras" in message(1, tmp_path / "a.png", *out, "-w", tmp_path / "none.keras")
     assert "overwritten by its own result" in message(1, tmp_path / "a.png", "-o", tmp_path, *w)
     assert "would both become" in message(1, tmp_path / "a.png", tmp_path / "a.jpg", *out, *w, "--format", "png")
+    png = ("-o", tmp_path / "b.png", "--format", "jpg")
+    assert "b.png ends otherwise than the format asked for, jpg" in message(1, tmp_path / "a.png", *png, *w)
     assert "more than twice this network's halo" in message(1, tmp_path / "a.png", *out, *w, "--tile", 3)
     assert "JPEG cannot hold transparency" in message(1, tmp_path / "clear.png", "-o", tmp_path / "b.jpg", *w)
     assert "cannot be made" in message(1, tmp_path / "a.png", "-o", tmp_path / "file" / "out", *w)

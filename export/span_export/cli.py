@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from span_export.quantize import MODES
-from span_keras.cli import reports_errors, weights_options
+from span_keras.cli import CONTEXT, reports_errors, weights_options
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.option(
     "--tfjs", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to write."
 )

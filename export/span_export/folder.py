@@ -48,8 +48,12 @@ def publish(target: Path, overwrite: bool = False):
         written = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
         (staged / MARKER).write_text(json.dumps({"files": written}) + "\n")
         for name in foreign - set(written):
-            (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(target / name, staged / name)
+            before, place = target / name, staged / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if before.is_dir() and not before.is_symlink():
+                place.mkdir(exist_ok=True)
+            elif not place.is_dir():
+                shutil.copy2(before, place, follow_symlinks=False)
         staged.chmod(0o777 & ~_umask())  # mkdtemp makes it private, which a web server could not read
         _swap(staged, target)
     except OSError as error:
@@ -61,13 +65,17 @@ def publish(target: Path, overwrite: bool = False):
 
 
 def _foreign_files(target: Path) -> set[str]:
-    """Files in ``target`` that no export wrote, relative to it."""
+    """Files, links and empty folders in ``target`` that no export wrote, relative to it."""
     if target.exists() and not target.is_dir():
         raise ExportError(f"expected a folder to write to, found the file {target}; choose another name.")
     if Path.cwd().is_relative_to(target):
         raise ExportError(f"{target} is the current folder or above it, which cannot be replaced; name a folder in it.")
     try:
-        found = {str(path.relative_to(target)) for path in target.rglob("*") if not path.is_dir()}
+        found = {
+            str(path.relative_to(target))
+            for path in target.rglob("*")
+            if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+        }
     except OSError as error:
         raise _unwritable(target, error) from error
     try:

@@ -10,6 +10,7 @@ import click
 from span_export.quiet import quiet
 from span_export.tfjs import export_model
 from span_export.verify import verify as compare
+from span_keras.cli import tell_assumed
 from span_keras.errors import ExportError
 
 
@@ -40,6 +41,7 @@ def run(
         load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean),
         *map(load_weights, also),
     ]
+    tell_assumed(*networks)
     reports = []
 
     def check(staged: Path, results: list[dict]) -> None:

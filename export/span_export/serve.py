@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import reports_errors
+from span_keras.cli import CONTEXT, reports_errors
 from span_keras.errors import ExportError
 
 
@@ -56,7 +56,7 @@ def make_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
         raise ExportError(f"port {port} cannot be used ({error.strerror}); choose another with --port.") from error
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @reports_errors

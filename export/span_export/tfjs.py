@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from span_export import bundle
 from span_export.folder import publish
 from span_export.layers_model import write_model, write_perceptual
-from span_keras.errors import ExportError
+from span_keras.checkpoints import READERS
 from span_keras.state import SpanWeights
 
 
@@ -39,7 +41,7 @@ def export_model(
         weights: any form; they are fused first.
         folder: created; an earlier export there is replaced, see ``folder.publish``.
         quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
-        also: further networks, each under the name of its source.
+        also: further networks, each under the name of its source, numbered where it is taken.
         overwrite: accept a folder that holds other files.
         check: called with a temporary folder that holds all that was written, and with what is returned; if it raises,
             ``folder`` stays as it was.
@@ -49,13 +51,13 @@ def export_model(
         its ``model.json``, relative to ``folder``).
 
     Raises:
-        ExportError: two networks have the same name, or what ``layers_model.write_model``, ``folder.publish`` and
-            ``bundle.copy_page`` find.
+        ExportError: see ``layers_model.write_model``, ``folder.publish`` and ``bundle.copy_page`` find.
     """
-    networks = {network_name(each): each for each in (weights, *also)}
-    if len(networks) <= len(also):
-        names = ", ".join(network_name(each) for each in (weights, *also))
-        raise ExportError(f"expected networks of different names, found {names}; leave one out or rename its file.")
+    networks: dict[str, SpanWeights] = {}
+    for each in (weights, *also):
+        name = network_name(each)
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        networks[next(n for n in itertools.chain([name], numbered) if n not in networks)] = each
     results = []
     with publish(Path(folder), overwrite) as staged:
         if demo:
@@ -69,6 +71,7 @@ def export_model(
         if demo or also:
             listed = ("name", "url", "scale", "channels", "variant", "bytes")
             models = [{key: result[key] for key in listed} for result in results]
+            models = [model | {"url": quote(model["url"])} for model in models]
             (staged / "models.json").write_text(json.dumps({"models": models}, indent=1) + "\n")
         check(staged, results)
     return results
@@ -80,4 +83,7 @@ def network_name(weights: SpanWeights) -> str:
     The ``model.json`` of an exported folder is called as the folder.
     """
     path = Path(weights.source.removeprefix("bundled:"))
-    return (path.resolve().parent.name if path.name == "model.json" else path.name.split(".")[0]) or "model"
+    if path.name == "model.json":
+        return path.resolve().parent.name or "model"
+    suffix = next((s for s in READERS if path.name.lower().endswith(s)), "")
+    return path.name[: len(path.name) - len(suffix)] or "model"

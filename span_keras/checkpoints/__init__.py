@@ -98,6 +98,23 @@ def load_weights(
         ) from error
 
 
+def assumption(weights: SpanWeights) -> str | None:
+    """A sentence about the configuration that ``load_weights`` had to assume, as options that set it; None if none."""
+    if not (names := weights.metadata.get("assumed")):
+        return None
+    values = {name: getattr(weights.config, name) for name in names}
+    texts = {
+        name: ",".join(f"{v:g}" for v in value)
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if name == "img_range"
+        else value
+        for name, value in values.items()
+    }
+    options = ", ".join(f"--{name.replace('_', '-')} {text}" for name, text in texts.items())
+    return f"Note: {weights.source} does not tell all about its network; assumed {options}."
+
+
 def save_weights(weights: SpanWeights, path: str | os.PathLike, *, dtype: str = "float32") -> None:
     """Write weights in the form they have, with configuration and metadata, replacing the file at once or not at all.
 
