@@ -32,8 +32,4 @@ export class TrainingClient {
       this.worker.postMessage({ id, method, argument });
     });
   }
-
-  dispose() {
-    this.worker.terminate();
-  }
 }

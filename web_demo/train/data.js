@@ -11,12 +11,8 @@ import { uniformStream } from './random.js';
 /** Pixel bytes held at most; what does not fit is left out and named. */
 export const MEMORY_LIMIT = 600e6;
 
-/**
- * @param {Blob} blob an image file
- * @returns {Promise<Picture>} upright; transparency is ignored
- */
-export async function decodeImage(blob) {
-  const { width, height, data: rgba } = await decode(blob);
+/** @returns {Picture} without the transparency */
+function toPicture({ width, height, data: rgba }) {
   const data = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
     data[to] = rgba[from];
@@ -33,9 +29,8 @@ export async function decodeImage(blob) {
  */
 export function makePair(picture, scale) {
   const hr = crop(picture, 0, 0, picture.height - (picture.height % scale), picture.width - (picture.width % scale));
-  const unit = { ...hr, data: Float32Array.from(hr.data, (level) => level / 255) };
-  const { height, width, data } = downscale(unit, scale);
-  return { hr, lr: { height, width, data: toUint8(data) } };
+  const { height, width, data } = downscale(hr, scale);
+  return { hr, lr: { height, width, data: toUint8(data.map((level) => level / 255)) } };
 }
 
 /** @returns {Picture} */
@@ -63,17 +58,22 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   let bytes = 0;
   for (const [i, { name, blob }] of files.entries()) {
     onProgress(i, files.length);
-    const picture = await decodeImage(blob).catch(() => null);
-    if (!picture) {
+    const pixels = await decode(blob).catch(() => null);
+    const size = pixels && pixels.width * pixels.height * 3 * (1 + scale ** -2);
+    if (!pixels) {
       problems.push(`${name} is not an image that this browser can read; it is left out.`);
-    } else if (Math.min(picture.height, picture.width) < patch * scale) {
-      const found = `${picture.width}×${picture.height} pixels`;
+    } else if (Math.min(pixels.height, pixels.width) < patch * scale) {
+      const found = `${pixels.width}×${pixels.height} pixels`;
       problems.push(`${name} is ${found}, smaller than the ${patch * scale}-pixel HR patch; it is left out.`);
-    } else if (bytes + picture.data.length * (1 + scale ** -2) > MEMORY_LIMIT) {
+    } else if (bytes + size > MEMORY_LIMIT) {
       problems.push(`${name} does not fit into the ${MEMORY_LIMIT / 1e6} MB kept for photographs; it is left out.`);
     } else {
-      bytes += picture.data.length * (1 + scale ** -2);
-      pairs.push({ name, ...makePair(picture, scale) });
+      try {
+        pairs.push({ name, ...makePair(toPicture(pixels), scale) });
+        bytes += size;
+      } catch {
+        problems.push(`${name} is too large for the memory that this browser grants the page; it is left out.`);
+      }
     }
   }
   onProgress(files.length, files.length);

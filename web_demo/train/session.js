@@ -26,6 +26,8 @@ const SAVE_EVERY = 15000; // milliseconds
 const SAMPLE_EVERY = 5000;
 const LOG_EVERY = 10000;
 const REPORT_EVERY = 100;
+/** Milliseconds to wait after a failure whether the GPU turns out to be lost: what it was reading may fail first. */
+const LOSS_DELAY = 100;
 
 /**
  * @typedef {object} StartRequest
@@ -43,17 +45,29 @@ export class TrainingSession {
     /** The newest state and photographs off the GPU: what Start goes on from and Save writes. */
     this.kept = null;
     this.trainer = null;
+    this.running = false;
     this.stopping = false;
     this.jobs = [];
+    /** Backends whose GPU was lost, perhaps while nothing ran: they would never answer and must start afresh. */
+    this.lostBackends = new Set();
   }
 
   /** Describe the stored training, or `null`. */
   async peek() {
-    this.kept ??= await loadTraining();
+    await this.readStored();
     if (!this.kept) return null;
     const { state, photographs } = this.kept;
     const { config, settings, step, history } = state;
     return { config, settings, step, history, photographs };
+  }
+
+  /** Keep what is stored if it is newer than what is kept: another tab may have trained. */
+  async readStored() {
+    const stored = await loadTraining().catch((error) => {
+      if (!this.kept) throw error;
+      return null;
+    });
+    if (stored && !(stored.state.savedAt <= this.kept?.state.savedAt)) this.kept = stored;
   }
 
   /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
@@ -65,10 +79,11 @@ export class TrainingSession {
     });
   }
 
-  /** Run a job when no step is under way: at once, or after the present one. */
+  /** Run a job when no step is under way: at once, or after the present one, or when the training is prepared. */
   betweenSteps(job) {
-    if (!this.trainer) return job();
-    return new Promise((resolve, reject) => this.jobs.push(() => job().then(resolve, reject)));
+    if (this.running) return new Promise((resolve, reject) => this.jobs.push(() => job().then(resolve, reject)));
+    this.job = job();
+    return this.job;
   }
 
   stop() {
@@ -77,7 +92,7 @@ export class TrainingSession {
 
   /** Forget the training, here and on disk. */
   async remove() {
-    if (this.trainer) throw new TrainingError('Stop the training before deleting the model.');
+    if (this.running) throw new TrainingError('Stop the training before deleting the model.');
     await deleteTraining();
     this.kept = null;
   }
@@ -93,7 +108,7 @@ export class TrainingSession {
 
   async describeModel() {
     if (this.trainer) await this.keep();
-    else this.kept ??= await loadTraining();
+    else await this.readStored();
     if (!this.kept) throw new TrainingError('There is no trained model to save; press Start Training first.');
     const { config, origin, average, settings, step } = this.kept.state;
     const tf = await loadTf(['cpu', 'layers']);
@@ -127,23 +142,31 @@ export class TrainingSession {
    * @param {StartRequest} request
    * @returns {Promise<{finished: boolean, step: number}>}
    */
-  start(request) {
+  async start(request) {
+    if (this.running) throw new TrainingError('A training is under way; stop it before you start another.');
+    this.running = true;
+    this.stopping = false; // before the lock is awaited: a stop may come earlier
     const run = (lock) => {
       if (lock) return this.run(request);
       throw new TrainingError('A training is running in another tab of this page; stop it there first.');
     };
-    // Without a secure context there are no locks.
-    return navigator.locks ? navigator.locks.request('span-training', { ifAvailable: true }, run) : run(true);
+    try {
+      // Without a secure context there are no locks.
+      return await (navigator.locks ? navigator.locks.request('span-training', { ifAvailable: true }, run) : run(true));
+    } finally {
+      this.running = false;
+      this.job = Promise.all(this.jobs.splice(0).map((job) => job()));
+    }
   }
 
   async run(request) {
-    this.stopping = false;
+    await this.job?.catch(() => {}); // it may be computing on another backend
     const { tf, name: backend, lost } = await this.startTrainable(request.backend);
+    Object.assign(this, { backend, lost });
     const resting = tf.memory().numTensors;
-    this.tensorsAtRest = resting;
     let perceptual = null;
     try {
-      const { state, photographs, fresh } = await this.prepare(tf, request);
+      const { state, photographs, fresh } = await this.onGpu(this.prepare(tf, request));
       const { config, settings } = state;
       this.log(`Reading ${photographs.length} photographs.`);
       const { pairs, problems } = await loadPairs(photographs, { ...settings, scale: config.scale }, (done, total) =>
@@ -167,32 +190,40 @@ export class TrainingSession {
       );
       const source = new PatchSource(training, { ...settings, scale: config.scale });
       const { parameters } = state;
-      this.kept = { state, photographs };
+      this.kept = { state: { ...state, savedAt: Date.now() }, photographs };
       this.history = new History(state.history);
       this.trainer = new Trainer(tf, { config, settings, parameters, source, perceptual, state });
       this.samples = makeSamples(shown, config.scale);
       this.history.bicubic = mean(this.samples.map(({ bicubicPsnr }) => bicubicPsnr));
       this.unstored = fresh ? photographs : null;
       await this.persist();
-      await this.loop(lost);
+      await this.loop();
       return { finished: this.trainer.step >= this.trainer.totalSteps, step: this.trainer.step };
     } catch (error) {
-      throw this.explain(error, backend);
+      throw this.explain(error);
     } finally {
       this.trainer?.dispose();
       this.trainer = null;
       perceptual?.dispose();
-      this.jobs.splice(0).forEach((job) => job());
-      this.send({ type: 'rest', tensors: tf.memory().numTensors, resting, bytes: tf.memory().numBytes });
-      if (this.gpuLost) stopBackend(tf, backend);
-      this.gpuLost = false;
+      this.send({ type: 'rest', tensors: tf.memory().numTensors, resting });
+      if (this.lostBackends.has(backend)) stopBackend(tf, backend);
+    }
+  }
+
+  /** Await work on the GPU, which a lost one would leave undone for ever. */
+  async onGpu(work) {
+    try {
+      return await Promise.race([work, this.lost]);
+    } catch (error) {
+      const delay = new Promise((resolve) => setTimeout(resolve, LOSS_DELAY, error));
+      throw this.explain(await Promise.race([delay, this.lost.catch((loss) => loss)]));
     }
   }
 
   /** State and photographs to go on from; `fresh` photographs are not stored yet. */
   async prepare(tf, { origin, settings: typed, photographs }) {
     if (origin.kind === 'stored') {
-      this.kept ??= await loadTraining();
+      await this.readStored();
       if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
       const { state } = this.kept;
       const fresh = photographs?.length > 0;
@@ -230,17 +261,17 @@ export class TrainingSession {
     return { state, photographs: photographs ?? this.kept?.photographs ?? [], fresh: true };
   }
 
-  async loop(lost) {
+  async loop() {
     const { trainer } = this;
     const times = [];
     let [saved, sampled, logged, reported] = [performance.now(), -Infinity, performance.now(), -Infinity];
     let sampling = 0;
     let last = null;
-    await Promise.race([this.sample(), lost]);
+    await this.sample();
     sampled = performance.now();
     while (!this.stopping && trainer.step < trainer.totalSteps) {
       const begin = performance.now();
-      last = await Promise.race([trainer.trainStep(), lost]);
+      last = await this.onGpu(trainer.trainStep());
       times.push(performance.now() - begin);
       if (times.length > 20) times.shift();
       if (last.skipped) this.logSkipped(last);
@@ -253,7 +284,7 @@ export class TrainingSession {
       }
       // Samples take no more than a tenth of the time.
       if (now - sampled > Math.max(SAMPLE_EVERY, 10 * sampling)) {
-        await Promise.race([this.sample(), lost]);
+        await this.sample();
         sampled = performance.now();
         sampling = sampled - now;
       }
@@ -270,7 +301,7 @@ export class TrainingSession {
       await nextTask();
     }
     if (last) {
-      await Promise.race([this.sample(), lost]);
+      await this.sample();
       this.logStep(last, median(times));
     }
     await this.keep();
@@ -279,9 +310,10 @@ export class TrainingSession {
 
   /** Take the weights and the optimizer off the GPU. */
   async keep() {
+    const snapshot = await this.onGpu(this.trainer.snapshot());
     const { state, photographs } = this.kept;
     this.kept = {
-      state: { ...state, ...(await this.trainer.snapshot()), history: this.history.toJSON() },
+      state: { ...state, ...snapshot, history: this.history.toJSON(), savedAt: Date.now() },
       photographs,
     };
   }
@@ -312,10 +344,11 @@ export class TrainingSession {
   async sample() {
     const { trainer } = this;
     const results = [];
-    await trainer.withAverage(async (network) => {
+    const upscaling = trainer.withAverage(async (network) => {
       for (const sample of this.samples)
         results.push({ ...sample, ...(await upscaleSample(trainer.tf, network, sample)) });
     });
+    await this.onGpu(upscaling);
     const psnr = mean(results.map((result) => result.psnr));
     this.history.addQuality({ step: trainer.step, psnr });
     this.send({ type: 'samples', step: trainer.step, samples: results, psnr, bicubic: this.history.bicubic });
@@ -372,29 +405,29 @@ export class TrainingSession {
     }
     const order = [...new Set([preferred, ...TRAINING_CHAIN])].filter((name) => TRAINING_CHAIN.includes(name));
     const reasons = [];
+    const tf = await loadTf(['layers']);
     for (const name of order) {
       try {
-        await loadTf(['layers']);
-        const { tf, lost } = await startBackend(name);
-        await checkGradient(tf);
+        if (this.lostBackends.delete(name)) stopBackend(tf, name);
+        const { lost } = await startBackend(name);
+        lost.catch(() => this.lostBackends.add(name));
+        await Promise.race([checkGradient(tf), lost]);
         if (reasons.length) this.log(`${reasons.join(' ')} Training uses ${LABELS[name]}.`);
-        return { tf, name, lost: lost.catch((error) => this.onLost(error)) };
+        return { tf, name, lost };
       } catch (error) {
+        stopBackend(tf, name); // the next training tries it afresh
         reasons.push(`${LABELS[name]}: ${error.message}.`);
       }
     }
     throw new TrainingError(`No backend of this browser can train. ${reasons.join(' ')}`);
   }
 
-  onLost(error) {
-    this.gpuLost = true;
-    throw error;
-  }
-
-  explain(error, backend) {
+  /** An error of the present training as a sentence; `error` itself if it is one or a defect. */
+  explain(error) {
+    const { backend } = this;
     if (error instanceof TrainingError || error.name === 'ModelError') return error;
     if (!(error instanceof BackendLost) && !isExhaustion(error)) return error;
-    this.gpuLost = true;
+    this.lostBackends.add(backend);
     const step = this.kept?.state.step ?? 0;
     return new TrainingError(
       `${LABELS[backend]} ran out of memory or was lost (${error.message}). Take a smaller batch or patch and press ` +

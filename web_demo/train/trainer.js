@@ -24,7 +24,6 @@ const KNOWN = 21;
  * @typedef {object} StepResult
  * @property {number} mae
  * @property {number} perceptual not weighted; 0 without a perceptual loss
- * @property {number} psnr of the batch in dB
  * @property {number} norm of the gradient, before clipping
  * @property {number} rate
  * @property {boolean} skipped the step was not taken: its gradient was not finite or its loss leapt
@@ -71,19 +70,19 @@ export class Trainer {
     const rate = rateAt(this.settings, this.epoch);
     const [gradient, measured] = tf.tidy(() => this.differentiate(this.source.get(this.step)));
     try {
-      const [mae, perceptual, squares, norm] = await measured.data();
+      const [mae, perceptual, norm] = await measured.data();
       const loss = mae + this.settings.vggWeight * perceptual;
       const skipped = !Number.isFinite(loss + norm) || this.isSpike(loss);
       this.step++;
       if (!skipped) this.update(loss, gradient, norm, rate);
       const restored = skipped && this.skip();
-      return { mae, perceptual, psnr: -10 * Math.log10(squares), norm, rate, skipped, restored };
+      return { mae, perceptual, norm, rate, skipped, restored };
     } finally {
       tf.dispose([gradient, measured]);
     }
   }
 
-  /** Flat gradient, and `[mae, perceptual, mean square error, gradient norm]`; call it inside `tf.tidy`. */
+  /** Flat gradient, and `[mae, perceptual, gradient norm]`; call it inside `tf.tidy`. */
   differentiate({ lr, hr, lrShape, hrShape }) {
     const { tf, network, perceptual, settings } = this;
     const input = tf.tensor4d(lr, lrShape);
@@ -93,10 +92,9 @@ export class Trainer {
     let parts;
     const { grads } = tf.variableGrads(() => {
       const output = network.apply(input);
-      const error = tf.sub(output, target);
-      const mae = tf.mean(tf.abs(error));
+      const mae = tf.mean(tf.abs(tf.sub(output, target)));
       const distance = weighted ? perceptual.distance(perceptual.features(output), targetFeatures) : tf.scalar(0);
-      parts = [mae, distance, tf.mean(tf.square(error))].map((part) => tf.keep(part));
+      parts = [mae, distance].map((part) => tf.keep(part));
       return weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae;
     }, network.variables);
     const gradient = tf.concat(network.variables.map(({ name }) => tf.reshape(grads[name], [-1])));
