@@ -10,6 +10,7 @@ shrinking; PSNR is on Y, uint8-rounded, shaved by the scale, the mean over the p
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 import numpy as np
@@ -17,6 +18,7 @@ from quality import split_label
 
 from span_keras import bicubic, data, leaves
 from span_keras.cli import hushed, reports_errors, tell_assumed
+from span_keras.errors import DataError, ImageError
 from span_keras.metrics import evaluate_pair
 
 CONDITIONS = {
@@ -65,12 +67,27 @@ def main(folder, given):
     files = data.list_photos(folder)
     columns = [*CONDITIONS, SHAPES]
     figures = {label: {column: [] for column in columns} for label in upscalers}
+    left_out: dict[Path, Exception] = {}
     with click.progressbar(files, label=f"×{scale}", file=sys.stderr) as bar:
         for number, path in enumerate(bar):
-            for column, lr, hr in pairs(path, number, scale):
-                for label, upscaler in upscalers.items():
-                    figures[label][column].append(evaluate_pair(upscaler(np.float32(lr) / 255), hr, scale)["psnr_y"])
-    click.echo(f"| ×{scale}, {len(files)} photographs | {' | '.join(columns)} |\n|---|{':-:|' * len(columns)}")
+            try:
+                found = [
+                    (label, column, evaluate_pair(upscaler(np.float32(lr) / 255), hr, scale)["psnr_y"])
+                    for column, lr, hr in pairs(path, number, scale)
+                    for label, upscaler in upscalers.items()
+                ]
+            except (DataError, ImageError) as error:  # damaged, or too small when halved
+                left_out[path] = error
+                continue
+            for label, column, psnr in found:
+                figures[label][column].append(psnr)
+    for path, error in left_out.items():
+        click.echo(f"Left out {path}: {error}", err=True)
+    if len(left_out) == len(files):
+        raise DataError(f"Expected photographs to measure on in {folder}, found none.")
+    click.echo(
+        f"| ×{scale}, {len(files) - len(left_out)} photographs | {' | '.join(columns)} |\n|---|{':-:|' * len(columns)}"
+    )
     for label, found in figures.items():
         click.echo(f"| {label} | {' | '.join(f'{np.mean(values):.3f}' for values in found.values())} |")
 

@@ -31,6 +31,7 @@ def torch_network(weights, threads: int):
     import torch
     import torch.nn.functional as F
 
+    from span_keras.config import LEAKY_SLOPE
     from span_keras.reparam import shuffle_order
 
     torch.set_num_threads(threads)
@@ -50,7 +51,7 @@ def torch_network(weights, threads: int):
         return F.conv2d(x, *layers[name], padding=layers[name][0].shape[-1] // 2)
 
     def act(x):
-        return F.silu(x, inplace=True) if official else F.leaky_relu(x, 0.1, inplace=True)
+        return F.silu(x, inplace=True) if official else F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
 
     @torch.inference_mode()
     def run(image):

@@ -22,10 +22,8 @@ SPREAD = 1e-12
 def batches(data: str, scale: int, count: int):
     from span_keras.data import PatchDataset
 
-    dataset = PatchDataset(data, scale=scale, patch=32, batch_size=8, steps_per_epoch=count, seed=0, workers=1)
-    for i in range(count):
-        lr, hr = dataset[i]
-        yield lr.astype(np.float32) / 255, hr.astype(np.float32) / 255
+    dataset = PatchDataset(data, scale=scale, patch=32, batch_size=8, steps_per_epoch=count, workers=1, dtype="float32")
+    yield from map(dataset.__getitem__, range(count))
 
 
 def build(config, scheme: str):

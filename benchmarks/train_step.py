@@ -129,6 +129,9 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
     from torch import nn
     from torch.nn import functional
 
+    from span_keras.config import LEAKY_SLOPE
+    from span_keras.reparam import shuffle_order
+
     config, layers = weights.config, weights.expand().layers
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.benchmark = True
@@ -157,13 +160,13 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
             self.rep = nn.ModuleDict({name: Conv3XC(w) for name, w in layers.items() if "skip_kernel" in w})
             self.conv_cat = convolution(**layers["conv_cat"])
             # Block-major channels of the weights against PyTorch's channel-major pixel shuffle.
-            order = np.arange(3 * config.scale**2).reshape(-1, 3).T.reshape(-1)
+            order = np.argsort(shuffle_order(config.scale))
             self.upsampler = convolution(*(layers["upsampler"][k][..., order] for k in ("kernel", "bias")), padding=1)
             self.register_buffer("mean", torch.tensor(config.rgb_mean).view(1, 3, 1, 1))
             self.official = config.variant == "official"
 
         def forward(self, x):
-            act = functional.silu if self.official else lambda x: functional.leaky_relu(x, 0.1)
+            act = functional.silu if self.official else lambda x: functional.leaky_relu(x, LEAKY_SLOPE)
             sym = (lambda x: torch.sigmoid(x) - 0.5) if self.official else torch.tanh
             head = features = self.rep["conv_1"]((x - self.mean) * config.img_range)
             for i in range(1, config.blocks + 1):

@@ -10,6 +10,7 @@ strokes; each picture takes its colours from one photograph.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,8 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray) -> Image.Imag
     """
     canvas = Image.new("RGB", (side * SUPERSAMPLING,) * 2, tuple(map(int, rng.choice(colours))))
     pen = ImageDraw.Draw(canvas)
-    least, most = np.exp(rng.uniform(*np.log(LEAST_RADIUS))), side / 3
+    most = side / 3
+    least = min(np.exp(rng.uniform(*np.log(LEAST_RADIUS))), most / 2)
     # For radii distributed as r⁻³ between both, and circles.
     area = 2 * np.pi * np.log(most / least) / (least**-2 - most**-2)
     for _ in range(round(LAYERS * side**2 / area)):
@@ -89,11 +91,23 @@ def _turned(points: np.ndarray, angle: float) -> np.ndarray:
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
-def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) -> None:
+def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) -> dict[Path, str]:
+    """Draw and write one picture; returns the photographs that could not be read, with the reason."""
     rng = np.random.default_rng((seed, number))
-    colours = colours_of(photos[rng.integers(len(photos))])
+    left_out: dict[Path, str] = {}
+    while True:
+        photo = photos[rng.integers(len(photos))]
+        try:
+            colours = colours_of(photo)
+            break
+        except DataError as error:
+            left_out[photo] = str(error)
+            photos = [path for path in photos if path != photo]
+            if not photos:
+                raise
     with atomic.replaced(folder / f"leaves-{number:05d}.png", ".png") as temporary:
         draw(rng, side, colours).save(temporary)
+    return left_out
 
 
 @click.command(context_settings=CONTEXT)
@@ -113,7 +127,11 @@ def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
         from span_keras.data import BUNDLED_TRAIN, list_photos
     # Pictures drawn before must lend no colours, or the second call would draw others.
     source = data or BUNDLED_TRAIN
-    photos = [path for path in list_photos(source) if out.resolve() not in path.resolve().parents]
+    photos = [
+        path
+        for path in list_photos(source)
+        if out.resolve() not in path.resolve().parents and not re.fullmatch(r"leaves-\d{5}\.png", path.name)
+    ]
     if not photos:
         raise DataError(
             f"Expected photographs in {source} outside {out} to take colours from, found none; write to a subfolder."
@@ -121,9 +139,11 @@ def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor() as pool:
-            list(pool.map(partial(_write, out, photos, size, seed), range(count)))
+            left_out = list(pool.map(partial(_write, out, photos, size, seed), range(count)))
     except OSError as error:
         raise DataError(f"Expected to write pictures to {out}, found: {error.strerror or error}.") from error
+    for reason in dict(item for found in left_out for item in found.items()).values():
+        click.echo(f"Left out: {reason}", err=True)
     click.echo(f"Wrote {count} pictures of {size}×{size} pixels to {out}.")
 
 

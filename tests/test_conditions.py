@@ -63,3 +63,8 @@ def test_networks_of_several_scales(tmp_path, monkeypatch):
     assert code == 2 and "expected a label of its own for each network" in output
     code, output = refused(tmp_path, "bundled:x3")
     assert code == 1 and str(tmp_path) in output
+    Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
+    (tmp_path / "cut.png").write_bytes(b"")
+    code, output = refused(tmp_path, "bundled:x3")
+    assert code == 1 and f"Expected photographs to measure on in {tmp_path}, found none." in output
+    assert f"Left out {tmp_path / 'small.png'}: " in output and f"Left out {tmp_path / 'cut.png'}: " in output

@@ -178,6 +178,18 @@ def test_pictures_drawn_before_lend_no_colours(tmp_path):
     expected = written(tmp_path / "elsewhere", "--data", folder, "--count", 8)
     for count in (8, 4, 8):
         assert alike(expected, written(folder / "leaves", "--data", folder, "--count", count))
+    assert alike(expected, written(folder / "more", "--data", folder, "--count", 8))
+
+
+def test_damaged_photographs_are_named_and_left_out(tmp_path):
+    folder = save_photos(tmp_path, 2)
+    (folder / "photo_0.png").write_bytes((folder / "photo_0.png").read_bytes()[:300])
+    result = run("--out", tmp_path / "leaves", "--data", folder, "--count", 6, "--size", 40)
+    assert result.exit_code == 0 and len(pictures(tmp_path / "leaves")) == 6
+    assert result.output.count("Left out: ") == result.output.count("photo_0.png cannot be read as an image") == 1
+    (folder / "photo_1.png").write_bytes(b"")
+    result = run("--out", tmp_path / "none", "--data", folder, "--count", 1, "--size", 40)
+    assert result.exit_code == 1 and "cannot be read as an image" in result.output
 
 
 def test_bundled_photographs_lend_their_colours_by_default(tmp_path):
