@@ -85,6 +85,11 @@ class View:
         return saved
 
     @property
+    def question(self) -> str:
+        self.page.wait_for_selector("#train-question[open]")
+        return self.page.inner_text("#train-question-text")
+
+    @property
     def worker(self):
         return next(worker for worker in self.page.workers if "train/worker.js" in worker.url)
 
@@ -163,6 +168,9 @@ def test_starts_only_when_the_view_knows_what_is_stored(page, open_page, photogr
     view.wait("idle")
     view.fill(epochs=1)
     view.click("Start Training")
+    view.until(lambda: page.evaluate("held.length"))
+    assert page.is_disabled("[data-do=start]")  # or a double click would start twice
+    page.evaluate("held.shift()()")
     view.until(lambda: view.state == "Finished after 10 steps.")
     assert page.get_attribute("#train", "data-phase") != "idle"
     assert page.is_disabled("[data-do=start]")
@@ -185,9 +193,10 @@ def test_a_loaded_model_is_trained_on_and_a_stored_one_is_replaced_only_when_con
     assert view.page.is_checked("input[name=origin][value=file]")
     assert view.state == "Loaded model.json: x3, 4 channels. Start Training begins with it."
     view.click("Start Training")
-    assert f"replaces the stored training at step {reached}" in view.page.inner_text("#train-question-text")
+    assert f"replaces the stored training at step {reached}" in view.question
     view.answer("Cancel")
-    assert view.page.get_attribute("#train", "data-phase") == "idle"
+    view.wait("idle")
+    assert view.page.evaluate("document.activeElement.dataset.do") == "start"
     view.click("Start Training")
     view.answer("Replace It")
     view.wait("training")
@@ -291,15 +300,40 @@ def test_photographs_are_taken_wherever_they_are_dropped_and_from_the_clipboard(
     view.wait("idle")
 
 
-def test_useless_photographs_get_a_sentence(view):
-    view.page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
+def test_useless_photographs_get_a_sentence_and_nothing_chosen_is_lost(view):
+    page = view.page
     view.fill()
+    view.train(1)
+    page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
+    page.check("input[name=origin][value=page]")
+    view.fill(rate=0.005)
     view.click("Start Training")
+    view.answer("Replace It")
     assert view.wait_problem() == (
         "None of the 1 files can be used: a.png is not an image that this browser can read; it is left out. "
         "Choose others or a smaller patch."
     )
     view.wait("idle")
+    assert view.state == "The training did not start."
+    assert page.input_value("#train-rate") == "0.005"
+    assert page.is_checked("input[name=origin][value=page]")
+    assert page.inner_text("#train-photographs-text") == "1 photograph of your own."
+
+
+def test_without_curves_and_bundled_photographs_the_view_trains(page, open_page, save_image, photographs):
+    page.route("**/chart.umd.min.js", lambda route: route.abort())
+    page.route("**/samples.json", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    view = View(open_page("x2", "wasm")).open()
+    assert "There are no curves: chart.js" in page.inner_text(".train-charts")
+    assert page.inner_text("#train-photographs-text").startswith("None yet")
+    page.set_input_files("#train-files", str(save_image(make_scene(40, 40))))
+    view.fill()
+    view.train(1)
+    assert view.problem == ""
+    view.click("Delete Model")
+    view.answer("Delete")
+    view.until(lambda: "was deleted" in view.state)
+    page.problems.clear()
 
 
 def test_absurd_settings_stop_the_start(view):
@@ -324,8 +358,14 @@ def test_deleting_removes_the_training_everywhere(view):
     page = view.page
     view.fill()
     view.train(2)
+    page.evaluate("() => { window.Kept = Worker; window.Worker = function () { throw Error('none left'); }; }")
     view.click("Upscale with It")
-    view.until(lambda: "Upscale view" in view.state)
+    view.until(lambda: view.state == "The Upscale view could not take the trained model into use.")
+    assert page.inner_text("#status") == "none left"
+    page.evaluate("() => { window.Worker = Kept; }")
+    view.click("Upscale with It")
+    view.until(lambda: view.state == "The Upscale view now uses the trained model.")
+    assert page.inner_text("[data-origin=page]") == "Trained in this browser"
     page.wait_for_selector("html[data-state=ready]")
     models = "async () => (await (await import('./store.js')).listModels()).map(({ name }) => name)"
     assert page.evaluate(models) == ["Trained in this browser"]
@@ -357,6 +397,25 @@ def test_without_vgg_features_the_page_trains_with_mae_alone_and_says_so(view):
     view.wait("training")
     assert "loss: MAE alone" in view.state
     assert "The page has no VGG features (perceptual/model.json, written by span-export --perceptual)." in view.state
+    page = view.page
+    assert page.evaluate("document.activeElement.dataset.do") == "stop"
+    view.click("Stop Training")
+    view.wait("idle")
+    assert page.evaluate("document.activeElement.dataset.do") == "start"
+
+
+def test_charts_that_nobody_sees_wait(view):
+    page = view.page
+    drawn = "() => Chart.getChart('train-loss').data.datasets[0].data.length"
+    view.fill()
+    view.click("Start Training")
+    view.until(lambda: page.evaluate(drawn) > 0)
+    page.click("#tab-upscale")
+    points, step = page.evaluate(drawn), int(page.get_attribute("#train", "data-step"))
+    view.until(lambda: int(page.get_attribute("#train", "data-step")) > step + 3)
+    assert page.evaluate(drawn) == points
+    page.click("#tab-train")
+    view.until(lambda: page.evaluate(drawn) > points)
     view.click("Stop Training")
     view.wait("idle")
 
@@ -414,9 +473,16 @@ def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(vie
     assert view.train(1) > reached
 
 
-def test_saves_while_it_trains(view, tmp_path):
-    view.fill("webgl")
+def test_saves_while_it_is_prepared_and_while_it_trains(view, tmp_path):
+    view.fill("webgl", vggWeight=0.001)
+    view.train(1)
+    view.worker.evaluate("() => { self.fetch = () => new Promise((resolve) => { self.answer = resolve; }); }")
     view.click("Start Training")
+    view.until(lambda: view.worker.evaluate("() => 'answer' in self"))
+    view.click("Save Model")
+    view.worker.evaluate("() => self.answer({ ok: false })")
+    view.until(lambda: view.state.startswith("Saved"))
+    assert view.worker.evaluate("() => tf.getBackend()") == "webgl"
     view.wait("training")
     weights = load_weights(view.save(tmp_path))
     assert weights.config.channels == 8
@@ -439,11 +505,22 @@ def test_only_one_tab_trains_at_a_time(view, context):
     second.click("Start Training")
     assert second.wait_problem() == "A training is running in another tab of this page; stop it there first."
     assert second.state == "The training did not start."
-    other.close()
     view.page.bring_to_front()
     view.click("Stop Training")
     view.wait("idle")
     assert view.problem == ""
+    # Each goes on with what the other has stored since.
+    other.bring_to_front()
+    other.select_option("#train-backend", "cpu")
+    reached = second.train(2)
+    assert f"from step {view.page.get_attribute('#train', 'data-step')}" in second.log
+    other.close()
+    view.page.bring_to_front()
+    view.page.check("input[name=origin][value=page]")
+    view.click("Start Training")
+    assert f"replaces the stored training at step {reached}" in view.question
+    view.answer("Cancel")
+    view.wait("idle")
 
 
 def test_a_damaged_stored_training_gets_a_sentence_and_can_be_deleted(view):
@@ -469,17 +546,37 @@ def test_a_damaged_stored_training_gets_a_sentence_and_can_be_deleted(view):
 
 
 def test_a_lost_gpu_gets_a_sentence_and_training_goes_on_from_the_kept_state(view):
+    lose = "tf.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()"
     view.fill("webgl")
     view.train(2)
+    view.worker.evaluate(f"() => {lose}")  # while nothing runs
     view.click("Start Training")
     view.wait("training")
-    view.worker.evaluate("() => tf.backend().gpgpu.gl.getExtension('WEBGL_lose_context').loseContext()")
+    view.worker.evaluate(f"() => {lose}")
     problem = view.wait_problem()
     assert "WebGL ran out of memory or was lost" in problem
     kept = int(view.page.get_attribute("#train", "data-saved"))
     assert f"it goes on from step {kept}" in problem
     view.wait("idle")
-    assert view.train(1) > kept
+    view.click("Start Training")
+    view.wait("training")
+    view.until(lambda: int(view.page.get_attribute("#train", "data-step")) > kept)
+    # While the state is read, as it is for Save Model and from time to time.
+    view.worker.evaluate(
+        f"""async () => {{
+            const {{ Trainer }} = await import('./trainer.js');
+            const {{ snapshot }} = Trainer.prototype;
+            Trainer.prototype.snapshot = function () {{
+                {lose};
+                return snapshot.call(this);
+            }};
+        }}"""
+    )
+    view.click("Save Model")
+    view.wait("idle")
+    assert "WebGL ran out of memory or was lost" in view.problem
+    assert view.page.inner_text("[data-figure=backend]") == "WebGL"
+    assert "Training uses" not in view.log
 
 
 def test_repeated_bad_steps_stop_with_advice(view):

@@ -104,11 +104,10 @@ export function mountForm(root) {
       describe('file', `${name}: x${config.scale}, ${config.channels} channels`);
       select('file');
     },
-    /** @param {() => Promise<{name: string}>} getModel */
-    async describePage(getModel) {
-      const model = await getModel().catch(() => null);
-      describe('page', model?.name);
-      if (!model && api.originKind() === 'page') select('scratch');
+    /** @param {string | null} name of the page's model, `null` if it has none */
+    describePage(name) {
+      describe('page', name);
+      if (!name && api.originKind() === 'page') select('scratch');
     },
     setEnabled(on) {
       for (const fieldset of root.querySelectorAll('fieldset')) fieldset.disabled = !on;

@@ -82,8 +82,9 @@ export function mountPhotographs(root, onFiles) {
     async loadBundled() {
       const base = new URL(BUNDLED, document.baseURI);
       const answer = await fetch(base).catch(() => null);
-      const { photos } = answer?.ok ? await answer.json() : { photos: [] };
-      bundled = photos.map(({ file }) => ({ name: file, url: new URL(file, base).href }));
+      // Some servers answer with a page where there is no file.
+      const list = answer?.ok ? await answer.json().catch(() => null) : null;
+      bundled = (list?.photos ?? []).map(({ file }) => ({ name: file, url: new URL(file, base).href }));
       render();
     },
     /** @param {import('./store.js').Photograph[] | null} photographs */

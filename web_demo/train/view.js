@@ -4,6 +4,7 @@ import { LABELS } from '../backend.js';
 import { readConfig, readModelFiles } from '../model.js';
 import * as store from '../store.js';
 import { loadChart } from '../tf.js';
+import { save } from '../ui/download.js';
 import { bytes, duration } from '../ui/format.js';
 import { createCharts } from './chart.js';
 import { TrainingClient } from './client.js';
@@ -87,7 +88,7 @@ const TEMPLATE = `
 /**
  * @param {HTMLElement} root an empty section
  * @param {object} context see `main.js`
- * @returns {Promise<{show(): void, hide(): void, take(files: File[]): void}>}
+ * @returns {Promise<{show(): void, hide(): void, take(files: File[]): void, modelChanged(name: string): void}>}
  */
 export async function mountTraining(root, context) {
   await loadStyle();
@@ -106,6 +107,7 @@ class TrainingView {
     this.form = mountForm(this.find('#train-form'));
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
+    this.history = null;
     this.phase = 'opening';
     for (const name of ['start', 'stop', 'save', 'load', 'delete', 'use']) {
       this.button(name).addEventListener('click', () => this.attempt(() => this[name]()));
@@ -126,32 +128,55 @@ class TrainingView {
   }
 
   async begin() {
-    this.charts = createCharts(await loadChart(), this.find('#train-loss'), this.find('#train-quality'));
-    await Promise.all([this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
-    await this.form.describePage(this.context.getModel);
+    await Promise.all([this.loadCharts(), this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
     this.setPhase('idle');
   }
 
-  show() {
-    this.charts?.resize();
-    if (this.phase === 'idle') this.form.describePage(this.context.getModel);
+  /** Training needs no curves: without Chart.js the view says so and works. */
+  async loadCharts() {
+    try {
+      this.charts = createCharts(await loadChart(), this.find('#train-loss'), this.find('#train-quality'));
+    } catch (error) {
+      const textContent = `There are no curves: ${error.message}`;
+      const note = Object.assign(document.createElement('p'), { className: 'note', textContent });
+      this.find('.train-charts').replaceChildren(note);
+    }
   }
 
-  hide() {}
+  show() {
+    this.shown = true;
+    this.modelChanged(this.context.getName());
+    this.charts?.resize();
+    this.drawCharts();
+  }
+
+  hide() {
+    this.shown = false;
+  }
+
+  /** The page has another model, or none that can be used. */
+  modelChanged(name) {
+    this.form.describePage(document.documentElement.dataset.state === 'error' ? null : name);
+  }
 
   /** Images that were dropped anywhere or pasted are photographs to train on. */
   take(files) {
     this.attempt(() => this.photographs.choose(files));
   }
 
-  /** Read what is stored and offer to go on with it. */
-  async refresh() {
+  /** Read what is stored. */
+  async peek() {
     try {
       this.stored = await this.client.call('peek');
     } catch (error) {
       this.damaged = true;
       throw error;
     }
+  }
+
+  /** Read what is stored and offer to go on with it. */
+  async refresh() {
+    await this.peek();
     this.form.describeStored(this.stored);
     if (!this.stored) return;
     this.form.write(this.stored.settings);
@@ -170,38 +195,49 @@ class TrainingView {
   async start() {
     const { settings, problem } = this.form.read();
     if (problem) return this.showProblem(problem);
-    const origin = await this.origin();
-    const replaces = this.stored?.step > 0 && origin.kind !== 'stored';
-    if (
-      replaces &&
-      !(await this.ask(`This replaces the stored training at step ${count(this.stored.step)}.`, 'Replace It'))
-    )
-      return;
-    const photographs = await this.photographs.get();
-    const backend = this.form.backend() === 'auto' ? document.documentElement.dataset.backend : this.form.backend();
-    const perceptualUrl = new URL(PERCEPTUAL, document.baseURI).href;
+    // From here on, a second click finds the button disabled.
+    this.setPhase('starting');
+    const request = await this.request().catch((error) => {
+      this.setPhase('idle');
+      throw error;
+    });
+    if (!request) {
+      this.setPhase('idle');
+      return this.passFocus('start');
+    }
+    this.started = false;
     this.setPhase('preparing', 'Preparing…');
+    this.passFocus('stop');
     try {
-      const { finished, step } = await this.client.call('start', {
-        settings,
-        origin,
-        photographs,
-        backend,
-        perceptualUrl,
-      });
+      const { finished, step } = await this.client.call('start', { settings, ...request });
       this.say(
         finished
           ? `Finished after ${count(step)} steps.`
           : `Stopped at step ${count(step)}; Start Training goes on from here.`,
       );
     } catch (error) {
-      this.setState(this.phase === 'preparing' ? 'The training did not start.' : 'The training stopped.');
+      this.setState(this.started ? 'The training stopped.' : 'The training did not start.');
       throw error;
     } finally {
       // Until the view knows what is stored now, Start Training could replace it without a question.
       this.setPhase('stopping');
-      await this.refresh().finally(() => this.setPhase('idle'));
+      // Where nothing started, what was chosen and typed is what is to be mended.
+      await (this.started ? this.refresh() : this.peek()).finally(() => this.setPhase('idle'));
+      this.passFocus('start');
     }
+  }
+
+  /** What to start with, beside the settings; `null` if a stored training is not to be replaced. */
+  async request() {
+    const origin = await this.origin();
+    if (origin.kind !== 'stored') {
+      await this.peek().catch(() => {}); // another tab may have trained; what is damaged may be replaced
+      const text = this.stored?.step && `This replaces the stored training at step ${count(this.stored.step)}.`;
+      if (text && !(await this.ask(text, 'Replace It'))) return null;
+    }
+    const photographs = await this.photographs.get();
+    const backend = this.form.backend() === 'auto' ? document.documentElement.dataset.backend : this.form.backend();
+    return { origin, photographs, backend, perceptualUrl: new URL(PERCEPTUAL, document.baseURI).href };
   }
 
   async origin() {
@@ -220,11 +256,7 @@ class TrainingView {
 
   async save() {
     const { name, artifacts } = await this.client.call('export');
-    for (const file of toFiles(artifacts, name)) {
-      const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(file), download: file.name });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    }
+    for (const file of toFiles(artifacts, name)) save(file, file.name);
     this.say(`Saved ${name}.json and ${name}.bin; keep the two together.`);
   }
 
@@ -258,9 +290,8 @@ class TrainingView {
     this.damaged = false;
     this.photographs.setStored(null);
     this.form.describeStored(null);
-    this.charts.show({ points: [], quality: [], bicubic: null }, 0);
+    this.showHistory({ points: [], quality: [], bicubic: null });
     this.find('#train-samples').hidden = true;
-    this.find('#train-empty').hidden = false;
     this.find('#train-progress').value = 0;
     for (const figure of this.root.querySelectorAll('[data-figure]')) figure.textContent = '–';
     this.say('The trained model was deleted.');
@@ -272,8 +303,10 @@ class TrainingView {
     const { artifacts } = await this.client.call('export');
     await store.saveModel(TRAINED, artifacts);
     this.context.onModelsChanged();
-    await this.context.setModel({ name: TRAINED, artifacts });
-    this.say('The Upscale view now uses the trained model.');
+    const used = await this.context.setModel({ name: TRAINED, artifacts });
+    // Otherwise the page has announced why.
+    if (used) this.say('The Upscale view now uses the trained model.');
+    else this.setState('The Upscale view could not take the trained model into use.');
   }
 
   /** Run what a button does; errors become a sentence. */
@@ -316,10 +349,12 @@ class TrainingView {
   }
 
   onStarted({ backend, perceptual, config, settings, heldOut, weights }) {
+    this.started = true;
     this.weighted = perceptual ? settings.vggWeight : 0;
     this.heldOut = heldOut;
     this.setFigure('backend', LABELS[backend]);
     const loss = perceptual ? `MAE + ${settings.vggWeight} · VGG` : 'MAE alone';
+    if (this.phase === 'stopping') return;
     const missing = !perceptual && settings.vggWeight > 0;
     const note = missing ? ` The page has no VGG features (${PERCEPTUAL}, written by span-export --perceptual).` : '';
     this.setPhase(
@@ -342,10 +377,18 @@ class TrainingView {
   }
 
   showHistory(history) {
-    this.find('#train-empty').hidden = history.points.length > 0 || history.quality.length > 0;
-    this.charts.show(history, this.weighted ?? this.stored.settings.vggWeight);
+    this.history = history;
+    this.drawCharts();
     const psnr = history.quality.at(-1)?.psnr;
     if (psnr !== undefined) this.setFigure('psnr', `${psnr.toFixed(2)} dB`);
+  }
+
+  /** A training reports ten times a second: charts that nobody sees wait until the view is shown. */
+  drawCharts() {
+    const { charts, history, shown } = this;
+    if (!charts || !history || !shown) return;
+    this.find('#train-empty').hidden = history.points.length > 0 || history.quality.length > 0;
+    charts.show(history, this.weighted ?? this.stored?.settings.vggWeight ?? 0);
   }
 
   onSamples(samples) {
@@ -383,6 +426,12 @@ class TrainingView {
 
   setFigure(name, text) {
     this.find(`[data-figure=${name}]`).textContent = text;
+  }
+
+  /** A button that is disabled loses the focus; the one that takes its place has it next, unless the user moved it. */
+  passFocus(name) {
+    const left = 'body, [data-do=start], [data-do=stop], #train-question *';
+    if (document.activeElement.matches(left)) this.button(name).focus({ preventScroll: true });
   }
 
   showProblem(text) {
