@@ -14,6 +14,9 @@ export class BackendLost extends Error {
   name = 'BackendLost';
 }
 
+/** The device itself is gone, as after a computer's sleep: a fresh one may do the same work. */
+export class DeviceLost extends BackendLost {}
+
 const factories = new Map();
 
 /**
@@ -70,11 +73,11 @@ function boundPool(manager, pool) {
 function watch(tf, name) {
   const backend = tf.backend();
   const lost = new Promise((resolve, reject) => {
-    const lose = (reason) => reject(new BackendLost(`${LABELS[name]} was lost: ${reason}`));
+    const lose = (reason, Kind = DeviceLost) => reject(new Kind(`${LABELS[name]} was lost: ${reason}`));
     if (name === 'webgpu') {
       backend.device.lost.then((info) => lose(info.message || info.reason || 'the device went away'));
       backend.device.addEventListener?.('uncapturederror', ({ error }) => {
-        if (error?.constructor?.name === 'GPUOutOfMemoryError') lose('out of memory');
+        if (error?.constructor?.name === 'GPUOutOfMemoryError') lose('out of memory', BackendLost);
       });
     }
     if (name === 'webgl') {

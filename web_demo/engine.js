@@ -1,8 +1,8 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `worker.js`. */
 import { BLEED, alphaRange, bleed } from './alpha.js';
-import { BackendLost, CHAIN, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
+import { BackendLost, CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
 import { ImageError, decode } from './decode.js';
-import { isDisplayP3 } from './icc.js';
+import { colorSpaceOf } from './icc.js';
 import { ModelError, decodeGolden, readConfig } from './model.js';
 import { createNetwork, goldenError } from './network.js';
 import { PngEncoder } from './png.js';
@@ -76,7 +76,7 @@ export class Engine {
    * @param {object} [options]
    * @param {AbortSignal} [options.signal] stops before the next tile
    * @param {(state: {done: number, total: number}) => void} [options.onProgress]
-   * @param {(tile: {x, y, width, height, colorSpace, data: Uint8ClampedArray}) => void | Promise<void>} [options.onTile]
+   * @param {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [options.onTile]
    * @param {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [options.onSize] of the
    *   output, at the start
    * @param {(bytes: Uint8Array) => Promise<void>} [options.write] receives the file instead of `blob`
@@ -117,7 +117,7 @@ export class Engine {
 
   #sizeOf({ width, height, alpha, icc }) {
     const { scale } = this.config;
-    const colorSpace = isDisplayP3(icc) ? 'display-p3' : 'srgb';
+    const colorSpace = colorSpaceOf(icc) ?? 'srgb';
     return { width: width * scale, height: height * scale, alpha, colorSpace };
   }
 
@@ -137,7 +137,7 @@ export class Engine {
         const x = column.from * scale;
         const across = (column.to - column.from) * scale;
         for (let y = 0; y < height; y++) band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
-        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, data });
+        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc: image.icc, data });
         onProgress?.({ done: ++done, total: count });
       }
       await onBand(band);
@@ -157,13 +157,14 @@ export class Engine {
 
   /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
   async #region(image, column, row, signal) {
+    const { tile } = this;
     for (let attempt = 0; ; attempt++) {
       try {
         return await Promise.race([this.#compute(image, column, row, signal), this.lost]);
       } catch (error) {
         signal?.throwIfAborted(); // its reason is anyone's wording, and must not pass for an exhausted GPU
         if (!isExhaustion(error)) throw error;
-        await this.#retreat(error, attempt);
+        await this.#retreat(error, attempt, tile);
       }
     }
   }
@@ -195,23 +196,27 @@ export class Engine {
     const values = await network.compute(pixels);
     const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
     if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
-    if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) throw new BackendLost('the graphics context went away');
+    if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) throw new DeviceLost('the graphics context went away');
     // A GPU out of memory may say nothing and return garbage.
     if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
     return values;
   }
 
-  /** After a failure: half the tile on a fresh backend, then the next backend. */
-  async #retreat(error, attempt) {
+  /**
+   * After a failure: a fresh backend with the same tile if the device went away, else or next with half of it, then the
+   * next backend. `first` is the tile with which the region was begun.
+   */
+  async #retreat(error, attempt, first) {
     const { tf, backend, tile, config } = this;
-    const smaller = tile >> 1;
+    const same = attempt === 0 && error instanceof DeviceLost;
+    const next = same ? tile : tile >> 1;
     this.release();
     stopBackend(tf, backend);
     const reason = sentence(error);
-    if (attempt === 0 && smaller > 2 * config.halo) {
+    if (tile === first && next > 2 * config.halo) {
       if (await this.#try(backend)) {
-        this.tile = smaller;
-        return this.onStatus({ ...this.status, notice: `${reason}; going on with smaller tiles` });
+        this.tile = next;
+        return this.onStatus({ ...this.status, notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}` });
       }
     } else {
       this.demoted.push({ backend, reason });

@@ -1,5 +1,8 @@
 /** Finding the colour profile in an image file, so that the enlarged file can carry it on. */
 
+/** Bytes of a profile; those of printers have one or two million. */
+const LARGEST = 4e6;
+
 /**
  * @param {Blob} blob PNG, JPEG, WebP or AVIF; others have no profile here
  * @returns {Promise<Uint8Array | undefined>} an RGB profile
@@ -10,10 +13,12 @@ export async function readProfile(blob) {
   return profile?.length > 128 && text(profile, 16, 4) === 'RGB ' ? profile : undefined; // grey and CMYK became RGB
 }
 
-/** @returns {boolean} whether a profile is Display P3's: its description says so */
-export function isDisplayP3(icc) {
-  if (!icc) return false;
-  return /Display P3/.test(String.fromCharCode(...icc.subarray(0, 4096)).replaceAll('\0', ''));
+/** @returns {PredefinedColorSpace | undefined} the one that a profile's description names, if canvases know it */
+export function colorSpaceOf(icc) {
+  if (!icc) return 'srgb';
+  const described = text(icc, 0, 4096).replaceAll('\0', '');
+  if (/Display P3/.test(described)) return 'display-p3';
+  return /sRGB/.test(described) ? 'srgb' : undefined;
 }
 
 const text = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
@@ -28,12 +33,24 @@ async function fromPng(bytes) {
     if (type === 'IDAT') return undefined; // a profile comes before the pixels
     if (type === 'iCCP') {
       const data = bytes.subarray(at + 8, at + 8 + length);
-      const stream = new Blob([data.subarray(data.indexOf(0) + 2)]).stream().pipeThrough(new DecompressionStream('deflate'));
-      return new Response(stream).arrayBuffer().then((inflated) => new Uint8Array(inflated), () => undefined);
+      return inflate(data.subarray(data.indexOf(0) + 2)).catch(() => undefined);
     }
     at += length + 12;
   }
   return undefined;
+}
+
+/** @returns {Promise<Uint8Array | undefined>} nothing for more than any profile holds: few bytes can become gigabytes */
+async function inflate(bytes) {
+  const reader = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate')).getReader();
+  const parts = [];
+  let length = 0;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    length += next.value.length;
+    if (length > LARGEST) return void reader.cancel();
+    parts.push(next.value);
+  }
+  return join(parts);
 }
 
 function fromJpeg(bytes) {

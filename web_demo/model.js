@@ -34,11 +34,10 @@ export class ModelError extends Error {
  * @param {string | URL} url of a `model.json`; its weights lie beside it
  * @returns {Promise<ModelArtifacts>}
  */
-export async function fetchModel(url, signal) {
+export async function fetchModel(url) {
   const base = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
   const get = async (address) => {
-    const response = await fetch(address, { signal }).catch((error) => {
-      if (error.name === 'AbortError') throw error;
+    const response = await fetch(address).catch(() => {
       throw new ModelError(`${address} could not be reached; check the address and the connection.`);
     });
     if (!response.ok) throw new ModelError(`${address} was not found (status ${response.status}); check the address.`);
@@ -50,9 +49,12 @@ export async function fetchModel(url, signal) {
 
 /** @returns {Promise<Array<{name: string, url: string}>>} what `models.json` beside the page lists, if there is one */
 export async function modelsBeside() {
-  const response = await fetch('models.json').catch(() => null);
-  const { models } = response?.ok ? await response.json() : { models: [] };
-  return models.map(({ name, url }) => ({ name, url }));
+  try {
+    const { models } = await (await fetch('models.json')).json();
+    return models.map(({ name, url }) => ({ name, url }));
+  } catch {
+    return []; // some servers answer with a page where there is no file
+  }
 }
 
 /**
@@ -81,7 +83,7 @@ function parse(text, name) {
 }
 
 async function assemble(json, read) {
-  if (!json?.modelTopology || !Array.isArray(json.weightsManifest)) {
+  if (!isLayersModel(json)) {
     throw new ModelError('Expected a TensorFlow.js layers model (model.json with modelTopology and weightsManifest).');
   }
   const weightSpecs = json.weightsManifest.flatMap((group) => group.weights);
@@ -95,6 +97,16 @@ async function assemble(json, read) {
   if (json.userDefinedMetadata) artifacts.userDefinedMetadata = json.userDefinedMetadata;
   return artifacts;
 }
+
+function isLayersModel(json) {
+  const isText = (value) => typeof value === 'string';
+  const isSpec = (spec) => isText(spec?.name) && Array.isArray(spec.shape) && byteLength(spec) >= 0; // NaN if not of numbers
+  const are = (list, isOne) => Array.isArray(list) && list.every(isOne);
+  const isGroup = (group) => are(group?.weights, isSpec) && are(group.paths, isText);
+  return json?.modelTopology && are(json.weightsManifest, isGroup) && are(layersOf(json), Boolean);
+}
+
+const layersOf = ({ modelTopology }) => (modelTopology.model_config ?? modelTopology).config?.layers ?? [];
 
 const BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
 const byteLength = ({ shape, dtype, quantization }) => shape.reduce((n, d) => n * d, 1) * BYTES[quantization?.dtype ?? dtype];
@@ -116,7 +128,7 @@ export function readConfig(artifacts) {
   while (shapes.has(`block_${blocks + 1}_c3/kernel`)) blocks++;
   if (![2, 3, 4].includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
   const span = artifacts.userDefinedMetadata?.span ?? {};
-  const layers = (artifacts.modelTopology.model_config ?? artifacts.modelTopology).config?.layers ?? [];
+  const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
   checkSlopes(layers);
   const normalize = readNormalization(artifacts);

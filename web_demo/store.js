@@ -1,4 +1,4 @@
-/** What the page keeps between visits, in IndexedDB: models by name, and values by key. */
+/** What the page keeps between visits, in IndexedDB: models by name. */
 
 const DATABASE = 'span';
 
@@ -12,13 +12,13 @@ const DATABASE = 'span';
 
 /** @returns {Promise<Array<{name: string, saved: Date, bytes: number}>>} by name */
 export async function listModels() {
-  const all = await run('models', 'readonly', (models) => models.getAll());
+  const all = await run('readonly', (models) => models.getAll());
   return all.map(({ name, saved, bytes }) => ({ name, saved, bytes }));
 }
 
 /** @returns {Promise<import('./model.js').ModelArtifacts | undefined>} */
 export async function loadModel(name) {
-  return (await run('models', 'readonly', (models) => models.get(name)))?.artifacts;
+  return (await run('readonly', (models) => models.get(name)))?.artifacts;
 }
 
 /** Keep a model; an older one of the same name is replaced. */
@@ -26,25 +26,17 @@ export function saveModel(name, artifacts) {
   const { modelTopology, weightSpecs, weightData, userDefinedMetadata } = artifacts;
   const model = { name, saved: new Date(), bytes: weightData.byteLength };
   model.artifacts = { modelTopology, weightSpecs, weightData, userDefinedMetadata };
-  return run('models', 'readwrite', (models) => models.put(model));
+  return run('readwrite', (models) => models.put(model));
 }
 
-export const deleteModel = (name) => run('models', 'readwrite', (models) => models.delete(name));
-
-/** Any value that structured cloning can copy. */
-export const get = (key) => run('values', 'readonly', (values) => values.get(key));
-export const set = (key, value) => run('values', 'readwrite', (values) => values.put(value, key));
-export const remove = (key) => run('values', 'readwrite', (values) => values.delete(key));
+export const deleteModel = (name) => run('readwrite', (models) => models.delete(name));
 
 let opening;
 
 function open() {
   opening ??= new Promise((resolve, reject) => {
     const request = indexedDB.open(DATABASE, 1);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore('models', { keyPath: 'name' });
-      request.result.createObjectStore('values');
-    };
+    request.onupgradeneeded = () => request.result.createObjectStore('models', { keyPath: 'name' });
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => {
       opening = undefined;
@@ -55,11 +47,11 @@ function open() {
 }
 
 /** One transaction; resolves when it is on disk. */
-async function run(name, mode, action) {
+async function run(mode, action) {
   const database = await open();
   return new Promise((resolve, reject) => {
-    const transaction = database.transaction(name, mode);
-    const request = action(transaction.objectStore(name));
+    const transaction = database.transaction('models', mode);
+    const request = action(transaction.objectStore('models'));
     transaction.oncomplete = () => resolve(request.result);
     transaction.onerror = transaction.onabort = () => {
       const full = transaction.error?.name === 'QuotaExceededError';

@@ -1,6 +1,8 @@
 /** Messages in, messages out: lets `span.js` use an `Engine` without holding up the page. */
 import { Engine } from './engine.js';
+import { colorSpaceOf } from './icc.js';
 import { fetchModel } from './model.js';
+import { PngEncoder } from './png.js';
 
 const jobs = new Map();
 const engine = new Engine((status) => postMessage({ event: 'status', status }));
@@ -51,9 +53,17 @@ async function cancellable(id, work) {
 }
 
 /** A tile goes out as a bitmap: it crosses without a copy and is drawn without decoding. */
-async function send(id, { x, y, width, height, colorSpace, data }) {
-  const bitmap = await createImageBitmap(new ImageData(data, width, height, { colorSpace }));
+async function send(id, { x, y, width, height, colorSpace, icc, data }) {
+  const tile = colorSpaceOf(icc) ? new ImageData(data, width, height, { colorSpace }) : await toFile(width, height, data, icc);
+  const bitmap = await createImageBitmap(tile);
   postMessage({ id, event: 'tile', tile: { x, y, width, height, bitmap } }, [bitmap]);
+}
+
+/** A profile that no canvas has: browsers apply it only where they decode a file. */
+async function toFile(width, height, data, icc) {
+  const encoder = new PngEncoder(width, height, { alpha: true, icc });
+  await encoder.rows(data);
+  return encoder.finish();
 }
 
 addEventListener('message', async ({ data: message }) => {

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -67,6 +68,25 @@ def test_png_rows(alpha, blank):
     assert image.info["icc_profile"] == bytes(i % 256 for i in range(300))
 
 
+def test_a_profile_that_inflates_without_end(blank):
+    """A few kilobytes of PNG may hold gigabytes; no profile has more than some megabytes."""
+
+    def read(size):
+        profile = b"\0" * 16 + b"RGB " + b"\0" * (size - 20)
+        file = io.BytesIO()
+        Image.new("RGB", (2, 2)).save(file, "png", icc_profile=profile)
+        return library(
+            blank,
+            """
+            const { readProfile } = await import('/icc.js');
+            return (await readProfile(new Blob([new Uint8Array(given[0])])))?.length ?? 'none';""",
+            list(file.getvalue()),
+        )
+
+    assert read(3_000_000) == 3_000_000
+    assert read(5_000_000) == "none"
+
+
 def test_png_reports_a_full_disk(blank):
     message = library(
         blank,
@@ -91,15 +111,11 @@ def test_models_are_kept_and_forgotten(blank):
         const names = (await store.listModels()).map(({ name, bytes }) => [name, bytes]);
         const kept = (await store.loadModel('one')).modelTopology;
         await store.deleteModel('one');
-        await store.set('session', { step: 3, rate: new Float32Array([0.5]) });
-        const step = (await store.get('session')).step;
-        await store.remove('session');
-        const gone = [await store.loadModel('one'), await store.get('session')];
-        return [names, kept, [(await store.listModels()).length, step, ...gone]];""",
+        return [names, kept, [(await store.listModels()).length, await store.loadModel('one')]];""",
     )
     assert names == [["one", 8], ["two", 8]]
     assert kept == {"a": 1}
-    assert after == [1, 3, None, None]
+    assert after == [1, None]
 
 
 @pytest.mark.parametrize("name", ["x2", "x3-official"])
@@ -312,9 +328,9 @@ def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
     assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
     assert len({(x, y) for x, y, *_ in tiles}) == len(tiles)  # no tile came twice
     assert tensors[0] == tensors[1]
-    assert notices
-    assert "was lost" in notices[0][2]
-    assert notices[0][0] != backend or notices[0][1] < 40  # another backend, or smaller tiles
+    ((name, tile, notice),) = notices
+    assert (name, tile) == (backend, 40)  # a computer's sleep is no reason for smaller tiles
+    assert re.fullmatch(r".* was lost: .*; started again", notice)
 
 
 def test_the_last_backend_may_fail_too(blank):
@@ -535,6 +551,15 @@ def test_the_files_of_a_model(blank, models):
     assert read(("model.json", b"{}"), weights).startswith("ModelError: Expected a TensorFlow.js layers model")
     short = (binary.name, weights[1][:-4])
     assert read(("model.json", text), short).startswith(f"ModelError: The weights hold {len(short[1])} bytes where")
+    for odd in (
+        {"weightsManifest": [{}]},
+        {"weightsManifest": [{"paths": [1], "weights": []}]},
+        {"weightsManifest": [{"paths": [], "weights": [{"name": "a", "dtype": "float32"}]}]},
+        {"weightsManifest": [{"paths": [], "weights": [{"name": "a", "shape": [1], "dtype": "string"}]}]},
+        {"modelTopology": {"model_config": {"config": {"layers": {}}}}},
+    ):
+        content = json.dumps({**json.loads(text), **odd}).encode()
+        assert read(("model.json", content), weights).startswith("ModelError: Expected a TensorFlow.js layers model")
     other = json.loads(text)
     for spec in other["weightsManifest"][0]["weights"]:
         spec["name"] = spec["name"].replace("conv_cat", "conv_dog")
