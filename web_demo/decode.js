@@ -1,6 +1,9 @@
 /** From an image file to its pixels, as stored: straight alpha, the file's own colour values, upright. */
 import { readProfile } from './icc.js';
 
+/** Images are read in pieces of this side at most: a canvas beyond a browser's limit reads as empty, without an error. */
+const PIECE = 4096;
+
 /** An image that cannot be used; the message says why. */
 export class ImageError extends Error {
   name = 'ImageError';
@@ -47,15 +50,24 @@ function readBitmap(bitmap) {
   const { width, height } = bitmap;
   let data;
   try {
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    context.drawImage(bitmap, 0, 0);
-    data = context.getImageData(0, 0, width, height).data;
+    data = new Uint8ClampedArray(width * height * 4);
+    for (let y = 0; y < height; y += PIECE) for (let x = 0; x < width; x += PIECE) readPiece(bitmap, x, y, data);
   } catch {
     throw new ImageError(`An image of ${width} × ${height} pixels does not fit into this browser's memory.`);
   }
   const pixels = describe(width, height, data);
   // A 2D canvas stores colours multiplied by alpha, which rounds them; a WebGL texture does not.
   return pixels.alpha ? describe(width, height, readStraight(bitmap) ?? data) : pixels;
+}
+
+function readPiece(bitmap, left, top, data) {
+  const [width, height] = [Math.min(PIECE, bitmap.width - left), Math.min(PIECE, bitmap.height - top)];
+  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  context.drawImage(bitmap, -left, -top);
+  const piece = context.getImageData(0, 0, width, height).data;
+  for (let y = 0; y < height; y++) {
+    data.set(piece.subarray(y * width * 4, (y + 1) * width * 4), ((top + y) * bitmap.width + left) * 4);
+  }
 }
 
 function describe(width, height, data) {

@@ -7,11 +7,27 @@ from .conftest import library, make_scene
 
 
 def test_a_result_wider_than_any_canvas(open_page, save_image, upscale_in_page, python_upscale):
-    """Chromium's canvases end at 65,535 pixels; the file comes from the encoder of rows."""
-    pixels = make_scene(5, 33_000)
+    """Chromium's canvases end at 65,535 pixels, and this image is longer."""
+    pixels = make_scene(5, 66_000)
     result = upscale_in_page(open_page("x2", "wasm"), save_image(pixels))
-    assert result.shape == (10, 66_000, 3)
+    assert result.shape == (10, 132_000, 3)
     assert np.abs(result.astype(int) - python_upscale("x2", pixels)).max() <= 1
+
+
+def test_measuring_collects_no_pixels_in_an_array(blank):
+    """V8 ends the tab where `filter` keeps more than 134 million values, which 45 megapixels have."""
+    figures = library(
+        blank,
+        """
+        const { measure } = await import('/measure.js');
+        const eng = new engine.Engine();
+        await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'wasm' });
+        Uint8ClampedArray.prototype.filter = () => { throw new RangeError('invalid array length') };
+        const canvas = new OffscreenCanvas(40, 40);
+        canvas.getContext('2d').fillRect(0, 0, 20, 20);
+        return (await measure(eng, await canvas.convertToBlob())).bicubic;""",
+    )
+    assert figures["psnrRgb"] > 10
 
 
 LIMITED = """
