@@ -7,12 +7,13 @@
  *     const view = await mountTraining(root, {
  *       getModel,    // () => Promise<{name: string, artifacts: ModelArtifacts}> the model chosen in the page;
  *                    //   artifacts are TF.js's {modelTopology, weightSpecs, weightData, userDefinedMetadata}
- *       setModel,    // ({name, artifacts}) => Promise<void> makes a trained model the page's model
+ *       setModel,    // ({name, artifacts}) => Promise<boolean> makes a trained model the page's model, if it can be used
  *       announce,    // (text) => void, one sentence for the status line and screen readers
  *       onModelsChanged, // () => void, call it after saveModel or deleteModel: the model picker reads the store again
  *     });
  *     view.show(); view.hide();   // the tab was opened, or another one was
  *     view.take(files);           // they were dropped or pasted while the tab was open
+ *     view.modelChanged(name);    // the page has another model
  *
  * Buttons, cards, fields and tables use the classes of `style.css`: `.button`, `.button.primary`, `.card`, `.field`,
  * `.note`, `.figures`. `root` is an empty <section>.
@@ -25,7 +26,6 @@ import { Compare, resultCanvas } from './ui/compare.js';
 import { bytes, duration, size } from './ui/format.js';
 import { mountIntake } from './ui/intake.js';
 import { mountQueue } from './ui/queue.js';
-import { mountSettings } from './ui/settings.js';
 import { mountTabs } from './ui/tabs.js';
 
 const $ = (id) => document.getElementById(id);
@@ -41,9 +41,10 @@ const query = new URLSearchParams(location.search);
  *   the user chooses a file for it first
  * @property {number} progress 0..1
  * @property {string} [detail] what to say about it
- * @property {HTMLCanvasElement} [canvas] its result as far as it is finished
+ * @property {HTMLCanvasElement | HTMLImageElement} [after] its result as far as it is finished
  * @property {boolean} [alpha] whether it is transparent anywhere
  * @property {FileSystemWritableFileStream} [write] takes a very large result
+ * @property {boolean} [unwritable] the browser lets the page ask for no file, so that the result stays in memory
  * @property {number} [scale] of the model that enlarged it: another may be loaded by the time it is saved
  * @property {import('./span.js').Result} [result]
  */
@@ -60,6 +61,8 @@ const state = {
   current: null,
   /** @type {AbortController | null} of the running item */
   running: null,
+  /** Why the model that was chosen last is not in use. */
+  problem: '',
 };
 
 /** Results with more pixels than this go straight to a file where the browser can: 16 million per gigabyte of memory. */
@@ -78,17 +81,26 @@ function modelName(url) {
 /** Number of the latest load: an earlier one that ends later is dropped. */
 let loads = 0;
 
+/** Why `load` stops the running item, which then waits for the next model. */
+const AGAIN = 'another model';
+
+/** @returns {Promise<boolean>} whether the model is in use now */
 async function load(model, backend) {
   const mine = ++loads;
-  state.running?.abort();
+  state.running?.abort(AGAIN);
   state.upscaler?.dispose();
-  Object.assign(state, { model, backend, upscaler: null });
+  Object.assign(state, { model, backend, upscaler: null, problem: '' });
+  for (const item of state.items) if (item.state === 'held') wait(item); // its result may have another size
   setState('loading');
+  tellTraining();
   announce('Loading the model…');
   try {
     const tile = Number(query.get('tile')) || undefined;
     const upscaler = await loadUpscaler(model.artifacts ?? model.url, { backend, tile, onStatus: showStatus });
-    if (mine !== loads) return upscaler.dispose();
+    if (mine !== loads) {
+      upscaler.dispose();
+      return false;
+    }
     state.upscaler = upscaler;
     showMemory(upscaler);
     showStatus(upscaler.status);
@@ -96,13 +108,17 @@ async function load(model, backend) {
     setState('ready');
     announce(`Ready: enlarges ${upscaler.scale} times on ${LABELS[upscaler.status.backend]}.`);
     work();
+    return true;
   } catch (error) {
-    if (mine !== loads) return;
+    if (mine !== loads) return false;
+    state.problem = error.message;
     setState('error');
+    tellTraining();
     page.dataset.backend = '';
     $('chip-model').textContent = '';
     $('chip-text').textContent = 'No model';
     announce(error.message);
+    return false;
   }
 }
 
@@ -117,7 +133,7 @@ function showStatus(status) {
   $('chip-model').textContent = state.model.name;
   $('chip-text').textContent = LABELS[status.backend];
   if (status.notice) announce(`${status.notice}.`);
-  settings.update();
+  settings?.update();
 }
 
 function setState(name) {
@@ -126,7 +142,7 @@ function setState(name) {
     $('chip-model').textContent = '';
     $('chip-text').textContent = 'Loading…';
   }
-  settings.update();
+  settings?.update();
 }
 
 function announce(text) {
@@ -156,9 +172,12 @@ function addFiles(files) {
 }
 
 function choose(item) {
+  const last = state.current;
   state.current = item;
   render();
   if (item) showImages(item);
+  else compare.clear();
+  if (last) pack(last);
 }
 
 async function showImages(item) {
@@ -167,7 +186,21 @@ async function showImages(item) {
   await image.decode().catch(() => {}); // a broken file shows as such; the upscaler says what is wrong
   if (state.current !== item) return;
   const { naturalWidth: width, naturalHeight: height } = image;
-  compare.show({ image, canvas: item.canvas, alpha: item.alpha, width, height, scale: state.upscaler?.scale ?? 1 });
+  const scale = item.scale ?? state.upscaler?.scale ?? 1;
+  compare.show({ image, after: item.after, alpha: item.alpha, width, height, scale });
+}
+
+/** Keep no canvas of what is not in sight. */
+async function pack(item) {
+  const { after: canvas } = item;
+  const isOut = () => item.after === canvas && item !== state.current && item.state !== 'running';
+  if (!(canvas instanceof HTMLCanvasElement) || !isOut()) return;
+  const image = await (await import('./ui/pack.js')).toImage(canvas);
+  if (isOut()) item.after = image;
+}
+
+function wait(item) {
+  Object.assign(item, { state: 'waiting', progress: 0, detail: 'Waiting' });
 }
 
 /** Take waiting images one after another. */
@@ -178,7 +211,8 @@ async function work() {
   const controller = (state.running = new AbortController());
   const { upscaler } = state;
   await holdLarge(item, upscaler.scale);
-  if (item.state !== 'waiting') {
+  if (upscaler !== state.upscaler && item.state === 'held') wait(item);
+  if (upscaler !== state.upscaler || item.state !== 'waiting') {
     state.running = null;
     return work();
   }
@@ -192,11 +226,17 @@ async function work() {
     item.state = 'done';
     announce(`${item.name} is done: ${item.detail}.`);
   } catch (error) {
-    const cancelled = error.name === 'AbortError';
-    Object.assign(item, { state: cancelled ? 'cancelled' : 'failed', detail: cancelled ? 'Cancelled' : error.message });
-    announce(cancelled ? `${item.name} was cancelled.` : error.message);
+    if (controller.signal.reason === AGAIN) {
+      wait(item);
+      item.write = undefined; // what was written is dropped
+    } else {
+      const cancelled = error.name === 'AbortError';
+      Object.assign(item, { state: cancelled ? 'cancelled' : 'failed', detail: cancelled ? 'Cancelled' : error.message });
+      announce(cancelled ? `${item.name} was cancelled.` : error.message);
+    }
   }
   state.running = null;
+  pack(item);
   showMemory(upscaler);
   if (state.upscaler) setState('ready');
   render();
@@ -205,23 +245,24 @@ async function work() {
 
 /** A large result waits for a file to be written into: browsers let a page ask only when the user clicks. */
 async function holdLarge(item, scale) {
-  if (item.write || !('showSaveFilePicker' in window)) return;
+  if (item.write || item.unwritable || !('showSaveFilePicker' in window)) return;
   const image = new Image();
   image.src = item.url;
   await image.decode().catch(() => {});
   const pixels = image.naturalWidth * image.naturalHeight * scale ** 2;
   if (!(pixels > LARGE) || item.state !== 'waiting') return; // it may be cancelled meanwhile
-  item.state = 'held';
+  Object.assign(item, { state: 'held', scale });
   item.detail = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
   render();
 }
 
 async function chooseFile(item) {
-  const { resultName } = await import('./ui/download.js');
-  const suggestedName = resultName(item.name, state.upscaler.scale, 'image/png');
-  const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] }).catch(() => null);
-  if (!handle) return; // the user changed their mind
-  Object.assign(item, { write: await handle.createWritable(), state: 'waiting', detail: 'Waiting' });
+  const { askForFile } = await import('./ui/download.js');
+  const write = await askForFile(item);
+  if (write === null) return; // the user changed their mind
+  if (item.state !== 'held') return write?.abort(); // it was cancelled, or another model came
+  Object.assign(item, { write, unwritable: !write });
+  wait(item);
   render();
   work();
 }
@@ -234,7 +275,7 @@ function run(item, upscaler, signal) {
     onSize(result) {
       started = performance.now();
       painter = resultCanvas(result);
-      Object.assign(item, { canvas: painter.canvas, alpha: result.alpha });
+      Object.assign(item, { after: painter.canvas, alpha: result.alpha });
       if (state.current === item) showImages(item);
     },
     onTile: (tile) => painter.paint(tile),
@@ -249,26 +290,28 @@ function run(item, upscaler, signal) {
 
 function clear() {
   state.running?.abort();
-  for (const { url } of state.items) URL.revokeObjectURL(url);
+  for (const item of state.items) {
+    URL.revokeObjectURL(item.url);
+    forgetFile(item);
+  }
   state.items = [];
   choose(null);
+}
+
+/** Of an item that has not begun; the worker has the stream of another. */
+function forgetFile({ state, write }) {
+  if (state === 'waiting') write?.abort();
 }
 
 async function download() {
   const { current: item } = state;
   if (item.state === 'held') return chooseFile(item);
-  const { convert, resultName, save } = await import('./ui/download.js');
-  const type = $('format').value;
-  save(await convert(item, type), resultName(item.name, item.scale, type));
+  await (await import('./ui/download.js')).saveOne(item, $('format').value);
 }
 
 async function downloadAll() {
-  const [{ convert, resultName, save }, { zip }] = await Promise.all([import('./ui/download.js'), import('./ui/zip.js')]);
-  const type = $('format').value;
   const done = state.items.filter(({ result }) => result?.blob);
-  const files = [];
-  for (const item of done) files.push({ name: resultName(item.name, item.scale, type), blob: await convert(item, type) });
-  save(await zip(files), 'span.zip');
+  await (await import('./ui/download.js')).saveAll(done, $('format').value);
 }
 
 async function showMemory(upscaler) {
@@ -289,6 +332,7 @@ function render() {
 
 function draw() {
   const { items, current } = state;
+  const focused = document.activeElement;
   $('drop').hidden = items.length > 0;
   $('workspace').hidden = items.length === 0;
   queue.update(items, current);
@@ -299,49 +343,69 @@ function draw() {
   $('download').textContent = current?.state === 'held' ? 'Choose file' : 'Download';
   $('download').disabled = current?.state !== 'held' && !current?.result?.blob;
   $('download-all').disabled = !items.some(({ result }) => result?.blob);
+  // A button that is hidden or disabled loses the focus, and the keyboard its place.
+  if ($('upscale').contains(focused) && (focused.disabled || focused.closest('#upscale [hidden]'))) {
+    $(items.length ? 'add' : 'choose').focus();
+  }
 }
 
 function cancel() {
   const { current: item } = state;
   if (item.state === 'running') return state.running.abort();
+  forgetFile(item);
   Object.assign(item, { state: 'cancelled', detail: 'Cancelled' });
   render();
 }
 
 // ---- The views ----
 
-/** Views are loaded when they are first opened. */
-let training, measuring;
+const getSource = () => state.model.artifacts ?? state.model.url;
+let settings;
+
+const tellTraining = () => opened.train?.then((view) => view?.modelChanged(state.model.name));
+
+/** Views and the dialog are loaded when they are first opened. */
+const mounts = {
+  measure: async () => (await import('./ui/measure.js')).mountMeasure($('measure'), { getSource }),
+  train: async () => (await import('./train/view.js')).mountTraining($('train'), trainingContext),
+  settings: async () => (settings = (await import('./ui/settings.js')).mountSettings($('settings'), { state, load, announce })),
+};
+/** @type {Record<string, Promise<object | undefined>>} nothing where it could not be loaded */
+const opened = {};
+
+function open(name) {
+  return (opened[name] ??= mounts[name]().catch((error) => {
+    delete opened[name]; // so that it can be opened again
+    complain(error);
+  }));
+}
 
 async function showView(view) {
   state.view = view;
-  if (view === 'measure') {
-    const getSource = () => state.model.artifacts ?? state.model.url;
-    measuring ??= import('./ui/measure.js').then(({ mountMeasure }) => mountMeasure($('measure'), { getSource }));
+  if (view === 'train') (await open(view))?.show();
+  else {
+    if (view === 'measure') open(view);
+    (await opened.train)?.hide();
   }
-  if (view === 'train') {
-    training ??= import('./train/view.js').then(({ mountTraining }) => mountTraining($('train'), trainingContext));
-    (await training).show();
-  } else if (training) (await training).hide();
 }
 
 const trainingContext = {
+  getName: () => state.model.name,
   getModel: async () => ({ name: state.model.name, artifacts: state.model.artifacts ?? (await fetchModel(state.model.url)) }),
   setModel: (model) => load(model, state.backend),
-  onModelsChanged: () => settings.list(),
+  onModelsChanged: () => settings?.list(),
   announce,
 };
 
 /** Images that are dropped or pasted belong to the view that is shown. */
-function takeFiles(files) {
-  if (state.view === 'measure') measuring.then(({ take }) => take(files[0]));
-  else if (state.view === 'train') training.then((view) => view.take(files));
-  else addFiles(files);
+async function takeFiles(files) {
+  if (state.view === 'upscale') addFiles(files);
+  else (await open(state.view))?.take(files);
 }
 
 // ---- Wiring ----
 
-const settings = mountSettings($('settings'), $('settings-button'), { state, load, announce });
+$('settings-button').addEventListener('click', async () => (await open('settings'))?.open());
 mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 $('cancel').addEventListener('click', cancel);
 $('clear').addEventListener('click', clear);

@@ -20,7 +20,6 @@ def difference(a, b) -> int:
 @pytest.fixture
 def python_alpha(weights):
     """``(name, HWC uint8 with alpha) -> HWC uint8`` as ``span-upscale`` makes it."""
-    from span_keras.inference import Upscaler
     from span_keras.upscale import bleed, predict_channels
 
     def upscale(name, pixels):
@@ -30,7 +29,6 @@ def python_alpha(weights):
         result = predict_channels(predict, tiles, weights[name].config.scale)[0]
         return np.floor(np.clip(result, 0, 1) * 255 + 0.5).astype(np.uint8)
 
-    assert Upscaler  # the command line's own way in
     return upscale
 
 
@@ -84,8 +82,38 @@ def test_a_wide_gamut_is_shown_as_such(open_page, save_image):
         page = open_page("x2", "wasm")
         page.set_input_files("#files", str(save_image(make_scene(9, 12), "a.png", icc_profile=icc)))
         page.wait_for_selector("#download:enabled")
-        canvas = page.locator("[data-pane=after] canvas")
+        canvas = page.get_by_role("img", name="After")
         assert canvas.evaluate("(canvas) => canvas.getContext('2d').getContextAttributes().colorSpace") == space
+
+
+def test_colours_of_any_profile_are_shown_as_in_the_file(open_page, save_image):
+    """A canvas knows two profiles; what it shows of a third must be what the downloaded file shows."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ").replace(b"....", b"bXYZ")
+    other = swapped.replace("sRGB built-in".encode("utf-16-be"), "Blue is red  ".encode("utf-16-be"))
+    page = open_page("x2", "wasm")
+    page.set_input_files(
+        "#files", str(save_image(np.full((9, 12, 3), (90, 160, 60), np.uint8), "a.png", icc_profile=other))
+    )
+    page.wait_for_selector("#download:enabled")
+    with page.expect_download() as download:
+        page.click("#download")
+    shown, stored, seen = page.evaluate(
+        """async (bytes) => {
+          const read = (source) => {
+            const context = new OffscreenCanvas(24, 18).getContext('2d');
+            context.drawImage(source, 0, 0);
+            return [...context.getImageData(12, 9, 1, 1).data];
+          };
+          const file = new Blob([new Uint8Array(bytes)]);
+          const stored = await createImageBitmap(file, { colorSpaceConversion: 'none' });
+          const canvas = document.querySelector('[data-pane=after] canvas');
+          return [canvas, stored, await createImageBitmap(file)].map(read);
+        }""",
+        list(download.value.path().read_bytes()),
+    )
+    assert difference(stored, seen) > 8  # the profile matters
+    assert difference(shown, seen) <= 1
 
 
 @pytest.mark.parametrize("name", ["scene.bmp", "scene.gif", "scene.webp", "scene.avif"])
@@ -123,7 +151,11 @@ def test_many_images_and_all_downloads(open_page, save_image, tmp_path, python_u
     scenes = [make_scene(12, 14, seed) for seed in (1, 2, 3)]
     paths = [save_image(scene, f"{i}.png") for i, scene in enumerate(scenes)]
     page = open_page("x2", "wasm")
+    focused = "() => document.activeElement.id"
+    page.focus("#choose")
     page.set_input_files("#files", [*map(str, paths[:2])])
+    page.wait_for_selector("#workspace:visible")
+    assert page.evaluate(focused) == "add"
     page.set_input_files("#files", str(paths[2]))
     page.wait_for_selector("#queue li:nth-child(3) .mark:text('✓')")
     with page.expect_download() as download:
@@ -141,6 +173,16 @@ def test_many_images_and_all_downloads(open_page, save_image, tmp_path, python_u
         assert download.value.suggested_filename == f"2-x2.{suffix}"
         download.value.save_as(tmp_path / f"a.{suffix}")
         assert Image.open(tmp_path / f"a.{suffix}").size == (28, 24)
+    # Only the result in sight has a canvas of its own.
+    canvas = "[data-pane=after] canvas"
+    page.wait_for_selector(canvas)
+    page.click("#queue li:nth-child(1) button")
+    page.wait_for_selector("[data-pane=after] img")
+    assert page.get_by_role("img", name="After").evaluate("(image) => image.naturalWidth") == 28
+    page.click("#clear")
+    page.wait_for_selector("#choose:visible")
+    assert page.evaluate(focused) == "choose"
+    assert page.locator(".pane > *").count() == 0
 
 
 def test_pasted_and_dropped_images(open_page):
@@ -231,12 +273,75 @@ def test_a_very_large_result_goes_to_a_file(page, open_page, save_image, python_
     page.set_input_files("#files", str(save_image(pixels, "map.png")))
     page.wait_for_selector("#download:text('Choose file'):enabled")
     assert page.inner_text("#job-detail") == "The result will have 0 million pixels: choose a file for it."
-    page.click("#download")
+    choose_model(page, "x3-official")  # the result becomes another one
+    page.click("#download:text('Choose file')")
     page.wait_for_selector("#job-detail:has-text(', written')")
     assert page.is_disabled("#download")
-    assert page.evaluate("window.suggested") == "map-x2.png"
+    assert page.evaluate("window.suggested") == "map-x3.png"
     content = page.evaluate("async () => [...new Uint8Array(await new Blob(written).arrayBuffer())]")
-    assert difference(Image.open(io.BytesIO(bytes(content))), python_upscale("x2", pixels)) <= 1
+    assert difference(Image.open(io.BytesIO(bytes(content))), python_upscale("x3-official", pixels)) <= 1
+
+
+def choose_model(page, name: str):
+    page.click("#settings-button")
+    page.wait_for_selector(f"#model option:text('{name}')", state="attached")
+    page.select_option("#model", label=name)
+    page.click("#settings button:text('Done')")
+    page.wait_for_selector(f"html[data-state=ready] #chip-model:text('{name}')", state="attached")
+
+
+def test_files_for_large_results_that_are_not_to_be_had_or_not_wanted(page, open_page, save_image):
+    page.add_init_script(
+        """
+        Object.defineProperty(navigator, 'deviceMemory', { value: 1e-4 });
+        window.aborted = 0;
+        const opened = new Promise((resolve) => (window.open_gate = resolve));
+        const write = () => opened; // the first image is not done before
+        const createWritable = async () => new WritableStream({ write, abort: () => void aborted++ });
+        window.showSaveFilePicker = async () => ({ createWritable });"""
+    )
+    open_page("x2", "wasm")
+    paths = [str(save_image(make_scene(40, 44), f"{i}.png")) for i in (1, 2)]
+    page.set_input_files("#files", paths)
+    page.click("#download:text('Choose file')")
+    page.wait_for_selector("html[data-state=busy]")
+    page.click("#queue li:nth-child(2) button")
+    page.click("#download:text('Choose file')")
+    page.wait_for_selector("#job-detail:text('Waiting')")
+    page.click("#cancel")
+    page.wait_for_function("() => aborted === 1")
+    page.click("#clear")
+    page.evaluate("() => open_gate()")
+    page.wait_for_selector("html[data-state=ready]")
+    # A frame of another site may not ask for files.
+    page.evaluate("() => { showSaveFilePicker = async () => { throw new DOMException('No.', 'SecurityError'); }; }")
+    page.set_input_files("#files", paths[0])
+    page.click("#download:text('Choose file')")
+    page.wait_for_selector("#job-detail:has-text('88 × 80 in')")
+    page.wait_for_selector("#download:text('Download'):enabled")
+
+
+def test_an_image_goes_on_with_the_next_model(open_page, save_image, python_upscale, upscale_in_page):
+    page = open_page("x2", "wasm", tile=64)
+    page.click("#settings-button")
+    page.wait_for_selector("#model option:text('x3-official')", state="attached")
+    page.evaluate(
+        """() => {
+          const detail = document.querySelector('#job-detail');
+          const models = document.querySelector('#model');
+          const observer = new MutationObserver(() => {
+            if (!detail.textContent.includes('Tile')) return;
+            observer.disconnect();
+            models.selectedIndex = [...models.options].findIndex(({ text }) => text === 'x3-official');
+            models.dispatchEvent(new Event('change'));
+            document.querySelector('#settings').close();
+          });
+          observer.observe(detail, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    pixels = make_scene(200, 220)
+    result = upscale_in_page(page, save_image(pixels))
+    assert difference(result, python_upscale("x3-official", pixels)) <= 1
 
 
 def test_the_page_stays_responsive(open_page, save_image):
@@ -278,10 +383,21 @@ def test_models_from_everywhere(page, models, site):
     page.set_input_files("#model-input", [str(path) for path in (models / "x2").iterdir()])
     page.wait_for_selector("#status:has-text('enlarges 2 times')")
     page.set_input_files("#model-input", str(models / "x2" / "model.json"))
-    page.wait_for_selector("#reasons:has-text('choose both files together')")
+    page.wait_for_selector("#problem:has-text('choose both files together')")
     page.fill("#model-url", f"{site.url}/models/x3-official/model.json")
     page.click("#model-fetch")
     page.wait_for_selector("#status:has-text('enlarges 3 times')")
+    assert page.inner_text("#problem") == ""
+    page.fill("#model-url", "models/none/model.json")
+    page.press("#model-url", "Enter")
+    page.wait_for_selector("#problem:has-text('was not found')")
+    page.fill("#model-url", "models/x2/model.json")
+    page.press("#model-url", "Enter")
+    page.wait_for_selector("#status:has-text('enlarges 2 times')")
+    page.click("#settings button:text('Done')")
+    page.wait_for_selector("#settings", state="hidden")
+    page.click("#settings-button")
+    page.problems[:] = [text for text in page.problems if "404" not in text]
     page.select_option("#backend", "cpu")
     page.wait_for_selector("html[data-backend=cpu][data-state=ready]")
 
@@ -299,6 +415,7 @@ def test_a_wrong_model_file_does_not_disturb_the_model_that_is_read(open_page, m
         }"""
     )
     files = sorted((models / "x3-official").iterdir(), key=lambda path: path.suffix)
+    page.click("#settings-button")
     page.set_input_files("#model-input", [str(path) for path in files])
     page.set_input_files("#model-input", str(files[0]))
     page.wait_for_selector("#status:has-text('Choose one model.json together with its .bin files')")
@@ -323,6 +440,7 @@ def test_the_model_chosen_last_stays_where_another_is_read_later(open_page, mode
           };
         }"""
     )
+    page.click("#settings-button")
     page.set_input_files("#model-input", [str(path) for path in (models / "x3-official").iterdir()])
     page.wait_for_function("() => window.waiting")
     files = sorted((models / "x2").iterdir())
@@ -340,6 +458,40 @@ def test_a_model_that_is_not_there(page, site):
     address = f"{site.url}/models/none/model.json"
     assert page.inner_text("#status") == f"{address} was not found (status 404); check the address."
     page.problems[:] = [text for text in page.problems if "404" not in text]
+
+
+TRAINING = """
+export const mountTraining = (root, context) => {
+  Object.assign(window, { context, names: [context.getName()] });
+  return { show() {}, hide() {}, modelChanged: (name) => names.push(name) };
+};"""
+
+
+def test_views_that_cannot_be_loaded_and_models_that_cannot_be_used(page, site):
+    """The training view can be opened again; it hears of every model, and whether the page could use its own."""
+    # Some servers answer with their start page where there is no file.
+    page.route("**/models.json", lambda route: route.fulfill(path=PAGE / "index.html"))
+    page.route("**/train/view.js", lambda route: route.abort())
+    page.goto(f"{site.url}/?backend=wasm")
+    page.wait_for_selector("html[data-state=error]")
+    assert page.inner_text("#status") == f"{site.url}/model.json was not found (status 404); check the address."
+    page.click("#tab-train")
+    page.wait_for_selector("#status:has-text('train/view.js')")
+    page.route("**/train/view.js", lambda route: route.fulfill(body=TRAINING, content_type="text/javascript"))
+    page.click("#tab-train")
+    page.wait_for_function("() => window.context")
+    used = page.evaluate(
+        """async () => {
+          const { fetchModel } = await import('/model.js');
+          const artifacts = await fetchModel('/models/x2/model.json');
+          const broken = { ...artifacts, weightSpecs: [] };
+          const good = await context.setModel({ name: 'good', artifacts });
+          return [good, await context.setModel({ name: 'bad', artifacts: broken })];
+        }"""
+    )
+    assert used == [True, False]
+    assert page.evaluate("() => names") == ["Default model", "good", "bad", "bad"]
+    page.problems.clear()  # the browser reports what was not there
 
 
 def test_automatic_choice(open_page):
@@ -377,6 +529,13 @@ def test_measuring(open_page, save_image):
     ]
     assert rows[1].startswith("SPAN on WebAssembly")
     assert re.match(r"30 × 26 to 60 × 52: [\d.]+ dB (better|worse) than bicubic\.", page.inner_text("#measure-state"))
+    page.set_input_files("#measure-file", str(save_image(np.full((40, 40, 3), 90, np.uint8), "flat.png")))
+    page.focus("#measure-start")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#measure-rows td:text('100.00 dB')")  # bicubic gives a flat photograph back exactly
+    page.wait_for_selector("#measure-start:enabled")
+    assert page.evaluate("() => document.activeElement.id") == "measure-start"
+    assert re.match(r"20 × 20 to 40 × 40: [\d.]+ dB worse than bicubic\.", page.inner_text("#measure-state"))
 
 
 def test_divider_and_zoom_by_keyboard(open_page, save_image):
@@ -394,7 +553,19 @@ def test_divider_and_zoom_by_keyboard(open_page, save_image):
     before = page.evaluate(place)
     page.click("[data-zoom=in]")
     after = page.evaluate(place)
-    assert before[0] == before[1] != after[0] == after[1]  # both layers move in step
+    assert before[0] == before[1]  # both layers move in step
+    assert before == after  # such a small image is fitted at more than the largest zoom
+    page.click("[data-zoom=out]")
+    zoomed = page.evaluate(place)
+    assert before[0] != zoomed[0] == zoomed[1]
+    view = page.viewport_size
+    page.set_viewport_size({**view, "height": view["height"] - 40})
+    page.wait_for_timeout(100)
+    assert page.evaluate(place) == zoomed
+    choose_model(page, "x3-official")
+    page.click("#queue button")
+    page.click("[data-zoom=full]")
+    assert page.evaluate("() => document.querySelector('[data-pane=after] canvas').style.width") == "48px"
 
 
 def test_only_its_own_files(open_page, page, site, save_image):
@@ -518,8 +689,8 @@ def test_the_service_worker_knows_every_file(page, site):
     files = re.search(r"const FILES = \[(.*?)\]", (PAGE / "sw.js").read_text(), re.DOTALL)[1]
     named = set(re.findall(r"'([\w./-]+\.\w+)'", files))
     own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js"}
-    own |= {f"ui/{path.name}" for path in (PAGE / "ui").glob("*.js")}
-    own |= {f"train/{path.name}" for path in (PAGE / "train").iterdir() if path.suffix in (".js", ".css")}
+    for folder in ("ui", "train"):
+        own |= {f"{folder}/{path.name}" for path in (PAGE / folder).iterdir() if path.suffix in (".js", ".css")}
     assert own - named == set()
     vendored = {f"vendor/{path.name}" for path in (PAGE / "vendor").iterdir() if not path.name.startswith(".")}
     assert vendored - named == set()

@@ -282,6 +282,9 @@ def test_measuring_can_be_cancelled(open_page, save_image):
     page.set_input_files("#measure-file", str(save_image(make_scene(1000, 1000))))
     page.click("#measure-start")
     page.wait_for_selector("#measure-state:has-text('Measuring on JavaScript')")
+    page.set_input_files("#measure-file", str(save_image(make_scene(40, 40), "other.png")))
+    assert "Measuring on JavaScript" in page.inner_text("#measure-state")  # it measures on
+    assert page.is_disabled("#measure-start")
     page.click("#measure-cancel")
     page.wait_for_selector("#measure-state:text('Cancelled.')")
     assert page.is_enabled("#measure-start")

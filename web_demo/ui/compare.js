@@ -32,28 +32,46 @@ export class Compare {
     this.split = 0.5;
     this.pointers = new Map();
     this.#listen();
-    new ResizeObserver(() => this.fit()).observe(root);
+    new ResizeObserver(() => this.#resize()).observe(root);
   }
 
   /**
-   * Show an image and the canvas that its result is painted on.
-   * @param {{image: HTMLImageElement, canvas?: HTMLCanvasElement, alpha?: boolean, width: number,
+   * Show an image and its result: the canvas on which it is painted, or an image of that.
+   * @param {{image: HTMLImageElement, after?: HTMLElement, alpha?: boolean, width: number,
    *   height: number, scale: number}} pair sizes of the input
    */
-  show({ image, canvas, alpha, width, height, scale }) {
+  show({ image, after, alpha, width, height, scale }) {
     Object.assign(this, { width, height, scale });
     this.root.classList.toggle('transparent', Boolean(alpha));
     image.alt = 'Before';
+    after?.setAttribute('role', 'img');
+    after?.setAttribute('aria-label', 'After');
     this.before.replaceChildren(image);
-    this.after.replaceChildren(...(canvas ? [canvas] : []));
+    this.after.replaceChildren(...(after ? [after] : []));
     this.fit();
+  }
+
+  /** Hold no image any longer. */
+  clear() {
+    this.width = 0;
+    this.before.replaceChildren();
+    this.after.replaceChildren();
+  }
+
+  /** A phone's address bar comes and goes: what was zoomed stays so. */
+  #resize() {
+    if (!this.root.clientWidth) return; // another tab is shown
+    const { zoom, fitted, x, y } = this;
+    this.fit();
+    if (zoom === fitted) return;
+    Object.assign(this, { zoom, x, y });
+    this.#draw();
   }
 
   fit() {
     if (!this.width) return;
     const { clientWidth, clientHeight } = this.root;
-    this.zoom = Math.min(clientWidth / this.width, clientHeight / this.height);
-    this.least = Math.min(this.zoom, 1);
+    this.zoom = this.fitted = Math.min(clientWidth / this.width, clientHeight / this.height);
     this.x = (clientWidth - this.width * this.zoom) / 2;
     this.y = (clientHeight - this.height * this.zoom) / 2;
     this.#draw();
@@ -61,7 +79,7 @@ export class Compare {
 
   /** Zoom about a point of the view, its centre by default. */
   zoomTo(zoom, x = this.root.clientWidth / 2, y = this.root.clientHeight / 2) {
-    const next = Math.min(MAX_ZOOM, Math.max(this.least, zoom));
+    const next = Math.min(Math.max(MAX_ZOOM, this.fitted), Math.max(Math.min(this.fitted, 1), zoom));
     this.x = x - ((x - this.x) * next) / this.zoom;
     this.y = y - ((y - this.y) * next) / this.zoom;
     this.zoom = next;

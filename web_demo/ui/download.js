@@ -8,6 +8,34 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
+/** Save a finished image as a file of its own. */
+export async function saveOne(item, type) {
+  save(await convert(item, type), resultName(item.name, item.scale, type));
+}
+
+/** Save finished images as one archive. */
+export async function saveAll(items, type) {
+  const { zip } = await import('./zip.js');
+  const files = [];
+  for (const item of items) files.push({ name: resultName(item.name, item.scale, type), blob: await convert(item, type) });
+  save(await zip(files), 'span.zip');
+}
+
+/**
+ * Ask for a file that takes a result as it is made.
+ * @returns {Promise<FileSystemWritableFileStream | null | undefined>} null if the user wants none, nothing if the browser
+ *   lets the page ask for none, as in a frame of another site
+ */
+export async function askForFile({ name, scale }) {
+  const suggestedName = resultName(name, scale, 'image/png');
+  try {
+    const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] });
+    return await handle.createWritable();
+  } catch (error) {
+    return error.name === 'AbortError' ? null : undefined;
+  }
+}
+
 /** Encoders take sides up to these (JPEG's is libjpeg's, below the format's own) and silently cut off what is beyond. */
 const LONGEST = { 'image/jpeg': 65500, 'image/webp': 16383 };
 const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
@@ -49,4 +77,4 @@ async function encode(png, type, { width, height, colorSpace }) {
 }
 
 /** photo.jpeg, 4 -> photo-x4.png */
-export const resultName = (name, scale, type) => `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+const resultName = (name, scale, type) => `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;

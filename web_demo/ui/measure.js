@@ -3,6 +3,7 @@ import { CHAIN, LABELS } from '../backend.js';
 import { loadUpscaler } from '../span.js';
 import { loadChart } from '../tf.js';
 import { bytes, duration, size } from './format.js';
+import { loadStyle } from './style.js';
 
 const TEMPLATE = `
   <div class="card measure">
@@ -34,11 +35,16 @@ const TEMPLATE = `
 const largest = (result) => Math.max(result.bytes, result.gpuBytes);
 const memory = (result) => bytes(largest(result));
 
+/** A flat photograph comes back exactly. */
+const finite = (psnr) => Math.min(psnr, 100);
+const decibels = (psnr) => `${finite(psnr).toFixed(2)} dB`;
+
 /**
  * @param {HTMLElement} root
  * @param {{getSource: () => string | object}} page `getSource` gives the address or the artifacts of the chosen model
  */
-export function mountMeasure(root, { getSource }) {
+export async function mountMeasure(root, { getSource }) {
+  await loadStyle(new URL('./measure.css', import.meta.url));
   root.innerHTML = TEMPLATE;
   const find = (id) => root.querySelector(`#measure-${id}`);
   const [choose, start, cancel, input, line, rows] = ['choose', 'start', 'cancel', 'file', 'state', 'rows'].map(find);
@@ -50,35 +56,38 @@ export function mountMeasure(root, { getSource }) {
     checks.append(label);
   }
   let file, controller, chart;
+  let isBusy = false;
 
-  const take = (chosen) => {
-    if (!chosen) return;
+  /** Of several files the first; none while another is measured. */
+  const take = ([chosen]) => {
+    if (!chosen || isBusy) return;
     file = chosen;
     start.disabled = false;
     line.textContent = `${file.name}, ${bytes(file.size)}`;
   };
   choose.addEventListener('click', () => input.click());
-  input.addEventListener('change', () => take(input.files[0]));
+  input.addEventListener('change', () => take(input.files));
   cancel.addEventListener('click', () => controller.abort());
   start.addEventListener('click', async () => {
     controller = new AbortController();
     busy(true);
     rows.replaceChildren();
     const results = [];
+    const source = getSource(); // the page's model may change meanwhile
     for (const box of checks.querySelectorAll('input:checked')) {
       if (controller.signal.aborted) break;
       line.textContent = `Measuring on ${LABELS[box.value]}…`;
-      await measureOn(box.value, results);
+      await measureOn(box.value, source, results);
     }
     line.textContent = controller.signal.aborted ? 'Cancelled.' : summary(results);
     busy(false);
     if (results.length) await draw(results);
   });
 
-  async function measureOn(backend, results) {
+  async function measureOn(backend, source, results) {
     let upscaler;
     try {
-      upscaler = await loadUpscaler(getSource(), { backend });
+      upscaler = await loadUpscaler(source, { backend });
       const { signal } = controller;
       signal.throwIfAborted();
       const reason = upscaler.status.demoted.find((entry) => entry.backend === backend)?.reason;
@@ -96,7 +105,7 @@ export function mountMeasure(root, { getSource }) {
   }
 
   function addRow(method, figures, result) {
-    const cells = [method, `${figures.psnrY.toFixed(2)} dB`, figures.ssimY.toFixed(4), `${figures.psnrRgb.toFixed(2)} dB`];
+    const cells = [method, decibels(figures.psnrY), figures.ssimY.toFixed(4), decibels(figures.psnrRgb)];
     cells.push(result ? duration(result.milliseconds) : '–', result ? memory(result) : '–');
     const row = rows.insertRow();
     for (const text of cells) row.insertCell().textContent = text;
@@ -110,15 +119,16 @@ export function mountMeasure(root, { getSource }) {
 
   function summary([first]) {
     if (!first) return 'Nothing could be measured; the table says why.';
-    const gain = first.span.psnrY - first.bicubic.psnrY;
-    const better = `${Math.abs(gain).toFixed(2)} dB ${gain >= 0 ? 'better' : 'worse'} than bicubic`;
+    const gain = finite(first.span.psnrY) - finite(first.bicubic.psnrY);
+    const better = `${decibels(Math.abs(gain))} ${gain >= 0 ? 'better' : 'worse'} than bicubic`;
     return `${size(first.width, first.height)} to ${size(first.width * first.scale, first.height * first.scale)}: ${better}.`;
   }
 
   function busy(on) {
-    start.disabled = on;
-    choose.disabled = on;
+    const focused = document.activeElement;
+    isBusy = start.disabled = choose.disabled = on;
     cancel.disabled = !on;
+    if (focused === (on ? start : cancel)) (on ? cancel : start).focus(); // a disabled button would lose it
   }
 
   async function draw(results) {

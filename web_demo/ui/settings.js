@@ -4,12 +4,13 @@ import { modelsBeside, readModelFiles } from '../model.js';
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {HTMLElement} opener
  * @param {{state: object, load: Function, announce: Function}} page
  */
-export function mountSettings(dialog, opener, { state, load, announce }) {
-  const body = dialog.querySelector('.dialog-body');
-  body.innerHTML = `
+export function mountSettings(dialog, { state, load, announce }) {
+  dialog.innerHTML = `
+    <form method="dialog" novalidate>
+    <h2 id="settings-title">Model and backend</h2>
+    <div class="dialog-body">
     <label class="field"><span>Model</span><select id="model"></select></label>
     <div class="field"><span id="other-label">Another model</span>
       <div class="row"><button type="button" class="button" id="model-files">From files…</button>
@@ -18,19 +19,19 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
       <span class="note">A model.json together with its .bin files, as span-export writes them.</span></div>
     <input type="file" id="model-input" multiple accept=".json,.bin" hidden aria-label="Model files" />
     <label class="field"><span>Backend</span><select id="backend"></select></label>
-    <ul class="note reasons" id="reasons"></ul>`;
-  const find = (id) => body.querySelector(`#${id}`);
-  const [models, backends, reasons, url, input] = ['model', 'backend', 'reasons', 'model-url', 'model-input'].map(find);
+    <p class="problem" id="problem" role="alert"></p>
+    <ul class="note reasons" id="reasons"></ul>
+    </div>
+    <div class="dialog-actions"><button class="button primary">Done</button></div>
+    </form>`;
+  const find = (id) => dialog.querySelector(`#${id}`);
+  const [models, backends, problem, reasons] = ['model', 'backend', 'problem', 'reasons'].map(find);
+  const [url, fetchButton, input] = ['model-url', 'model-fetch', 'model-input'].map(find);
   const choices = new Map();
   backends.append(new Option('Automatic', 'auto'), ...CHAIN.map((name) => new Option(LABELS[name], name)));
 
   let choicesMade = 0;
   let taken = 0;
-  opener.addEventListener('click', () => {
-    update();
-    dialog.showModal();
-    list();
-  });
   models.addEventListener('change', async () => {
     const number = ++choicesMade;
     const choice = choices.get(models.value);
@@ -48,11 +49,17 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
       await take(number, { name: files[0].name, artifacts });
       await list();
     } catch (error) {
+      state.problem = error.message;
       announce(error.message);
-      reasons.replaceChildren(entry(error.message));
+      update();
     }
   });
-  find('model-fetch').addEventListener('click', async () => {
+  url.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter') return;
+    event.preventDefault(); // it would press Done
+    fetchButton.click();
+  });
+  fetchButton.addEventListener('click', async () => {
     if (!url.value) return;
     await take(++choicesMade, { name: url.value.split('/').slice(-2, -1)[0] || url.value, url: url.value });
     await list();
@@ -76,7 +83,14 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
     models.replaceChildren(...[...choices].map(([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value)));
   }
 
+  function open() {
+    update();
+    if (!dialog.open) dialog.showModal();
+    list();
+  }
+
   function update() {
+    problem.textContent = state.problem; // the status line is out of reach behind the dialog
     backends.value = state.backend;
     const status = state.upscaler?.status;
     const lines = status ? [`${LABELS[status.backend]} is in use, in tiles of ${status.tile} × ${status.tile} pixels.`] : [];
@@ -84,7 +98,7 @@ export function mountSettings(dialog, opener, { state, load, announce }) {
     reasons.replaceChildren(...lines.map(entry));
   }
 
-  return { update, list };
+  return { open, update, list };
 }
 
 function entry(text) {
