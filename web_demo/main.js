@@ -44,7 +44,7 @@ const query = new URLSearchParams(location.search);
  * @property {HTMLCanvasElement | HTMLImageElement} [after] its result as far as it is finished
  * @property {boolean} [alpha] whether it is transparent anywhere
  * @property {FileSystemWritableFileStream} [write] takes a very large result
- * @property {boolean} [unwritable] the browser lets the page ask for no file, so that the result stays in memory
+ * @property {boolean} [unwritable] the page may ask for no file: the result stays in memory
  * @property {number} [scale] of the model that enlarged it: another may be loaded by the time it is saved
  * @property {import('./span.js').Result} [result]
  */
@@ -370,7 +370,7 @@ const mounts = {
   train: async () => (await import('./train/view.js')).mountTraining($('train'), trainingContext),
   settings: async () => (settings = (await import('./ui/settings.js')).mountSettings($('settings'), { state, load, announce })),
 };
-/** @type {Record<string, Promise<object | undefined>>} nothing where it could not be loaded */
+/** Promises of them; of nothing where one could not be loaded. */
 const opened = {};
 
 function open(name) {
