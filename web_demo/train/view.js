@@ -6,6 +6,7 @@ import * as store from '../store.js';
 import { loadChart } from '../tf.js';
 import { save } from '../ui/download.js';
 import { bytes, duration } from '../ui/format.js';
+import { loadStyle } from '../ui/style.js';
 import { createCharts } from './chart.js';
 import { TrainingClient } from './client.js';
 import { mountForm } from './form.js';
@@ -91,7 +92,7 @@ const TEMPLATE = `
  * @returns {Promise<{show(): void, hide(): void, take(files: File[]): void, modelChanged(name: string): void}>}
  */
 export async function mountTraining(root, context) {
-  await loadStyle();
+  await loadStyle(new URL('./train.css', import.meta.url));
   root.innerHTML = TEMPLATE;
   const view = new TrainingView(root, context);
   await view.begin();
@@ -472,13 +473,3 @@ function longDuration(ms) {
 }
 
 /** The view's own style sheet, loaded with the view. */
-function loadStyle() {
-  const href = new URL('./train.css', import.meta.url).href;
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
-  const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
-  return new Promise((resolve, reject) => {
-    link.onload = resolve;
-    link.onerror = () => reject(new Error(`${href} could not be loaded; reload the page.`));
-    document.head.append(link);
-  });
-}
