@@ -471,5 +471,3 @@ function longDuration(ms) {
   const hours = Math.round(minutes / 60);
   return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
 }
-
-/** The view's own style sheet, loaded with the view. */
