@@ -203,7 +203,10 @@ def resolve_runs(base: dict, folder: Path, teacher: str | None, only: tuple[str,
             if only:
                 raise click.UsageError(f"the variation {name!r} needs --teacher.")
             continue
-        runs[name] = resolve({**base, **{k: places.get(v, v) if k in PLACED else v for k, v in values.items()}})
+        given = {**base, **{k: places.get(v, v) if k in PLACED else v for k, v in values.items()}}
+        # A trial of a few steps has no room for the warm-up of a real run.
+        given["warmup_steps"] = min(given["warmup_steps"], given["epochs"] * given["steps_per_epoch"])
+        runs[name] = resolve(given)
     return runs
 
 

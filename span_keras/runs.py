@@ -110,7 +110,8 @@ class RunFolder:
             return None
         except (OSError, ValueError, TypeError, ConfigError) as error:  # TypeError: a value of another kind
             raise TrainingError(
-                f"expected the run's settings in {path}, found: {error}; restore the file or choose another --out."
+                f"expected the run's settings in {path}, found: {str(error).rstrip('.')}; restore the file or choose "
+                "another --out."
             ) from error
         return settings
 

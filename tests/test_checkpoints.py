@@ -180,8 +180,8 @@ def test_assumptions_are_listed_and_can_be_set(tmp_path, tiny_official_config, m
     assert plain.metadata["assumed"] == ["img_range", "rgb_mean", "variant"]
     assert (plain.config.variant, plain.config.img_range, plain.config.rgb_mean) == ("official", 255.0, DIV2K_MEAN)
     assert assumption(plain) == (
-        f"Note: {path} does not tell all about its network; assumed --img-range 255, --rgb-mean 0.4488,0.4371,0.404, "
-        "--variant official."
+        f"Note: {path} does not tell all about its network; assumed img_range 255, rgb_mean 0.4488,0.4371,0.404, "
+        "variant official."
     )
     told = load_weights(path, variant="span", img_range=1.0, rgb_mean=(0.5, 0.5, 0.5))
     assert told.metadata["assumed"] == [] and assumption(told) is None

@@ -94,8 +94,8 @@ def test_json_is_the_only_output_and_keeps_the_contract(folder, weights_file):
 def test_what_is_assumed_of_a_network_is_told(folder, goldens):
     result = run("-w", goldens / "train_x2.pth", "--data", folder, "--json", "--variant", "official")
     assert json.loads(result.stdout)["images"] == 3
-    assert "train_x2.pth does not tell all about its network; assumed --img-range 255, --rgb-mean" in result.stderr
-    assert "--variant" not in result.stderr
+    assert "train_x2.pth does not tell all about its network; assumed img_range 255, rgb_mean" in result.stderr
+    assert "variant" not in result.stderr
 
 
 def test_the_table_shows_every_image_the_mean_and_how_lr_was_made(folder, weights_file):

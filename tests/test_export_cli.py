@@ -69,7 +69,7 @@ def test_options_say_what_the_file_cannot(tmp_path, tiny_weights):
 
 def test_what_is_assumed_of_any_network_is_told(tmp_path, weights_file, goldens):
     result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--also", goldens / "train_x2.pth")
-    assert "train_x2.pth does not tell all about its network; assumed --img-range 255, " in result.stderr
+    assert "train_x2.pth does not tell all about its network; assumed img_range 255, " in result.stderr
     assert "w.safetensors" not in result.stderr
 
 

@@ -166,6 +166,18 @@ def test_links_and_empty_folders_are_files_of_others(target, tmp_path):
     assert (target / "empty").is_dir() and (target / "model.json").read_text() == "new"
 
 
+def test_a_file_where_the_export_has_a_folder(target):
+    target.mkdir()
+    (target / "models").write_text("mine")
+    with (
+        pytest.raises(ExportError, match="models is in the way of a folder"),
+        publish(target, overwrite=True) as staged,
+    ):
+        (staged / "models").mkdir()
+        (staged / "models" / "a.json").write_text("new")
+    assert (target / "models").read_text() == "mine"
+
+
 def test_damaged_list_of_files_counts_as_none(target):
     write(target, {"model.json": "{}"})
     (target / MARKER).write_text(json.dumps({"files": 3}))

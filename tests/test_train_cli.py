@@ -216,7 +216,7 @@ def test_what_is_assumed_of_given_weights_is_told(goldens):
     settings = resolve({**given, "variant": "official"})
     training.start_weights(settings, said.append)
     training.teacher_weights(settings, said.append)
-    assumed = f"Note: {file} does not tell all about its network; assumed --img-range 255, "
+    assumed = f"Note: {file} does not tell all about its network; assumed img_range 255, "
     assert [line.startswith(assumed) for line in said] == [True, False, True]
     with pytest.raises(training.TrainingError, match=r"or give --morph-steps\. What the file cannot tell, give"):
         training.start_weights(resolve(given))

@@ -90,7 +90,12 @@ async function load(model, backend) {
   state.running?.abort(AGAIN);
   state.upscaler?.dispose();
   Object.assign(state, { model, backend, upscaler: null, problem: '' });
-  for (const item of state.items) if (item.state === 'held') wait(item); // its result may have another size
+  for (const item of state.items) {
+    if (item.state === 'held') wait(item); // its result may have another size
+    if (item.state !== 'waiting') continue;
+    item.write?.abort(); // the file bears the old scale in its name
+    item.write = undefined;
+  }
   setState('loading');
   tellTraining();
   announce('Loading the model…');
@@ -193,7 +198,8 @@ async function showImages(item) {
 /** Keep no canvas of what is not in sight. */
 async function pack(item) {
   const { after: canvas } = item;
-  const isOut = () => item.after === canvas && item !== state.current && item.state !== 'running';
+  const isOut = () =>
+    item.after === canvas && state.items.includes(item) && item !== state.current && item.state !== 'running';
   if (!(canvas instanceof HTMLCanvasElement) || !isOut()) return;
   const image = await (await import('./ui/pack.js')).toImage(canvas);
   if (isOut()) item.after = image;
@@ -259,7 +265,7 @@ async function holdLarge(item, scale) {
 async function chooseFile(item) {
   const { askForFile } = await import('./ui/download.js');
   const write = await askForFile(item);
-  if (write === null) return; // the user changed their mind
+  if (write === null) return; // the user changed their mind, or asks already
   if (item.state !== 'held') return write?.abort(); // it was cancelled, or another model came
   Object.assign(item, { write, unwritable: !write });
   wait(item);

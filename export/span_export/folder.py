@@ -52,7 +52,9 @@ def publish(target: Path, overwrite: bool = False):
             place.parent.mkdir(parents=True, exist_ok=True)
             if before.is_dir() and not before.is_symlink():
                 place.mkdir(exist_ok=True)
-            elif not place.is_dir():
+            elif place.is_dir():
+                raise ExportError(f"{before} is in the way of a folder that the export writes; move it elsewhere.")
+            else:
                 shutil.copy2(before, place, follow_symlinks=False)
         staged.chmod(0o777 & ~_umask())  # mkdtemp makes it private, which a web server could not read
         _swap(staged, target)

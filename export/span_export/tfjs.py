@@ -51,7 +51,7 @@ def export_model(
         its ``model.json``, relative to ``folder``).
 
     Raises:
-        ExportError: see ``layers_model.write_model``, ``folder.publish`` and ``bundle.copy_page`` find.
+        ExportError: see ``layers_model.write_model``, ``folder.publish`` and ``bundle.copy_page``.
     """
     networks: dict[str, SpanWeights] = {}
     for each in (weights, *also):

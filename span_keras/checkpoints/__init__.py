@@ -99,20 +99,13 @@ def load_weights(
 
 
 def assumption(weights: SpanWeights) -> str | None:
-    """A sentence about the configuration that ``load_weights`` had to assume, as options that set it; None if none."""
+    """A sentence about the configuration that ``load_weights`` had to assume; None if nothing."""
     if not (names := weights.metadata.get("assumed")):
         return None
     values = {name: getattr(weights.config, name) for name in names}
-    texts = {
-        name: ",".join(f"{v:g}" for v in value)
-        if isinstance(value, tuple)
-        else f"{value:g}"
-        if name == "img_range"
-        else value
-        for name, value in values.items()
-    }
-    options = ", ".join(f"--{name.replace('_', '-')} {text}" for name, text in texts.items())
-    return f"Note: {weights.source} does not tell all about its network; assumed {options}."
+    parts = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
+    texts = (f"{name} {','.join(v if isinstance(v, str) else f'{v:g}' for v in part)}" for name, part in parts.items())
+    return f"Note: {weights.source} does not tell all about its network; assumed {', '.join(texts)}."
 
 
 def save_weights(weights: SpanWeights, path: str | os.PathLike, *, dtype: str = "float32") -> None:

@@ -560,7 +560,8 @@ def test_divider_and_zoom_by_keyboard(open_page, save_image):
     assert before[0] != zoomed[0] == zoomed[1]
     view = page.viewport_size
     page.set_viewport_size({**view, "height": view["height"] - 40})
-    page.wait_for_timeout(100)
+    page.wait_for_function("(height) => innerHeight === height", arg=view["height"] - 40)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.evaluate(place) == zoomed
     choose_model(page, "x3-official")
     page.click("#queue button")

@@ -452,7 +452,7 @@ def test_full_storage_gets_a_sentence_and_training_goes_on(view, tmp_path):
     assert view.train(1) > reached
 
 
-def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(view):
+def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(view, photographs):
     view.worker.evaluate(
         """() => {
             const { put } = IDBObjectStore.prototype;
@@ -463,8 +463,12 @@ def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(vie
         }"""
     )
     view.fill()
-    reached = view.train(1)
+    view.page.set_input_files("#train-files", [str(path) for path in sorted(photographs.glob("*.png"))[:4]])
+    view.train(1)
     assert "The photographs do not fit into the storage that the browser grants this page" in view.log
+    # Until the page is left, the training goes on with them.
+    assert "4 photographs of the stored training" in view.page.inner_text("#train-photographs-text")
+    reached = view.train(1)
     view.page.reload()
     view.wait("idle")
     assert f"at step {reached}" in view.page.inner_text("[data-origin=stored]")

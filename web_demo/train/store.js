@@ -35,13 +35,13 @@ const FORMAT = 1;
 
 /**
  * Replace the stored state, and the photographs if some are given.
- * @param {Omit<TrainingState, 'savedAt'>} state
+ * @param {TrainingState} state `savedAt` is now where it says nothing
  * @param {Photograph[]} [photographs]
  * @throws {StorageError}
  */
 export async function saveTraining(state, photographs) {
   await transact('readwrite', (stores) => {
-    stores[STATE].put({ ...state, format: FORMAT, savedAt: Date.now() }, 'current');
+    stores[STATE].put({ savedAt: Date.now(), ...state, format: FORMAT }, 'current');
     if (!photographs) return;
     stores[PHOTOGRAPHS].clear();
     photographs.forEach((photograph, i) => stores[PHOTOGRAPHS].put(photograph, i));

@@ -23,7 +23,7 @@ export async function saveAll(items, type) {
 
 /**
  * Ask for a file that takes a result as it is made.
- * @returns {Promise<FileSystemWritableFileStream | null | undefined>} null if the user wants none, nothing if the browser
+ * @returns {Promise<FileSystemWritableFileStream | null | undefined>} null if there is none yet, nothing if the browser
  *   lets the page ask for none, as in a frame of another site
  */
 export async function askForFile({ name, scale }) {
@@ -32,7 +32,7 @@ export async function askForFile({ name, scale }) {
     const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] });
     return await handle.createWritable();
   } catch (error) {
-    return error.name === 'AbortError' ? null : undefined;
+    return error.name === 'SecurityError' ? undefined : null;
   }
 }
 
