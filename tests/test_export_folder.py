@@ -167,7 +167,7 @@ def test_links_and_empty_folders_are_files_of_others(target, tmp_path):
 
 
 def test_a_file_where_the_export_has_a_folder(target):
-    target.mkdir()
+    target.mkdir(parents=True)
     (target / "models").write_text("mine")
     with (
         pytest.raises(ExportError, match="models is in the way of a folder"),
