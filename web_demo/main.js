@@ -92,9 +92,7 @@ async function load(model, backend) {
   Object.assign(state, { model, backend, upscaler: null, problem: '' });
   for (const item of state.items) {
     if (item.state === 'held') wait(item); // its result may have another size
-    if (item.state !== 'waiting') continue;
-    item.write?.abort(); // the file bears the old scale in its name
-    item.write = undefined;
+    forgetFile(item); // it bears the old scale in its name
   }
   setState('loading');
   tellTraining();
@@ -305,8 +303,10 @@ function clear() {
 }
 
 /** Of an item that has not begun; the worker has the stream of another. */
-function forgetFile({ state, write }) {
-  if (state === 'waiting') write?.abort();
+function forgetFile(item) {
+  if (item.state !== 'waiting') return;
+  item.write?.abort();
+  item.write = undefined;
 }
 
 async function download() {
