@@ -21,35 +21,45 @@ FLOOR = 1e-2
 """Least variance of a teacher's channel that counts, relative to the mean: some channels hardly do anything."""
 
 
-def unexplained(student, teacher):
+def unexplained(students: list, teachers: list):
     """Share of the variance of the teacher's channels that no linear map of the student's explains, 0 to 1.
 
     Every channel counts alike. The gradient regards the map as given: at its optimum, that changes next to nothing.
 
     Args:
-        student: (N, H, W, C) features, of any float type.
-        teacher: (N, H, W, D) features of the same images; a constant for the gradient.
+        students: (N, H, W, C) features of one layer after another, of any float type.
+        teachers: (N, H, W, D) features of the same images; constants for the gradient.
 
     Returns:
-        A float32 scalar.
+        A float32 scalar: the mean over the layers.
     """
-    student, teacher = _centred(student), ops.stop_gradient(_centred(teacher))
-    count, channels = student.shape
+    pairs = [(_centred(s), ops.stop_gradient(_centred(t))) for s, t in zip(students, teachers, strict=True)]
+    count, channels = pairs[0][0].shape
     with stacked.full_precision():
-        covariance = ops.matmul(ops.transpose(student), student) / count
-        ridge = RIDGE * ops.mean(ops.diagonal(covariance)) + 1e-12
-        cross = ops.matmul(ops.transpose(student), teacher) / count
-        # TensorFlow's solver raises where numbers are not finite. The residual has them still, and the step is skipped.
-        regression = ops.stop_gradient(ops.solve(_finite(covariance + ridge * ops.eye(channels)), _finite(cross)))
-        residual = ops.mean(ops.square(teacher - ops.matmul(student, regression)), axis=0)
+        covariance = ops.stack([ops.matmul(ops.transpose(student), student) for student, _ in pairs]) / count
+        ridge = RIDGE * ops.mean(ops.diagonal(covariance, axis1=-2, axis2=-1), axis=-1) + 1e-12
+        damped = covariance + ops.reshape(ridge, (-1, 1, 1)) * ops.eye(channels)
+        cross = ops.stack([ops.matmul(ops.transpose(student), teacher) for student, teacher in pairs]) / count
+        # All layers at once: a GPU takes as long for one matrix so small. TensorFlow's solver raises where numbers are
+        # not finite. The residual has them still, and the step is skipped.
+        regressions = ops.stop_gradient(ops.solve(_finite(damped), _finite(cross)))
+        shares = [
+            _share(teacher, teacher - ops.matmul(student, regressions[i])) for i, (student, teacher) in enumerate(pairs)
+        ]
+    return sum(shares) / len(shares)
+
+
+def _share(teacher, residual):
+    """Variance of the residual in that of the teacher, both (N·H·W, D) with a mean of zero; the mean over channels."""
     variance = ops.mean(ops.square(teacher), axis=0)
-    return ops.mean(residual / (variance + FLOOR * ops.mean(variance) + 1e-12))
+    left = ops.mean(ops.square(residual), axis=0)
+    return ops.mean(left / (variance + FLOOR * ops.mean(variance) + 1e-12))
 
 
-def _finite(matrix):
-    """The matrix, or one that can be solved with if any of its numbers is not finite."""
-    good = ops.all(ops.isfinite(matrix))
-    return ops.where(good, matrix, ops.eye(*matrix.shape))
+def _finite(matrices):
+    """(L, C, D): the matrices, or ones that can be solved with if any of their numbers is not finite."""
+    good = ops.all(ops.isfinite(matrices))
+    return ops.where(good, matrices, ops.eye(*matrices.shape[-2:]))
 
 
 def _centred(features):

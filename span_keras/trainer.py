@@ -51,7 +51,7 @@ class StepOptions:
             the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
-        hint_weight: factor of ``hints.unexplained``, averaged over the blocks, in the loss; needs the trainer's
+        hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's
             ``teacher``. On several devices TensorFlow finds a map for each device's patches, JAX one for all.
         morph_steps: steps over which the activations pass from the authors' to this project's, see ``morph``; 0 if the
             weights are this project's from the start.
@@ -150,8 +150,7 @@ class TrainStep:
         if self.teacher is not None:
             fused = stacked.fused_arrays(self.teacher)
             _, hinted = stacked.apply_with_features(fused, lr, self.teacher.config, dtype)
-            unexplained = [hints.unexplained(*pair) for pair in zip(features, hinted, strict=True)]
-            parts = {**parts, "hints": sum(unexplained) / len(unexplained)}
+            parts = {**parts, "hints": hints.unexplained(features, hinted)}
             total = total + self.options.hint_weight * parts["hints"]
         return total, parts
 

@@ -23,11 +23,11 @@ def features(*shape, seed=0):
 
 
 def unexplained(p):
-    return hints.unexplained(p["student"], p["teacher"])
+    return hints.unexplained([p["student"]], [p["teacher"]])
 
 
 def share(student, teacher) -> float:
-    return float(hints.unexplained(ops.convert_to_tensor(student), ops.convert_to_tensor(teacher)))
+    return float(hints.unexplained([ops.convert_to_tensor(student)], [ops.convert_to_tensor(teacher)]))
 
 
 def test_any_linear_map_explains():
@@ -50,6 +50,14 @@ def test_is_what_least_squares_leaves():
     variance = targets.var(0)
     expected = np.mean(residual.var(0) / (variance + hints.FLOOR * variance.mean()))
     assert share(student, teacher) == pytest.approx(expected, rel=1e-3)
+
+
+def test_of_several_layers_it_is_the_mean():
+    students = [features(2, 12, 10, 6, seed=seed) for seed in range(3)]
+    teachers = [s @ features(6, 9, seed=5) + k * features(2, 12, 10, 9, seed=6) for k, s in enumerate(students)]
+    single = [share(*pair) for pair in zip(students, teachers, strict=True)]
+    assert single[0] < 1e-3 < 0.1 < single[1] < single[2]
+    assert float(hints.unexplained(students, teachers)) == pytest.approx(np.mean(single), rel=1e-5)
 
 
 def test_every_channel_counts_alike_but_those_that_do_nothing():
