@@ -24,10 +24,10 @@ SECTIONS = ("Figures", "Training", "Data", "Licence", "What it is not")
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
-def test_the_default_network_is_there():
-    assert "bundled:x4" in NETWORKS
-    assert load_weights("bundled:x4").config.scale == 4
-    assert load_weights("bundled:x4").config.variant == "span"
+@pytest.mark.parametrize(("name", "variant"), [("bundled:x4", "official"), ("bundled:x4-span", "span")])
+def test_the_default_network_and_the_default_variant_are_there(name, variant):
+    assert name in NETWORKS
+    assert load_weights(name).config == SpanConfig(scale=4, variant=variant)
 
 
 @every_network
@@ -105,10 +105,11 @@ def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path,
 
 
 def test_runs_that_commands_start_from_are_commanded_before():
-    """In the same card or in that of x4, which others refer to."""
-    of_x4 = set(re.findall(r"--out (runs/\S+)", card_of("bundled:x4")))
+    """In the same card or in that of x4-span, which others refer to."""
+    first = "bundled:x4-span"
+    shared = set(re.findall(r"--out (runs/\S+)", card_of(first)))
     for name in NETWORKS:
-        known = set() if name == "bundled:x4" else set(of_x4)
+        known = set() if name == first else set(shared)
         for command in re.findall(r"```sh\n(.+?)```", card_of(name), re.DOTALL):
             runs = dict(re.findall(r"--(out|init) (runs/[\w-]+)", command))
             if "init" in runs:
