@@ -159,13 +159,17 @@ _DEFAULTS = {
     "momentum": 0.99,
     "ragged": False,
     "sparse": False,
+    "strides": [1, 1],
     "trainable": True,
+    "use_bias": True,
 }
 """What Keras and TF.js both assume when a layer's configuration does not say."""
+_INITIALISED = ("beta", "gamma", "bias", "moving_mean", "moving_variance")
+"""What both start from the same constants unless told otherwise; the weights of the file replace them."""
 
 
 def _shorten(config: dict) -> dict:
     """Leave out what every reader assumes. Kernels start from zeros, which loads faster than random numbers."""
     short = {key: "zeros" if key.endswith("kernel_initializer") else value for key, value in config.items()}
-    omitted = ("regularizer", "constraint", "beta_initializer", "gamma_initializer", "bias_initializer")
+    omitted = ("regularizer", "constraint", *(f"{name}_initializer" for name in _INITIALISED))
     return {key: value for key, value in short.items() if not key.endswith(omitted) and _DEFAULTS.get(key) != value}
