@@ -27,8 +27,8 @@ def unexplained(students: list, teachers: list):
     Every channel counts alike. The gradient regards the map as given: at its optimum, that changes next to nothing.
 
     Args:
-        students: (N, H, W, C) features of one layer after another, of any float type.
-        teachers: (N, H, W, D) features of the same images; constants for the gradient.
+        students: (N, H, W, C) features of one layer after another, all of one shape, of any float type.
+        teachers: (N, H, W, D) features of the same images and layers; constants for the gradient.
 
     Returns:
         A float32 scalar: the mean over the layers.
@@ -40,8 +40,8 @@ def unexplained(students: list, teachers: list):
         ridge = RIDGE * ops.mean(ops.diagonal(covariance, axis1=-2, axis2=-1), axis=-1) + 1e-12
         damped = covariance + ops.reshape(ridge, (-1, 1, 1)) * ops.eye(channels)
         cross = ops.stack([ops.matmul(ops.transpose(student), teacher) for student, teacher in pairs]) / count
-        # All layers at once: a GPU takes as long for one matrix so small. TensorFlow's solver raises where numbers are
-        # not finite. The residual has them still, and the step is skipped.
+        # All layers at once: a GPU takes as long for one matrix of this size. TensorFlow's solver raises where numbers
+        # are not finite. The residual has them still, and the step is skipped.
         regressions = ops.stop_gradient(ops.solve(_finite(damped), _finite(cross)))
         shares = [
             _share(teacher, teacher - ops.matmul(student, regressions[i])) for i, (student, teacher) in enumerate(pairs)
@@ -50,7 +50,7 @@ def unexplained(students: list, teachers: list):
 
 
 def _share(teacher, residual):
-    """Variance of the residual in that of the teacher, both (N·H·W, D) with a mean of zero; the mean over channels."""
+    """Share of the residual's variance in the teacher's, the mean over channels; both (N·H·W, D), of mean zero."""
     variance = ops.mean(ops.square(teacher), axis=0)
     left = ops.mean(ops.square(residual), axis=0)
     return ops.mean(left / (variance + FLOOR * ops.mean(variance) + 1e-12))

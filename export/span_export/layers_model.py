@@ -163,7 +163,7 @@ _DEFAULTS = {
     "trainable": True,
     "use_bias": True,
 }
-"""What Keras and TF.js both assume when a layer's configuration does not say."""
+"""What Keras and TF.js both assume when the configuration of a layer that we export does not say."""
 _INITIALISED = ("beta", "gamma", "bias", "moving_mean", "moving_variance")
 """What both start from the same constants unless told otherwise; the weights of the file replace them."""
 
