@@ -644,7 +644,7 @@ class PatchDataset(keras.utils.PyDataset):
         if self._set_count > 1:
             turn, place = divmod(number, self._set_count)
             photos = self._shuffled_sets(turn)[place]
-        done, progress = 0, self._progress if self._set_count == 1 else None
+        progress = self._progress if self._set_count == 1 else None
 
         def load(photo: _Photo) -> tuple[np.ndarray, ...] | None:
             if self._closed:
@@ -668,7 +668,7 @@ class PatchDataset(keras.utils.PyDataset):
         with ThreadPoolExecutor(_decoders(), "span-decode") as pool:
             for done, photo in enumerate(pool.map(load, photos), 1):
                 loaded += [photo] if photo else []
-                if progress:
+                if progress and not self._closed:
                     progress(done, len(photos))
         if not loaded and not self._closed:
             self._raise_unusable()

@@ -1,5 +1,6 @@
 """Photographs to patches: pairing, decoding, sampling, reproducibility, memory and every kind of bad folder."""
 
+import _thread
 import shutil
 import struct
 import threading
@@ -562,6 +563,26 @@ def test_closed_it_decodes_no_further(many, small_cache, monkeypatch):
     go_on.set()
     dataset._sets[0].result(10)
     assert len(loaded) == 1, "a set has four"
+
+
+def test_interrupted_it_tells_of_no_further_photographs(many, monkeypatch):
+    go_on, load, told = threading.Event(), data.load_pair, []
+
+    def interrupted(*args):
+        if not go_on.is_set():
+            _thread.interrupt_main()
+            go_on.wait(10)
+        return load(*args)
+
+    monkeypatch.setattr(data, "load_pair", interrupted)
+    monkeypatch.setattr(data, "_decoders", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        make(many, progress=lambda done, total: told.append(done))
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("span-"):
+            thread.join(10)
+    assert told == []
 
 
 def test_corrupt_photographs_in_a_working_set_are_skipped(many, small_cache):
