@@ -1,5 +1,5 @@
 /** How good and how fast an upscaler is on a photograph whose original is known. Runs in the worker. */
-import { downscale, resize, toUint8 } from './bicubic.js';
+import { downscale, dropAlpha, resize, toUint8 } from './bicubic.js';
 import { decode } from './decode.js';
 import { evaluatePair } from './metrics.js';
 
@@ -45,17 +45,6 @@ function modcrop({ width, height, data }, scale) {
 
 const normalized = ({ width, height, data }) => ({ width, height, data: Float32Array.from(data, (level) => level / 255) });
 const toLevels = ({ width, height, data }) => ({ width, height, data: toUint8(data) });
-
-/** Not by `filter`: V8 collects what that keeps in an array of its own, which ends the tab for a large photograph. */
-function dropAlpha(data) {
-  const rgb = new Uint8ClampedArray((data.length / 4) * 3);
-  for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
-    rgb[to] = data[from];
-    rgb[to + 1] = data[from + 1];
-    rgb[to + 2] = data[from + 2];
-  }
-  return rgb;
-}
 
 function toRgba({ width, height, data }) {
   const rgba = new Uint8ClampedArray(width * height * 4).fill(255);

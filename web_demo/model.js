@@ -25,6 +25,9 @@
 /** Negative slope of LeakyReLU in variant `span`. */
 export const LEAKY_SLOPE = 0.1;
 
+/** `halo` of a config. */
+export const haloOf = ({ blocks }) => 3 * blocks + 3;
+
 /** A model that cannot be used; the message says what was expected, what was found and what to do. */
 export class ModelError extends Error {
   name = 'ModelError';
@@ -132,7 +135,7 @@ export function readConfig(artifacts) {
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
   checkSlopes(layers);
   const normalize = readNormalization(artifacts);
-  return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: 3 * blocks + 3, golden: span.golden };
+  return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: haloOf({ blocks }), golden: span.golden };
 }
 
 /** Only one slope is SPAN's, and `network.js` computes no other. */

@@ -1,6 +1,6 @@
 /** Photographs -> batches of random paired patches, the same for the same seed and step. */
 
-import { downscale, toUint8 } from '../bicubic.js';
+import { downscale, dropAlpha, toUint8 } from '../bicubic.js';
 import { decode } from '../decode.js';
 import { TrainingError } from './errors.js';
 import { uniformStream } from './random.js';
@@ -12,15 +12,7 @@ import { uniformStream } from './random.js';
 export const MEMORY_LIMIT = 600e6;
 
 /** @returns {Picture} without the transparency */
-function toPicture({ width, height, data: rgba }) {
-  const data = new Uint8Array(width * height * 3);
-  for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
-    data[to] = rgba[from];
-    data[to + 1] = rgba[from + 1];
-    data[to + 2] = rgba[from + 2];
-  }
-  return { height, width, data };
-}
+const toPicture = ({ width, height, data }) => ({ height, width, data: dropAlpha(data) });
 
 /**
  * The HR picture, cut to a multiple of the scale, and its LR picture: bicubic, rounded to 8 bits as LR files are.

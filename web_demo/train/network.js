@@ -23,9 +23,6 @@ export const defaultConfig = (overrides = {}) => ({
   ...overrides,
 });
 
-/** Pixels of low-resolution context that an output pixel sees on every side. */
-export const haloOf = (config) => 3 * config.blocks + 3;
-
 const normalizes = (config) => config.imgRange !== 1 || config.rgbMean.some((mean) => mean !== 0);
 
 /**

@@ -4,14 +4,14 @@
  */
 
 import { BackendLost, isExhaustion, LABELS, startBackend, stopBackend } from '../backend.js';
-import { readConfig } from '../model.js';
+import { haloOf, readConfig } from '../model.js';
 import { loadTf } from '../tf.js';
 import { loadPairs, PatchSource } from './data.js';
 import { TrainingError } from './errors.js';
 import { makeGolden } from './golden.js';
 import { History } from './history.js';
 import { initialise } from './init.js';
-import { haloOf, readParameters, toArtifacts, weightCount } from './network.js';
+import { readParameters, toArtifacts, weightCount } from './network.js';
 import { makeSamples, split, upscaleSample } from './samples.js';
 import { validate } from './settings.js';
 import { deleteTraining, loadTraining, saveTraining } from './store.js';
