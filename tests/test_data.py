@@ -2,6 +2,7 @@
 
 import _thread
 import shutil
+import signal
 import struct
 import threading
 import zlib
@@ -576,12 +577,16 @@ def test_interrupted_it_tells_of_no_further_photographs(many, monkeypatch):
 
     monkeypatch.setattr(data, "load_pair", interrupted)
     monkeypatch.setattr(data, "_decoders", lambda: 1)
-    with pytest.raises(KeyboardInterrupt):
-        make(many, progress=lambda done, total: told.append(done))
-    go_on.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("span-"):
-            thread.join(10)
+    # A shell's background jobs inherit that the signal is ignored.
+    before, handler = threading.enumerate(), signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make(many, progress=lambda done, total: told.append(done))
+    finally:
+        go_on.set()
+        signal.signal(signal.SIGINT, handler)
+    for thread in set(threading.enumerate()) - set(before):
+        thread.join(10)
     assert told == []
 
 

@@ -49,7 +49,8 @@ export function toUint8(data) {
 }
 
 /**
- * RGBA -> RGB. Not by `filter`: V8 collects what that keeps in an array of its own, which ends the tab for a large photograph.
+ * RGBA -> RGB.
+ * Not by `filter`: V8 collects what that keeps in an array of its own, which ends the tab for a large photograph.
  * @param {ArrayLike<number>} rgba
  * @returns {Uint8ClampedArray}
  */

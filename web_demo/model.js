@@ -16,7 +16,7 @@
  * @property {'span' | 'official'} variant
  * @property {number} imgRange the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1]
  * @property {number[]} rgbMean
- * @property {number} halo low-resolution pixels that an output pixel sees on every side
+ * @property {number} halo see `haloOf`
  * @property {Golden} [golden]
  */
 
@@ -25,7 +25,7 @@
 /** Negative slope of LeakyReLU in variant `span`. */
 export const LEAKY_SLOPE = 0.1;
 
-/** `halo` of a config. */
+/** Low-resolution pixels that an output pixel sees on every side. */
 export const haloOf = ({ blocks }) => 3 * blocks + 3;
 
 /** A model that cannot be used; the message says what was expected, what was found and what to do. */
