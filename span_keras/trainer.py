@@ -51,8 +51,8 @@ class StepOptions:
             the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
-        hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's
-            ``teacher``. On several devices TensorFlow finds a map for each device's patches, JAX one for all.
+        hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices
+            TensorFlow finds a map for each device's patches, JAX one for all.
         morph_steps: steps over which the activations pass from the authors' to this project's, see ``morph``; 0 if the
             weights are this project's from the start.
     """
