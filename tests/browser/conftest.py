@@ -227,17 +227,27 @@ def save_image(tmp_path):
 
 
 @pytest.fixture
-def upscale_in_page(tmp_path):
-    """``(page, path) -> HWC uint8``: choose the file, wait, download the result."""
+def download_in_page(tmp_path):
+    """``page -> HWC uint8``: wait for the result and download it."""
 
-    def upscale(page, path: Path) -> np.ndarray:
-        page.set_input_files("#files", str(path))
+    def download_result(page) -> np.ndarray:
         page.wait_for_selector("#download:enabled")
         with page.expect_download() as download:
             page.click("#download")
         target = tmp_path / download.value.suggested_filename
         download.value.save_as(target)
         return np.asarray(Image.open(target))
+
+    return download_result
+
+
+@pytest.fixture
+def upscale_in_page(download_in_page):
+    """``(page, path) -> HWC uint8``: choose the file, wait, download the result."""
+
+    def upscale(page, path: Path) -> np.ndarray:
+        page.set_input_files("#files", str(path))
+        return download_in_page(page)
 
     return upscale
 
