@@ -1,6 +1,6 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `worker.js`. */
 import { BLEED, alphaRange, bleed } from './alpha.js';
-import { BackendLost, CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
+import { BackendLost, CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
 import { ImageError, decode } from './decode.js';
 import { colorSpaceOf } from './icc.js';
 import { ModelError, decodeGolden, readConfig } from './model.js';
@@ -176,7 +176,7 @@ export class Engine {
     // The tile may have become smaller than when the image was divided.
     for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
       for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
-        await breathe();
+        await nextTask();
         signal?.throwIfAborted();
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
@@ -295,18 +295,6 @@ export class Engine {
 }
 
 const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');
-
-/** Let messages (a cancel among them) be handled; unlike a timer, without a minimum delay. */
-function breathe() {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-}
 
 function allocate(length) {
   try {

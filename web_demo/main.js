@@ -1,22 +1,7 @@
 /**
- * The page's controller: owns the state, hands work to `span.js`, and lets the modules of `ui/` own the DOM.
- *
- * The training view is mounted when its tab is first opened:
- *
- *     const { mountTraining } = await import('./train/view.js');
- *     const view = await mountTraining(root, {
- *       getModel,    // () => Promise<{name: string, artifacts: ModelArtifacts}> the model chosen in the page;
- *                    //   artifacts are TF.js's {modelTopology, weightSpecs, weightData, userDefinedMetadata}
- *       setModel,    // ({name, artifacts}) => Promise<boolean> makes a trained model the page's model, if it can be used
- *       announce,    // (text) => void, one sentence for the status line and screen readers
- *       onModelsChanged, // () => void, call it after saveModel or deleteModel: the model picker reads the store again
- *     });
- *     view.show(); view.hide();   // the tab was opened, or another one was
- *     view.take(files);           // they were dropped or pasted while the tab was open
- *     view.modelChanged(name);    // the page has another model
- *
- * Buttons, cards, fields and tables use the classes of `style.css`: `.button`, `.button.primary`, `.card`, `.field`,
- * `.note`, `.figures`. `root` is an empty <section>.
+ * The page's controller: owns the state, hands work to `span.js`, and lets the modules of `ui/` own the DOM. Views are
+ * mounted when their tab is first opened. Buttons, cards, fields and tables use the classes of `style.css`: `.button`,
+ * `.button.primary`, `.card`, `.field`, `.note`, `.figures`.
  */
 
 import { LABELS } from './backend.js';
@@ -292,14 +277,23 @@ function run(item, upscaler, signal) {
   });
 }
 
-function clear() {
-  state.running?.abort();
-  for (const item of state.items) {
+/** Take images off the page; the neighbour of the one in sight comes into sight. */
+function remove(items) {
+  const place = state.items.indexOf(state.current);
+  for (const item of items) {
+    stop(item);
     URL.revokeObjectURL(item.url);
-    forgetFile(item);
   }
-  state.items = [];
-  choose(null);
+  state.items = state.items.filter((item) => !items.includes(item));
+  choose(state.items[place] ?? state.items.at(-1) ?? null);
+}
+
+/** Enlarge an image once more: it failed or was cancelled, or another model is in use now. */
+function runAgain(item) {
+  wait(item);
+  Object.assign(item, { result: undefined, write: undefined });
+  render();
+  work();
 }
 
 /** Of an item that has not begun; the worker has the stream of another. */
@@ -345,7 +339,9 @@ function draw() {
   $('job-name').textContent = current?.name ?? '';
   $('job-detail').textContent = current?.detail ?? '';
   $('job-progress').value = current?.state === 'done' ? 1 : (current?.progress ?? 0);
-  $('cancel').disabled = !['running', 'waiting', 'held'].includes(current?.state);
+  const pending = ['running', 'waiting', 'held'].includes(current?.state);
+  $('cancel').disabled = !pending;
+  $('again').disabled = pending;
   $('download').textContent = current?.state === 'held' ? 'Choose file' : 'Download';
   $('download').disabled = current?.state !== 'held' && !current?.result?.blob;
   $('download-all').disabled = !items.some(({ result }) => result?.blob);
@@ -355,8 +351,7 @@ function draw() {
   }
 }
 
-function cancel() {
-  const { current: item } = state;
+function stop(item) {
   if (item.state === 'running') return state.running.abort();
   forgetFile(item);
   Object.assign(item, { state: 'cancelled', detail: 'Cancelled' });
@@ -413,8 +408,10 @@ async function takeFiles(files) {
 
 $('settings-button').addEventListener('click', async () => (await open('settings'))?.open());
 mountIntake($('files'), [$('choose'), $('add')], takeFiles);
-$('cancel').addEventListener('click', cancel);
-$('clear').addEventListener('click', clear);
+$('cancel').addEventListener('click', () => stop(state.current));
+$('again').addEventListener('click', () => runAgain(state.current));
+$('remove').addEventListener('click', () => remove([state.current]));
+$('clear').addEventListener('click', () => remove(state.items));
 $('download').addEventListener('click', () => download().catch(complain));
 $('download-all').addEventListener('click', () => downloadAll().catch(complain));
 mountTabs(showView);

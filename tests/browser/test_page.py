@@ -349,6 +349,92 @@ def test_an_image_goes_on_with_the_next_model(page, open_page, save_image, pytho
     assert difference(download_in_page(page), python_upscale("x3-official", pixels)) <= 1
 
 
+def test_running_an_image_again_and_removing_it(open_page, save_image, python_upscale, download_in_page):
+    """After another model came, after a cancel, and after a failure that is over."""
+    page = open_page("x2", "wasm")
+    scenes = [make_scene(12, 14, seed) for seed in (1, 2, 3)]
+    page.set_input_files("#files", [str(save_image(scene, f"{i}.png")) for i, scene in enumerate(scenes)])
+    page.wait_for_selector("#queue li:nth-child(3) .mark:text('✓')")
+    choose_model(page, "x3-official")
+    assert page.inner_text("#job-detail").startswith("28 × 24 in")
+    page.click("#again")
+    page.wait_for_selector("#job-detail:has-text('42 × 36 in')")
+    assert difference(download_in_page(page), python_upscale("x3-official", scenes[0])) <= 1
+
+    page.click("#queue li:nth-child(2) button")
+    page.click("#remove")
+    page.wait_for_selector("#job-name:text('2.png')")  # its neighbour comes into sight
+    page.click("#remove")
+    page.wait_for_selector("#job-name:text('0.png')")
+    assert page.locator("#queue li").count() == 1
+    assert difference(download_in_page(page), python_upscale("x3-official", scenes[0])) <= 1
+    page.click("#remove")
+    page.wait_for_selector("#choose:visible")
+    assert page.evaluate("() => document.activeElement.id") == "choose"
+
+
+def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image, python_upscale, download_in_page):
+    page.add_init_script(
+        """
+        const { postMessage } = Worker.prototype;
+        window.failing = true;
+        Worker.prototype.postMessage = function (message, ...rest) {
+          if (message.operation === 'upscale' && failing) message.source = new Blob();
+          return postMessage.call(this, message, ...rest);
+        };
+        const { decode } = HTMLImageElement.prototype;
+        const opened = new Promise((resolve) => (window.open_gate = resolve));
+        HTMLImageElement.prototype.decode = async function () {
+          await opened;
+          return decode.call(this);
+        };
+        window.showSaveFilePicker = () => {};"""
+    )
+    open_page("x2", "wasm")
+    pixels = make_scene(12, 14)
+    page.set_input_files("#files", str(save_image(pixels)))
+    page.wait_for_selector("#again:disabled")
+    page.click("#cancel")
+    page.click("#again")
+    page.wait_for_selector("#cancel:enabled")
+    page.evaluate("() => open_gate()")
+    page.wait_for_selector("#job-detail:has-text('is empty')")
+    page.evaluate("() => void (failing = false)")
+    page.click("#again")
+    assert difference(download_in_page(page), python_upscale("x2", pixels)) <= 1
+
+
+def test_removing_what_is_under_way(page, open_page, save_image):
+    """The next image has its turn, and the file that was chosen for one that waits is given up."""
+    page.add_init_script(
+        """
+        Object.defineProperty(navigator, 'deviceMemory', { value: 1e-4 });
+        window.aborted = 0;
+        const opened = new Promise((resolve) => (window.open_gate = resolve));
+        const createWritable = async () => new WritableStream({ write: () => opened, abort: () => void aborted++ });
+        window.showSaveFilePicker = async () => ({ createWritable });"""
+    )
+    open_page("x2", "wasm")
+    page.set_input_files("#files", [str(save_image(make_scene(40, 44), f"{i}.png")) for i in (1, 2, 3)])
+    page.click("#download:text('Choose file')")
+    page.wait_for_selector("html[data-state=busy]")
+    page.click("#queue li:nth-child(2) button")
+    page.click("#download:text('Choose file')")
+    page.wait_for_selector("#job-detail:text('Waiting')")
+    page.click("#remove")
+    page.wait_for_function("() => aborted === 1")
+    page.wait_for_selector("#job-name:text('3.png')")
+    page.click("#queue li:nth-child(1) button")
+    page.wait_for_selector("#job-name:text('1.png')")
+    page.click("#remove")
+    page.evaluate("() => open_gate()")
+    page.wait_for_selector("html[data-state=ready]")
+    assert page.inner_text("#status") == "1.png was cancelled."
+    page.wait_for_selector("#job-name:text('3.png')")
+    page.wait_for_selector("#download:text('Choose file')")
+    assert page.locator("#queue li").count() == 1
+
+
 def test_the_page_stays_responsive(open_page, save_image):
     """The page's own thread does none of the work: its timers go on between the tiles."""
     page = open_page("x2", "webgl", tile=28)
@@ -733,6 +819,23 @@ def test_accessibility(scheme, width, chromium, site, save_image):
         view: [item for item in violations if item[1] in ("serious", "critical")] for view, violations in found.items()
     }
     assert serious == {view: [] for view in found}
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 560), (390, 780), (1280, 480)])
+def test_the_work_fits_into_small_windows(width, height, page, open_page, save_image):
+    page.set_viewport_size({"width": width, "height": height})
+    open_page("x2", "wasm")
+    page.set_input_files("#files", [str(save_image(make_scene(20, 24), name)) for name in ("1.png", "2.png")])
+    page.wait_for_selector("#queue li:nth-child(2) .mark:text('✓')")
+    sideways, gap = page.evaluate(
+        """() => {
+          const edge = (query) => document.querySelector(query).getBoundingClientRect();
+          const { scrollWidth, clientWidth } = document.documentElement;
+          return [scrollWidth - clientWidth, edge('footer').top - edge('.queue-actions').bottom];
+        }"""
+    )
+    assert sideways <= 0
+    assert gap >= 0  # the footer does not lie on the buttons
 
 
 def test_hashes_are_those_of_the_pinned_packages():

@@ -3,7 +3,7 @@
  * It runs in a worker (`worker.js`) and knows nothing of the page.
  */
 
-import { BackendLost, isExhaustion, LABELS, startBackend, stopBackend } from '../backend.js';
+import { BackendLost, isExhaustion, LABELS, nextTask, startBackend, stopBackend } from '../backend.js';
 import { haloOf, readConfig } from '../model.js';
 import { loadTf } from '../tf.js';
 import { loadPairs, PatchSource } from './data.js';
@@ -455,17 +455,6 @@ async function checkGradient(tf) {
   tf.dispose([image, kernel, gradient]);
   if (values.join() !== '4,6,4,6,9,6,4,6,4') throw new Error('computes wrong gradients');
 }
-
-/** Let waiting messages in; `setTimeout` would wait for 4 ms. */
-const nextTask = () =>
-  new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];

@@ -88,8 +88,15 @@ const TEMPLATE = `
 
 /**
  * @param {HTMLElement} root an empty section
- * @param {object} context see `main.js`
- * @returns {Promise<{show(): void, hide(): void, take(files: File[]): void, modelChanged(name: string): void}>}
+ * @param {object} context what the page gives
+ * @param {() => string} context.getName of the page's model
+ * @param {() => Promise<{name: string, artifacts: import('../model.js').ModelArtifacts}>} context.getModel the page's
+ * @param {(model: {name: string, artifacts: object}) => Promise<boolean>} context.setModel makes a trained model the
+ *   page's, if it can be used
+ * @param {() => void} context.onModelsChanged models were stored or deleted: the picker reads the store again
+ * @param {(text: string) => void} context.announce one sentence for the status line and screen readers
+ * @returns {Promise<{show(): void, hide(): void, take(files: File[]): void, modelChanged(name: string): void}>} `show`
+ *   and `hide` when a tab was opened, `take` when files were dropped or pasted, `modelChanged` when the page has another
  */
 export async function mountTraining(root, context) {
   await loadStyle(new URL('./train.css', import.meta.url));
