@@ -98,11 +98,7 @@ def _compile_tensorflow(features, scale: int) -> Callable[[np.ndarray], np.ndarr
 def _compile_jax(features, scale: int) -> Callable[[np.ndarray], np.ndarray]:
     import jax
 
-    @jax.jit
-    def run(x):
-        y = features(x, training=False)
-        n, height, width, channels = y.shape
-        y = y.reshape(n, height, width, scale, scale, channels // scale**2).transpose(0, 1, 3, 2, 4, 5)
-        return y.reshape(n, height * scale, width * scale, -1)
+    from span_keras.layers import pixel_shuffle
 
+    run = jax.jit(lambda x: pixel_shuffle(features(x, training=False), scale))
     return lambda tiles: np.asarray(run(tiles))

@@ -54,11 +54,20 @@ class RepConv(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
-class PixelShuffle(keras.layers.Layer):
+def pixel_shuffle(x, scale: int):
     """Depth to space: (N, H, W, 3·s²) -> (N, H·s, W·s, 3), block-major channels ``(i·s + j)·3 + c``.
 
     The order is TensorFlow's and TF.js's ``depth_to_space``; PyTorch's is channel-major, ``c·s² + i·s + j``.
+    """
+    n, h, w, c = ops.shape(x)
+    x = ops.reshape(x, (n, h, w, scale, scale, c // scale**2))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (n, h * scale, w * scale, c // scale**2))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PixelShuffle(keras.layers.Layer):
+    """``pixel_shuffle`` as a layer.
 
     Args:
         scale: the upscaling factor s.
@@ -69,11 +78,7 @@ class PixelShuffle(keras.layers.Layer):
         self.scale = scale
 
     def call(self, x):
-        s = self.scale
-        n, h, w, c = ops.shape(x)
-        x = ops.reshape(x, (n, h, w, s, s, c // s**2))
-        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
-        return ops.reshape(x, (n, h * s, w * s, c // s**2))
+        return pixel_shuffle(x, self.scale)
 
     def compute_output_shape(self, input_shape):
         n, h, w, c = input_shape

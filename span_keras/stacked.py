@@ -15,6 +15,7 @@ from keras import ops
 
 from span_keras import morph
 from span_keras.config import LEAKY_SLOPE, SpanConfig
+from span_keras.layers import pixel_shuffle
 from span_keras.model import topology
 from span_keras.reparam import REPCONV_WEIGHTS, compose
 from span_keras.state import PLAIN_LAYERS, SpanWeights, layer_shapes
@@ -117,16 +118,10 @@ def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float3
 
 def functions(config: SpanConfig, fused: dict, dtype: str = "float32", share=None):
     """The layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
-    s = config.scale
 
     def conv(name, precision):
         kernel, bias = (ops.cast(ops.convert_to_tensor(w), precision) for w in fused[name])
         return lambda x: ops.conv(ops.cast(x, precision), kernel, padding="same", data_format="channels_last") + bias
-
-    def pixel_shuffle(x):
-        n, h, w, _ = ops.shape(x)
-        x = ops.transpose(ops.reshape(x, (n, h, w, s, s, 3)), (0, 1, 3, 2, 4, 5))
-        return ops.reshape(x, (n, h * s, w * s, 3))
 
     mean = np.float32(config.rgb_mean)
     plain = {
@@ -138,7 +133,7 @@ def functions(config: SpanConfig, fused: dict, dtype: str = "float32", share=Non
         "add": lambda pair: pair[0] + pair[1],
         "multiply": lambda pair: pair[0] * pair[1],
         "concatenate": lambda parts: ops.concatenate(parts, axis=-1),
-        "pixel_shuffle": pixel_shuffle,
+        "pixel_shuffle": lambda x: pixel_shuffle(x, config.scale),
     }
 
     def layer(kind, name):
