@@ -55,7 +55,7 @@ async function run(mode, action) {
     transaction.oncomplete = () => resolve(request.result);
     transaction.onerror = transaction.onabort = () => {
       const full = transaction.error?.name === 'QuotaExceededError';
-      reject(full ? new Error('The browser has no room left for this; delete a model first.') : transaction.error);
+      reject(full ? new Error('The browser has no room left to keep this model.') : transaction.error);
     };
   });
 }

@@ -441,15 +441,46 @@ def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path
 
 
 def test_full_storage_gets_a_sentence_and_training_goes_on(view, tmp_path):
-    view.worker.evaluate(
-        """() => { IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }; }"""
-    )
+    full = "() => { IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); }; }"
+    view.worker.evaluate(full)
+    view.page.evaluate(full)
     view.fill()
     reached = view.train(3)
     assert "The storage that the browser grants this page is full" in view.log
     assert view.state == f"Stopped at step {reached}; Start Training goes on from here."
+    assert "is full" in view.problem
     assert load_weights(view.save(tmp_path)).config.channels == 8
+    assert view.problem == ""
     assert view.train(1) > reached
+    assert "is full" in view.problem  # it is told in each run
+    view.click("Upscale with It")
+    view.until(lambda: view.state == "The Upscale view now uses the trained model until the page is closed: full")
+
+
+def test_photographs_that_could_not_be_stored_are_stored_when_there_is_room(view, photographs):
+    """Else those of an earlier training would take their place."""
+    view.fill()
+    view.train(1)
+    view.worker.evaluate(
+        """() => {
+            self.put = IDBObjectStore.prototype.put;
+            IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); };
+        }"""
+    )
+    view.page.check("input[name=origin][value=scratch]")
+    view.page.set_input_files("#train-files", [str(path) for path in sorted(photographs.glob("*.png"))[:4]])
+    view.click("Start Training")
+    view.answer("Replace It")
+    view.wait("training")
+    view.until(lambda: "is full" in view.problem)
+    view.click("Stop Training")
+    view.wait("idle")
+    view.worker.evaluate("() => { IDBObjectStore.prototype.put = put; }")
+    reached = view.train(1)
+    view.page.reload()
+    view.wait("idle")
+    assert f"at step {reached}" in view.page.inner_text("[data-origin=stored]")
+    assert "4 photographs of the stored training" in view.page.inner_text("#train-photographs-text")
 
 
 def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(view, photographs):
@@ -509,6 +540,9 @@ def test_only_one_tab_trains_at_a_time(view, context):
     second.click("Start Training")
     assert second.wait_problem() == "A training is running in another tab of this page; stop it there first."
     assert second.state == "The training did not start."
+    second.click("Delete Model")
+    second.answer("Delete")
+    assert second.wait_problem() == "A training is running in another tab of this page; stop it there first."
     view.page.bring_to_front()
     view.click("Stop Training")
     view.wait("idle")
@@ -527,11 +561,12 @@ def test_only_one_tab_trains_at_a_time(view, context):
     view.wait("idle")
 
 
-def test_a_damaged_stored_training_gets_a_sentence_and_can_be_deleted(view):
-    page = view.page
+@pytest.fixture
+def damaged(view):
+    """A view whose stored training is damaged."""
     view.fill()
     view.train(1)
-    page.evaluate(
+    view.page.evaluate(
         """() => new Promise((resolve) => {
             indexedDB.open('span-training').onsuccess = ({ target: { result: database } }) => {
                 const transaction = database.transaction('state', 'readwrite');
@@ -540,13 +575,46 @@ def test_a_damaged_stored_training_gets_a_sentence_and_can_be_deleted(view):
             };
         })"""
     )
-    page.reload()
+    view.page.reload()
     assert "The training stored in this browser cannot be used" in view.wait_problem()
-    view.click("Delete Model")
-    view.answer("Delete")
-    view.until(lambda: "was deleted" in view.state)
-    view.fill()
-    assert view.train(1) >= 1
+    return view
+
+
+def test_a_damaged_stored_training_gets_a_sentence_and_can_be_deleted(damaged):
+    damaged.click("Delete Model")
+    assert damaged.question.startswith("The damaged training")
+    damaged.answer("Delete")
+    damaged.until(lambda: "was deleted" in damaged.state)
+    damaged.fill()
+    assert damaged.train(1) >= 1
+
+
+def test_a_training_that_replaced_a_damaged_one_is_not_called_damaged(damaged):
+    damaged.fill()
+    damaged.train(1)
+    damaged.click("Delete Model")
+    assert damaged.question.startswith("The trained model, its photographs and its progress")
+    damaged.answer("Cancel")
+
+
+def test_new_samples_leave_the_focus_where_it_is(view):
+    view.page.evaluate(
+        """async () => {
+            const { showSamples } = await import('./train/sample-strip.js');
+            const image = { width: 1, height: 1, data: new Uint8Array(3) };
+            const images = { lr: image, bicubic: image, span: image, hr: image };
+            const sample = { name: 'photo', bicubicPsnr: 1, psnr: 1, ...images };
+            const event = { samples: [sample, sample], step: 1, psnr: 1, bicubic: 1 };
+            window.arrive = () => showSamples(document.querySelector('#train'), event, true);
+            document.querySelector('#train-samples').hidden = false;
+            arrive();
+        }"""
+    )
+    view.page.click(".train-pick >> nth=1")
+    for _ in range(2):
+        focused = view.page.evaluate("() => [document.activeElement.textContent, document.activeElement.ariaPressed]")
+        assert focused == ["2", "true"]
+        view.page.evaluate("() => arrive()")
 
 
 def test_a_lost_gpu_gets_a_sentence_and_training_goes_on_from_the_kept_state(view):

@@ -10,7 +10,9 @@ const chosen = new WeakMap();
 export function showSamples(root, event, heldOut) {
   const { samples, step, psnr, bicubic } = event;
   const index = Math.min(chosen.get(root) ?? 0, samples.length - 1);
-  root.querySelector('#train-picker').replaceChildren(
+  const picker = root.querySelector('#train-picker');
+  const focused = [...picker.children].indexOf(document.activeElement);
+  picker.replaceChildren(
     ...(samples.length > 1 ? samples : []).map(({ name }, i) => {
       const button = Object.assign(document.createElement('button'), {
         type: 'button',
@@ -23,11 +25,11 @@ export function showSamples(root, event, heldOut) {
       button.addEventListener('click', () => {
         chosen.set(root, i);
         showSamples(root, event, heldOut);
-        root.querySelectorAll('.train-pick')[i].focus();
       });
       return button;
     }),
   );
+  picker.children[focused]?.focus({ preventScroll: true });
   const sample = samples[index];
   const { width, height } = sample.lr;
   root

@@ -93,7 +93,7 @@ export class TrainingSession {
   /** Forget the training, here and on disk. */
   async remove() {
     if (this.running) throw new TrainingError('Stop the training before deleting the model.');
-    await deleteTraining();
+    await this.locked(deleteTraining);
     this.kept = null;
   }
 
@@ -146,20 +146,25 @@ export class TrainingSession {
     if (this.running) throw new TrainingError('A training is under way; stop it before you start another.');
     this.running = true;
     this.stopping = false; // before the lock is awaited: a stop may come earlier
-    const run = (lock) => {
-      if (lock) return this.run(request);
-      throw new TrainingError('A training is running in another tab of this page; stop it there first.');
-    };
     try {
-      // Without a secure context there are no locks.
-      return await (navigator.locks ? navigator.locks.request('span-training', { ifAvailable: true }, run) : run(true));
+      return await this.locked(() => this.run(request));
     } finally {
       this.running = false;
       this.job = Promise.all(this.jobs.splice(0).map((job) => job()));
     }
   }
 
+  /** Do what no other tab may do meanwhile. */
+  async locked(work) {
+    if (!navigator.locks) return work(); // there are none without a secure context
+    return navigator.locks.request('span-training', { ifAvailable: true }, (lock) => {
+      if (lock) return work();
+      throw new TrainingError('A training is running in another tab of this page; stop it there first.');
+    });
+  }
+
   async run(request) {
+    this.reported = ''; // what could not be kept is told in each run
     await this.job?.catch(() => {}); // it may be computing on another backend
     const { tf, name: backend, lost } = await this.startTrainable(request.backend);
     Object.assign(this, { backend, lost });
@@ -191,11 +196,11 @@ export class TrainingSession {
       const source = new PatchSource(training, { ...settings, scale: config.scale });
       const { parameters } = state;
       this.kept = { state: { ...state, savedAt: Date.now() }, photographs };
+      this.unstored = fresh ? photographs : null;
       this.history = new History(state.history);
       this.trainer = new Trainer(tf, { config, settings, parameters, source, perceptual, state });
       this.samples = makeSamples(shown, config.scale);
       this.history.bicubic = mean(this.samples.map(({ bicubicPsnr }) => bicubicPsnr));
-      this.unstored = fresh ? photographs : null;
       await this.persist();
       await this.loop();
       return { finished: this.trainer.step >= this.trainer.totalSteps, step: this.trainer.step };
@@ -225,13 +230,10 @@ export class TrainingSession {
     if (origin.kind === 'stored') {
       await this.readStored();
       if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
-      const { state } = this.kept;
-      const fresh = photographs?.length > 0;
-      return {
-        state: { ...state, settings: checked(typed) },
-        photographs: fresh ? photographs : this.kept.photographs,
-        fresh,
-      };
+      const { state, photographs: kept } = this.kept;
+      const chosen = photographs?.length ? photographs : kept;
+      const fresh = chosen !== kept || kept === this.unstored;
+      return { state: { ...state, settings: checked(typed) }, photographs: chosen, fresh };
     }
     const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;
     const settings = checked(typed);
@@ -305,6 +307,7 @@ export class TrainingSession {
       this.logStep(last, median(times));
     }
     await this.keep();
+    this.reported = ''; // the view may have been asked for something since
     await this.persist();
   }
 
@@ -318,7 +321,7 @@ export class TrainingSession {
     };
   }
 
-  /** Write what is kept; a full disk is reported once and does not stop the training. */
+  /** Write what is kept; a full disk is reported once, and at the end again, and does not stop the training. */
   async persist() {
     const { state } = this.kept;
     let failure = '';

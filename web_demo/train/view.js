@@ -176,6 +176,7 @@ class TrainingView {
   async peek() {
     try {
       this.stored = await this.client.call('peek');
+      this.damaged = false;
     } catch (error) {
       this.damaged = true;
       throw error;
@@ -309,11 +310,16 @@ class TrainingView {
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
   async use() {
     const { artifacts } = await this.client.call('export');
-    await store.saveModel(TRAINED, artifacts);
-    this.context.onModelsChanged();
+    let unkept = '';
+    try {
+      await store.saveModel(TRAINED, artifacts);
+      this.context.onModelsChanged();
+    } catch (error) {
+      unkept = ` until the page is closed: ${error.message}`;
+    }
     const used = await this.context.setModel({ name: TRAINED, artifacts });
     // Otherwise the page has announced why.
-    if (used) this.say('The Upscale view now uses the trained model.');
+    if (used) this.say(`The Upscale view now uses the trained model${unkept || '.'}`);
     else this.setState('The Upscale view could not take the trained model into use.');
   }
 
