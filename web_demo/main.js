@@ -205,11 +205,11 @@ async function work() {
     state.running = null;
     return work();
   }
-  Object.assign(item, { state: 'running', detail: 'Reading', progress: 0, scale: upscaler.scale });
+  Object.assign(item, { state: 'running', detail: 'Reading', progress: 0 });
   setState('busy');
   render();
   try {
-    item.result = await run(item, upscaler, controller.signal);
+    await run(item, upscaler, controller.signal);
     const { width, height, milliseconds, backend } = item.result;
     item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}${item.write ? ', written' : ''}`;
     item.state = 'done';
@@ -240,14 +240,14 @@ async function holdLarge(item, scale) {
   await image.decode().catch(() => {});
   const pixels = image.naturalWidth * image.naturalHeight * scale ** 2;
   if (!(pixels > LARGE) || item.state !== 'waiting') return; // it may be cancelled meanwhile
-  Object.assign(item, { state: 'held', scale });
+  item.state = 'held';
   item.detail = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
   render();
 }
 
 async function chooseFile(item) {
   const { askForFile } = await import('./ui/download.js');
-  const write = await askForFile(item);
+  const write = await askForFile({ name: item.name, scale: state.upscaler.scale });
   if (write === null) return; // the user changed their mind, or asks already
   if (item.state !== 'held') return write?.abort(); // it was cancelled, or another model came
   Object.assign(item, { write, unwritable: !write });
@@ -256,16 +256,20 @@ async function chooseFile(item) {
   work();
 }
 
-function run(item, upscaler, signal) {
-  let painter, started;
-  return upscaler.upscale(item.file, {
+async function run(item, upscaler, signal) {
+  let painter, started, shown;
+  const show = () => {
+    Object.assign(item, shown);
+    if (state.current === item) showImages(item);
+  };
+  const result = await upscaler.upscale(item.file, {
     signal,
     write: item.write,
-    onSize(result) {
+    onSize(size) {
       started = performance.now();
-      painter = resultCanvas(result);
-      Object.assign(item, { after: painter.canvas, alpha: result.alpha });
-      if (state.current === item) showImages(item);
+      painter = resultCanvas(size);
+      shown = { after: painter.canvas, alpha: size.alpha, scale: upscaler.scale };
+      if (!item.result) show(); // else what is there stays until it is replaced
     },
     onTile: (tile) => painter.paint(tile),
     onProgress({ done, total }) {
@@ -275,6 +279,8 @@ function run(item, upscaler, signal) {
       render();
     },
   });
+  if (item.result) show();
+  item.result = result;
 }
 
 /** Take images off the page; the neighbour of the one in sight comes into sight. */
@@ -291,7 +297,7 @@ function remove(items) {
 /** Enlarge an image once more: it failed or was cancelled, or another model is in use now. */
 function runAgain(item) {
   wait(item);
-  Object.assign(item, { result: undefined, write: undefined });
+  item.write = undefined;
   render();
   work();
 }
@@ -310,7 +316,7 @@ async function download() {
 }
 
 async function downloadAll() {
-  const done = state.items.filter(({ result }) => result?.blob);
+  const done = state.items.flatMap(({ name, scale, result }) => (result?.blob ? { name, scale, result } : []));
   await (await import('./ui/download.js')).saveAll(done, $('format').value);
 }
 
@@ -347,7 +353,8 @@ function draw() {
   $('download-all').disabled = !items.some(({ result }) => result?.blob);
   // A button that is hidden or disabled loses the focus, and the keyboard its place.
   if ($('upscale').contains(focused) && (focused.disabled || focused.closest('#upscale [hidden]'))) {
-    $(items.length ? 'add' : 'choose').focus();
+    const counterpart = { again: 'cancel', cancel: 'again' }[focused.id];
+    $(items.length ? (counterpart ?? 'add') : 'choose').focus();
   }
 }
 

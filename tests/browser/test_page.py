@@ -357,8 +357,10 @@ def test_running_an_image_again_and_removing_it(open_page, save_image, python_up
     page.wait_for_selector("#queue li:nth-child(3) .mark:text('✓')")
     choose_model(page, "x3-official")
     assert page.inner_text("#job-detail").startswith("28 × 24 in")
-    page.click("#again")
+    page.focus("#again")
+    page.keyboard.press("Enter")
     page.wait_for_selector("#job-detail:has-text('42 × 36 in')")
+    assert page.evaluate("() => document.activeElement.id") in ("again", "cancel")
     assert difference(download_in_page(page), python_upscale("x3-official", scenes[0])) <= 1
 
     page.click("#queue li:nth-child(2) button")
@@ -402,6 +404,40 @@ def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image,
     page.evaluate("() => void (failing = false)")
     page.click("#again")
     assert difference(download_in_page(page), python_upscale("x2", pixels)) <= 1
+
+
+def test_a_result_stays_until_another_replaces_it(page, open_page, save_image, python_upscale, download_in_page):
+    page.add_init_script(
+        """
+        const { postMessage } = Worker.prototype;
+        window.held = [];
+        Worker.prototype.postMessage = function (...message) {
+          const send = () => postMessage.apply(this, message);
+          if (message[0].operation === 'upscale' && window.holding) held.push(send);
+          else send();
+        };"""
+    )
+    open_page("x2", "wasm")
+    pixels = make_scene(12, 14)
+    page.set_input_files("#files", str(save_image(pixels)))
+    page.wait_for_selector("#download:enabled")
+    choose_model(page, "x3-official")
+    page.evaluate("() => void (holding = true)")
+    page.click("#again")
+    page.wait_for_selector("#job-detail:text('Reading')")
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "scene-x2.png"
+    page.click("#cancel")
+    page.evaluate("() => held.shift()()")
+    page.wait_for_selector("#job-detail:text('Cancelled')")
+    assert difference(download_in_page(page), python_upscale("x2", pixels)) <= 1
+    assert page.get_by_role("img", name="After").evaluate("(canvas) => canvas.width") == 28
+    page.evaluate("() => void (holding = false)")
+    page.click("#again")
+    page.wait_for_selector("#job-detail:has-text('42 × 36 in')")
+    assert difference(download_in_page(page), python_upscale("x3-official", pixels)) <= 1
+    assert page.get_by_role("img", name="After").evaluate("(canvas) => canvas.width") == 42
 
 
 def test_removing_what_is_under_way(page, open_page, save_image):
