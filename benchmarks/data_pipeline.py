@@ -13,6 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections import deque
@@ -45,7 +46,8 @@ def make_photos(folder: Path, count: int, megapixels: float, distinct: int) -> N
 
 def peak_gb() -> float:
     """Peak resident set of this process so far, in 1e9 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def run(dataset, workers: int, start: int, steps: int) -> float:

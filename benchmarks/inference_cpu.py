@@ -77,9 +77,15 @@ def smooth_image(size: int) -> np.ndarray:
     return np.clip(bicubic.resize(coarse, (size, size)), 0, 1)
 
 
+def pin(threads: int) -> None:
+    """Keep this process on so many cores, where the system lets a process choose them (Linux)."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
 def worker(framework: str, weights, threads: int, pipe) -> None:
     """Answer each image received through ``pipe`` with ``(seconds, result)``."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    pin(threads)
     with hushed():
         if framework == "torch":
             run = torch_network(weights, threads)
@@ -97,7 +103,7 @@ def worker(framework: str, weights, threads: int, pipe) -> None:
 
 def time_tiles(weights, threads: int, sides: list[int], size: int, rounds: int) -> None:
     """Print the time of one larger image cut into tiles of various sizes, and as a whole."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    pin(threads)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with hushed():
         from span_keras.inference import Upscaler
@@ -144,7 +150,13 @@ def main(weights, variant, img_range, rgb_mean, size, threads, rounds, tiles):
         pipes[framework], theirs = context.Pipe()
         processes.append(context.Process(target=worker, args=(framework, loaded, threads, theirs), daemon=True))
         processes[-1].start()
-        assert pipes[framework].recv() == "ready"
+        theirs.close()  # or nothing would tell that the worker has died
+        try:
+            pipes[framework].recv()
+        except EOFError:
+            raise click.ClickException(
+                f"{framework} could not start; pip install -c constraints.txt '.[bench]' installs it."
+            ) from None
     image = smooth_image(size)[None]
     times, results = {framework: [] for framework in FRAMEWORKS}, {}
     for turn in range(rounds + 2):

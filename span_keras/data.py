@@ -51,6 +51,8 @@ REUSE = 8
 """Times the area of a working set that is drawn from it before the next one takes over: once per orientation."""
 LAG = 32
 """Steps into a working set after which the one before it is given up: more than the batches in flight at once."""
+MOST_DECODERS = 8
+"""Threads that decode at a time at most, each of which holds a photograph."""
 STRIP = 64
 """Rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
 BUNDLED_TRAIN = Path(__file__).parent / "bundled" / "photos" / "train"
@@ -509,6 +511,11 @@ class PatchDataset(keras.utils.PyDataset):
                 lr[out] = _degraded(lr[out], self.degrade, np.random.default_rng((*key, row)))
         return *batch, numbers[self._rows.start : self._rows.stop].astype(np.uint8)
 
+    @property
+    def set_count(self) -> int:
+        """Number of working sets; 1 if all photographs are kept."""
+        return self._set_count
+
     def describe(self) -> str:
         """One line on what the patches come from: photographs, megapixels of targets, memory, files skipped and why."""
         photos = [photo for photo in self._photos if photo.path not in self.skipped]
@@ -584,7 +591,8 @@ class PatchDataset(keras.utils.PyDataset):
             return
         # Two sets are alive at a time, and the cut between sets falls on a whole photograph.
         biggest = max(self._photos, key=lambda photo: photo.bytes)
-        decoding = _decoders() * max(photo.decoding for photo in self._photos)
+        # Not `_decoders()`: the sets, and with them the batches, are the same on every machine.
+        decoding = MOST_DECODERS * max(photo.decoding for photo in self._photos)
         room = (cache_gb * 1e9 - decoding) / 2 - biggest.bytes
         if room < biggest.bytes:
             need = (4 * biggest.bytes + decoding) / 1e9
@@ -677,7 +685,7 @@ class PatchDataset(keras.utils.PyDataset):
 
 def _decoders() -> int:
     """Threads that decode photographs: all processors, but no more than need be held in memory at a time."""
-    return min(os.cpu_count() or 1, 8)
+    return min(os.cpu_count() or 1, MOST_DECODERS)
 
 
 def _check_settings(

@@ -76,6 +76,11 @@ def _digest(arrays: dict[str, np.ndarray], progress: str) -> str:
     return digest.hexdigest()
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, with pictures in it."""
+    return (folder / "config.json").is_file() and (folder / "validation.csv").is_file()
+
+
 class RunFolder:
     """The files of one run.
 

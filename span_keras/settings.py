@@ -54,7 +54,12 @@ CONVENIENCE = (
     *("workers", "cache_gb", "teacher_cache", "max_minutes"),
     *("log_every", "val_every", "checkpoint_every", "checkpoint_minutes"),
 )
-"""What may change without changing the result."""
+"""What may change without changing the result; of ``cache_gb`` as long as the working sets stay the same."""
+OF_THE_LOSS = (
+    *("loss", "perceptual", "perceptual_weights", "vgg_weight", "degrade", "contrast"),
+    *("teacher", "teacher_weight", "hint_weight", "target"),
+)
+"""With another one, losses do not compare with those before."""
 USED_BY = {
     "perceptual_weights": "perceptual",
     "teacher_weight": "teacher",

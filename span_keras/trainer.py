@@ -345,6 +345,11 @@ class SpanTrainer:
         self._engine.write(state)
         self.step = int(state["step"])
 
+    def forget_losses(self) -> None:
+        """Compare the losses to come with one another alone: those before are of another function or other images."""
+        state = self._engine.read()
+        self._engine.write(state | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
+
     def weights(self, *, ema: bool = True) -> SpanWeights:
         """The trained network in training form: the averaged weights, or the latest ones."""
         group = "ema/" if ema else "weights/"

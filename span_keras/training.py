@@ -23,7 +23,7 @@ from span_keras.losses import SpanLoss
 from span_keras.model import build_span
 from span_keras.perceptual import build as build_perceptual
 from span_keras.progress import Decoding, Progress
-from span_keras.settings import FIXED, Settings, option
+from span_keras.settings import FIXED, OF_THE_LOSS, Settings, option
 from span_keras.state import SpanWeights
 from span_keras.strategies import Devices, choose
 from span_keras.teacher import Teacher
@@ -63,7 +63,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         checkpoint = folder.load_checkpoint(echo) if resume else None
         _agree(devices, checkpoint)
 
-        validation_files, training_files = _split(settings)
+        validation_files, training_files = _split(settings, echo)
         tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
         images = data.load_validation(validation_files, settings.scale, on_skip=tell)
         validation = Validation(images, settings.network())
@@ -105,6 +105,7 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
         photos = {
             "training": _fingerprint(training_files, settings.data),
             "validation": _fingerprint(validation_files, settings.val or settings.data),
+            "sets": dataset.set_count,
         }
         loop = _Loop(settings, folder, trainer, validation, photos, devices, started, echo)
         if devices.chief:
@@ -126,7 +127,8 @@ def make_trainer(
     devices = devices or Devices()
     if settings.batch_size % devices.replicas:
         raise TrainingError(
-            f"--batch-size must be a multiple of the {devices.replicas} devices, found {settings.batch_size}."
+            f"--batch-size must be a multiple of the {devices.replicas} devices, found {settings.batch_size}; "
+            "or give --strategy none for one device."
         )
     perceptual = None
     if settings.perceptual != "none" and settings.vgg_weight:
@@ -233,6 +235,7 @@ class _Loop:
     def __init__(self, settings, folder, trainer, validation, photos, devices, started, echo):
         self.settings, self.folder, self.trainer, self.validation = settings, folder, trainer, validation
         self.photos = photos
+        self.loss = {name: value for name, value in settings.to_dict().items() if name in OF_THE_LOSS}
         self.chief, self.processes, self.started, self.echo = devices.chief, devices.processes, started, echo
         self.best = float("-inf")
         self.saved_step, self.saved_at = -1, time.monotonic()
@@ -295,6 +298,14 @@ class _Loop:
                 "Note: the photographs to train on are others than before; the result differs from an uninterrupted "
                 "run's."
             )
+        elif before.get("sets", self.photos["sets"]) != self.photos["sets"]:
+            self.echo(
+                f"Note: the photographs make {self.photos['sets']} working sets where the run had {before['sets']}, "
+                "because of another --cache-gb; the result differs from an uninterrupted run's."
+            )
+        # The checkpoint tells, not the run's settings: a run may have stopped between the change and a checkpoint.
+        if progress.get("loss", self.loss) != self.loss or before["training"] != self.photos["training"]:
+            self.trainer.forget_losses()
         if before["validation"] != self.photos["validation"]:
             self.best = float("-inf")
             self.echo(
@@ -365,7 +376,7 @@ class _Loop:
     def save(self) -> None:
         if self.chief:
             progress = {"step": self.trainer.step, "best_psnr": self.best, "unlogged": self.unlogged}
-            progress["photos"] = self.photos
+            progress |= {"photos": self.photos, "loss": self.loss}
             self.folder.save_checkpoint(runs.Checkpoint(self.trainer.state, progress))
         self.saved_step, self.saved_at = self.trainer.step, time.monotonic()
 
@@ -481,16 +492,16 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
         echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")
 
 
-def _split(settings: Settings) -> tuple[list[Path], list[Path]]:
+def _split(settings: Settings, echo: Callable = lambda text: None) -> tuple[list[Path], list[Path]]:
     """``(validation, training)`` files: another folder's, or some held out."""
     if settings.data is None and settings.val is None:
         return data.list_photos(data.BUNDLED_VAL), data.list_photos(data.BUNDLED_TRAIN)
-    files = data.list_photos(settings.data or data.BUNDLED_TRAIN)
+    files = _without_runs(data.list_photos(settings.data or data.BUNDLED_TRAIN), settings.data, echo)
     if settings.val is None:
         count = min(settings.val_images, max(1, len(files) // 5))
         training, validation = data.split_validation(files, count, settings.seed)
         return validation, training
-    validation = data.list_photos(settings.val)
+    validation = _without_runs(data.list_photos(settings.val), settings.val, echo)
     # Also those that are too many to validate on.
     held_out = {path.resolve() for path in validation}
     if len(validation) > settings.val_images:
@@ -500,6 +511,18 @@ def _split(settings: Settings) -> tuple[list[Path], list[Path]]:
     if not training:
         raise TrainingError(f"expected photographs in {settings.data} besides those of --val, found none.")
     return validation, training
+
+
+def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list[Path]:
+    """Leave out the curves and samples of runs that lie somewhere below the folder of photographs."""
+    below = {parent for path in files for parent in path.parents if folder and Path(folder) in parent.parents}
+    found = {parent for parent in below if runs.is_run(parent)}
+    kept = [path for path in files if found.isdisjoint(path.parents)]
+    if not kept:
+        raise TrainingError(f"expected photographs in {folder}, found only pictures of the runs in it.")
+    if len(kept) < len(files):
+        echo(f"Left out {len(files) - len(kept)} pictures of the runs in {', '.join(map(str, sorted(found)))}.")
+    return kept
 
 
 def _fingerprint(files: list[Path], folder: str | None) -> str:

@@ -36,6 +36,7 @@ class Validation:
         self._tile = min(max(shortest, 4 * config.receptive_radius), LARGEST_TILE)
         if keras.backend.backend() == "tensorflow":
             self._tile = max(LARGEST_TILE, self._tile)
+        self._tile = max(self._tile, 2 * config.receptive_radius + 1)  # what a deep network needs at least
 
     def upscale(self, weights: SpanWeights, lr: np.ndarray) -> np.ndarray:
         """(h, w, 3) uint8 -> (h·scale, w·scale, 3) uint8."""

@@ -427,7 +427,7 @@ def many(tmp_path):
 @pytest.fixture
 def small_cache(monkeypatch):
     """Makes ``cache_gb`` hold few of the photographs of ``many``, and sets short."""
-    monkeypatch.setattr(data, "_decoders", lambda: 1)
+    monkeypatch.setattr(data, "MOST_DECODERS", 1)
     monkeypatch.setattr(data, "LAG", 4)
     # Room for 2 sets of 4 photographs (15,360 bytes decoded) besides one being decoded (4 · 4,096 bytes).
     return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
@@ -480,6 +480,17 @@ def test_any_batch_can_be_made_again_with_working_sets(many, small_cache):
     again = make_in_sets(many, small_cache, 40)
     for index in (39, 0, 17, 8, 7, 30):
         assert equal(again[index], in_order[index])
+
+
+def test_working_sets_are_the_same_on_every_machine(many, monkeypatch):
+    """However many processors it has."""
+    batches = []
+    for processors in (1, 2, 64):
+        monkeypatch.setattr(data.os, "cpu_count", lambda processors=processors: processors)
+        dataset = make(many, cache_gb=200_000 / 1e9, steps_per_epoch=40, batch_size=256)
+        assert dataset.set_count > 1
+        batches.append([dataset[i] for i in (0, 20)])
+    assert all(equal(a, b) for made in batches[1:] for a, b in zip(batches[0], made, strict=True))
 
 
 def test_copies_of_raised_contrast_take_room(many, small_cache):
@@ -556,7 +567,6 @@ def test_closed_it_decodes_no_further(many, small_cache, monkeypatch):
         return load(*args)
 
     monkeypatch.setattr(data, "load_pair", slow)
-    monkeypatch.setattr(data, "_decoders", lambda: 1)
     dataset = make_in_sets(many, small_cache, 64)
     threading.Thread(target=dataset._set_at, args=(0,), daemon=True).start()
     assert decoding.wait(10)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,20 @@ def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
     assert "Wrote" in said[-1]
 
 
+def test_another_loss_is_not_compared_with_the_one_before(photos, tmp_path):
+    """Also where the run was stopped between the change and the next checkpoint."""
+    out, said = tmp_path / "run", []
+    guarded = {"spike_factor": 1.5, "learning_rate": 1e-6}
+    training.train(settings(photos, loss="mse", **guarded), out, echo=lambda text: None)
+    longer = settings(photos, epochs=6, **guarded)
+    RunFolder(out).save_config(longer.to_dict())
+    training.train(longer, out, resume=True, echo=said.append)
+    rows = sequence(out)
+    assert len(rows) == 2 * STEPS
+    assert rows[-1]["loss"] > 1.5 * rows[0]["loss"]
+    assert sum(row["skipped"] for row in rows[STEPS:]) <= 2
+
+
 def test_another_target(photos, whole, tmp_path):
     """A run from before there was a choice goes on with photographs, or with what is asked for now."""
     out, said = tmp_path / "run", []
@@ -238,20 +253,24 @@ def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     """Those of working sets, which are decoded after the run has said what it trains on, and validation images."""
     monkeypatch.setattr(data, "_decoders", lambda: 1)
     rng, said = np.random.default_rng(0), []
-    for folder, count in (("train", 8), ("val", 2)):
+    for folder, count in (("train", 16), ("val", 2)):
         (tmp_path / folder).mkdir()
         for number in range(count):
             path = tmp_path / folder / f"{number}.png"
             Image.fromarray(rng.integers(0, 256, (600, 600, 3), np.uint8)).save(path, compress_level=0)
             if number % 2:
                 path.write_bytes(path.read_bytes()[:100_000])
-    options = settings(tmp_path / "train", val=str(tmp_path / "val"), val_images=2, cache_gb=0.01, steps_per_epoch=16)
+    options = settings(tmp_path / "train", val=str(tmp_path / "val"), val_images=2, cache_gb=0.02, steps_per_epoch=16)
     training.train(options, tmp_path / "run", echo=said.append)
     assert any("working sets" in line for line in said)
     assert any(line.startswith(f"Not validating on {tmp_path / 'val' / '1.png'}: ") for line in said)
     left_out = [line.split(":")[0] for line in said if line.startswith("Left out ")]
     assert left_out and len(left_out) == len(set(left_out))
-    assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {"1.png", "3.png", "5.png", "7.png"}
+    assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {f"{i}.png" for i in range(1, 16, 2)}
+    training.train(options, tmp_path / "run", resume=True, echo=said.append)
+    assert not any("working sets where" in line for line in said)
+    training.train(replace(options, cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
+    assert any("make 1 working sets where the run had" in line for line in said)
 
 
 def test_interrupted_while_decoding(photos, tmp_path, monkeypatch):

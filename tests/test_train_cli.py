@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -343,6 +344,15 @@ def test_empty_data_folder(tmp_path):
     assert "found none" in result.output
 
 
+def test_the_deepest_network_is_validated():
+    """Its halo is larger than the tiles of others."""
+    config = SpanConfig(scale=2, channels=1, blocks=64)
+    lr = np.full((9, 8, 3), 90, np.uint8)
+    validation = Validation([("flat", lr, np.full((18, 16, 3), 90, np.uint8))], config)
+    weights = training.start_weights(resolve({"scale": 2, "channels": 1, "blocks": 64}))
+    assert validation.upscale(weights.fuse(), lr).shape == (18, 16, 3)
+
+
 def test_photographs_smaller_than_the_patch(photos, tmp_path):
     result = train("--data", photos, "--out", tmp_path / "a", "--patch-size", "64")
     assert result.exit_code == 1
@@ -376,6 +386,20 @@ def test_validation_photographs_beyond_the_limit_are_not_trained_on_either(tmp_p
     settings = resolve({"data": str(tmp_path), "val": str(tmp_path / "val"), "val_images": 2})
     validation, rest = training._split(settings)
     assert len(validation) == 2 and {path.parent for path in rest} == {tmp_path}
+
+
+def test_pictures_of_runs_are_not_trained_on(run, photos, tmp_path):
+    """``cd photos; span-train --data .`` writes its curves and samples below the photographs."""
+    folder, said = tmp_path / "photos", []
+    shutil.copytree(photos, folder)
+    before = training._split(resolve({"data": str(folder)}))
+    shutil.copytree(run[0], folder / "runs" / "a")
+    pictures = len(list((folder / "runs").rglob("*.png")))
+    assert training._split(resolve({"data": str(folder)}), said.append) == before
+    assert said == [f"Left out {pictures} pictures of the runs in {folder / 'runs' / 'a'}."]
+    assert before[1] == training._split(resolve({"data": str(folder), "val": str(before[0][0])}))[1]
+    with pytest.raises(training.TrainingError, match="found only pictures of the runs in it"):
+        training._split(resolve({"data": str(folder / "runs")}))
 
 
 def test_a_folder_that_holds_a_run_is_kept(run, photos):

@@ -279,6 +279,15 @@ def test_a_suffix_of_a_folder_that_exists_is_no_format(tmp_path, weights_file):
     assert read_image(tmp_path / "out.v2" / "bare.png").samples.shape == (82, 60, 3)
 
 
+def test_a_folder_below_its_results(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "x.png").touch()
+    assert plan([folder], tmp_path) == [(folder / "x.png", tmp_path / "x.png")]
+    with pytest.raises(ImageError, match="overwritten by its own result"):
+        plan([folder], folder)
+
+
 def test_plan_names_targets(tmp_path):
     (tmp_path / "d").mkdir()
     image = tmp_path / "d" / "x.jpeg"

@@ -121,7 +121,7 @@ def _converter():
     except ImportError as error:
         raise ExportError(
             f"the TensorFlow.js converter cannot be imported ({error}); install span-keras with the versions of "
-            "constraints.txt."
+            "constraints.txt, on Linux with an x86-64 processor or macOS with Apple silicon."
         ) from error
     return tf_keras, tensorflowjs
 
