@@ -98,6 +98,7 @@ def test_colours_of_any_profile_are_shown_as_in_the_file(open_page, save_image):
     page.wait_for_selector("#download:enabled")
     with page.expect_download() as download:
         page.click("#download")
+    page.wait_for_selector("[data-pane=after] canvas")
     shown, stored, seen = page.evaluate(
         """async (bytes) => {
           const read = (source) => {
@@ -481,7 +482,7 @@ def test_the_page_stays_responsive(open_page, save_image):
           setInterval(() => window.ticks.add(detail.textContent), 1);
         }"""
     )
-    page.set_input_files("#files", str(save_image(make_scene(60, 60))))
+    page.set_input_files("#files", str(save_image(make_scene(150, 150))))
     page.wait_for_selector("#download:enabled")
     seen = page.evaluate("[...window.ticks].filter((text) => text.startsWith('Tile'))")
     assert len(seen) > 1  # fast tiles share a frame, and one text may be the last tile's
@@ -691,7 +692,10 @@ def test_divider_and_zoom_by_keyboard(open_page, save_image):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.evaluate(place) == zoomed
     choose_model(page, "x3-official")
+    # Shown again it is fitted, which must be over before the zoom.
+    page.evaluate("() => void (document.querySelector('[data-pane=before] img').dataset.old = '')")
     page.click("#queue button")
+    page.wait_for_selector("[data-pane=before] img:not([data-old])")
     page.click("[data-zoom=full]")
     assert page.evaluate("() => document.querySelector('[data-pane=after] canvas').style.width") == "48px"
 
