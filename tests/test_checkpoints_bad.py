@@ -1,12 +1,18 @@
 """Files that are missing, damaged, hostile or not SPAN: a typed error that says what is wrong, and nothing executed."""
 
+import itertools
 import json
+import re
 import struct
+import subprocess
+import sys
 import zipfile
 
 import h5py
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from torch_files import MAGIC, Call, Pickler, Saved, state_dict, write_legacy, write_zip
 
@@ -57,6 +63,29 @@ def refused(path, match: str | None = None, error=CheckpointError):
     assert type(caught.value) is error
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def refused_at_once(*cases):
+    """As ``refused``, for each (path, match), in a process that is killed where that takes minutes or much memory."""
+    code = """
+import json, resource, sys
+from span_keras.checkpoints import load_weights
+from span_keras.errors import CheckpointError
+resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+for path in sys.argv[1:]:
+    try:
+        load_weights(path)
+    except CheckpointError as error:
+        print(json.dumps(str(error)), flush=True)
+"""
+    paths = [str(path) for path, _ in cases]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True)
+    messages = list(map(json.loads, done.stdout.splitlines()))
+    for (path, match), message in zip(cases, messages, strict=False):
+        assert str(path) in message
+        assert re.search(match, message), message
+    assert (len(messages), done.returncode, done.stderr) == (len(cases), 0, "")
 
 
 # Damage, for every format --------------------------------------------------------------------------------------------
@@ -267,7 +296,7 @@ def test_every_way_to_name_a_callable_is_closed(tmp_path, pickle):
     path = write_zip(tmp_path / "a.pth", None, pickle=pickle)
     with pytest.raises(CheckpointError) as caught:
         load_weights(path)
-    assert "system, which weights" in str(caught.value) or "unregistered extension code" in str(caught.value)
+    assert "system, which weights" in str(caught.value) or "instruction EXT1, which weights" in str(caught.value)
 
 
 def test_setting_attributes_does_not_outlive_the_load(tmp_path, goldens):
@@ -312,16 +341,130 @@ def test_zip_archive_that_ends_early(tmp_path, state):
 
 def test_memo_bomb(tmp_path):
     pickle = b"\x80\x02}r" + struct.pack("<I", 2**32 - 1) + b"."
-    refused(write_zip(tmp_path / "a.pth", None, pickle=pickle), "hostile pickle: memo index 4294967295 after")
+    refused(write_zip(tmp_path / "a.pth", None, pickle=pickle), "holds no tensors")  # And no table of that length.
+
+
+NESTED = b"K\x01K\x01\x86q\x000" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(60)) + b"h\x3c"
+"""Sixty tuples, each holding the one before twice: 2**60 numbers to write, to hash or to compare."""
+ORDERED = b"ccollections\nOrderedDict\n"
 
 
 def test_endless_texts_stay_out_of_messages(tmp_path):
-    """Sixty tuples, each holding the one before twice: their text would fill any memory."""
-    nested = b"K\x01K\x01\x86q\x00" + b"0" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(60)) + b"h\x3c"
-    tensor = b"ctorch._utils\n_rebuild_tensor\n(" + nested + b"K\x00)" + nested + b"tR."
-    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + nested + b"X\x03\x00\x00\x00cpuK\x08tQ."
+    tensor = b"ctorch._utils\n_rebuild_tensor\n(" + NESTED + b"K\x00)" + NESTED + b"tR."
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n" + NESTED + b"X\x03\x00\x00\x00cpuK\x08tQ."
     for pickle, message in ((tensor, "a tensor is malformed"), (storage, "refers to something unknown")):
         refused(write_zip(tmp_path / "a.pth", None, pickle=b"\x80\x02" + pickle), message)
+
+
+ENDLESS = {
+    "dup": (b"})" + b"2\x86" * 100 + b"K\x01s", "instruction DUP, which weights have no need for"),
+    "setitem": (b"}" + NESTED + b"K\x01s", "holds no tensors"),
+    "setitems": (b"}(" + NESTED + b"K\x01u", "holds no tensors"),
+    "dict": (b"(" + NESTED + b"K\x01d", "holds no tensors"),
+    "additems": (b"\x8f(" + NESTED + b"\x90", "holds no tensors"),
+    "frozenset": (b"(" + NESTED + b"\x91", "holds no tensors"),
+    "pairs": (ORDERED + b"](" + NESTED + b"K\x01\x86e\x85R", "holds no tensors"),
+    "tuple": (
+        ORDERED + b"(" + NESTED + b"K\x01\x86t\x85R",
+        "an OrderedDict is made of a tuple, expected a list of pairs",
+    ),
+    "inst": (b"(](" + NESTED + b"K\x01\x86ei" + ORDERED[1:], "holds no tensors"),
+    "storage": (b"(U\x07storage" + NESTED + b"U\x010U\x03cpuK\x08tQ", "refers to something unknown"),
+}
+LISTED = b"(" + b"N" * 100_000
+CALLED = b"h\x01h\x00\x85R" * 20_000
+LONG = {
+    "number": (b"\x8b\x00\x00\x10\x00" + b"\x01" * 2**20 + b"q\x00}" + b"h\x00Ns" * 200_000, "holds no tensors"),
+    "dimensions": (
+        b"\x8a\x08" + struct.pack("<q", 2**62) + b"q\x000ctorch._utils\n_rebuild_tensor\n"
+        b"((U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x08tQK\x00("
+        + (b"h\x00" * 300_000 + b"t(" + b"K\x00" * 300_000 + b"ttR"),
+        "a tensor is malformed",
+    ),
+    "set": (b"]" + LISTED + b"eq\x00c__builtin__\nset\nq\x01" + CALLED, "holds no tensors"),
+    "size": (b"]" + LISTED + b"eq\x00ctorch\nSize\nq\x01" + CALLED, "holds no tensors"),
+    "pairs": (
+        b"]("
+        + b"".join(b"M%bN\x86" % struct.pack("<H", i) for i in range(50_000))
+        + b"eq\x00"
+        + ORDERED
+        + b"q\x01"
+        + CALLED,
+        "holds no tensors",
+    ),
+    "arguments": (LISTED + b"tq\x00ctorch\ndevice\nq\x01" + b"h\x01h\x00R" * 20_000, "expected a few"),
+}
+
+
+def test_nothing_endless_is_hashed(tmp_path):
+    cases = [
+        (write_zip(tmp_path / f"{name}.pth", None, pickle=b"\x80\x04" + pickle + b"."), message)
+        for name, (pickle, message) in ENDLESS.items()
+    ]
+    older = tmp_path / "older.pth"
+    older.write_bytes(b"\x80\x02}" + NESTED + b"K\x01s.")
+    refused_at_once(*cases, (older, "is a pickle, but not one that torch.save makes"))
+
+
+def test_a_long_object_counts_once(tmp_path):
+    """What a pickle refers to again and again takes neither time nor memory each time."""
+    more = {"data/0": bytes(32)}
+    cases = [
+        (write_zip(tmp_path / f"{name}.pth", None, pickle=b"\x80\x02" + pickle + b".", **more), message)
+        for name, (pickle, message) in LONG.items()
+    ]
+    refused_at_once(*cases)
+
+
+def test_a_storage_is_unpacked_once(tmp_path, make_weights):
+    """64 kB that unpack to 64 MB, in which each of 1,555 tensors lies; one more ends the loading at last."""
+
+    class OneStorage(Pickler):
+        def tensor(self, saved):
+            return Pickler().tensor(Saved(saved.array, numel=2**24))
+
+    state = state_dict(make_weights(SpanConfig.official(2, 1, blocks=64)).expand())
+    last = {"upsampler.0.bias": Saved(np.full(12, np.nan, np.float32))}
+    pickler = Pickler(storages={"0": np.zeros(0)})
+    pickle = OneStorage().encode(state)[:-1] + pickler.encode(last)[2:]
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + pickle + b".")
+        archive.writestr("archive/data/0", bytes(2**26))
+        archive.writestr("archive/data/1", pickler.storages["1"].tobytes())
+    refused_at_once((path, "has 12 values in upsampler.0.bias that are NaN"))
+
+
+@pytest.mark.parametrize("layout", ["zip", "legacy"])
+def test_pickles_longer_than_any_checkpoints(tmp_path, layout):
+    path = tmp_path / "a.pth"
+    pickle = b"\x80\x02B" + struct.pack("<I", 2**22) + bytes(2**22) + b"."
+    if layout == "zip":
+        write_zip(path, None, pickle=pickle)
+    else:
+        path.write_bytes(pickle)
+    refused(path, "holds a pickle of more than the 4,194,304 bytes allowed")
+
+
+def test_keys_and_sets_of_training_programs(tmp_path, make_weights):
+    """Only names and small numbers are kept as keys; a dictionary with others loads without them."""
+    weights = make_weights(SpanConfig.official(2, 8, blocks=1))
+    kinds = (b"N", b"\x88", b"G" + bytes(8), b"K\x01\x85", b"K\x01", b"U" + b"\x01a")
+    pickler = Pickler()
+    state = pickler.encode({"model": state_dict(weights)})
+    optimizer = b"}(" + b"".join(kind + b"K\x07" for kind in kinds) + b"u"
+    more = b"U\x03set\x8f(K\x01\x90U\x06frozen(K\x01\x91U\x05bytesC\x01a"
+    data = b"\x80\x04" + state + b"(U\x05state" + optimizer + more + b"u."
+    members = {f"data/{key}": array.tobytes() for key, array in pickler.storages.items()}
+    loaded = load_weights(write_zip(tmp_path / "a.pth", None, pickle=data, **members))
+    np.testing.assert_array_equal(loaded.layers["conv_2"]["kernel"], weights.layers["conv_2"]["kernel"])
+
+
+def test_ordered_dictionaries_of_python_2(tmp_path, make_weights):
+    weights = make_weights(SpanConfig.official(2, 8, blocks=1))
+    pairs = [[name, value] for name, value in state_dict(weights).items()]
+    loaded = load_weights(write_zip(tmp_path / "a.pth", {"model": Call("collections", "OrderedDict", (pairs,))}))
+    np.testing.assert_array_equal(loaded.layers["conv_2"]["kernel"], weights.layers["conv_2"]["kernel"])
 
 
 def test_dictionary_inside_itself(tmp_path):
@@ -392,6 +535,29 @@ def test_hdf5_that_claims_too_much(tmp_path):
     refused(h5_file(tmp_path / "a.weights.h5", make), "claims 40,000,000,000 bytes")
 
 
+def test_hdf5_whose_links_multiply(tmp_path):
+    """Twelve groups, each holding the one before twice: 2**12 ways to the first."""
+
+    def make(file, variables):
+        for i in range(12):
+            group = file.create_group(f"level_{i}")
+            group["a"] = group["b"] = file["layers" if i == 0 else f"level_{i - 1}"]
+
+    refused(
+        h5_file(tmp_path / "a.weights.h5", make), "holds the group '.*' in two places, expected one, as Keras writes"
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.dtype(("f4", (100, 100))), h5py.vlen_dtype("f4"), "S8", np.dtype([("a", "f4")])])
+def test_hdf5_that_holds_other_things_than_numbers(tmp_path, dtype):
+    """Their room is not told by their shape."""
+
+    def make(file, variables):
+        variables.create_dataset("0", (), dtype)
+
+    refused(h5_file(tmp_path / "a.weights.h5", make), "holds something else than numbers in conv_1, expected float32")
+
+
 def test_two_networks_in_one_hdf5(tmp_path):
     def make(file, variables):
         variables.create_dataset("0", (8,), "f4")
@@ -433,3 +599,121 @@ def test_zip_without_a_keras_model(tmp_path):
     refused(tmp_path / "b.keras", "is not a zip archive")
     (tmp_path / "b.weights.h5").write_bytes(b"x" * 100)
     refused(tmp_path / "b.weights.h5", "is not an HDF5 file")
+
+
+# TensorFlow.js and ONNX: small files that describe large ones --------------------------------------------------------
+
+PIECE = 2**20
+"""Bytes of a file that is referred to again and again."""
+TIMES = 2**30 // PIECE + 1
+
+
+@pytest.mark.parametrize("paths", [1, TIMES])
+def test_one_shard_listed_again_and_again(tmp_path, paths):
+    (tmp_path / "a.bin").write_bytes(bytes(PIECE))
+
+    def group(name):
+        return {
+            "paths": ["a.bin"] * paths,
+            "weights": [{"name": name, "shape": [paths * PIECE // 4], "dtype": "float32"}],
+        }
+
+    groups = [group(f"layer_{i}/kernel") for i in range(TIMES // paths)]
+    (tmp_path / "model.json").write_text(json.dumps({"modelTopology": {}, "weightsManifest": groups}))
+    refused(tmp_path / "model.json", "has shards of 1,074,790,400 bytes, more than the 1,073,741,824 allowed")
+
+
+@pytest.fixture
+def model(goldens) -> onnx.ModelProto:
+    """A valid ONNX model of 25 kB of weights."""
+    return onnx.load(goldens / "fused_x4.onnx")
+
+
+def save_onnx(path, model):
+    path.write_bytes(model.SerializeToString())  # As it is: onnx.save would read the files beside it.
+    return path
+
+
+def external(name: str, dims: list[int], **more: int) -> TensorProto:
+    """A tensor that is kept in a.data."""
+    tensor = TensorProto(name=name, dims=dims, data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": "a.data", **more}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+@pytest.mark.parametrize(
+    ("dims", "more"),
+    [([PIECE // 4], {"length": PIECE}), ([1], {"length": PIECE}), ([1], {}), ([1], {"offset": 4})],
+    ids=["true", "untrue", "whole", "rest"],
+)
+@pytest.mark.parametrize("kind", ["initializer", "node"])
+def test_one_file_read_into_many_tensors(tmp_path, model, dims, more, kind):
+    (tmp_path / "a.data").write_bytes(bytes(PIECE))
+    tensors = [external(f"w{i}", dims, **more) for i in range(TIMES)]
+    if kind == "initializer":
+        model.graph.initializer.extend(tensors)
+    else:
+        model.graph.node.extend(helper.make_node("Constant", [], [t.name], value=t) for t in tensors)
+    refused(save_onnx(tmp_path / "a.onnx", model), r"with w\d+ claims 1,07\d,\d{3},\d{3} bytes, more than")
+
+
+def test_claims_of_all_tensors_are_summed(tmp_path, model):
+    for i in range(3):
+        model.graph.initializer.append(TensorProto(name=f"w{i}", dims=[2**27], data_type=TensorProto.FLOAT))
+    refused(save_onnx(tmp_path / "a.onnx", model), r"with w1 claims 1,073,\d{3},\d{3} bytes, more than")
+
+
+def test_endless_dimensions(tmp_path, model):
+    model.graph.initializer.append(TensorProto(name="w", dims=[2**62] * 300_000, data_type=TensorProto.FLOAT))
+    refused_at_once((save_onnx(tmp_path / "a.onnx", model), "w of .* claims the impossible shape"))
+
+
+def replace_last_kernel(model, *nodes, **constants) -> None:
+    """Let the last convolution take its kernel from the output ``kernel`` of new nodes."""
+    conv = [node for node in model.graph.node if node.op_type == "Conv"][-1]
+    conv.input[1] = "kernel"
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
+
+
+def test_a_weight_behind_many_casts(tmp_path, model):
+    """A megabyte, of which every cast makes two or one."""
+    names = ["start", *(f"cast_{i}" for i in range(99)), "kernel"]
+    casts = [
+        helper.make_node("Cast", [old], [new], to=TensorProto.FLOAT if i % 2 else TensorProto.DOUBLE)
+        for i, (old, new) in enumerate(itertools.pairwise(names))
+    ]
+    replace_last_kernel(model, *casts, start=np.zeros((48, 600, 3, 3), np.float32))
+    refused(
+        save_onnx(tmp_path / "a.onnx", model), "computes constants, up to 'cast_.*', of more than 16 times the size"
+    )
+
+
+def test_many_sums_that_grow(tmp_path, model):
+    """Each is of two times 512 numbers and has 2**18."""
+    sums = [helper.make_node("Add", ["rows", "columns"], [f"sum_{i}"]) for i in range(9)]
+    both = helper.make_node("Concat", [node.output[0] for node in sums], ["kernel"], axis=0)
+    replace_last_kernel(model, *sums, both, rows=np.zeros((512, 1), "f4"), columns=np.zeros((1, 512), "f4"))
+    refused(save_onnx(tmp_path / "a.onnx", model), "computes constants, up to 'sum_.*', of more than 16 times the size")
+
+
+def test_texts_in_a_graph(tmp_path, model):
+    text = TensorProto(name="text", dims=[2], data_type=TensorProto.STRING, string_data=[b"x" * 9, b""])
+    model.graph.initializer.append(text)
+    refused(save_onnx(tmp_path / "a.onnx", model), "holds texts in text, expected numbers")
+    model.graph.initializer.pop()
+    cast = helper.make_node("Cast", ["start"], ["kernel"], to=TensorProto.STRING)
+    replace_last_kernel(model, cast, start=np.zeros((48, 8, 3, 3), np.float32))
+    refused(save_onnx(tmp_path / "a.onnx", model), "holds texts in kernel, expected numbers")
+
+
+def test_a_normalisation_that_never_starts(tmp_path, model):
+    """Two multiplications, each of the other's result."""
+    for node in model.graph.node:
+        node.input[:] = ["first" if name == "image" else name for name in node.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(2), "two"))
+    for result, operand in (("first", "second"), ("second", "first")):
+        model.graph.node.append(helper.make_node("Mul", [operand, "two"], [result]))
+    refused_at_once((save_onnx(tmp_path / "a.onnx", model), "has a cycle in its graph"))

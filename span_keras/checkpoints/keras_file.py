@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError
 from span_keras.reparam import REPCONV_WEIGHTS
 from span_keras.state import SpanWeights
+
+if TYPE_CHECKING:
+    import h5py
 
 CONFIG_ATTRIBUTE = "span_config"
 METADATA_ATTRIBUTE = "span_metadata"
@@ -75,7 +79,17 @@ def read_model(path: Path, source: str) -> Contents:
 def _contents(file, path: Path, source: str) -> Contents:
     tensors: dict[str, Tensor] = {}
     names: list[str] = []
-    _collect(file, tensors, names, source)
+    claimed = 0
+    for layer, group in _layers(file, set(), source):
+        names.append(layer)
+        for key, dataset in _variables(group, layer, source):
+            name = f"{layer}/{key}"
+            if name in tensors:
+                raise CheckpointError(f"{source} holds two layers named {layer}, expected one network.")
+            # Values that were never written take no room in the file, so the claims are summed before any is read.
+            claimed += dataset.nbytes
+            check_size(f"{source} with {name}", (claimed,), 1)
+            tensors[name] = Tensor.of(np.asarray(dataset))
     config = json.loads(file.attrs.get(CONFIG_ATTRIBUTE, "{}"))
     metadata = json.loads(file.attrs.get(METADATA_ATTRIBUTE, "{}"))
     if not isinstance(config, dict) or not isinstance(metadata, dict):
@@ -83,23 +97,29 @@ def _contents(file, path: Path, source: str) -> Contents:
     return Contents(tensors, "keras", {**topology_json.config_of_names(names), **config}, metadata, (path,))
 
 
-def _collect(group, tensors: dict[str, Tensor], names: list[str], source: str) -> None:
-    """Gather the variables of every layer below ``group``; Keras keeps a layer's name beside them."""
+def _layers(group, seen: set[int], source: str) -> Iterator[tuple[str, h5py.Group]]:
+    """Name and variables of every layer below ``group``; Keras keeps a layer's name beside them.
+
+    ``seen`` holds the addresses of the groups visited: links can join a few groups by endlessly many paths.
+    """
     import h5py
 
+    if (address := h5py.h5o.get_info(group.id).addr) in seen:
+        raise CheckpointError(f"{source} holds the group {group.name!r} in two places, expected one, as Keras writes.")
+    seen.add(address)
     for key in group:
         # Links may point into other files, which opening this one must not open.
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
             raise CheckpointError(f"{source} links to another place ({key}), which a weights file has no need for.")
         item = group[key]
         if key == "vars" and isinstance(item, h5py.Group):
-            names.append(str(item.attrs.get("name", "")))
-            _collect_variables(item, names[-1], tensors, source)
+            yield str(item.attrs.get("name", "")), item
         elif isinstance(item, h5py.Group) and key != "optimizer":
-            _collect(item, tensors, names, source)
+            yield from _layers(item, seen, source)
 
 
-def _collect_variables(group, layer: str, tensors: dict[str, Tensor], source: str) -> None:
+def _variables(group, layer: str, source: str) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Name and values of every variable of a layer."""
     import h5py
 
     keys = VARIABLES["normalize"] if layer == "normalize" else VARIABLES.get(len(group), ())
@@ -107,13 +127,11 @@ def _collect_variables(group, layer: str, tensors: dict[str, Tensor], source: st
         dataset = group.get(index) if isinstance(group.get(index, getlink=True), h5py.HardLink) else None
         if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
             raise CheckpointError(f"{source} keeps {layer} outside itself, which a weights file has no need for.")
+        # Lists of any length and tables take more room than their shape tells.
+        if dataset.shape is None or dataset.dtype.kind not in "biuf":
+            raise CheckpointError(f"{source} holds something else than numbers in {layer}, expected float32.")
         known = index.isdigit() and int(index) < len(keys)
-        name = f"{layer}/{keys[int(index)] if known else index}"
-        if name in tensors:
-            raise CheckpointError(f"{source} holds two layers named {layer}, expected one network.")
-        # Values that were never written take no room in the file, so the claims are summed before any is read.
-        check_size(f"{source} with {name}", (sum(math.prod(t.shape) for t in tensors.values()) + dataset.size,))
-        tensors[name] = Tensor.of(np.asarray(dataset))
+        yield keys[int(index)] if known else index, dataset
 
 
 def write_model(weights: SpanWeights, path: Path) -> None:

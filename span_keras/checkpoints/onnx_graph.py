@@ -22,6 +22,9 @@ FOLDED = ("Add", "Concat", "ConstantOfShape", "Div", "Gather", "Mul", "Neg", "Re
 """Operations on constants that exporters leave in the graph. Those of the second kind may grow their result, so they
 are computed on a few numbers only."""
 FEW = 1024
+MAX_GROWTH = 16
+"""Constants that the graph computes may take as many times the room of those it holds: a few casts of float16, say, and
+a transposition. Each intermediate result is kept."""
 ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 SHUFFLES = {(0, 1, 4, 2, 5, 3): "CRD", (0, 3, 4, 1, 5, 2): "DCR"}
 """Pixel shuffles written as reshape, transpose, reshape: the permutation tells the channel order."""
@@ -34,29 +37,63 @@ def read(path: Path, source: str) -> Contents:
         CheckpointError: the file is no ONNX model, or its graph is not SPAN's.
     """
     import onnx
-    from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+    from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
     model = onnx.load(path, load_external_data=False)
-    files = [path]
-    for tensor in model.graph.initializer:
-        check_size(f"{tensor.name} of {source}", tensor.dims)
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    tensors = [*model.graph.initializer, *(attribute.t for attribute in attributes if attribute.HasField("t"))]
+    files, claimed = [path], 0
+    # Of all tensors before any is read: a short file may read one beside it a thousand times.
+    for tensor in tensors:
+        claimed += _claim(tensor, path, source)
+        check_size(f"{source} with {tensor.name}", (claimed,), 1)
         if uses_external_data(tensor):
             files += [path.parent / entry.value for entry in tensor.external_data if entry.key == "location"]
     files = list(dict.fromkeys(files))
     if (size := sum(file.stat().st_size for file in files if file.is_file())) > MAX_BYTES:
         raise CheckpointError(f"{source} has {size:,} bytes in all its files, more than the {MAX_BYTES:,} allowed.")
-    load_external_data_for_model(model, str(path.parent))  # Refuses files outside the folder.
+    for tensor in filter(uses_external_data, tensors):
+        load_external_data_for_tensor(tensor, str(path.parent))  # Refuses files outside the folder.
+        tensor.data_location = onnx.TensorProto.DEFAULT
     if not model.graph.node:
         raise CheckpointError(f"{source} holds no ONNX graph.")
-    layers, config = _Graph(model, source).span()
+    layers, config = _Graph(model, claimed, source).span()
     tensors = {f"{layer}/{key}": Tensor.of(value) for layer, group in layers.items() for key, value in group.items()}
     return Contents(tensors, "keras", config, files=tuple(files))
 
 
-class _Graph:
-    """A graph as lookups from a value's name to what makes it."""
+def _claim(tensor, path: Path, source: str) -> int:
+    """Bytes of a tensor by its shape, or those to read from a file beside the model if they are more."""
+    from onnx.external_data_helper import uses_external_data
 
-    def __init__(self, model, source: str):
+    claimed = check_size(f"{tensor.name} of {source}", tensor.dims, _itemsize(tensor.data_type, tensor.name, source))
+    if not uses_external_data(tensor):
+        return claimed
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    file = path.parent / where.get("location", "")
+    rest = (file.stat().st_size if file.is_file() else 0) - int(where.get("offset", 0))
+    return max(claimed, int(where.get("length", rest)))
+
+
+def _itemsize(data_type: int, name: str, source: str) -> int:
+    """Bytes that a number of ONNX's type takes in memory."""
+    from onnx import TensorProto
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    # NumPy gives every text of an array the room of the longest, and adds texts by joining them.
+    if data_type == TensorProto.STRING:
+        raise CheckpointError(f"{source} holds texts in {name}, expected numbers.")
+    return tensor_dtype_to_np_dtype(data_type).itemsize
+
+
+class _Graph:
+    """A graph as lookups from a value's name to what makes it.
+
+    Args:
+        held: bytes of the constants that the model holds.
+    """
+
+    def __init__(self, model, held: int, source: str):
         graph, self.source = model.graph, source
         self.opsets = {entry.domain: entry.version for entry in model.opset_import}
         self.producers = {output: node for node in graph.node for output in node.output}
@@ -64,6 +101,7 @@ class _Graph:
         self.inputs = [value.name for value in graph.input if value.name not in self.initializers]
         self.outputs = [value.name for value in graph.output]
         self.constants: dict[str, np.ndarray | None] = {}
+        self.room = min(MAX_BYTES, MAX_GROWTH * held + 2**20)  # A megabyte for the small ones.
 
     # The parts of SPAN, from the output back to the input ------------------------------------------------------------
 
@@ -242,6 +280,8 @@ class _Graph:
         """
         steps = []
         while value != self.inputs[0]:
+            if len(steps) > len(self.producers):
+                raise CheckpointError(f"{self.source} has a cycle in its graph.")
             node = self.expect(value, "Sub", "Add", "Mul", "Div")
             left, right = (self.constant(name) for name in node.input)
             if right is None and left is not None and node.op_type in ("Add", "Mul"):
@@ -329,21 +369,35 @@ class _Graph:
         if value in self.initializers:
             return to_array(self.initializers[value])
         node = self.producers.get(value)
-        if node is None:
+        if node is None or len(node.output) != 1:  # One of many outputs would be computed for each.
             return None
         attributes = self.attributes(node)
         if node.op_type == "Constant":
-            if "value" not in attributes:
-                return next((np.asarray(attributes[k]) for k in attributes if k.startswith("value_")), None)
-            check_size(f"{value} of {self.source}", attributes["value"].dims)
-            return to_array(attributes["value"])
+            if "value" in attributes:
+                return to_array(attributes["value"])
+            kinds = ("value_float", "value_floats", "value_int", "value_ints")
+            return next((np.asarray(attributes[kind]) for kind in kinds if kind in attributes), None)
         operands = [self.constant(name) for name in node.input]
         if not operands or any(operand is None for operand in operands):
             return None
         few = sum(operand.size for operand in operands) <= FEW
         if node.op_type == "ConstantOfShape":
             few = few and math.prod(operands[0].tolist()) <= FEW
-        if node.op_type in RESHAPING or (node.op_type in FOLDED and few):
-            evaluator = ReferenceEvaluator(node, opsets=self.opsets)
-            return evaluator.run(None, dict(zip(node.input, operands, strict=True)))[0]
-        return None
+        if node.op_type not in RESHAPING and not (node.op_type in FOLDED and few):
+            return None
+        if node.op_type == "Cast":
+            self.take(value, operands[0].size * _itemsize(attributes["to"], value, self.source))
+        evaluator = ReferenceEvaluator(node, opsets=self.opsets)
+        result = evaluator.run(None, dict(zip(node.input, operands, strict=True)))[0]
+        if node.op_type != "Cast":  # These give as much as they take, or little.
+            self.take(value, result.nbytes)
+        return result
+
+    def take(self, value: str, size: int) -> None:
+        """Count the bytes of a constant that the graph computes."""
+        self.room -= size
+        if self.room < 0:
+            raise CheckpointError(
+                f"{self.source} computes constants, up to {value!r}, of more than {MAX_GROWTH} times the size of those "
+                "it holds; fold them into weights, as onnxsim does."
+            )

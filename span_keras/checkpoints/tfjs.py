@@ -32,13 +32,17 @@ def read(path: Path, source: str) -> Contents:
         raise CheckpointError(f"{source} has no weightsManifest, expected the model.json of a TensorFlow.js model.")
     if document.get("format") == "graph-model":
         raise CheckpointError(f"{source} is a graph model, whose layers are gone; expected a layers model.")
-    tensors, shards = {}, []
-    for group in document["weightsManifest"]:
-        files = [_shard(path, name, source) for name in group["paths"]]
-        shards += files
-        if (size := sum(file.stat().st_size for file in files)) > MAX_BYTES:
-            raise CheckpointError(f"{source} has shards of {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
-        tensors |= _decode(group["weights"], b"".join(file.read_bytes() for file in files), source)
+    groups = [
+        (group["weights"], [_shard(path, name, source) for name in group["paths"]])
+        for group in document["weightsManifest"]
+    ]
+    shards = [file for _weights, files in groups for file in files]
+    # Of all groups before any is read: a short model.json may list one shard a thousand times.
+    if (size := sum(file.stat().st_size for file in shards)) > MAX_BYTES:
+        raise CheckpointError(f"{source} has shards of {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
+    tensors = {}
+    for weights, files in groups:
+        tensors |= _decode(weights, b"".join(file.read_bytes() for file in files), source)
 
     stated = (document.get("userDefinedMetadata") or {}).get("span") or {}
     config = {**topology_json.config_of(document.get("modelTopology"), source), **stated}
@@ -73,11 +77,17 @@ def _decode(entries: list[dict], data: bytes, source: str) -> dict[str, Tensor]:
             raise CheckpointError(f"{source} is truncated: its shards end before {name}, {len(data):,} bytes in all.")
         values = np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)
         offset += size
-        if dtype.kind == "u" and "scale" in quantization:
-            values = values * float(quantization["scale"]) + float(quantization["min"])
         if name in tensors:
             raise CheckpointError(f"{source} holds two tensors named {name}, expected one network.")
-        tensors[name] = Tensor.of(values)
+        tensors[name] = _dequantised(values, quantization)
     if offset != len(data):
         raise CheckpointError(f"{source} describes {offset:,} bytes of weights, but its shards hold {len(data):,}.")
     return tensors
+
+
+def _dequantised(values: np.ndarray, quantization: dict) -> Tensor:
+    """The tensor that was stored so, computed when asked for: it takes up to eight times the room."""
+    if values.dtype.kind != "u" or "scale" not in quantization:
+        return Tensor.of(values)
+    scale, low = float(quantization["scale"]), float(quantization["min"])
+    return Tensor(values.shape, lambda: values * scale + low)

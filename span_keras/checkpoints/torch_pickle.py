@@ -2,17 +2,21 @@
 
 Both layouts are read: the zip archive (PyTorch 1.6 and later) and the older stream of pickles. The unpickler knows a
 short list of names and maps each to code of our own; any other name raises before anything is done with it.
+
+A pickle of a few bytes may describe objects that take for ever to hash, compare or copy. So no object of the file is
+hashed but short texts and numbers, none is compared before its type is known, and each instruction takes time for the
+bytes it has in the file only, not for the objects it refers to.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import pickle
 import pickletools
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr  # Short: nested tuples of a few bytes can have an endless text.
@@ -20,16 +24,30 @@ from reprlib import repr  # Short: nested tuples of a few bytes can have an endl
 import ml_dtypes
 import numpy as np
 
-from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
+from span_keras.checkpoints.files import MAX_BYTES, MAX_DIMENSIONS, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError, UnsafeCheckpointError
 
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-MAX_PICKLE_BYTES = 1 << 26
+MAX_PICKLE_BYTES = 1 << 22
 """The pickle proper holds names and shapes only: 30 kB for SPAN."""
 MAX_DEPTH = 4
 """Nested dictionaries deeper than this hold no weights."""
+MAX_NAME = 1000
+"""Characters in the name of a weight or storage; a pickle that repeats a longer one could compare it without end."""
+MAX_ARGUMENTS = 16
+"""Arguments of a call; PyTorch's own take up to seven."""
+
+INSTRUCTIONS = (
+    "PROTO FRAME MARK POP POP_MARK STOP GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE "
+    "NONE NEWFALSE NEWTRUE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING "
+    "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 "
+    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS "
+    "EMPTY_SET ADDITEMS FROZENSET GLOBAL STACK_GLOBAL INST REDUCE BUILD BINPERSID"
+)
+"""What Python's picklers write for plain data, and for calls of a name. Making instances in other ways, buffers and the
+extension registry are left out."""
 
 DTYPES = {
     "FloatStorage": np.dtype("<f4"),
@@ -64,17 +82,18 @@ class _Lazy(Tensor):
     """A tensor of the file; a class of its own tells it from whatever else a pickle may hold."""
 
 
-def _view(storage, offset, size, stride) -> _Lazy:
+def _view(storage, offset, size, stride, *_) -> _Lazy:
     """What ``torch._utils._rebuild_tensor_v2`` makes: a strided view of a storage, checked against its length."""
-    numbers = (offset, *size, *stride)
-    if not isinstance(storage, _Storage) or len(size) != len(stride) or not all(type(n) is int for n in numbers):
+    lists = all(type(value) in (tuple, list) and len(value) <= MAX_DIMENSIONS for value in (size, stride))
+    numbers = (offset, *size, *stride) if lists else ()
+    whole = all(type(n) is int and n.bit_length() < 64 for n in numbers)
+    if not isinstance(storage, _Storage) or not numbers or not whole or len(size) != len(stride):
         raise CheckpointError(f"a tensor is malformed: offset, size, stride {repr((offset, size, stride))}.")
+    size, stride = tuple(size), tuple(stride)
     check_size("a tensor", size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if min(numbers, default=0) < 0 or (math.prod(size) and last >= storage.numel):
-        raise CheckpointError(
-            f"a tensor of shape {tuple(size)} reaches outside its storage of {storage.numel} numbers."
-        )
+    if min(numbers) < 0 or (math.prod(size) and last >= storage.numel):
+        raise CheckpointError(f"a tensor of shape {size} reaches outside its storage of {storage.numel} numbers.")
 
     def read() -> np.ndarray:
         values = storage.values()
@@ -83,66 +102,153 @@ def _view(storage, offset, size, stride) -> _Lazy:
         steps = [step * values.itemsize for step in stride]
         return np.lib.stride_tricks.as_strided(values[offset:], size, steps, writeable=False).copy()
 
-    return _Lazy(tuple(size), read)
+    return _Lazy(size, read)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Maps allow-listed names to code of our own and refuses every other name."""
+def _is_name(value) -> bool:
+    return type(value) is str and len(value) <= MAX_NAME
+
+
+def _fill(target: dict, pairs: Iterable) -> None:
+    """Put pairs into a dictionary, but for those whose key is neither a name nor a number.
+
+    Such a key names no weights, and a nested tuple of sixty bytes takes days to hash.
+    """
+    if type(target) is not dict:
+        raise CheckpointError(f"a pickle stores items in a {type(target).__name__}, expected a dictionary.")
+    for key, value in pairs:
+        if _is_name(key) or (type(key) is int and key.bit_length() < 64):
+            target[key] = value
+
+
+def _ordered_dict(pairs=()) -> dict:
+    """What ``OrderedDict`` makes, for Python 2 from a list of pairs.
+
+    The list is emptied: one that a short pickle hands over again and again would fill the memory with copies.
+    """
+    made = {}
+    if pairs:
+        if type(pairs) is not list:
+            raise CheckpointError(f"an OrderedDict is made of a {type(pairs).__name__}, expected a list of pairs.")
+        _fill(made, pairs)
+        pairs.clear()
+    return made
+
+
+ALLOWED = {
+    ("collections", "OrderedDict"): _ordered_dict,
+    ("torch._utils", "_rebuild_tensor"): _view,
+    ("torch._utils", "_rebuild_tensor_v2"): _view,
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+    # These three hold no weights, or are read as the tuple or list that they are made of.
+    ("torch", "Size"): lambda values=(): values,
+    ("torch", "device"): lambda *names: names,
+    ("__builtin__", "set"): lambda values=(): values,
+    **{("torch", dtype): dtype for dtype in ("float64", "float32", "float16", "bfloat16", "int64")},
+    **{("torch", kind): kind for kind in DTYPES},
+    **{("torch.storage", kind): kind for kind in DTYPES},
+}
+"""Code of our own for the names that weights need."""
+
+
+class _Instructions(dict):
+    """Byte of an instruction -> method of the unpickler that carries it out."""
+
+    def __missing__(self, code: int):
+        name = pickletools.code2op[chr(code)].name if chr(code) in pickletools.code2op else hex(code)
+        raise pickle.UnpicklingError(f"instruction {name}, which weights have no need for")
+
+
+class _Unpickler(pickle._Unpickler):
+    """Maps allow-listed names to code of our own and refuses every other name and most instructions.
+
+    Python's own implementation in Python, because the one in C leaves no say in what is hashed and cannot be
+    interrupted while it does.
+    """
+
+    dispatch = _Instructions(
+        (code, pickle._Unpickler.dispatch[code])
+        for code in b"".join(getattr(pickle, name) for name in INSTRUCTIONS.split())
+    )
 
     def __init__(self, file, source: str, load_storage: Callable):
-        super().__init__(file, encoding="utf-8")
+        super().__init__(_Limited(file, source), encoding="utf-8")
         self.source, self.load_storage = source, load_storage
-        # Functions made per file: a pickle may set attributes on what it is given, which must not outlive the load.
-        self.allowed = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor"): lambda storage, offset, size, stride: _view(
-                storage, offset, size, stride
-            ),
-            ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, stride, *_: _view(
-                storage, offset, size, stride
-            ),
-            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-            ("torch", "Size"): lambda values=(): tuple(values),
-            ("torch", "device"): lambda *names: names,
-            ("__builtin__", "set"): lambda values=(): tuple(values),
-            **{("torch", dtype): dtype for dtype in ("float64", "float32", "float16", "bfloat16", "int64")},
-            **{("torch", kind): kind for kind in DTYPES},
-            **{("torch.storage", kind): kind for kind in DTYPES},
-        }
 
     def find_class(self, module, name):
-        if (module, name) in self.allowed:
-            return self.allowed[module, name]
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name]
         raise UnsafeCheckpointError(
             f"{self.source} asks Python to call {module}.{name}, which weights have no need for; it was refused "
             "and not executed. Save the network's state_dict() alone, or get the weights as .safetensors."
         )
 
     def persistent_load(self, identifier):
-        tag, kind, key, _location, numel, *view = identifier
-        if tag != "storage" or kind not in DTYPES or type(numel) is not int or type(key) is not str:
+        known = type(identifier) is tuple and 5 <= len(identifier) <= 6 and all(map(_is_name, identifier[:3]))
+        tag, kind, key, _location, numel, *view = identifier if known else [None] * 5
+        if tag != "storage" or kind not in DTYPES or type(numel) is not int:
             raise CheckpointError(f"{self.source} refers to something unknown: {repr(identifier)}.")
         check_size(f"storage {key!r} of {self.source}", (numel,), DTYPES[kind].itemsize)
         if view and view[0] is not None:
             raise CheckpointError(f"{self.source} holds a view of a storage, as only PyTorch below 0.4 wrote them.")
         return _Storage(kind, numel, self.load_storage(kind, key, numel))
 
+    # Instructions that would hash or copy what the file says, or change what they are given -------------------------
 
-def _unpickle(file, source: str, load_storage: Callable):
-    """Unpickle one object at the file's position, after a look at the whole instruction stream."""
-    start = file.tell()
-    size = 0
-    for opcode, argument, position in pickletools.genops(file):
-        size = position - start
-        # The C unpickler allocates a table as long as the largest memo index, which a short file may put at 2**32.
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument) > size:
-            raise CheckpointError(f"{source} is a damaged or hostile pickle: memo index {argument} after {size} bytes.")
-    if size > MAX_PICKLE_BYTES:
-        raise CheckpointError(
-            f"{source} holds a pickle of {size:,} bytes; a checkpoint's own is below {MAX_PICKLE_BYTES:,}."
-        )
-    file.seek(start)
-    return _Unpickler(file, source, load_storage).load()
+    def load_reduce(self):
+        arguments = self.stack.pop()
+        if type(arguments) is not tuple or len(arguments) > MAX_ARGUMENTS:
+            raise CheckpointError(f"{self.source} calls with the arguments {repr(arguments)}, expected a few.")
+        self.stack[-1] = self.stack[-1](*arguments)
+
+    def load_setitem(self):
+        value, key = self.stack.pop(), self.stack.pop()
+        _fill(self.stack[-1], [(key, value)])
+
+    def load_setitems(self):
+        items = self.pop_mark()
+        _fill(self.stack[-1], zip(items[::2], items[1::2], strict=True))
+
+    def load_dict(self):
+        items = self.pop_mark()
+        self.append({})
+        _fill(self.stack[-1], zip(items[::2], items[1::2], strict=True))
+
+    def load_build(self):
+        self.stack.pop()  # Attributes hold no weights; those of a state_dict are the versions of its modules.
+
+    dispatch |= {
+        pickle.REDUCE[0]: load_reduce,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.BUILD[0]: load_build,
+        # A set is read as a list.
+        pickle.EMPTY_SET[0]: pickle._Unpickler.load_empty_list,
+        pickle.ADDITEMS[0]: pickle._Unpickler.load_appends,
+        pickle.FROZENSET[0]: pickle._Unpickler.load_list,
+    }
+
+
+class _Limited:
+    """A file of which one pickle may read no more than a checkpoint's own takes."""
+
+    def __init__(self, file, source: str):
+        self.file, self.source, self.left = file, source, MAX_PICKLE_BYTES
+
+    def read(self, size: int) -> bytes:
+        self._take(size)
+        return self.file.read(size)
+
+    def readline(self) -> bytes:
+        line = self.file.readline(self.left + 1)
+        self._take(len(line))
+        return line
+
+    def _take(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise CheckpointError(f"{self.source} holds a pickle of more than the {MAX_PICKLE_BYTES:,} bytes allowed.")
 
 
 def _no_storage(kind, key, numel):
@@ -169,19 +275,22 @@ def _read_zip(path: Path, source: str):
                 f"{source} was written on a big-endian machine; save it again on a little-endian one."
             )
 
+        @functools.cache  # Many tensors may be views of one storage, which takes long to unpack.
+        def content(name: str) -> bytes:
+            with zipfile.ZipFile(path) as again:
+                return again.read(name)
+
         def load_storage(kind, key, numel):
             name, claimed = f"{root}data/{key}", numel * DTYPES[kind].itemsize
             found = members[name].file_size if name in members else None
             if found != claimed:
                 raise CheckpointError(f"{source} holds {found} bytes for storage {key!r}, expected {claimed}.")
+            return functools.partial(content, name)
 
-            def read() -> bytes:
-                with zipfile.ZipFile(path) as again:
-                    return again.read(name)
-
-            return read
-
-        return _unpickle(io.BytesIO(archive.read(pickles[0])), source, load_storage)
+        with archive.open(pickles[0]) as file:
+            # A byte more than allowed tells a longer one.
+            data = io.BytesIO(file.read(MAX_PICKLE_BYTES + 1))
+        return _Unpickler(data, source, load_storage).load()
 
 
 def _read_legacy(path: Path, source: str):
@@ -189,31 +298,31 @@ def _read_legacy(path: Path, source: str):
     storages: dict[str, tuple[int, int]] = {}  # key -> position, bytes
     wanted: dict[str, int] = {}
 
+    @functools.cache
+    def content(key: str) -> bytes:
+        position, size = storages[key]
+        with path.open("rb") as again:
+            again.seek(position)
+            return again.read(size)
+
     def load_storage(kind, key, numel):
         wanted[key] = DTYPES[kind].itemsize
-
-        def read() -> bytes:
-            position, size = storages[key]
-            with path.open("rb") as again:
-                again.seek(position)
-                return again.read(size)
-
-        return read
+        return functools.partial(content, key)
 
     with path.open("rb") as file:
-        magic = _unpickle(file, source, _no_storage)
+        magic = _Unpickler(file, source, _no_storage).load()
         if magic != LEGACY_MAGIC:
             raise CheckpointError(
                 f"{source} is a pickle, but not one that torch.save makes; save a state_dict with it."
             )
-        protocol, system = (_unpickle(file, source, _no_storage) for _ in range(2))
+        protocol, system = (_Unpickler(file, source, _no_storage).load() for _ in range(2))
         if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or not system.get("little_endian", True):
             raise CheckpointError(
                 f"{source} has protocol {repr(protocol)} and {repr(system)}; save it again with PyTorch 1.6+."
             )
-        loaded = _unpickle(file, source, load_storage)
-        keys = _unpickle(file, source, _no_storage)
-        if not isinstance(keys, list) or not all(type(key) is str for key in keys):
+        loaded = _Unpickler(file, source, load_storage).load()
+        keys = _Unpickler(file, source, _no_storage).load()
+        if not isinstance(keys, list) or not all(map(_is_name, keys)):
             raise CheckpointError(f"{source} lists the storages {repr(keys)}, expected their names.")
         for key in keys:
             numel = int.from_bytes(file.read(8), "little", signed=True)
