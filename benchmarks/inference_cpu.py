@@ -155,7 +155,7 @@ def main(weights, variant, img_range, rgb_mean, size, threads, rounds, tiles):
             pipes[framework].recv()
         except EOFError:
             raise click.ClickException(
-                f"{framework} could not start; pip install -c constraints.txt '.[bench]' installs it."
+                f"{framework} could not start; if it is missing, pip install -c constraints.txt '.[bench]'."
             ) from None
     image = smooth_image(size)[None]
     times, results = {framework: [] for framework in FRAMEWORKS}, {}

@@ -586,15 +586,20 @@ class PatchDataset(keras.utils.PyDataset):
 
     def _plan_sets(self, cache_gb: float) -> None:
         total = sum(photo.bytes for photo in self._photos)
-        self._set_count, self._set_steps = 1, 0
+        self._set_count, self._set_steps, self._most_decoders = 1, 0, MOST_DECODERS
         if total <= cache_gb * 1e9:
             return
         # Two sets are alive at a time, and the cut between sets falls on a whole photograph.
         biggest = max(self._photos, key=lambda photo: photo.bytes)
-        # Not `_decoders()`: the sets, and with them the batches, are the same on every machine.
-        decoding = MOST_DECODERS * max(photo.decoding for photo in self._photos)
-        room = (cache_gb * 1e9 - decoding) / 2 - biggest.bytes
-        if room < biggest.bytes:
+        largest = max(photo.decoding for photo in self._photos)
+        # As many decoders as there is room for, however many processors there are: the sets, and with them the batches,
+        # are the same on every machine.
+        for self._most_decoders in range(MOST_DECODERS, 0, -1):
+            decoding = self._most_decoders * largest
+            room = (cache_gb * 1e9 - decoding) / 2 - biggest.bytes
+            if room >= biggest.bytes:
+                break
+        else:
             need = (4 * biggest.bytes + decoding) / 1e9
             raise DataError(
                 f"A photo cache of {cache_gb:g} GB is too small for {biggest.path} "
@@ -673,7 +678,7 @@ class PatchDataset(keras.utils.PyDataset):
             return *kept, self._taught(images[0])
 
         loaded = []
-        with ThreadPoolExecutor(_decoders(), "span-decode") as pool:
+        with ThreadPoolExecutor(min(_decoders(), self._most_decoders), "span-decode") as pool:
             for done, photo in enumerate(pool.map(load, photos), 1):
                 loaded += [photo] if photo else []
                 if progress and not self._closed:

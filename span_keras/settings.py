@@ -57,9 +57,9 @@ CONVENIENCE = (
 """What may change without changing the result; of ``cache_gb`` as long as the working sets stay the same."""
 OF_THE_LOSS = (
     *("loss", "perceptual", "perceptual_weights", "vgg_weight", "degrade", "contrast"),
-    *("teacher", "teacher_weight", "hint_weight", "target"),
+    *("teacher", "teacher_weight", "hint_weight", "target", "hr_scales", "lr_scales", "rotate"),
 )
-"""With another one, losses do not compare with those before."""
+"""With another one of these, losses do not compare with those before."""
 USED_BY = {
     "perceptual_weights": "perceptual",
     "teacher_weight": "teacher",

@@ -111,9 +111,9 @@ class TrainStep:
         (loss, parts), gradients = gradient(lambda p: self._total_loss(p, share, *images), parameters)
         loss, parts, gradients = mean((loss, parts, gradients))
         gradients, norm = self._clip(gradients)
-        median = self._median(state)
+        median, known = self._median(state)
         sane = ops.logical_and(ops.isfinite(loss), ops.isfinite(norm))
-        leap = ops.logical_and(state["updates"] >= GUARD_START, loss > self.options.spike_factor * median)
+        leap = ops.logical_and(known >= GUARD_START, loss > self.options.spike_factor * median)
         accept = ops.logical_and(sane, ops.logical_not(leap))
         updated = self._update(state, gradients, rate) | self._record(state, loss)
         streak = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
@@ -167,8 +167,9 @@ class TrainStep:
 
     @staticmethod
     def _median(state):
-        known = ops.minimum(state["updates"], GUARD_WINDOW)
-        return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2)
+        """Of the recent losses, and how many are known."""
+        known = ops.sum(ops.cast(ops.isfinite(state["recent_losses"]), "int32"))
+        return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2), known
 
     @staticmethod
     def _record(state, loss):

@@ -300,8 +300,8 @@ class _Loop:
             )
         elif before.get("sets", self.photos["sets"]) != self.photos["sets"]:
             self.echo(
-                f"Note: the photographs make {self.photos['sets']} working sets where the run had {before['sets']}, "
-                "because of another --cache-gb; the result differs from an uninterrupted run's."
+                f"Note: the number of working sets changes from {before['sets']} to {self.photos['sets']}; the result "
+                "differs from an uninterrupted run's."
             )
         # The checkpoint tells, not the run's settings: a run may have stopped between the change and a checkpoint.
         if progress.get("loss", self.loss) != self.loss or before["training"] != self.photos["training"]:
@@ -515,9 +515,12 @@ def _split(settings: Settings, echo: Callable = lambda text: None) -> tuple[list
 
 def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list[Path]:
     """Leave out the curves and samples of runs that lie somewhere below the folder of photographs."""
-    below = {parent for path in files for parent in path.parents if folder and Path(folder) in parent.parents}
-    found = {parent for parent in below if runs.is_run(parent)}
-    kept = [path for path in files if found.isdisjoint(path.parents)]
+    if folder is None:
+        return files
+    root, folders = Path(folder), {path.parent for path in files}
+    found = {f for inner in folders for f in (inner, *inner.parents) if root in f.parents and runs.is_run(f)}
+    inside = {inner for inner in folders if not found.isdisjoint((inner, *inner.parents))}
+    kept = [path for path in files if path.parent not in inside]
     if not kept:
         raise TrainingError(f"expected photographs in {folder}, found only pictures of the runs in it.")
     if len(kept) < len(files):

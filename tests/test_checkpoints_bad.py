@@ -72,7 +72,8 @@ import json, resource, sys
 from span_keras.checkpoints import load_weights
 from span_keras.errors import CheckpointError
 resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
-resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+if sys.platform == "linux":  # macOS maps more than that to begin with
+    resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
 for path in sys.argv[1:]:
     try:
         load_weights(path)
@@ -392,7 +393,7 @@ LONG = {
         + CALLED,
         "holds no tensors",
     ),
-    "arguments": (LISTED + b"tq\x00ctorch\ndevice\nq\x01" + b"h\x01h\x00R" * 20_000, "expected a few"),
+    "arguments": (LISTED + b"tq\x00ctorch\ndevice\nq\x01" + b"h\x01h\x00R" * 20_000, "expected a tuple of at most 16"),
 }
 
 
@@ -438,12 +439,12 @@ def test_a_storage_is_unpacked_once(tmp_path, make_weights):
 @pytest.mark.parametrize("layout", ["zip", "legacy"])
 def test_pickles_longer_than_any_checkpoints(tmp_path, layout):
     path = tmp_path / "a.pth"
-    pickle = b"\x80\x02B" + struct.pack("<I", 2**22) + bytes(2**22) + b"."
+    pickle = b"\x80\x02B" + struct.pack("<I", 2**24) + bytes(2**24) + b"."
     if layout == "zip":
         write_zip(path, None, pickle=pickle)
     else:
         path.write_bytes(pickle)
-    refused(path, "holds a pickle of more than the 4,194,304 bytes allowed")
+    refused(path, "holds a pickle of more than the 16,777,216 bytes allowed")
 
 
 def test_keys_and_sets_of_training_programs(tmp_path, make_weights):
@@ -555,7 +556,7 @@ def test_hdf5_that_holds_other_things_than_numbers(tmp_path, dtype):
     def make(file, variables):
         variables.create_dataset("0", (), dtype)
 
-    refused(h5_file(tmp_path / "a.weights.h5", make), "holds something else than numbers in conv_1, expected float32")
+    refused(h5_file(tmp_path / "a.weights.h5", make), "holds something other than numbers in conv_1")
 
 
 def test_two_networks_in_one_hdf5(tmp_path):
@@ -644,8 +645,14 @@ def external(name: str, dims: list[int], **more: int) -> TensorProto:
 
 @pytest.mark.parametrize(
     ("dims", "more"),
-    [([PIECE // 4], {"length": PIECE}), ([1], {"length": PIECE}), ([1], {}), ([1], {"offset": 4})],
-    ids=["true", "untrue", "whole", "rest"],
+    [
+        ([PIECE // 4], {"length": PIECE}),
+        ([1], {"length": PIECE}),
+        ([1], {}),
+        ([1], {"offset": 4}),
+        ([1], {"length": 0}),
+    ],
+    ids=["true", "untrue", "whole", "rest", "empty"],
 )
 @pytest.mark.parametrize("kind", ["initializer", "node"])
 def test_one_file_read_into_many_tensors(tmp_path, model, dims, more, kind):

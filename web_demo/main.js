@@ -246,8 +246,9 @@ async function holdLarge(item, scale) {
 }
 
 async function chooseFile(item) {
+  const { scale } = state.upscaler;
   const { askForFile } = await import('./ui/download.js');
-  const write = await askForFile({ name: item.name, scale: state.upscaler.scale });
+  const write = await askForFile({ name: item.name, scale });
   if (write === null) return; // the user changed their mind, or asks already
   if (item.state !== 'held') return write?.abort(); // it was cancelled, or another model came
   Object.assign(item, { write, unwritable: !write });
@@ -417,7 +418,7 @@ $('settings-button').addEventListener('click', async () => (await open('settings
 mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 $('cancel').addEventListener('click', () => stop(state.current));
 $('again').addEventListener('click', () => runAgain(state.current));
-$('remove').addEventListener('click', () => remove([state.current]));
+$('remove').addEventListener('click', () => remove(state.items.filter((item) => item === state.current)));
 $('clear').addEventListener('click', () => remove(state.items));
 $('download').addEventListener('click', () => download().catch(complain));
 $('download-all').addEventListener('click', () => downloadAll().catch(complain));

@@ -129,7 +129,7 @@ def _variables(group, layer: str, source: str) -> Iterator[tuple[str, h5py.Datas
             raise CheckpointError(f"{source} keeps {layer} outside itself, which a weights file has no need for.")
         # Lists of any length and tables take more room than their shape tells.
         if dataset.shape is None or dataset.dtype.kind not in "biuf":
-            raise CheckpointError(f"{source} holds something else than numbers in {layer}, expected float32.")
+            raise CheckpointError(f"{source} holds something other than numbers in {layer}.")
         known = index.isdigit() and int(index) < len(keys)
         yield keys[int(index)] if known else index, dataset
 

@@ -72,7 +72,8 @@ def _claim(tensor, path: Path, source: str) -> int:
     where = {entry.key: entry.value for entry in tensor.external_data}
     file = path.parent / where.get("location", "")
     rest = (file.stat().st_size if file.is_file() else 0) - int(where.get("offset", 0))
-    return max(claimed, int(where.get("length", rest)))
+    length = int(where.get("length", 0))  # Some readers take 0 or less for the rest of the file.
+    return max(claimed, length if length > 0 else rest)
 
 
 def _itemsize(data_type: int, name: str, source: str) -> int:

@@ -30,7 +30,7 @@ from span_keras.errors import CheckpointError, UnsafeCheckpointError
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-MAX_PICKLE_BYTES = 1 << 22
+MAX_PICKLE_BYTES = 1 << 24
 """The pickle proper holds names and shapes only: 30 kB for SPAN."""
 MAX_DEPTH = 4
 """Nested dictionaries deeper than this hold no weights."""
@@ -198,7 +198,9 @@ class _Unpickler(pickle._Unpickler):
     def load_reduce(self):
         arguments = self.stack.pop()
         if type(arguments) is not tuple or len(arguments) > MAX_ARGUMENTS:
-            raise CheckpointError(f"{self.source} calls with the arguments {repr(arguments)}, expected a few.")
+            raise CheckpointError(
+                f"{self.source} calls a name with {repr(arguments)}, expected a tuple of at most {MAX_ARGUMENTS}."
+            )
         self.stack[-1] = self.stack[-1](*arguments)
 
     def load_setitem(self):
@@ -248,7 +250,10 @@ class _Limited:
     def _take(self, size: int) -> None:
         self.left -= size
         if self.left < 0:
-            raise CheckpointError(f"{self.source} holds a pickle of more than the {MAX_PICKLE_BYTES:,} bytes allowed.")
+            raise CheckpointError(
+                f"{self.source} holds a pickle of more than the {MAX_PICKLE_BYTES:,} bytes allowed; save the network's "
+                "state_dict() alone."
+            )
 
 
 def _no_storage(kind, key, numel):

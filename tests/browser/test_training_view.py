@@ -470,6 +470,16 @@ def test_full_storage_gets_a_sentence_and_training_goes_on(view, tmp_path):
     view.until(lambda: view.state == "The Upscale view now uses the trained model until the page is closed: full")
 
 
+def test_losses_do_not_compare_with_those_of_another_function(view):
+    view.fill()
+    before = view.train(3)
+    view.page.fill("#train-vggWeight", "0.5")
+    reached = view.train(1)
+    stored = view.worker.evaluate("async () => (await (await import('./store.js')).loadTraining()).state")
+    assert stored["step"] == reached
+    assert 0 < len(stored["recentLosses"]) <= reached - before
+
+
 def test_photographs_that_could_not_be_stored_are_stored_when_there_is_room(view, photographs):
     """Else those of an earlier training would take their place."""
     view.fill()
@@ -513,6 +523,7 @@ def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(vie
     # Until the page is left, the training goes on with them.
     assert "4 photographs of the stored training" in view.page.inner_text("#train-photographs-text")
     reached = view.train(1)
+    assert view.log.count("The photographs do not fit") == 2  # it was tried again
     view.page.reload()
     view.wait("idle")
     assert f"at step {reached}" in view.page.inner_text("[data-origin=stored]")

@@ -232,8 +232,12 @@ export class TrainingSession {
       if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
       const { state, photographs: kept } = this.kept;
       const chosen = photographs?.length ? photographs : kept;
-      const fresh = chosen !== kept || kept === this.unstored;
-      return { state: { ...state, settings: checked(typed) }, photographs: chosen, fresh };
+      const fresh = chosen !== kept || kept === this.unstored || kept === this.omitted;
+      const settings = checked(typed);
+      // Losses of another function or other images do not compare with those before.
+      const other = chosen !== kept || settings.vggWeight !== state.settings.vggWeight;
+      const recentLosses = other ? [] : state.recentLosses;
+      return { state: { ...state, settings, recentLosses }, photographs: chosen, fresh };
     }
     const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;
     const settings = checked(typed);
@@ -329,7 +333,10 @@ export class TrainingSession {
     for (const photographs of this.unstored ? [this.unstored, []] : [undefined]) {
       try {
         await saveTraining(state, photographs);
-        if (this.unstored && photographs !== this.unstored) failure = PHOTOGRAPHS_TOO_LARGE;
+        if (this.unstored) {
+          this.omitted = photographs === this.unstored ? null : this.unstored; // the next run tries again
+          if (this.omitted) failure = PHOTOGRAPHS_TOO_LARGE;
+        }
         this.unstored = null;
         this.send({ type: 'saved', step: state.step });
         break;
