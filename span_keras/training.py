@@ -518,7 +518,8 @@ def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list
     if folder is None:
         return files
     root, folders = Path(folder), {path.parent for path in files}
-    found = {f for inner in folders for f in (inner, *inner.parents) if root in f.parents and runs.is_run(f)}
+    below = {f for inner in folders for f in (inner, *inner.parents) if root in f.parents}
+    found = set(filter(runs.is_run, below))
     inside = {inner for inner in folders if not found.isdisjoint((inner, *inner.parents))}
     kept = [path for path in files if path.parent not in inside]
     if not kept:

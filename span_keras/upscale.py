@@ -216,8 +216,9 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
                 continue
             found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in FORMATS and not p.name.startswith(".")]
             found = [p for p in found if p.is_file()]
-            if path.resolve() in out.resolve().parents:  # results of before are not enlarged once more
-                found = [p for p in found if out.resolve() not in p.resolve().parents]
+            results = out.resolve()
+            if path.resolve() in results.parents:  # results of before are not enlarged once more
+                found = [p for p in found if results not in p.resolve().parents]
             if not found:
                 raise ImageError(f"{path} holds no PNG, JPEG, WebP, TIFF or BMP images to upscale.")
             sources += [(p, p.relative_to(path)) for p in found]

@@ -310,14 +310,15 @@ function forgetFile(item) {
   item.write = undefined;
 }
 
+// Copies are saved: the images may be run again meanwhile.
 async function download() {
   const { current: item } = state;
   if (item.state === 'held') return chooseFile(item);
-  await (await import('./ui/download.js')).saveOne(item, $('format').value);
+  await (await import('./ui/download.js')).saveOne({ ...item }, $('format').value);
 }
 
 async function downloadAll() {
-  const done = state.items.flatMap(({ name, scale, result }) => (result?.blob ? { name, scale, result } : []));
+  const done = state.items.filter(({ result }) => result?.blob).map((item) => ({ ...item }));
   await (await import('./ui/download.js')).saveAll(done, $('format').value);
 }
 

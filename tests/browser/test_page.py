@@ -233,20 +233,29 @@ def test_cancel(backend, tile, side, open_page, save_image):
     assert 0 < shown < 1  # the finished tiles stay visible
 
 
+HOLD_DECODE = """
+window.showSaveFilePicker = () => {};
+const { decode } = HTMLImageElement.prototype;
+const opened = new Promise((resolve) => (window.open_gate = resolve));
+HTMLImageElement.prototype.decode = async function () {
+  await opened;
+  return decode.call(this);
+};"""
+"""The page does not know an image's size before the gate is opened, and so not whether its result needs a file."""
+
+HOLD_FILE = """
+Object.defineProperty(navigator, 'deviceMemory', { value: 1e-4 });
+window.aborted = 0;
+const opened = new Promise((resolve) => (window.open_gate = resolve));
+const createWritable = async () => new WritableStream({ write: () => opened, abort: () => void aborted++ });
+window.showSaveFilePicker = async () => ({ createWritable });"""
+"""Every result needs a file, and takes nothing before the gate is opened."""
+
+
 @pytest.mark.parametrize(("memory", "mark"), [(8, "✓"), (1e-4, "?")])
 def test_cancelled_before_it_begins(memory, mark, page, open_page, save_image):
     """While the page finds out whether the result needs a file; the next image has its turn."""
-    page.add_init_script(
-        f"Object.defineProperty(navigator, 'deviceMemory', {{ value: {memory} }});"
-        """
-        window.showSaveFilePicker = () => {};
-        const { decode } = HTMLImageElement.prototype;
-        const opened = new Promise((resolve) => (window.open_gate = resolve));
-        HTMLImageElement.prototype.decode = async function () {
-          await opened;
-          return decode.call(this);
-        };"""
-    )
+    page.add_init_script(f"Object.defineProperty(navigator, 'deviceMemory', {{ value: {memory} }});" + HOLD_DECODE)
     open_page("x2", "wasm")
     page.set_input_files("#files", [str(save_image(make_scene(40, 44), name)) for name in ("1.png", "2.png")])
     page.click("#cancel")
@@ -292,15 +301,7 @@ def choose_model(page, name: str):
 
 
 def test_files_for_large_results_that_are_not_to_be_had_or_not_wanted(page, open_page, save_image):
-    page.add_init_script(
-        """
-        Object.defineProperty(navigator, 'deviceMemory', { value: 1e-4 });
-        window.aborted = 0;
-        const opened = new Promise((resolve) => (window.open_gate = resolve));
-        const write = () => opened; // the first image is not done before
-        const createWritable = async () => new WritableStream({ write, abort: () => void aborted++ });
-        window.showSaveFilePicker = async () => ({ createWritable });"""
-    )
+    page.add_init_script(HOLD_FILE)
     open_page("x2", "wasm")
     paths = [str(save_image(make_scene(40, 44), f"{i}.png")) for i in (1, 2)]
     page.set_input_files("#files", paths)
@@ -384,14 +385,8 @@ def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image,
         Worker.prototype.postMessage = function (message, ...rest) {
           if (message.operation === 'upscale' && failing) message.source = new Blob();
           return postMessage.call(this, message, ...rest);
-        };
-        const { decode } = HTMLImageElement.prototype;
-        const opened = new Promise((resolve) => (window.open_gate = resolve));
-        HTMLImageElement.prototype.decode = async function () {
-          await opened;
-          return decode.call(this);
-        };
-        window.showSaveFilePicker = () => {};"""
+        };"""
+        + HOLD_DECODE
     )
     open_page("x2", "wasm")
     pixels = make_scene(12, 14)
@@ -443,14 +438,7 @@ def test_a_result_stays_until_another_replaces_it(page, open_page, save_image, p
 
 def test_removing_what_is_under_way(page, open_page, save_image):
     """The next image has its turn, and the file that was chosen for one that waits is given up."""
-    page.add_init_script(
-        """
-        Object.defineProperty(navigator, 'deviceMemory', { value: 1e-4 });
-        window.aborted = 0;
-        const opened = new Promise((resolve) => (window.open_gate = resolve));
-        const createWritable = async () => new WritableStream({ write: () => opened, abort: () => void aborted++ });
-        window.showSaveFilePicker = async () => ({ createWritable });"""
-    )
+    page.add_init_script(HOLD_FILE)
     open_page("x2", "wasm")
     page.set_input_files("#files", [str(save_image(make_scene(40, 44), f"{i}.png")) for i in (1, 2, 3)])
     page.click("#download:text('Choose file')")

@@ -232,11 +232,12 @@ export class TrainingSession {
       if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
       const { state, photographs: kept } = this.kept;
       const chosen = photographs?.length ? photographs : kept;
-      const fresh = chosen !== kept || kept === this.unstored || kept === this.omitted;
+      const others = chosen !== kept;
+      const fresh = others || kept === this.unstored || kept === this.omitted;
       const settings = checked(typed);
       // Losses of another function or other images do not compare with those before.
-      const other = chosen !== kept || settings.vggWeight !== state.settings.vggWeight;
-      const recentLosses = other ? [] : state.recentLosses;
+      const comparable = !others && settings.vggWeight === state.settings.vggWeight;
+      const recentLosses = comparable ? state.recentLosses : [];
       return { state: { ...state, settings, recentLosses }, photographs: chosen, fresh };
     }
     const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;

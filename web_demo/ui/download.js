@@ -10,8 +10,7 @@ export function save(blob, name) {
 
 /** Save a finished image as a file of its own. */
 export async function saveOne(item, type) {
-  const name = resultName(item.name, item.scale, type); // the item may be run again meanwhile
-  save(await convert(item, type), name);
+  save(await convert(item, type), resultName(item.name, item.scale, type));
 }
 
 /** Save finished images as one archive. */
