@@ -24,10 +24,12 @@ SECTIONS = ("Figures", "Training", "Data", "Licence", "What it is not")
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
-@pytest.mark.parametrize(("name", "variant"), [("bundled:x4", "official"), ("bundled:x4-span", "span")])
-def test_the_default_network_and_the_default_variant_are_there(name, variant):
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize(("ending", "variant"), [("", "official"), ("-span", "span")])
+def test_the_quality_weights_and_the_default_variant_are_there(scale, ending, variant):
+    name = f"bundled:x{scale}{ending}"
     assert name in NETWORKS
-    assert load_weights(name).config == SpanConfig(scale=4, variant=variant)
+    assert load_weights(name).config == SpanConfig(scale=scale, variant=variant)
 
 
 @every_network
