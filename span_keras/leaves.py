@@ -127,15 +127,9 @@ def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
         from span_keras.data import BUNDLED_TRAIN, list_photos
     # Pictures drawn before must lend no colours, or the second call would draw others.
     source = data or BUNDLED_TRAIN
-    photos = [
-        path
-        for path in list_photos(source)
-        if out.resolve() not in path.resolve().parents and not re.fullmatch(r"leaves-\d{5}\.png", path.name)
-    ]
+    photos = [path for path in list_photos(source) if not re.fullmatch(r"leaves-\d{5}\.png", path.name)]
     if not photos:
-        raise DataError(
-            f"Expected photographs in {source} outside {out} to take colours from, found none; write to a subfolder."
-        )
+        raise DataError(f"Expected photographs in {source} to take colours from, found only pictures drawn before.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor() as pool:
