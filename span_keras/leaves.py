@@ -5,7 +5,7 @@ the dead leaves model (Lee, Mumford and Huang, "Occlusion Models for Natural Ima
 resemble those of natural images: opaque shapes hide one another, and their radii are distributed as r⁻³. Networks
 trained on such pictures alone restore photographs nearly as well as others (Achddou, Gousseau and Ladjal, "Synthetic
 images as a regularity prior for image restoration neural networks", SSVM 2021). Shapes are ellipses, polygons and bent
-strokes; each picture takes its colours from one photograph.
+strokes, some striped if asked for; each picture takes its colours from one photograph.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ LEAST_RADIUS = (1.5, 24.0)
 """Pixels: range of a picture's smallest radius, drawn evenly on a logarithmic scale."""
 MOST_BLUR = 1.5
 """Pixels: half of all pictures are blurred by a Gaussian of up to this standard deviation."""
+PERIODS = (3.0, 24.0)
+"""Pixels: range of the distance of stripes, drawn evenly on a logarithmic scale, where a shape is large enough."""
 
 
-def draw(rng: np.random.Generator, side: int, colours: np.ndarray) -> Image.Image:
+def draw(rng: np.random.Generator, side: int, colours: np.ndarray, striped: float = 0.0) -> Image.Image:
     """A picture of overlapping shapes.
 
     Args:
         rng: decides everything; the same state gives the same picture.
         side: of the picture, in pixels.
         colours: (n, 3) uint8 RGB values to choose from.
+        striped: share of the shapes, of those with a diameter of at least ``3 · PERIODS[0]``, that have stripes.
 
     Returns:
         An RGB picture of ``side × side`` pixels.
@@ -53,7 +56,11 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray) -> Image.Imag
     for _ in range(round(LAYERS * side**2 / area)):
         radius = (least**-2 - rng.random() * (least**-2 - most**-2)) ** -0.5
         points = _turned(_shape(rng), rng.uniform(0, 2 * np.pi)) * radius + rng.uniform(0, side, 2)
-        pen.polygon((points * SUPERSAMPLING).ravel().tolist(), fill=tuple(map(int, rng.choice(colours))))
+        corners = (points * SUPERSAMPLING).ravel().tolist()
+        pen.polygon(corners, fill=tuple(map(int, rng.choice(colours))))
+        # Without stripes, chance is not asked: the pictures are those of earlier versions.
+        if striped and 2 * radius >= 3 * PERIODS[0] and rng.random() < striped:
+            _stripe(rng, canvas, corners, radius, tuple(map(int, rng.choice(colours))))
     picture = canvas.resize((side, side), Image.Resampling.BOX)
     blur = max(rng.uniform(-MOST_BLUR, MOST_BLUR), 0)
     return picture.filter(ImageFilter.GaussianBlur(blur)) if blur else picture
@@ -86,12 +93,39 @@ def _shape(rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([sides[0], sides[1][::-1]]) - [0, bend]
 
 
+def _stripe(rng: np.random.Generator, canvas: Image.Image, corners: list[float], radius: float, colour: tuple) -> None:
+    """Lay stripes over a polygon: nearly straight ones or arcs, at distances that may grow from one side to the other.
+
+    Args:
+        canvas: is drawn on, ``SUPERSAMPLING`` times as large as the picture.
+        corners: x, y, x, y ... on the canvas.
+        radius: of the shape, in pixels of the picture.
+    """
+    points, radius = np.reshape(corners, (-1, 2)), radius * SUPERSAMPLING
+    least, most = PERIODS[0] * SUPERSAMPLING, min(PERIODS[1] * SUPERSAMPLING, 2 * radius / 3)
+    period = np.exp(rng.uniform(np.log(least), np.log(most)))
+    # The stripes are parts of circles about a point outside of the shape.
+    away = radius * np.exp(rng.uniform(np.log(2), np.log(200)))
+    angle, width, growth = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.7), rng.uniform(0, 0.3)
+    left, top = map(int, np.maximum(np.floor(points.min(0)), 0))
+    right, bottom = map(int, np.minimum(np.ceil(points.max(0)) + 1, canvas.size))
+    if right <= left or bottom <= top:
+        return
+    x, y = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
+    centre = points.mean(0) + away * np.array([np.cos(angle), np.sin(angle)])
+    across = np.hypot(x - centre[0], y - centre[1]) - away
+    phase = across / period * (1 - growth * np.clip(across / radius, -1, 1) / 2)
+    inside = Image.new("1", (right - left, bottom - top))
+    ImageDraw.Draw(inside).polygon((points - (left, top)).ravel().tolist(), fill=1)
+    canvas.paste(colour, (left, top), Image.fromarray((phase % 1 < width) & np.asarray(inside)))
+
+
 def _turned(points: np.ndarray, angle: float) -> np.ndarray:
     cos, sin = np.cos(angle), np.sin(angle)
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
-def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) -> dict[Path, str]:
+def _write(folder: Path, photos: list[Path], side: int, striped: float, seed: int, number: int) -> dict[Path, str]:
     """Draw and write one picture; returns the photographs that could not be read, with the reason."""
     rng = np.random.default_rng((seed, number))
     left_out: dict[Path, str] = {}
@@ -106,8 +140,14 @@ def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) 
             if not photos:
                 raise
     with atomic.replaced(folder / f"leaves-{number:05d}.png", ".png") as temporary:
-        draw(rng, side, colours).save(temporary)
+        draw(rng, side, colours, striped).save(temporary)
     return left_out
+
+
+def _share(context, parameter, value: float) -> float:
+    if not 0 <= value <= 1:  # also no number at all, which click.FloatRange lets pass
+        raise click.BadParameter(f"expected a share from 0 to 1, found {value:g}.")
+    return value
 
 
 @click.command(context_settings=CONTEXT)
@@ -115,9 +155,18 @@ def _write(folder: Path, photos: list[Path], side: int, seed: int, number: int) 
 @click.option("--count", type=click.IntRange(1, 99999), default=200, show_default=True, help="Number of pictures.")
 @click.option("--size", type=click.IntRange(32, 4096), default=512, show_default=True, help="Their side in pixels.")
 @click.option("--data", metavar="DIR", help="Photographs to take colours from [a small bundled set].")
+@click.option(
+    "--striped",
+    type=float,
+    callback=_share,
+    default=0.0,
+    show_default=True,
+    metavar="S",
+    help="Share of the larger shapes that have stripes, 0 to 1.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Other seeds draw other pictures.")
 @reports_errors
-def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
+def main(out: Path, count: int, size: int, data: str | None, striped: float, seed: int) -> None:
     """Draw pictures of overlapping shapes to train on beside photographs.
 
     The PNG files go to OUT, which is best a subfolder of what span-train's --data names. The same options and
@@ -133,7 +182,7 @@ def main(out: Path, count: int, size: int, data: str | None, seed: int) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor() as pool:
-            left_out = list(pool.map(partial(_write, out, photos, size, seed), range(count)))
+            left_out = list(pool.map(partial(_write, out, photos, size, striped, seed), range(count)))
     except OSError as error:
         raise DataError(f"Expected to write pictures to {out}, found: {error.strerror or error}.") from error
     for reason in dict(item for found in left_out for item in found.items()).values():

@@ -1,5 +1,7 @@
 """The training loss: a pixel loss, by default the mean absolute error, plus a weighted perceptual distance.
 
+The pixel loss can be shared between the colours and luma.
+
 Images are RGB in [0, 1], (N, H, W, 3); everything is measured in float32 whatever the network computes in.
 """
 
@@ -27,6 +29,25 @@ def charbonnier(hr, sr, epsilon: float = 1e-3):
 
 
 PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error, "charbonnier": charbonnier}
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in luma (BT.601)."""
+
+
+def blended(distance, hr, sr, luma: float):
+    """``(1 - luma) · distance of the images + luma · distance of their luma``, a float32 scalar.
+
+    Detail is seen, and by convention measured, on luma; a small network can spend more of itself on that. Between grey
+    images both distances are the same.
+
+    Args:
+        distance: a function of ``PIXEL_LOSSES``.
+        hr, sr: (N, H, W, 3).
+        luma: from 0 to 1. At 1 nothing holds the colours.
+    """
+    if not luma:
+        return distance(hr, sr)
+    grey = (ops.sum(ops.cast(image, "float32") * ops.convert_to_tensor(LUMA), axis=-1) for image in (hr, sr))
+    return (1 - luma) * distance(hr, sr) + luma * distance(*grey)
 
 
 def perceptual_distance(features, hr, sr):
@@ -62,10 +83,11 @@ class SpanLoss:
         perceptual: a feature model from ``perceptual.build``, or ``None`` for the pixel loss alone.
         weight: of the perceptual part; 0 leaves it out altogether.
         pixel: a key of ``PIXEL_LOSSES``.
+        luma: share of luma in the pixel loss, see ``blended``.
     """
 
-    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae"):
-        self.pixel = pixel
+    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae", luma: float = 0.0):
+        self.pixel, self.luma = pixel, luma
         self.perceptual = perceptual if weight else None
         self.weight = weight
 
@@ -77,10 +99,10 @@ class SpanLoss:
             sr: the network's output of the same shape, not clipped.
 
         Returns:
-            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name and, if used, ``"perceptual"``
-            (before its weight) to their values.
+            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name (its value with the share of luma)
+            and, if used, ``"perceptual"`` (before its weight) to their values.
         """
-        total = PIXEL_LOSSES[self.pixel](hr, sr)
+        total = blended(PIXEL_LOSSES[self.pixel], hr, sr, self.luma)
         parts = {self.pixel: total}
         if self.perceptual is not None:
             parts["perceptual"] = perceptual_distance(self.perceptual, hr, sr)

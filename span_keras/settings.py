@@ -56,7 +56,7 @@ CONVENIENCE = (
 )
 """What may change without changing the result; of ``cache_gb`` as long as the working sets stay the same."""
 OF_THE_LOSS = (
-    *("loss", "perceptual", "perceptual_weights", "vgg_weight", "degrade", "contrast"),
+    *("loss", "luma", "perceptual", "perceptual_weights", "vgg_weight", "degrade", "contrast"),
     *("teacher", "teacher_weight", "hint_weight", "target", "hr_scales", "lr_scales", "rotate"),
 )
 """With another one of these, losses do not compare with those before."""
@@ -104,6 +104,7 @@ class Settings:
     rotate: bool = False
     # loss
     loss: str = "mae"
+    luma: float = 0.0
     perceptual: str = "vgg16"
     perceptual_weights: str | None = None
     vgg_weight: float = 0.001
@@ -165,6 +166,7 @@ class Settings:
             "clip_norm": (0.0, 1e9),
             "ema_decay": (0.0, 0.9999999),
             "spike_factor": (1.5, 1e9),
+            "luma": (0.0, 1.0),
             "vgg_weight": (0.0, 1e3),
             "teacher_weight": (0.0, 1e3),
             "hint_weight": (0.0, 1e3),

@@ -20,7 +20,7 @@ from keras import ops
 
 from span_keras import hints, morph, muon, stacked
 from span_keras.errors import TrainingError
-from span_keras.losses import mean_absolute_error
+from span_keras.losses import blended, mean_absolute_error
 from span_keras.orientation import turn_each
 from span_keras.schedule import Schedule
 from span_keras.settings import OPTIMIZERS, PRECISIONS
@@ -50,7 +50,8 @@ class StepOptions:
         spike_factor: a step whose loss exceeds the running median this many times is skipped; ten in a row bring back
             the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.
-        teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
+        teacher_weight: factor of the mean absolute difference to the teacher's output in the loss, in which luma has
+            the same share as in the pixel loss.
         hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices
             TensorFlow finds a map for each device's patches, JAX one for all.
         morph_steps: steps over which the activations pass from the authors' to this project's, see ``morph``; 0 if the
@@ -145,7 +146,7 @@ class TrainStep:
             sr, features = stacked.apply_with_features(fused, lr, self.config, dtype, share)
         total, parts = self.loss(hr, sr)
         if taught is not None:
-            parts = {**parts, "teacher": mean_absolute_error(taught, sr)}
+            parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.loss.luma)}
             total = total + self.options.teacher_weight * parts["teacher"]
         if self.teacher is not None:
             fused = stacked.fused_arrays(self.teacher)

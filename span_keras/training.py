@@ -154,7 +154,7 @@ def make_trainer(
     )
     return SpanTrainer(
         start_weights(settings, echo),
-        SpanLoss(perceptual, settings.vgg_weight, pixel=settings.loss),
+        SpanLoss(perceptual, settings.vgg_weight, pixel=settings.loss, luma=settings.luma),
         settings.schedule_object(),
         options,
         teacher=teacher,

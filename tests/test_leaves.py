@@ -100,6 +100,71 @@ def test_shapes_lie_anywhere_and_their_radii_are_distributed_as_told(monkeypatch
     assert np.pi * (radii**2).sum() / (3 * 300**2) == pytest.approx(leaves.LAYERS, rel=0.1)
 
 
+def striped(seed: int, share: float, side: int = 128, colours=BLACK_AND_WHITE) -> np.ndarray:
+    return np.asarray(leaves.draw(np.random.default_rng(seed), side, np.uint8(colours), share))
+
+
+def test_no_share_of_stripes_changes_nothing():
+    assert np.array_equal(striped(3, 0), drawn(3, 128))
+    assert np.array_equal(striped(3, 0.5), striped(3, 0.5)) and not np.array_equal(striped(3, 0.5), drawn(3, 128))
+
+
+def test_the_share_of_shapes_with_stripes(monkeypatch):
+    """Of those that are large enough."""
+    calls = []
+    monkeypatch.setattr(leaves, "_stripe", lambda rng, canvas, corners, radius, colour: calls.append(radius))
+    monkeypatch.setattr(leaves, "LEAST_RADIUS", (4, 4))
+    for share, expected in ((0.3, 0.3), (1, 1)):
+        calls.clear()
+        shapes = count_polygons(monkeypatch, lambda share=share: [striped(seed, share) for seed in range(10)])
+        assert min(calls) >= 4.5
+        large = sum(radius >= 4.5 for radius in shapes)
+        assert len(calls) / large == pytest.approx(expected, abs=0.06) and large < len(shapes)
+
+
+def count_polygons(monkeypatch, draw) -> list[float]:
+    """Radii of the shapes that ``draw`` draws; all are squares meanwhile."""
+    polygon, radii = ImageDraw.ImageDraw.polygon, []
+
+    def counting(pen, points, fill):
+        corners = np.reshape(points, (-1, 2)) / leaves.SUPERSAMPLING
+        radii.append(np.linalg.norm(corners[0] - corners[2]) / 2)
+        polygon(pen, points, fill=fill)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(leaves, "_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]))
+        patch.setattr(ImageDraw.ImageDraw, "polygon", counting)
+        draw()
+    return radii
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_stripes_fill_a_shape_and_nothing_else(seed):
+    """A disc of 40 pixels' radius, part of it beyond the border."""
+    radius, side = 40, 100
+    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    corners = (np.stack([np.cos(angles), np.sin(angles)], 1) * radius + (30, 55)) * leaves.SUPERSAMPLING
+    canvas = Image.new("RGB", (side * leaves.SUPERSAMPLING,) * 2, "black")
+    leaves._stripe(np.random.default_rng(seed), canvas, corners.ravel().tolist(), radius, (255, 255, 255))
+    white = np.asarray(canvas)[..., 0] > 0
+    y, x = (np.indices(white.shape) + 0.5) / leaves.SUPERSAMPLING
+    away = np.hypot(x - 30, y - 55)
+    assert not white[away > radius + 0.5].any()
+    assert 0.2 < white[away < radius - 0.5].mean() < 0.8
+    # One stripe with its gap is 3 to 24 pixels wide, 30 % more or less at the sides.
+    x, y, reach = (leaves.SUPERSAMPLING * pixels for pixels in (30, 55, 29))
+    lines = white[y, x - reach : x + reach], white[y - reach : y + reach, x]
+    begun = [(np.diff(line.astype(int)) > 0).sum() for line in lines]
+    assert 58 / 24 / 1.3 - 2 <= np.hypot(*begun) <= 58 / 3 * 1.3 + 2
+
+
+def test_stripes_of_shapes_beyond_the_border():
+    canvas = Image.new("RGB", (90, 90))
+    corners = [-50, -50, -20, -50, -20, -20]
+    leaves._stripe(np.random.default_rng(0), canvas, corners, 10, (255, 255, 255))
+    assert not np.asarray(canvas).any()
+
+
 def test_edges_run_at_all_angles():
     counts = np.zeros(8)
     for seed in range(30):
@@ -157,6 +222,7 @@ def test_the_same_options_draw_the_same_pictures(photos, tmp_path):
     assert alike(first, written(tmp_path / "b", "--data", photos, "--count", 3, "--seed", 0))
     more = written(tmp_path / "a", "--data", photos, "--count", 5)
     assert len(more) == 5 and alike(first, dict(list(more.items())[:3]))
+    assert not alike(first, written(tmp_path / "d", "--data", photos, "--count", 3, "--striped", 1, "--size", 90))
     other = written(tmp_path / "c", "--data", photos, "--count", 5, "--seed", 1)
     seen = {picture.tobytes() for picture in (*more.values(), *other.values())}
     assert len(seen) == 10
@@ -227,6 +293,9 @@ def test_training_uses_them_beside_photographs(tmp_path):
         (["--count", "0"], "'--count': 0 is not in the range"),
         (["--size", "8"], "'--size': 8 is not in the range"),
         (["--size", "5000"], "'--size': 5000 is not in the range"),
+        (["--striped", "1.5"], "'--striped': expected a share from 0 to 1, found 1.5"),
+        (["--striped", "-0.1"], "'--striped': expected a share from 0 to 1, found -0.1"),
+        (["--striped", "nan"], "'--striped': expected a share from 0 to 1, found nan"),
         (["--seed", "-1"], "'--seed': -1 is not in the range"),
         (["--count", "many"], "'many' is not a valid integer"),
     ],

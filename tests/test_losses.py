@@ -216,6 +216,23 @@ def test_pixel_losses(pair):
         assert float(parts[name]) == float(total) == pytest.approx(value, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", losses.PIXEL_LOSSES)
+def test_luma_takes_its_share_of_the_pixel_loss(pair, name):
+    grey = [np.repeat(np.sum(image * (0.299, 0.587, 0.114), -1, keepdims=True), 3, -1) for image in pair]
+    of = lambda *images: float(losses.PIXEL_LOSSES[name](*images))  # noqa: E731
+    total, parts = losses.SpanLoss(pixel=name, luma=0.8)(*pair)
+    assert float(parts[name]) == float(total) == pytest.approx(0.2 * of(*pair) + 0.8 * of(*grey), rel=1e-5)
+    total, _ = losses.SpanLoss(pixel=name, luma=0.8)(*grey)
+    assert float(total) == pytest.approx(of(*grey), rel=1e-5), "of grey images it changes nothing"
+
+
+def test_luma_alone_is_blind_to_colours(pair):
+    hr = pair[0]
+    shifted = hr + np.float32([0.587, -0.299, 0]) / 10
+    assert float(losses.SpanLoss(luma=1.0)(hr, shifted)[0]) < 1e-6
+    assert float(losses.SpanLoss(luma=0.9)(hr, shifted)[0]) == pytest.approx(0.1 * 0.0886 / 3, rel=1e-4)
+
+
 def test_equal_images_cost_nothing(vgg16, pair):
     total, parts = losses.SpanLoss(vgg16)(pair[0], pair[0])
     assert float(total) == float(parts["perceptual"]) == 0

@@ -125,6 +125,8 @@ def test_impossible_schedules_say_why(arguments, message):
         ({"channels": 0}, "channels must be a whole number"),
         ({"variant": "other"}, "variant must be one of"),
         ({"loss": "huber"}, "--loss must be one of"),
+        ({"luma": 1.5}, "--luma must be a number from 0 to 1, found 1.5"),
+        ({"luma": -0.1}, "--luma must be a number from 0 to 1, found -0.1"),
         ({"optimizer": "sgd"}, "--optimizer must be one of"),
         ({"recipe": "mine"}, "--recipe must be one of"),
         ({"rate_epochs": (1,), "rate_steps": (5,)}, "not both"),

@@ -346,6 +346,16 @@ def test_a_second_target_draws_the_output_to_itself(weights):
     assert reports[-1].logs["teacher"] < 0.7 * logs["teacher"]
 
 
+def test_luma_has_the_same_share_in_both_distances(weights):
+    lr, hr = batch(0)
+    trainer = SpanTrainer(weights, SpanLoss(None, luma=0.7), Schedule(1e-3, 100), StepOptions(teacher_weight=3.0))
+    first = next(iter(trainer.run(lambda step: (lr, hr, hr), 1))).logs
+    assert first["teacher"][0] == pytest.approx(first["mae"][0], rel=1e-6)
+    assert first["loss"][0] == pytest.approx(4 * first["mae"][0], rel=1e-5)
+    plain = SpanTrainer(weights, SpanLoss(None), Schedule(1e-3, 100))
+    assert next(iter(plain.run(lambda step: (lr, hr), 1))).logs["mae"][0] != pytest.approx(first["mae"][0], rel=1e-3)
+
+
 def test_what_cannot_be_trained_says_why(weights):
     loss, schedule = SpanLoss(None), Schedule(1e-3, 10)
     with pytest.raises(TrainingError, match=r"precision must be one of .* found 'float16'"):
