@@ -32,7 +32,8 @@ LEAST_RADIUS = (1.5, 24.0)
 MOST_BLUR = 1.5
 """Pixels: half of all pictures are blurred by a Gaussian of up to this standard deviation."""
 PERIODS = (3.0, 24.0)
-"""Pixels: range of the distance of stripes, drawn evenly on a logarithmic scale, where a shape is large enough."""
+"""Pixels: range of the distance of stripes in the middle of a shape, drawn evenly on a logarithmic scale up to two
+thirds of its radius."""
 
 
 def draw(rng: np.random.Generator, side: int, colours: np.ndarray, striped: float = 0.0) -> Image.Image:
@@ -42,7 +43,7 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray, striped: floa
         rng: decides everything; the same state gives the same picture.
         side: of the picture, in pixels.
         colours: (n, 3) uint8 RGB values to choose from.
-        striped: share of the shapes, of those with a diameter of at least ``3 · PERIODS[0]``, that have stripes.
+        striped: share of the shapes, of those with a radius of at least ``1.5 · PERIODS[0]``, to have stripes; 0 to 1.
 
     Returns:
         An RGB picture of ``side × side`` pixels.
@@ -94,17 +95,19 @@ def _shape(rng: np.random.Generator) -> np.ndarray:
 
 
 def _stripe(rng: np.random.Generator, canvas: Image.Image, corners: list[float], radius: float, colour: tuple) -> None:
-    """Lay stripes over a polygon: nearly straight ones or arcs, at distances that may grow from one side to the other.
+    """Lay stripes over a polygon, nearly straight ones or arcs; their distance may grow by up to 30 % to either side.
 
     Args:
+        rng: decides about everything but the colour.
         canvas: is drawn on, ``SUPERSAMPLING`` times as large as the picture.
         corners: x, y, x, y ... on the canvas.
         radius: of the shape, in pixels of the picture.
+        colour: RGB of the stripes; between them the shape stays what it is.
     """
     points, radius = np.reshape(corners, (-1, 2)), radius * SUPERSAMPLING
     least, most = PERIODS[0] * SUPERSAMPLING, min(PERIODS[1] * SUPERSAMPLING, 2 * radius / 3)
     period = np.exp(rng.uniform(np.log(least), np.log(most)))
-    # The stripes are parts of circles about a point outside of the shape.
+    # The stripes are parts of circles about a point 2 to 200 radii away.
     away = radius * np.exp(rng.uniform(np.log(2), np.log(200)))
     angle, width, growth = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.7), rng.uniform(0, 0.3)
     left, top = map(int, np.maximum(np.floor(points.min(0)), 0))

@@ -1,6 +1,6 @@
 """The training loss: a pixel loss, by default the mean absolute error, plus a weighted perceptual distance.
 
-The pixel loss can be shared between the colours and luma.
+A share of the pixel loss can be measured on luma.
 
 Images are RGB in [0, 1], (N, H, W, 3); everything is measured in float32 whatever the network computes in.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from keras import ops
 
 from span_keras.errors import ConfigError
+from span_keras.metrics import LUMA
 from span_keras.perceptual import least_side
 
 
@@ -29,8 +30,6 @@ def charbonnier(hr, sr, epsilon: float = 1e-3):
 
 
 PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error, "charbonnier": charbonnier}
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in luma (BT.601)."""
 
 
 def blended(distance, hr, sr, luma: float):
@@ -41,12 +40,12 @@ def blended(distance, hr, sr, luma: float):
 
     Args:
         distance: a function of ``PIXEL_LOSSES``.
-        hr, sr: (N, H, W, 3).
+        hr, sr: (N, H, W, 3), float in [0, 1], the latter not clipped.
         luma: from 0 to 1. At 1 nothing holds the colours.
     """
     if not luma:
         return distance(hr, sr)
-    grey = (ops.sum(ops.cast(image, "float32") * ops.convert_to_tensor(LUMA), axis=-1) for image in (hr, sr))
+    grey = (ops.sum(ops.cast(image, "float32") * ops.convert_to_tensor(LUMA, "float32"), axis=-1) for image in (hr, sr))
     return (1 - luma) * distance(hr, sr) + luma * distance(*grey)
 
 
@@ -83,11 +82,12 @@ class SpanLoss:
         perceptual: a feature model from ``perceptual.build``, or ``None`` for the pixel loss alone.
         weight: of the perceptual part; 0 leaves it out altogether.
         pixel: a key of ``PIXEL_LOSSES``.
-        luma: share of luma in the pixel loss, see ``blended``.
+        luma: share of luma in the pixel loss, 0 to 1, see ``blended``.
     """
 
     def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae", luma: float = 0.0):
-        self.pixel, self.luma = pixel, luma
+        self.pixel = pixel
+        self.luma = luma
         self.perceptual = perceptual if weight else None
         self.weight = weight
 

@@ -11,6 +11,8 @@ import numpy as np
 from span_keras.bicubic import to_uint8
 from span_keras.errors import ImageError
 
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in luma of BT.601."""
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 

@@ -50,6 +50,8 @@ DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
 MOST_CONTRAST = 10.0
 """Limit of ``contrast``: beyond it, little is left but black and white."""
+MOST_LUMA = 0.99
+"""Limit of ``luma``: at 1 nothing would hold the colours."""
 CONVENIENCE = (
     *("workers", "cache_gb", "teacher_cache", "max_minutes"),
     *("log_every", "val_every", "checkpoint_every", "checkpoint_minutes"),
@@ -166,7 +168,7 @@ class Settings:
             "clip_norm": (0.0, 1e9),
             "ema_decay": (0.0, 0.9999999),
             "spike_factor": (1.5, 1e9),
-            "luma": (0.0, 1.0),
+            "luma": (0.0, MOST_LUMA),
             "vgg_weight": (0.0, 1e3),
             "teacher_weight": (0.0, 1e3),
             "hint_weight": (0.0, 1e3),

@@ -121,7 +121,10 @@ FOLDER = click.Path(file_okay=False)
 @options(
     "Loss",
     ("--loss", {"type": click.Choice(["mae", "mse", "charbonnier"]), "help": "Pixel loss [mae]."}),
-    ("--luma", {"type": float, "metavar": "S", "help": "Share of luma in it and in the distance to the teacher [0]."}),
+    (
+        "--luma",
+        {"type": float, "metavar": "S", "help": "Share of luma in the pixel loss and the distance to the teacher [0]."},
+    ),
     (
         "--perceptual",
         {"type": click.Choice(["vgg16", "vgg19", "none"]), "help": "Feature network [vgg16; paper none]."},

@@ -50,8 +50,8 @@ class StepOptions:
         spike_factor: a step whose loss exceeds the running median this many times is skipped; ten in a row bring back
             the averaged weights.
         max_skipped: so many skipped steps in a row stop the run.
-        teacher_weight: factor of the mean absolute difference to the teacher's output in the loss, in which luma has
-            the same share as in the pixel loss.
+        teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
+        luma: share of luma in this distance, 0 to 1; the loss has one of its own.
         hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices
             TensorFlow finds a map for each device's patches, JAX one for all.
         morph_steps: steps over which the activations pass from the authors' to this project's, see ``morph``; 0 if the
@@ -69,6 +69,7 @@ class StepOptions:
     spike_factor: float = 10.0
     max_skipped: int = 50
     teacher_weight: float = 1.0
+    luma: float = 0.0
     hint_weight: float = 0.0
     morph_steps: int = 0
 
@@ -146,7 +147,7 @@ class TrainStep:
             sr, features = stacked.apply_with_features(fused, lr, self.config, dtype, share)
         total, parts = self.loss(hr, sr)
         if taught is not None:
-            parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.loss.luma)}
+            parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.options.luma)}
             total = total + self.options.teacher_weight * parts["teacher"]
         if self.teacher is not None:
             fused = stacked.fused_arrays(self.teacher)

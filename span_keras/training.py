@@ -149,6 +149,7 @@ def make_trainer(
         ema_decay=settings.ema_decay,
         spike_factor=settings.spike_factor,
         teacher_weight=settings.teacher_weight,
+        luma=settings.luma,
         hint_weight=settings.hint_weight,
         morph_steps=settings.morph_steps,
     )
@@ -235,7 +236,7 @@ class _Loop:
     def __init__(self, settings, folder, trainer, validation, photos, devices, started, echo):
         self.settings, self.folder, self.trainer, self.validation = settings, folder, trainer, validation
         self.photos = photos
-        self.loss = {name: value for name, value in settings.to_dict().items() if name in OF_THE_LOSS}
+        self.loss = _of_the_loss(settings)
         self.chief, self.processes, self.started, self.echo = devices.chief, devices.processes, started, echo
         self.best = float("-inf")
         self.saved_step, self.saved_at = -1, time.monotonic()
@@ -304,7 +305,11 @@ class _Loop:
                 "differs from an uninterrupted run's."
             )
         # The checkpoint tells, not the run's settings: a run may have stopped between the change and a checkpoint.
-        if progress.get("loss", self.loss) != self.loss or before["training"] != self.photos["training"]:
+        # What it does not name did not exist, or was as it is by default.
+        if (
+            _of_the_loss(Settings()) | progress.get("loss", self.loss) != self.loss
+            or before["training"] != self.photos["training"]
+        ):
             self.trainer.forget_losses()
         if before["validation"] != self.photos["validation"]:
             self.best = float("-inf")
@@ -511,6 +516,10 @@ def _split(settings: Settings, echo: Callable = lambda text: None) -> tuple[list
     if not training:
         raise TrainingError(f"expected photographs in {settings.data} besides those of --val, found none.")
     return validation, training
+
+
+def _of_the_loss(settings: Settings) -> dict:
+    return {name: value for name, value in settings.to_dict().items() if name in OF_THE_LOSS}
 
 
 def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list[Path]:

@@ -161,11 +161,13 @@ def predict_channels(predict: Callable, tiles, scale: int):
     """
     import numpy as np
 
+    from span_keras.metrics import LUMA
+
     channels = tiles.shape[3]
     if channels == 3:
         return predict(tiles)
-    luma = np.float32([0.299, 0.587, 0.114])
-    grey = lambda plane: predict(np.repeat(plane, 3, axis=3)) @ luma[:, None]  # noqa: E731
+    luma = np.float32(LUMA)[:, None]
+    grey = lambda plane: predict(np.repeat(plane, 3, axis=3)) @ luma  # noqa: E731
     if channels == 1:
         return grey(tiles)
     colors = predict(tiles[..., :3]) if channels == 4 else grey(tiles[..., :1])

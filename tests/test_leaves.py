@@ -114,12 +114,12 @@ def test_the_share_of_shapes_with_stripes(monkeypatch):
     calls = []
     monkeypatch.setattr(leaves, "_stripe", lambda rng, canvas, corners, radius, colour: calls.append(radius))
     monkeypatch.setattr(leaves, "LEAST_RADIUS", (4, 4))
-    for share, expected in ((0.3, 0.3), (1, 1)):
+    for share in (0.3, 1):
         calls.clear()
         shapes = count_polygons(monkeypatch, lambda share=share: [striped(seed, share) for seed in range(10)])
         assert min(calls) >= 4.5
         large = sum(radius >= 4.5 for radius in shapes)
-        assert len(calls) / large == pytest.approx(expected, abs=0.06) and large < len(shapes)
+        assert len(calls) / large == pytest.approx(share, abs=0.06) and large < len(shapes)
 
 
 def count_polygons(monkeypatch, draw) -> list[float]:
@@ -139,8 +139,9 @@ def count_polygons(monkeypatch, draw) -> list[float]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_stripes_fill_a_shape_and_nothing_else(seed):
-    """A disc of 40 pixels' radius, part of it beyond the border."""
+def test_stripes_fill_a_shape_and_nothing_else(seed, monkeypatch):
+    """A disc of 40 pixels' radius, part of it beyond the border; a stripe with its gap takes 6 pixels."""
+    monkeypatch.setattr(leaves, "PERIODS", (6, 6))
     radius, side = 40, 100
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     corners = (np.stack([np.cos(angles), np.sin(angles)], 1) * radius + (30, 55)) * leaves.SUPERSAMPLING
@@ -151,16 +152,16 @@ def test_stripes_fill_a_shape_and_nothing_else(seed):
     away = np.hypot(x - 30, y - 55)
     assert not white[away > radius + 0.5].any()
     assert 0.2 < white[away < radius - 0.5].mean() < 0.8
-    # One stripe with its gap is 3 to 24 pixels wide, 30 % more or less at the sides.
     x, y, reach = (leaves.SUPERSAMPLING * pixels for pixels in (30, 55, 29))
     lines = white[y, x - reach : x + reach], white[y - reach : y + reach, x]
     begun = [(np.diff(line.astype(int)) > 0).sum() for line in lines]
-    assert 58 / 24 / 1.3 - 2 <= np.hypot(*begun) <= 58 / 3 * 1.3 + 2
+    assert np.hypot(*begun) == pytest.approx(58 / 6, rel=0.2)
 
 
-def test_stripes_of_shapes_beyond_the_border():
+@pytest.mark.parametrize("away", [-50, 95])
+def test_stripes_of_shapes_beyond_the_border(away):
     canvas = Image.new("RGB", (90, 90))
-    corners = [-50, -50, -20, -50, -20, -20]
+    corners = [away + x for x in (0, 0, 30, 0, 30, 30)]
     leaves._stripe(np.random.default_rng(0), canvas, corners, 10, (255, 255, 255))
     assert not np.asarray(canvas).any()
 
@@ -222,10 +223,17 @@ def test_the_same_options_draw_the_same_pictures(photos, tmp_path):
     assert alike(first, written(tmp_path / "b", "--data", photos, "--count", 3, "--seed", 0))
     more = written(tmp_path / "a", "--data", photos, "--count", 5)
     assert len(more) == 5 and alike(first, dict(list(more.items())[:3]))
-    assert not alike(first, written(tmp_path / "d", "--data", photos, "--count", 3, "--striped", 1, "--size", 90))
     other = written(tmp_path / "c", "--data", photos, "--count", 5, "--seed", 1)
     seen = {picture.tobytes() for picture in (*more.values(), *other.values())}
     assert len(seen) == 10
+
+
+def test_the_share_of_stripes_reaches_the_pictures(photos, tmp_path):
+    more = ["--data", photos, "--count", 3, "--size", 90]
+    plain = written(tmp_path / "plain", *more)
+    assert alike(plain, written(tmp_path / "none", *more, "--striped", 0))
+    striped = written(tmp_path / "striped", *more, "--striped", 1)
+    assert not any(np.array_equal(plain[name], striped[name]) for name in plain)
 
 
 def test_a_picture_has_the_colours_of_one_photograph(tmp_path):

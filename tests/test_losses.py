@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from span_keras import losses, perceptual
 from span_keras.errors import CheckpointError, ConfigError
+from span_keras.metrics import LUMA, rgb_to_y
 
 
 @pytest.fixture(scope="module")
@@ -218,12 +219,16 @@ def test_pixel_losses(pair):
 
 @pytest.mark.parametrize("name", losses.PIXEL_LOSSES)
 def test_luma_takes_its_share_of_the_pixel_loss(pair, name):
-    grey = [np.repeat(np.sum(image * (0.299, 0.587, 0.114), -1, keepdims=True), 3, -1) for image in pair]
+    grey = [np.repeat(np.sum(image * LUMA, -1, keepdims=True), 3, -1) for image in pair]
     of = lambda *images: float(losses.PIXEL_LOSSES[name](*images))  # noqa: E731
     total, parts = losses.SpanLoss(pixel=name, luma=0.8)(*pair)
     assert float(parts[name]) == float(total) == pytest.approx(0.2 * of(*pair) + 0.8 * of(*grey), rel=1e-5)
     total, _ = losses.SpanLoss(pixel=name, luma=0.8)(*grey)
     assert float(total) == pytest.approx(of(*grey), rel=1e-5), "of grey images it changes nothing"
+
+
+def test_luma_is_that_of_the_figures():
+    np.testing.assert_allclose(rgb_to_y(255 * np.eye(3)) - 16, 219 * np.array(LUMA), rtol=1e-4)
 
 
 def test_luma_alone_is_blind_to_colours(pair):
@@ -260,7 +265,7 @@ import json, sys
 import jax, numpy as np
 from span_keras import losses, perceptual
 hr, sr = np.load(sys.argv[1])
-loss = losses.SpanLoss(perceptual.build("vgg16"), 0.25)
+loss = losses.SpanLoss(perceptual.build("vgg16"), 0.25, luma=0.8)
 (total, parts), gradient = jax.jit(jax.value_and_grad(lambda sr: loss(hr, sr), has_aux=True))(sr)
 print(json.dumps([float(total), float(parts["perceptual"]), float(abs(gradient).sum()), "tensorflow" in sys.modules]))
 """
@@ -272,7 +277,7 @@ def test_jax_computes_the_same_without_tensorflow(tmp_path, vgg16, pair):
     command = [sys.executable, "-c", JAX_PROGRAM, tmp_path / "pair.npy"]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     total, distance, gradient, imported = json.loads(output.splitlines()[-1])
-    expected, parts = losses.SpanLoss(vgg16, 0.25)(*pair)
+    expected, parts = losses.SpanLoss(vgg16, 0.25, luma=0.8)(*pair)
     assert total == pytest.approx(float(expected), rel=1e-4)
     assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
     assert np.isfinite(gradient) and gradient > 0 and not imported

@@ -20,6 +20,7 @@ from span_keras.errors import ConfigError, SpanError, TrainingError
 from span_keras.progress import Decoding
 from span_keras.runs import Checkpoint, RunFolder
 from span_keras.settings import resolve
+from span_keras.trainer import SpanTrainer
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -157,6 +158,22 @@ def test_another_loss_is_not_compared_with_the_one_before(photos, tmp_path):
     assert len(rows) == 2 * STEPS
     assert rows[-1]["loss"] > 1.5 * rows[0]["loss"]
     assert sum(row["skipped"] for row in rows[STEPS:]) <= 2
+
+
+def test_only_a_change_of_the_loss_makes_losses_forgotten(photos, tmp_path, monkeypatch):
+    """A checkpoint from before there was ``luma`` had none of it."""
+    out, forgotten = tmp_path / "run", []
+    monkeypatch.setattr(SpanTrainer, "forget_losses", lambda trainer: forgotten.append(trainer.step))
+    short = {"steps_per_epoch": 1, "rate_epochs": ()}
+    training.train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
+    checkpoint = RunFolder(out).load_checkpoint()
+    del checkpoint.progress["loss"]["luma"]
+    RunFolder(out).save_checkpoint(checkpoint)
+    training.train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
+    assert not forgotten
+    training.train(settings(photos, epochs=3, luma=0.5, **short), out, resume=True, echo=lambda text: None)
+    training.train(settings(photos, epochs=4, luma=0.5, **short), out, resume=True, echo=lambda text: None)
+    assert forgotten == [2]
 
 
 def test_another_target(photos, whole, tmp_path):

@@ -1,5 +1,6 @@
 """The learning rate at, before and after every boundary; recipes; and what cannot be a schedule or a setting."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from span_keras.config import DIV2K_MEAN
 from span_keras.errors import ConfigError
 from span_keras.schedule import Schedule
-from span_keras.settings import RECIPES, Settings, resolve
+from span_keras.settings import CONVENIENCE, OF_THE_LOSS, RECIPES, Settings, resolve
 
 DEFAULT = resolve({})
 PAPER = resolve({"recipe": "paper"})
@@ -125,8 +126,9 @@ def test_impossible_schedules_say_why(arguments, message):
         ({"channels": 0}, "channels must be a whole number"),
         ({"variant": "other"}, "variant must be one of"),
         ({"loss": "huber"}, "--loss must be one of"),
-        ({"luma": 1.5}, "--luma must be a number from 0 to 1, found 1.5"),
-        ({"luma": -0.1}, "--luma must be a number from 0 to 1, found -0.1"),
+        ({"luma": 1.0}, "--luma must be a number from 0 to 0.99, found 1.0"),
+        ({"luma": -0.1}, "--luma must be a number from 0 to 0.99, found -0.1"),
+        ({"luma": math.nan}, "--luma must be a finite number, found nan"),
         ({"optimizer": "sgd"}, "--optimizer must be one of"),
         ({"recipe": "mine"}, "--recipe must be one of"),
         ({"rate_epochs": (1,), "rate_steps": (5,)}, "not both"),
@@ -150,6 +152,13 @@ def test_impossible_schedules_say_why(arguments, message):
 def test_impossible_settings_say_why(given, message):
     with pytest.raises(ConfigError, match=message):
         resolve(given)
+
+
+def test_every_setting_of_the_loss_says_that_losses_do_not_compare():
+    names = [field.name for field in dataclasses.fields(Settings)]
+    of_the_loss = names[names.index("loss") : names.index("optimizer")]
+    assert {"loss", "luma", "target"} < set(of_the_loss)
+    assert set(of_the_loss) - set(CONVENIENCE) <= set(OF_THE_LOSS)
 
 
 def test_what_is_given_overrides_the_recipe_and_survives_json():
