@@ -48,7 +48,7 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray, striped: floa
     Returns:
         An RGB picture of ``side × side`` pixels.
     """
-    canvas = Image.new("RGB", (side * SUPERSAMPLING,) * 2, tuple(map(int, rng.choice(colours))))
+    canvas = Image.new("RGB", (side * SUPERSAMPLING,) * 2, _chosen(rng, colours))
     pen = ImageDraw.Draw(canvas)
     most = side / 3
     least = min(np.exp(rng.uniform(*np.log(LEAST_RADIUS))), most / 2)
@@ -58,10 +58,10 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray, striped: floa
         radius = (least**-2 - rng.random() * (least**-2 - most**-2)) ** -0.5
         points = _turned(_shape(rng), rng.uniform(0, 2 * np.pi)) * radius + rng.uniform(0, side, 2)
         corners = (points * SUPERSAMPLING).ravel().tolist()
-        pen.polygon(corners, fill=tuple(map(int, rng.choice(colours))))
+        pen.polygon(corners, fill=_chosen(rng, colours))
         # Without stripes, chance is not asked: the pictures are those of earlier versions.
-        if striped and 2 * radius >= 3 * PERIODS[0] and rng.random() < striped:
-            _stripe(rng, canvas, corners, radius, tuple(map(int, rng.choice(colours))))
+        if striped and radius >= 1.5 * PERIODS[0] and rng.random() < striped:
+            _stripe(rng, canvas, corners, radius, _chosen(rng, colours))
     picture = canvas.resize((side, side), Image.Resampling.BOX)
     blur = max(rng.uniform(-MOST_BLUR, MOST_BLUR), 0)
     return picture.filter(ImageFilter.GaussianBlur(blur)) if blur else picture
@@ -76,6 +76,11 @@ def colours_of(photo: Path) -> np.ndarray:
     from span_keras.data import load_lr  # brings a backend along, which --help need not wait for
 
     return load_lr(photo, 1.0).reshape(-1, 3)
+
+
+def _chosen(rng: np.random.Generator, colours: np.ndarray) -> tuple[int, ...]:
+    """One of the colours, as Pillow takes it."""
+    return tuple(map(int, rng.choice(colours)))
 
 
 def _shape(rng: np.random.Generator) -> np.ndarray:

@@ -16,8 +16,8 @@ from span_keras import data, leaves
 BLACK_AND_WHITE = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
 
 
-def drawn(seed: int, side: int = 64, colours=BLACK_AND_WHITE) -> np.ndarray:
-    return np.asarray(leaves.draw(np.random.default_rng(seed), side, np.uint8(colours)))
+def drawn(seed: int, side: int = 64, colours=BLACK_AND_WHITE, **more) -> np.ndarray:
+    return np.asarray(leaves.draw(np.random.default_rng(seed), side, np.uint8(colours), **more))
 
 
 @pytest.fixture
@@ -100,13 +100,10 @@ def test_shapes_lie_anywhere_and_their_radii_are_distributed_as_told(monkeypatch
     assert np.pi * (radii**2).sum() / (3 * 300**2) == pytest.approx(leaves.LAYERS, rel=0.1)
 
 
-def striped(seed: int, share: float, side: int = 128, colours=BLACK_AND_WHITE) -> np.ndarray:
-    return np.asarray(leaves.draw(np.random.default_rng(seed), side, np.uint8(colours), share))
-
-
 def test_no_share_of_stripes_changes_nothing():
-    assert np.array_equal(striped(3, 0), drawn(3, 128))
-    assert np.array_equal(striped(3, 0.5), striped(3, 0.5)) and not np.array_equal(striped(3, 0.5), drawn(3, 128))
+    plain, striped = drawn(3, 128), drawn(3, 128, striped=0.5)
+    assert np.array_equal(drawn(3, 128, striped=0), plain)
+    assert np.array_equal(drawn(3, 128, striped=0.5), striped) and not np.array_equal(striped, plain)
 
 
 def test_the_share_of_shapes_with_stripes(monkeypatch):
@@ -116,7 +113,9 @@ def test_the_share_of_shapes_with_stripes(monkeypatch):
     monkeypatch.setattr(leaves, "LEAST_RADIUS", (4, 4))
     for share in (0.3, 1):
         calls.clear()
-        shapes = count_polygons(monkeypatch, lambda share=share: [striped(seed, share) for seed in range(10)])
+        shapes = count_polygons(
+            monkeypatch, lambda share=share: [drawn(seed, 128, striped=share) for seed in range(10)]
+        )
         assert min(calls) >= 4.5
         large = sum(radius >= 4.5 for radius in shapes)
         assert len(calls) / large == pytest.approx(share, abs=0.06) and large < len(shapes)
