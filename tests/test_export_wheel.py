@@ -1,13 +1,18 @@
 """An installed wheel does what the checkout does, outside of it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import setuptools
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from span_keras.checkpoints import save_weights
 from span_keras.config import SpanConfig
@@ -53,7 +58,10 @@ def test_holds_the_page_the_weights_and_the_licence(wheel):
 def test_exports_with_the_page_from_the_wheel(wheel, tmp_path, make_weights):
     pip("install", "--no-deps", "--target", tmp_path / "site", wheel)
     save_weights(make_weights(SpanConfig(scale=2, channels=4, blocks=1)), tmp_path / "w.safetensors")
-    code = "import span_export; print(span_export.__file__); from span_export.cli import main; main()"
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({modules_of_tests()}))\n"  # importing them fails
+        "import span_export; print(span_export.__file__); from span_export.cli import main; main()"
+    )
     arguments = ["--tfjs", "out", "-w", "w.safetensors", "--demo", "--perceptual", "--verify"]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -67,6 +75,28 @@ def test_exports_with_the_page_from_the_wheel(wheel, tmp_path, make_weights):
     assert done.stdout.startswith(str(tmp_path / "site"))
     for name in ("model.json", "index.html", "span.js", "perceptual/model.json"):
         assert (tmp_path / "out" / name).is_file()
+
+
+def modules_of_tests() -> list[str]:
+    """Top-level modules of what is installed here and would not be by ``pip install span-keras``."""
+    needed, found = set(), {"span-keras"}
+    while found:
+        name = canonicalize_name(found.pop())
+        if name in needed:
+            continue
+        needed.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            requirements = map(Requirement, metadata.requires(name) or [])
+            found |= {one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})}
+    owned = metadata.packages_distributions().items()
+    others = {module for module, names in owned if needed.isdisjoint(map(canonicalize_name, names))}
+    copies = Path(setuptools.__file__).parent / "_vendor"  # setuptools brings copies of some
+    return sorted(others - {path.stem for path in copies.iterdir()})
+
+
+def test_knows_what_only_tests_need():
+    assert {"IPython", "pytest", "playwright"} <= set(modules_of_tests())
+    assert not {"tensorflow", "tensorflowjs", "keras", "numpy", "PIL"} & set(modules_of_tests())
 
 
 def test_command_line_entry_points(wheel):

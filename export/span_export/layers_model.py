@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,8 @@ def _require_finite(weights: SpanWeights) -> None:
 
 def _converter():
     """``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
+    # TensorFlow Decision Forests takes a replaced stdout for a notebook's and would greet there through IPython.
+    os.environ.setdefault("TFDF_DISABLE_WELCOME_MESSAGE", "1")
     try:
         import tensorflow  # noqa: F401, I001  its companions below fail when they load before it
         import tf_keras
