@@ -17,29 +17,33 @@ export class ImageError extends Error {
  * @property {boolean} alpha whether any pixel is transparent
  * @property {boolean} grey whether red, green and blue are equal everywhere: a browser does not tell how they were stored
  * @property {Uint8Array} [icc] the colour profile of the values
+ * @property {PredefinedColorSpace | null} [colorSpace] `null` if canvases do not know that of the profile
  */
 
 /**
- * @param {Blob | ImageBitmap | ImageData} source files keep their colour values; their profile is not applied
+ * @param {Blob | ImageBitmap | ImageData} source files keep their colour values: a profile for RGB is not applied
  * @returns {Promise<Pixels>}
  */
 export async function decode(source) {
   if (source instanceof ImageData) return describe(source.width, source.height, source.data);
   const isFile = source instanceof Blob;
-  const bitmap = isFile ? await decodeFile(source) : source;
+  const icc = isFile ? await readProfile(source) : undefined;
+  const bitmap = isFile ? await decodeFile(source, icc) : source;
   try {
-    return { ...readBitmap(bitmap), icc: isFile ? await readProfile(source) : undefined };
+    const colorSpace = icc ? (await import('./color-space.js')).colorSpaceOf(icc) : 'srgb';
+    return { ...readBitmap(bitmap), icc, colorSpace };
   } finally {
     bitmap.close();
   }
 }
 
-async function decodeFile(blob) {
+async function decodeFile(blob, icc) {
   const name = blob.name ?? 'The image';
   if (blob.size === 0) throw new ImageError(`${name} is empty; choose another file.`);
   try {
-    // Premultiplication and colour conversion would change values that the output file should keep.
-    return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: 'none' });
+    // Premultiplication and colour conversion would change values that the output file should keep. Colours that are
+    // described otherwise than by a profile for RGB, which is kept, become sRGB.
+    return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: icc ? 'none' : 'default' });
   } catch {
     const kind = blob.type ? ` (${blob.type})` : '';
     throw new ImageError(`${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`);

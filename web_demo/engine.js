@@ -2,7 +2,6 @@
 import { BLEED, alphaRange, bleed } from './alpha.js';
 import { BackendLost, CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
 import { ImageError, decode } from './decode.js';
-import { colorSpaceOf } from './icc.js';
 import { ModelError, decodeGolden, readConfig } from './model.js';
 import { createNetwork, goldenError } from './network.js';
 import { PngEncoder } from './png.js';
@@ -115,10 +114,9 @@ export class Engine {
     return { ...size, ...(await this.#tiles(image, { ...options, onBand })), data };
   }
 
-  #sizeOf({ width, height, alpha, icc }) {
+  #sizeOf({ width, height, alpha, colorSpace }) {
     const { scale } = this.config;
-    const colorSpace = colorSpaceOf(icc) ?? 'srgb';
-    return { width: width * scale, height: height * scale, alpha, colorSpace };
+    return { width: width * scale, height: height * scale, alpha, colorSpace: colorSpace ?? 'srgb' };
   }
 
   /** Compute tile after tile; `onBand` gets every finished row of tiles, RGBA. */
@@ -126,6 +124,7 @@ export class Engine {
     if (!this.network) await this.#startFirst(CHAIN); // all had failed, perhaps on a larger image
     const { scale, halo } = this.config;
     const { width, colorSpace } = this.#sizeOf(image);
+    const icc = image.colorSpace === null ? image.icc : undefined;
     const started = performance.now();
     const { rows, columns, count } = planTiles(image.width, image.height, this.tile, halo);
     let done = 0;
@@ -137,7 +136,7 @@ export class Engine {
         const x = column.from * scale;
         const across = (column.to - column.from) * scale;
         for (let y = 0; y < height; y++) band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
-        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc: image.icc, data });
+        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
         onProgress?.({ done: ++done, total: count });
       }
       await onBand(band);
@@ -273,7 +272,7 @@ export class Engine {
     this.network = createNetwork(tf, this.artifacts, this.config);
     await Promise.race([this.#check(), lost]);
     const least = 2 * this.config.halo + 8;
-    this.tile = Math.max(this.requestedTile ?? TILES[name], least);
+    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), least);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */

@@ -5,24 +5,16 @@ const LARGEST = 4e6;
 
 /**
  * @param {Blob} blob PNG, JPEG, WebP or AVIF; others have no profile here
- * @returns {Promise<Uint8Array | undefined>} an RGB profile
+ * @returns {Promise<Uint8Array | undefined>} an RGB profile; others no longer apply once the browser has made RGB
  */
 export async function readProfile(blob) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const profile = (await fromPng(bytes)) ?? fromJpeg(bytes) ?? fromWebp(bytes) ?? fromAvif(bytes);
-  return profile?.length > 128 && text(profile, 16, 4) === 'RGB ' ? profile : undefined; // grey and CMYK became RGB
+  return profile?.length > 128 && text(profile, 16, 4) === 'RGB ' ? profile : undefined;
 }
 
-/** @returns {PredefinedColorSpace | undefined} the one that a profile's description names, if canvases know it */
-export function colorSpaceOf(icc) {
-  if (!icc) return 'srgb';
-  const described = text(icc, 0, 4096).replaceAll('\0', '');
-  if (/Display P3/.test(described)) return 'display-p3';
-  return /sRGB/.test(described) ? 'srgb' : undefined;
-}
-
-const text = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
-const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export const text = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
+export const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 async function fromPng(bytes) {
   if (text(bytes, 1, 3) !== 'PNG') return undefined;

@@ -37,7 +37,7 @@ const state = {
   view: 'upscale',
   /** @type {{name: string, url?: string, artifacts?: object}} */
   model: { name: modelName(query.get('model')), url: query.get('model') ?? 'model.json' },
-  backend: query.get('backend') ?? 'auto',
+  backend: query.get('backend') in LABELS ? query.get('backend') : 'auto',
   /** @type {import('./span.js').Upscaler | null} */
   upscaler: null,
   /** @type {Item[]} */
@@ -242,6 +242,7 @@ async function holdLarge(item, scale) {
   if (!(pixels > LARGE) || item.state !== 'waiting') return; // it may be cancelled meanwhile
   item.state = 'held';
   item.detail = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
+  announce(item.detail);
   render();
 }
 
@@ -425,4 +426,4 @@ $('download').addEventListener('click', () => download().catch(complain));
 $('download-all').addEventListener('click', () => downloadAll().catch(complain));
 mountTabs(showView);
 start();
-if ('serviceWorker' in navigator) addEventListener('load', () => navigator.serviceWorker.register('sw.js'));
+if ('serviceWorker' in navigator) addEventListener('load', () => navigator.serviceWorker.register('sw.js').catch(() => {}));

@@ -37,7 +37,12 @@ function open() {
   opening ??= new Promise((resolve, reject) => {
     const request = indexedDB.open(DATABASE, 1);
     request.onupgradeneeded = () => request.result.createObjectStore('models', { keyPath: 'name' });
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      const database = request.result;
+      // The user may clear what the page keeps while it is open.
+      database.onclose = () => (opening = undefined);
+      resolve(database);
+    };
     request.onerror = () => {
       opening = undefined;
       reject(new Error(`This browser keeps no data for the page (${request.error?.message}); private windows often do not.`));

@@ -1,6 +1,5 @@
 /** Messages in, messages out: lets `span.js` use an `Engine` without holding up the page. */
 import { Engine } from './engine.js';
-import { colorSpaceOf } from './icc.js';
 import { fetchModel } from './model.js';
 import { PngEncoder } from './png.js';
 
@@ -54,7 +53,7 @@ async function cancellable(id, work) {
 
 /** A tile goes out as a bitmap: it crosses without a copy and is drawn without decoding. */
 async function send(id, { x, y, width, height, colorSpace, icc, data }) {
-  const tile = colorSpaceOf(icc) ? new ImageData(data, width, height, { colorSpace }) : await toFile(width, height, data, icc);
+  const tile = icc ? await toFile(width, height, data, icc) : new ImageData(data, width, height, { colorSpace });
   const bitmap = await createImageBitmap(tile);
   postMessage({ id, event: 'tile', tile: { x, y, width, height, bitmap } }, [bitmap]);
 }

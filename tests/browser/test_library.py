@@ -101,6 +101,19 @@ def test_png_reports_a_full_disk(blank):
     assert message == "The disk is full."
 
 
+def test_models_are_kept_again_after_the_user_has_cleared_what_the_page_kept(blank):
+    names = "async () => (await (await import('/store.js')).listModels()).map(({ name }) => name)"
+    keep = "async () => (await import('/store.js')).saveModel('one', { weightData: new ArrayBuffer(8) })"
+    blank.evaluate(keep)
+    origin = blank.evaluate("origin")
+    blank.context.new_cdp_session(blank).send(
+        "Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "indexeddb"}
+    )
+    assert blank.evaluate(names) == []
+    blank.evaluate(keep)
+    assert blank.evaluate(names) == ["one"]
+
+
 def test_models_are_kept_and_forgotten(blank):
     names, kept, after = library(
         blank,

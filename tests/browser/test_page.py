@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from .conftest import AXE, PAGE, PATIENCE, make_scene, open_blank
 
@@ -115,6 +115,79 @@ def test_colours_of_any_profile_are_shown_as_in_the_file(open_page, save_image):
     )
     assert difference(stored, seen) > 8  # the profile matters
     assert difference(shown, seen) <= 1
+
+
+@pytest.mark.parametrize("name", ["GIMP built-in Linear sRGB", "Not sRGB", "Display P3 of old"])
+def test_a_profile_that_only_mentions_a_colour_space_is_another(name, blank):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    built_in = "sRGB built-in".encode("utf-16-be")
+    at = profile.index(built_in)
+    text = name.encode("utf-16-be")
+    longer = profile + bytes(len(profile) % 2) + text
+    start = profile.index(b"mluc")
+    assert at - start < 64  # the description comes first
+    other = bytearray(longer)
+    other[start + 20 : start + 28] = len(text).to_bytes(4, "big") + (len(longer) - len(text) - start).to_bytes(4, "big")
+    ask = "(icc) => import('/color-space.js').then(({ colorSpaceOf }) => colorSpaceOf(new Uint8Array(icc)) ?? 'none')"
+    assert blank.evaluate(ask, list(profile)) == "srgb"
+    assert blank.evaluate(ask, list(other)) == "none"
+
+
+def test_the_description_of_an_old_profile_is_read(blank):
+    name = b"sRGB IEC61966-2.1"
+    tag = b"desc" + bytes(4) + (len(name) + 1).to_bytes(4, "big") + name + bytes(20)
+    profile = (
+        bytes(128) + (1).to_bytes(4, "big") + b"desc" + (144).to_bytes(4, "big") + len(tag).to_bytes(4, "big") + tag
+    )
+    ask = "(icc) => import('/color-space.js').then(({ colorSpaceOf }) => colorSpaceOf(new Uint8Array(icc)) ?? 'none')"
+    assert blank.evaluate(ask, list(profile)) == "srgb"
+    assert blank.evaluate(ask, list(profile[:150])) == "none"
+
+
+@pytest.mark.parametrize("kind", ["gamma", "grey"])
+def test_colours_described_otherwise_than_by_an_rgb_profile_become_srgb(kind, open_page, tmp_path, upscale_in_page):
+    """What the result shows is what the browser shows of the file."""
+    path = tmp_path / "described.png"
+    if kind == "gamma":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add(b"gAMA", (100_000).to_bytes(4, "big"))  # linear light
+        Image.new("RGB", (12, 9), (60, 60, 60)).save(path, pnginfo=chunks)
+    else:
+        Image.new("L", (12, 9), 60).save(path, icc_profile=grey_profile(gamma=1))
+    page = open_page("x2", "wasm")
+    seen = page.evaluate(
+        """async (bytes) => {
+          const bitmap = await createImageBitmap(new Blob([new Uint8Array(bytes)]));
+          const context = new OffscreenCanvas(12, 9).getContext('2d');
+          context.drawImage(bitmap, 0, 0);
+          return context.getImageData(6, 4, 1, 1).data[0];
+        }""",
+        list(path.read_bytes()),
+    )
+    assert seen > 120  # it matters
+    read = page.evaluate(
+        "async (bytes) => (await (await import('./decode.js')).decode(new Blob([new Uint8Array(bytes)]))).data[0]",
+        list(path.read_bytes()),
+    )
+    assert abs(read - seen) <= 1
+
+
+def grey_profile(gamma: float) -> bytes:
+    """The least that a grey profile holds: a white point and a curve."""
+    white = b"XYZ " + bytes(4) + b"".join(round(v * 65536).to_bytes(4, "big") for v in (0.9642, 1, 0.8249))
+    curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2)
+    size = 128 + 4 + 2 * 12 + len(white) + len(curve)
+    header = bytearray(128)
+    header[0:4] = size.to_bytes(4, "big")
+    header[8:12] = bytes([2, 0x40, 0, 0])
+    header[12:24] = b"mntrGRAYXYZ "
+    header[36:40] = b"acsp"
+    header[68:80] = white[8:]
+    at = 128 + 4 + 2 * 12
+    table = (2).to_bytes(4, "big")
+    for name, start, tag in ((b"wtpt", at, white), (b"kTRC", at + len(white), curve)):
+        table += name + start.to_bytes(4, "big") + len(tag).to_bytes(4, "big")
+    return bytes(header) + table + white + curve
 
 
 @pytest.mark.parametrize("name", ["scene.bmp", "scene.gif", "scene.webp", "scene.avif"])
@@ -283,6 +356,7 @@ def test_a_very_large_result_goes_to_a_file(page, open_page, save_image, python_
     page.set_input_files("#files", str(save_image(pixels, "map.png")))
     page.wait_for_selector("#download:text('Choose file'):enabled")
     assert page.inner_text("#job-detail") == "The result will have 0 million pixels: choose a file for it."
+    assert page.inner_text("#status") == page.inner_text("#job-detail")
     choose_model(page, "x3-official")  # the result becomes another one
     page.click("#download:text('Choose file')")
     page.wait_for_selector("#job-detail:has-text(', written')")
@@ -518,6 +592,54 @@ def test_models_from_everywhere(page, models, site):
     page.wait_for_selector("html[data-backend=cpu][data-state=ready]")
 
 
+def test_absurd_values_in_the_address_are_passed_over(open_page, save_image, upscale_in_page, python_upscale):
+    page = open_page("x2", "nonsense", tile=28.5)
+    pixels = make_scene(40, 44)
+    assert difference(upscale_in_page(page, save_image(pixels)), python_upscale("x2", pixels)) <= 1
+    page.click("#settings-button")
+    page.wait_for_selector("#model option", state="attached")
+    assert page.input_value("#backend") == "auto"
+
+
+def test_the_address_changes_the_view_of_an_open_page(open_page):
+    page = open_page("x2", "wasm")
+    page.evaluate("() => void (location.hash = 'measure')")
+    page.wait_for_selector("#measure-choose")
+    assert page.get_attribute("#tab-measure", "aria-selected") == "true"
+
+
+@pytest.mark.parametrize("width", [390, 700])
+def test_long_names_widen_no_view(width, page, open_page, models, photographs):
+    name = "a" * 120 + ".png"
+    page.set_viewport_size({"width": width, "height": 780})
+    open_page("x2", "wasm")
+    file = {"name": name, "mimeType": "image/png", "buffer": b"no image"}
+    too_wide = "() => document.documentElement.scrollWidth - innerWidth"
+    page.set_input_files("#files", [file])
+    page.wait_for_selector("#job-detail:has-text('is damaged')")
+    assert page.evaluate(too_wide) <= 0
+    page.click("#settings-button")
+    json = {"name": "m" * 120 + ".json", "mimeType": "", "buffer": (models / "x2" / "model.json").read_bytes()}
+    weights = [
+        {"name": path.name, "mimeType": "", "buffer": path.read_bytes()} for path in (models / "x2").glob("*.bin")
+    ]
+    page.set_input_files("#model-input", [json, *weights])
+    page.wait_for_selector("html[data-state=ready] #chip-model:has-text('mmm')", state="attached")
+    page.click("#settings button:text('Done')")
+    assert page.evaluate(too_wide) <= 0
+    page.click("#tab-measure")
+    page.set_input_files("#measure-file", [file])
+    page.wait_for_selector("#measure-state:has-text('aaa')")
+    assert page.evaluate(too_wide) <= 0
+    page.click("#tab-train")
+    page.wait_for_selector("#train[data-phase=idle]")
+    page.set_input_files("#train-files", [file])
+    page.fill("#train-vggWeight", "0")
+    page.click("[data-do=start]")
+    page.wait_for_selector("#train-problem:has-text('aaa')")
+    assert page.evaluate(too_wide) <= 0
+
+
 def test_a_wrong_model_file_does_not_disturb_the_model_that_is_read(open_page, models):
     page = open_page("x2", "wasm")
     page.evaluate(
@@ -537,7 +659,7 @@ def test_a_wrong_model_file_does_not_disturb_the_model_that_is_read(open_page, m
     page.wait_for_selector("#status:has-text('Choose one model.json together with its .bin files')")
     page.evaluate("open_gate()")
     page.wait_for_selector("#status:has-text('enlarges 3 times')")
-    assert page.inner_text("#chip-model") == files[0].name
+    assert page.inner_text("#chip-model") == "model.json"
 
 
 def test_the_model_chosen_last_stays_where_another_is_read_later(open_page, models):
@@ -559,9 +681,8 @@ def test_the_model_chosen_last_stays_where_another_is_read_later(open_page, mode
     page.click("#settings-button")
     page.set_input_files("#model-input", [str(path) for path in (models / "x3-official").iterdir()])
     page.wait_for_function("() => window.waiting")
-    files = sorted((models / "x2").iterdir())
-    page.set_input_files("#model-input", [str(path) for path in files])
-    page.wait_for_selector(f"html[data-state=ready] #chip-model:has-text('{files[0].name}')")
+    page.set_input_files("#model-input", [str(path) for path in (models / "x2").iterdir()])
+    page.wait_for_selector("html[data-state=ready] #chip-model:has-text('model.json')")
     page.evaluate("open_gate()")
     page.wait_for_function("() => window.was_read")
     assert page.get_attribute("html", "data-state") == "ready"

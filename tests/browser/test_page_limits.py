@@ -86,3 +86,20 @@ def test_a_stored_model_is_chosen_after_a_reload(page, open_page):
     page.wait_for_selector("#model option:text('mine (saved here)')", state="attached")
     page.select_option("#model", label="mine (saved here)")
     page.wait_for_selector("#status:has-text('enlarges 3 times')")
+
+
+def test_a_stored_model_that_another_tab_deleted_leaves_the_present_one_in_use(page, open_page):
+    open_page("x2", "wasm")
+    store = "import('/store.js').then((store) => store"
+    page.evaluate(
+        f"() => import('/model.js').then(({{ fetchModel }}) => fetchModel('/models/x3-official/model.json'))"
+        f".then((artifacts) => {store}.saveModel('mine', artifacts)))"
+    )
+    page.click("#settings-button")
+    page.wait_for_selector("#model option:text('mine (saved here)')", state="attached")
+    page.evaluate(f"() => {store}.deleteModel('mine'))")
+    page.select_option("#model", label="mine (saved here)")
+    page.wait_for_selector("#problem:text('mine is not stored in this browser any longer.')")
+    page.wait_for_selector("#model option:text('mine (saved here)')", state="detached")
+    assert page.get_attribute("html", "data-state") == "ready"
+    assert page.inner_text("#chip-model") == "x2"

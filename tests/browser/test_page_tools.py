@@ -154,6 +154,29 @@ def test_the_view_by_keyboard(compared):
     assert place() == zoomed
 
 
+def test_a_pixel_of_the_result_per_pixel_of_the_screen_on_a_phone(chromium, site, save_image):
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 780}, device_scale_factor=3, service_workers="block"
+    )
+    page = context.new_page()
+    page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
+    page.wait_for_selector("html[data-state=ready]")
+    page.set_input_files("#files", str(save_image(make_scene(48, 60))))
+    page.wait_for_selector("#download:enabled")
+    page.click("[data-zoom=full]")
+    assert page.evaluate("() => document.querySelector('.pane > *').style.width") == "40px"  # 120 pixels of the result
+    context.close()
+
+
+def test_durations_and_sizes_are_rounded_before_their_unit_is_chosen(blank):
+    durations, sizes = blank.evaluate(
+        """() => import('/ui/format.js').then(({ duration, bytes }) => [
+          [999.7, 9970, 59_999, 119_800, 61_000].map(duration), [999, 999_999, 1e6, 0].map(bytes)])"""
+    )
+    assert durations == ["1.0 s", "10 s", "1 min 0 s", "2 min 0 s", "1 min 1 s"]
+    assert sizes == ["999 B", "1.0 MB", "1.0 MB", "0 B"]
+
+
 def test_the_view_by_mouse(compared):
     page, place = compared
     box = page.locator("#compare").bounding_box()

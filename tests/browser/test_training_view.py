@@ -323,7 +323,7 @@ def test_useless_photographs_get_a_sentence_and_nothing_chosen_is_lost(view):
     view.click("Start Training")
     view.answer("Replace It")
     assert view.wait_problem() == (
-        "None of the 1 files can be used: a.png is not an image that this browser can read; it is left out. "
+        "No photograph can be used: a.png is not an image that this browser can read; it is left out. "
         "Choose others or a smaller patch."
     )
     view.wait("idle")
@@ -362,6 +362,14 @@ def test_absurd_settings_stop_the_start(view):
     page.fill("#train-channels", "1000")
     view.click("Start Training")
     assert view.problem == "Channels must be a whole number from 4 to 128, found 1000."
+    assert page.inner_text("#train-network-problem") == view.problem
+    assert page.get_attribute("#train-channels", "aria-invalid") == "true"
+    assert page.evaluate("document.activeElement.id") == "train-channels"
+    page.fill("#train-channels", "")
+    view.click("Start Training")
+    assert view.problem == "Channels must be a whole number from 4 to 128, found nothing."
+    page.check("input[name=origin][value=page]")
+    assert page.inner_text("#train-network-problem") == ""
     view.click("Restore Defaults")
     assert page.input_value("#train-halveAt") == "200, 300"
     assert page.input_value("#train-rate") == "0.0001"
@@ -387,7 +395,8 @@ def test_deleting_removes_the_training_everywhere(view):
     assert page.is_enabled("[data-do=delete]")
     view.click("Delete Model")
     view.answer("Delete")
-    page.wait_for_selector("[data-do=delete]:disabled")
+    view.until(lambda: view.state == "The trained model was deleted.")
+    assert page.is_disabled("[data-do=delete]")
     assert page.evaluate(models) == []
     assert view.worker.evaluate("async () => (await import('./store.js')).loadTraining()") is None
     assert page.is_disabled("[data-do=save]")
@@ -415,6 +424,32 @@ def test_without_vgg_features_the_page_trains_with_mae_alone_and_says_so(view):
     view.click("Stop Training")
     view.wait("idle")
     assert page.evaluate("document.activeElement.dataset.do") == "start"
+
+
+def test_a_server_that_answers_with_a_page_has_no_vgg_features_either(view):
+    view.worker.evaluate(
+        """() => {
+          const real = fetch;
+          self.fetch = (url, options) =>
+            String(url).endsWith('perceptual/model.json')
+              ? Promise.resolve(new Response('<!doctype html>', { headers: { 'content-type': 'text/html' } }))
+              : real(url, options);
+        }"""
+    )
+    view.fill(vggWeight=0.001)
+    view.train(1)
+    assert "loss: MAE alone" in view.log
+
+
+def test_charts_are_drawn_with_the_next_frame_however_often_a_training_reports(view):
+    page = view.page
+    drawn = "() => Chart.getChart('train-loss').data.datasets[0]?.data.length ?? 0"
+    page.evaluate("() => { window.held = []; window.requestAnimationFrame = (draw) => held.push(draw); }")
+    view.fill()
+    view.train(4)
+    assert page.evaluate(drawn) == 0
+    page.evaluate("() => held.splice(0).forEach((draw) => draw(0))")
+    assert page.evaluate(drawn) >= 4
 
 
 def test_charts_that_nobody_sees_wait(view):
@@ -583,6 +618,89 @@ def test_only_one_tab_trains_at_a_time(view, context):
     assert f"replaces the stored training at step {reached}" in view.question
     view.answer("Cancel")
     view.wait("idle")
+
+
+def test_trains_where_the_page_may_neither_lock_nor_store(view):
+    """As in a browser that blocks what sites keep."""
+    view.worker.evaluate(
+        """() => {
+          navigator.locks.request = () => Promise.reject(new DOMException('The request was denied.', 'SecurityError'));
+          indexedDB.open = () => {
+            const request = { error: new DOMException('denied') };
+            setTimeout(() => request.onerror());
+            return request;
+          };
+        }"""
+    )
+    view.fill()
+    view.click("Start Training")
+    assert view.wait_problem().startswith("This browser keeps no data for the page (denied)")
+    view.until(lambda: int(view.page.get_attribute("#train", "data-step") or 0) > 1)
+    view.click("Stop Training")
+    view.wait("idle")
+    assert view.state.startswith("Stopped at step")
+    assert view.page.is_enabled("[data-do=save]")
+
+
+def test_what_keeps_a_training_from_starting_is_told_where_nothing_can_be_stored(view):
+    view.worker.evaluate(
+        """() => {
+          indexedDB.open = () => {
+            const request = { error: new DOMException('denied') };
+            setTimeout(() => request.onerror());
+            return request;
+          };
+        }"""
+    )
+    view.fill()
+    view.page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
+    view.click("Start Training")
+    assert view.wait_problem().startswith("No photograph can be used: a.png is not an image")
+    view.wait("idle")
+    assert view.page.is_disabled("[data-do=delete]")  # nothing is stored, and nothing damaged
+
+
+def test_a_training_deleted_in_another_tab_is_stored_again_with_its_photographs(view, save_image):
+    page = view.page
+    page.set_input_files("#train-files", [str(save_image(make_scene(40, 44, seed), f"{seed}.png")) for seed in (1, 2)])
+    view.fill()
+    view.train(1)
+    page.evaluate("async () => (await import('./train/store.js')).deleteTraining()")
+    reached = view.train(1)
+    page.reload()
+    view.wait("idle")
+    assert page.get_attribute("#train", "data-step") == str(reached)
+    assert page.inner_text("#train-photographs-text").startswith("2 photographs")
+
+
+def test_leaving_the_page_in_the_middle_of_a_training_is_asked_about(view):
+    asked = []
+    view.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    view.fill()
+    view.train(1)
+    view.page.reload()
+    view.wait("idle")
+    assert asked == []
+    view.page.select_option("#train-backend", "cpu")
+    view.click("Start Training")
+    view.wait("training")
+    view.page.reload()
+    view.wait("idle")
+    assert asked == ["beforeunload"]
+
+
+def test_fewer_epochs_than_done_end_at_once(view):
+    view.fill(epochs=2, stepsPerEpoch=2)
+    view.click("Start Training")
+    view.until(lambda: view.state == "Finished after 4 steps.")
+    assert view.log.count("Step 4, epoch 2 of 2") == 1
+    view.wait("idle")
+    view.fill(epochs=1, stepsPerEpoch=2)
+    view.click("Start Training")
+    view.wait("preparing")
+    view.wait("idle")
+    assert view.state == "Finished after 4 steps."
+    assert view.page.inner_text("[data-figure=step]") == "4 of 4"
 
 
 @pytest.fixture

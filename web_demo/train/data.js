@@ -71,7 +71,7 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   onProgress(files.length, files.length);
   if (!pairs.length) {
     throw new TrainingError(
-      `None of the ${files.length} files can be used: ${problems[0]} Choose others or a smaller patch.`,
+      `No photograph can be used: ${problems[0]} Choose others or a smaller patch.`,
     );
   }
   return { pairs, problems };

@@ -7,3 +7,8 @@ export class TrainingError extends Error {
 export class StorageError extends TrainingError {
   name = 'StorageError';
 }
+
+/** What is stored cannot be used: deleting it is all that helps. */
+export class DamagedError extends StorageError {
+  name = 'DamagedError';
+}

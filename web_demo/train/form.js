@@ -4,6 +4,10 @@ import { LABELS } from '../backend.js';
 import { SCALES } from './network.js';
 import { DEFAULTS, FIELDS, validate } from './settings.js';
 
+const NETWORK_FIELDS = [
+  { key: 'channels', label: 'Channels', least: 4, most: 128 },
+  { key: 'blocks', label: 'Blocks', least: 1, most: 12 },
+];
 const HINTS = { vggWeight: '0: MAE alone', halveAt: 'Leave empty for a constant rate.' };
 
 /** @param {HTMLFormElement} root */
@@ -17,11 +21,10 @@ export function mountForm(root) {
       </div>
       <div class="train-network" id="train-network" hidden>
         <label class="field"><span>Scale</span><select id="train-scale">${options(SCALES, (s) => `×${s}`)}</select></label>
-        <label class="field"><span>Channels</span><input type="number" id="train-channels" min="4" max="128" step="1" /></label>
-        <label class="field"><span>Blocks</span><input type="number" id="train-blocks" min="1" max="12" step="1" /></label>
+        ${NETWORK_FIELDS.map(networkField).join('')}
         <label class="field wide"><span>Variant</span><select id="train-variant">
           <option value="span">LeakyReLU, tanh</option><option value="official">SiLU, sigmoid</option></select></label>
-        <p class="train-problem" id="train-network-problem" hidden></p>
+        <p class="train-problem" id="train-network-problem"></p>
       </div>
     </fieldset>
     <fieldset class="train-fields">
@@ -50,11 +53,23 @@ export function mountForm(root) {
     const values = Object.fromEntries(FIELDS.map(({ key }) => [key, input(key).value]));
     const { settings, problems } = validate(values);
     for (const { key } of FIELDS) {
-      const text = problems[key] ?? '';
-      input(key).setAttribute('aria-invalid', String(Boolean(text)));
-      find(`train-${key}-problem`).textContent = text;
+      mark(key, problems[key]);
+      find(`train-${key}-problem`).textContent = problems[key] ?? '';
     }
-    return { settings, problems };
+    const network = networkProblems();
+    for (const { key } of NETWORK_FIELDS) mark(key, network[key]);
+    find('train-network-problem').textContent = Object.values(network).join(' ');
+    return { settings, problems: { ...network, ...problems } };
+  };
+  const mark = (key, problem) => input(key).setAttribute('aria-invalid', String(Boolean(problem)));
+  const networkProblems = () => {
+    const problems = {};
+    for (const { key, label, least, most } of api.originKind() === 'scratch' ? NETWORK_FIELDS : []) {
+      const { value } = input(key);
+      if (value && Number.isInteger(Number(value)) && value >= least && value <= most) continue;
+      problems[key] = `${label} must be a whole number from ${least} to ${most}, found ${value || 'nothing'}.`;
+    }
+    return problems;
   };
   const select = (kind) => {
     radio(kind).checked = true;
@@ -62,6 +77,7 @@ export function mountForm(root) {
   };
   const originChanged = () => {
     find('train-network').hidden = api.originKind() !== 'scratch';
+    check();
   };
   const describe = (kind, text) => {
     radio(kind).closest('label').hidden = !text;
@@ -82,8 +98,7 @@ export function mountForm(root) {
       const { settings, problems } = check();
       const [wrong] = Object.keys(problems);
       if (wrong) input(wrong).focus();
-      const problem = problems[wrong] ?? (api.originKind() === 'scratch' ? networkProblem() : '');
-      return { settings, problem };
+      return { settings, problem: problems[wrong] ?? '' };
     },
     network: () => ({
       scale: Number(find('train-scale').value),
@@ -114,13 +129,6 @@ export function mountForm(root) {
     },
   };
 
-  function networkProblem() {
-    const { channels, blocks } = api.network();
-    const whole = (value, least, most) => Number.isInteger(value) && value >= least && value <= most;
-    if (!whole(channels, 4, 128)) return `Channels must be a whole number from 4 to 128, found ${channels}.`;
-    return whole(blocks, 1, 12) ? '' : `Blocks must be a whole number from 1 to 12, found ${blocks}.`;
-  }
-
   write(DEFAULTS);
   describe('stored', null);
   describe('file', null);
@@ -133,6 +141,10 @@ const originChoice = (kind, title) => `
     <span><strong>${title}</strong><span class="note" data-origin="${kind}">${kind === 'scratch' ? 'A new network' : ''}</span></span></label>`;
 
 const options = (values, label) => values.map((value) => `<option value="${value}">${label(value)}</option>`).join('');
+
+const networkField = ({ key, label, least, most }) => `
+  <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${least}" max="${most}" step="1"
+    aria-describedby="train-network-problem" /></label>`;
 
 function fieldMarkup({ key, label, list, unit }) {
   const mode = list ? 'text' : 'decimal';

@@ -61,13 +61,17 @@ export class TrainingSession {
     return { config, settings, step, history, photographs };
   }
 
-  /** Keep what is stored if it is newer than what is kept: another tab may have trained. */
+  /**
+   * Keep what is stored if it is newer than what is kept: another tab may have trained.
+   * @returns {Promise<boolean>} whether anything is stored: another tab may have deleted it
+   */
   async readStored() {
     const stored = await loadTraining().catch((error) => {
       if (!this.kept) throw error;
       return null;
     });
     if (stored && !(stored.state.savedAt <= this.kept?.state.savedAt)) this.kept = stored;
+    return Boolean(stored);
   }
 
   /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
@@ -157,10 +161,17 @@ export class TrainingSession {
   /** Do what no other tab may do meanwhile. */
   async locked(work) {
     if (!navigator.locks) return work(); // there are none without a secure context
-    return navigator.locks.request('span-training', { ifAvailable: true }, (lock) => {
-      if (lock) return work();
-      throw new TrainingError('A training is running in another tab of this page; stop it there first.');
-    });
+    let answered = false;
+    try {
+      return await navigator.locks.request('span-training', { ifAvailable: true }, (lock) => {
+        answered = true;
+        if (lock) return work();
+        throw new TrainingError('A training is running in another tab of this page; stop it there first.');
+      });
+    } catch (error) {
+      if (answered) throw error;
+      return work(); // pages that may store nothing may not lock either
+    }
   }
 
   async run(request) {
@@ -173,7 +184,7 @@ export class TrainingSession {
     try {
       const { state, photographs, fresh } = await this.onGpu(this.prepare(tf, request));
       const { config, settings } = state;
-      this.log(`Reading ${photographs.length} photographs.`);
+      this.log(`Reading photographs: ${photographs.length}.`);
       const { pairs, problems } = await loadPairs(photographs, { ...settings, scale: config.scale }, (done, total) =>
         this.send({ type: 'preparing', done, total }),
       );
@@ -228,12 +239,12 @@ export class TrainingSession {
   /** State and photographs to go on from; `fresh` photographs are not stored yet. */
   async prepare(tf, { origin, settings: typed, photographs }) {
     if (origin.kind === 'stored') {
-      await this.readStored();
+      const isStored = await this.readStored();
       if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
       const { state, photographs: kept } = this.kept;
       const chosen = photographs?.length ? photographs : kept;
       const others = chosen !== kept;
-      const fresh = others || kept === this.unstored || kept === this.omitted;
+      const fresh = !isStored || others || kept === this.unstored || kept === this.omitted;
       const settings = checked(typed);
       // Losses of another function or other images do not compare with those before.
       const comparable = !others && settings.vggWeight === state.settings.vggWeight;
@@ -295,7 +306,9 @@ export class TrainingSession {
         sampled = performance.now();
         sampling = sampled - now;
       }
-      if (now - logged > LOG_EVERY || trainer.step % trainer.settings.stepsPerEpoch === 0) {
+      const epochEnds = trainer.step % trainer.settings.stepsPerEpoch === 0;
+      // The last step is logged below, with what its samples gave.
+      if (!done && (now - logged > LOG_EVERY || epochEnds)) {
         this.logStep(last, median(times));
         logged = now;
       }

@@ -3,7 +3,7 @@
  * full disk the earlier state is there whole, never half of a new one.
  */
 
-import { StorageError } from './errors.js';
+import { DamagedError, StorageError } from './errors.js';
 import { SCALES, VARIANTS, weightCount } from './network.js';
 import { validate } from './settings.js';
 
@@ -50,7 +50,8 @@ export async function saveTraining(state, photographs) {
 
 /**
  * @returns {Promise<{state: TrainingState, photographs: Photograph[]} | null>} `null` if nothing is stored
- * @throws {StorageError} what is stored cannot be used
+ * @throws {DamagedError} what is stored cannot be used
+ * @throws {StorageError} the browser keeps nothing for the page
  */
 export async function loadTraining() {
   let stored, photographs;
@@ -63,7 +64,7 @@ export async function loadTraining() {
   const state = { average: stored?.parameters, streak: 0, ...stored };
   const problem = findProblem(state, photographs);
   if (problem) {
-    throw new StorageError(`The training stored in this browser cannot be used (${problem}); Delete Model removes it.`);
+    throw new DamagedError(`The training stored in this browser cannot be used (${problem}); Delete Model removes it.`);
   }
   return { state, photographs };
 }

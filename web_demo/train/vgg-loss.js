@@ -19,11 +19,11 @@ export class PerceptualLoss {
   /**
    * @param {object} tf
    * @param {string | URL} url of the features' `model.json`
-   * @returns {Promise<PerceptualLoss | null>} `null` if there is no such file
+   * @returns {Promise<PerceptualLoss | null>} `null` if there is no such file; some servers answer with a page then
    */
   static async load(tf, url) {
     const answer = await fetch(url, { method: 'HEAD' }).catch(() => null);
-    if (!answer?.ok) return null;
+    if (!answer?.ok || answer.headers.get('content-type')?.includes('html')) return null;
     const model = await tf.loadLayersModel(tf.io.fromMemory(await fetchModel(url)));
     return new PerceptualLoss(tf, model);
   }

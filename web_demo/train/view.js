@@ -128,6 +128,8 @@ class TrainingView {
     });
     this.onHidden = () => document.hidden && this.phase === 'training' && this.client.call('keepNow').catch(() => {});
     document.addEventListener('visibilitychange', this.onHidden);
+    // What was learnt since the training was last kept would be lost, so the browser asks.
+    addEventListener('beforeunload', (event) => this.phase === 'training' && event.preventDefault());
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.charts?.recolour());
   }
 
@@ -178,7 +180,7 @@ class TrainingView {
       this.stored = await this.client.call('peek');
       this.damaged = false;
     } catch (error) {
-      this.damaged = true;
+      this.damaged = error.name === 'DamagedError';
       throw error;
     }
   }
@@ -231,7 +233,8 @@ class TrainingView {
       // Until the view knows what is stored now, Start Training could replace it without a question.
       this.setPhase('stopping');
       // Where nothing started, what was chosen and typed is what is to be mended.
-      await (this.started ? this.refresh() : this.peek()).finally(() => this.setPhase('idle'));
+      // What kept it from starting says more than that nothing is stored.
+      await (this.started ? this.refresh() : this.peek().catch(() => {})).finally(() => this.setPhase('idle'));
       this.passFocus('start');
     }
   }
@@ -290,11 +293,6 @@ class TrainingView {
       : 'The trained model, its photographs and its progress are removed from this browser.';
     if (!(await this.ask(what, 'Delete'))) return;
     await this.client.call('remove');
-    const models = await store.listModels();
-    if (models.some(({ name }) => name === TRAINED)) {
-      await store.deleteModel(TRAINED);
-      this.context.onModelsChanged();
-    }
     this.stored = null;
     this.damaged = false;
     this.photographs.setStored(null);
@@ -303,8 +301,13 @@ class TrainingView {
     this.find('#train-samples').hidden = true;
     this.find('#train-progress').value = 0;
     for (const figure of this.root.querySelectorAll('[data-figure]')) figure.textContent = '–';
-    this.say('The trained model was deleted.');
     this.update();
+    const models = await store.listModels();
+    if (models.some(({ name }) => name === TRAINED)) {
+      await store.deleteModel(TRAINED);
+      this.context.onModelsChanged();
+    }
+    this.say('The trained model was deleted.');
   }
 
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
@@ -380,6 +383,7 @@ class TrainingView {
 
   showStep({ step, totalSteps, epoch, stepTime, remaining, mae, perceptual, tensors, bytes: used }) {
     this.root.dataset.step = step;
+    totalSteps = Math.max(totalSteps, step); // fewer epochs may be asked for than are done
     this.find('#train-progress').value = step / totalSteps;
     this.setFigure('step', `${count(step)} of ${count(totalSteps)}`);
     this.setFigure('epoch', count(epoch + (step < totalSteps ? 1 : 0)));
@@ -397,12 +401,16 @@ class TrainingView {
     if (psnr !== undefined) this.setFigure('psnr', `${psnr.toFixed(2)} dB`);
   }
 
-  /** A training reports ten times a second: charts that nobody sees wait until the view is shown. */
+  /** Charts that nobody sees wait until the view is shown; others are drawn with the next frame, however often a
+   * training reports until then. */
   drawCharts() {
-    const { charts, history, shown } = this;
-    if (!charts || !history || !shown) return;
-    this.find('#train-empty').hidden = history.points.length > 0 || history.quality.length > 0;
-    charts.show(history, this.weighted ?? this.stored?.settings.vggWeight ?? 0);
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      const { charts, history, shown } = this;
+      if (!charts || !history || !shown) return;
+      this.find('#train-empty').hidden = history.points.length > 0 || history.quality.length > 0;
+      charts.show(history, this.weighted ?? this.stored?.settings.vggWeight ?? 0);
+    });
   }
 
   onSamples(samples) {

@@ -10,7 +10,7 @@ self.onmessage = async ({ data: { id, method, argument } }) => {
   try {
     self.postMessage({ id, result: await session[method](argument) });
   } catch (error) {
-    if (!['TrainingError', 'ModelError', 'StorageError'].includes(error.name)) console.error(error);
+    if (!['TrainingError', 'ModelError', 'StorageError', 'DamagedError'].includes(error.name)) console.error(error);
     self.postMessage({ id, error: { name: error.name, message: error.message } });
   }
 };

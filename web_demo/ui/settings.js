@@ -35,8 +35,7 @@ export function mountSettings(dialog, { state, load, announce }) {
   models.addEventListener('change', async () => {
     const number = ++choicesMade;
     const choice = choices.get(models.value);
-    const store = await import('../store.js');
-    take(number, choice.stored ? { name: choice.name, artifacts: await store.loadModel(choice.name) } : choice);
+    await attempt(async () => take(number, choice.stored ? await readStored(choice.name) : choice));
   });
   backends.addEventListener('change', () => load(state.model, backends.value));
   find('model-files').addEventListener('click', () => input.click());
@@ -44,15 +43,12 @@ export function mountSettings(dialog, { state, load, announce }) {
     const number = ++choicesMade;
     const files = [...input.files];
     input.value = ''; // other files, or the same again, can be chosen while these are read
-    try {
+    await attempt(async () => {
       const artifacts = await readModelFiles(files);
-      await take(number, { name: files[0].name, artifacts });
+      const { name } = files.find((file) => /\.json$/i.test(file.name));
+      await take(number, { name, artifacts });
       await list();
-    } catch (error) {
-      state.problem = error.message;
-      announce(error.message);
-      update();
-    }
+    });
   });
   url.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter') return;
@@ -64,6 +60,24 @@ export function mountSettings(dialog, { state, load, announce }) {
     await take(++choicesMade, { name: url.value.split('/').slice(-2, -1)[0] || url.value, url: url.value });
     await list();
   });
+
+  /** What cannot be read leaves the present model in use. */
+  async function attempt(action) {
+    try {
+      await action();
+    } catch (error) {
+      state.problem = error.message;
+      announce(error.message);
+      update();
+      await list();
+    }
+  }
+
+  async function readStored(name) {
+    const artifacts = await (await import('../store.js')).loadModel(name);
+    if (!artifacts) throw new Error(`${name} is not stored in this browser any longer.`);
+    return { name, artifacts };
+  }
 
   /** Load what was chosen, unless a later choice could be read sooner. */
   function take(number, model) {

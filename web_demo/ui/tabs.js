@@ -22,6 +22,10 @@ export function mountTabs(onShow) {
       if (step) show(tabs.at((i + step) % tabs.length), true);
     });
   });
-  const wanted = tabs.find((tab) => `#${tab.getAttribute('aria-controls')}` === location.hash);
-  if (wanted) show(wanted);
+  const follow = () => {
+    const wanted = tabs.find((tab) => `#${tab.getAttribute('aria-controls')}` === location.hash);
+    if (wanted) show(wanted);
+  };
+  addEventListener('hashchange', follow);
+  follow();
 }
