@@ -46,7 +46,7 @@ export async function fetchModel(url) {
     if (!response.ok) throw new ModelError(`${address} was not found (status ${response.status}); check the address.`);
     return response;
   };
-  const json = parse(await (await get(base)).text(), base.pathname.split('/').pop());
+  const json = parse(await (await get(base)).text(), base.pathname.split('/').pop() || base);
   return assemble(json, async (path) => (await get(new URL(path, base))).arrayBuffer());
 }
 
