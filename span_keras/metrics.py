@@ -13,6 +13,8 @@ from span_keras.errors import ImageError
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in luma of BT.601."""
+MOST_PSNR = 100.0
+"""Limit in dB of an image's PSNR in a mean over images: an infinite one would leave nothing of the others."""
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 

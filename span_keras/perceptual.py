@@ -117,9 +117,14 @@ def _read_weights(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
     if not path.is_file():
         raise CheckpointError(f"Expected VGG weights (.safetensors or .h5), found no file at {path}; check the path.")
     try:
-        arrays = _read_safetensors(path) if path.suffix == ".safetensors" else _read_h5(path)
+        arrays = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_h5(path)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read as VGG weights (.safetensors or .h5): {error}.") from error
+    bad = [name for name, group in sorted(arrays.items()) if not all(np.isfinite(array).all() for array in group)]
+    if bad:
+        raise CheckpointError(
+            f"expected finite numbers as VGG weights, found others in {', '.join(bad)} of {path}; use an intact file."
+        )
     return arrays
 
 

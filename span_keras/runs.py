@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +18,26 @@ from span_keras import atomic
 from span_keras.errors import ConfigError, TrainingError
 from span_keras.settings import Settings
 
-FORMAT = 1
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+FORMAT = "span-run-1"
+"""Of checkpoints; another one for whatever older versions would take for something else."""
+CHECKPOINTS = ("last.ckpt", "previous.ckpt")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one instant, see ``atomic.replaced``.
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """``atomic.replaced`` with an error that says what to do.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written; the old file is untouched.
     """
-    path = Path(path)
     try:
         with atomic.replaced(path) as temporary:
-            temporary.write_bytes(content)
+            yield temporary
     except OSError as error:
         raise TrainingError(
             f"expected to write {path}, found: {error.strerror or error}; free space or choose another --out, "
@@ -47,7 +56,7 @@ class Checkpoint:
         """A safetensors file whose metadata holds the progress and a checksum of both."""
         arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         progress = json.dumps(self.progress, sort_keys=True)
-        metadata = {"format": f"span-run-{FORMAT}", "progress": progress, "sha256": _digest(arrays, progress)}
+        metadata = {"format": FORMAT, "progress": progress, "sha256": _digest(arrays, progress)}
         return safetensors.numpy.save(arrays, metadata)
 
     @classmethod
@@ -55,7 +64,7 @@ class Checkpoint:
         """Read and verify.
 
         Raises:
-            TrainingError: the file is truncated, altered or something else.
+            TrainingError: the file is truncated, altered, of another version's format or something else.
         """
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
@@ -63,6 +72,11 @@ class Checkpoint:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         except (OSError, safetensors.SafetensorError) as error:
             raise TrainingError(f"expected a complete checkpoint in {path}, found a damaged one ({error}).") from error
+        if (found := metadata.get("format")) != FORMAT:
+            raise TrainingError(
+                f"expected a checkpoint of format {FORMAT} in {path}, found {found or 'something else'}; a run goes on "
+                "with the version of span-keras that it was begun with."
+            )
         if metadata.get("sha256") != _digest(arrays, metadata.get("progress", "")):
             raise TrainingError(f"expected a complete checkpoint in {path}, found one whose checksum does not match.")
         return cls(arrays, json.loads(metadata["progress"]))
@@ -87,7 +101,7 @@ class RunFolder:
     ``config.json``, ``log.csv`` (a row per ``--log-every`` steps), ``validation.csv``, ``curve.png``, ``samples/``,
     ``tensorboard/``, ``last.ckpt`` with ``previous.ckpt`` behind it (everything needed to go on), ``best.safetensors``
     (fused, averaged weights of the best validation), and at the end ``weights.safetensors`` (fused, averaged: what to
-    use) and ``weights.weights.h5`` (the same in training form).
+    use) and ``weights.weights.h5`` (the same in training form). ``run.lock`` is empty, see ``alone``.
 
     Args:
         path: made if missing.
@@ -95,12 +109,35 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
+        self._last_is_complete = False  # as far as this object knows
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(
                 f"expected a folder to write the run to, found: {error.strerror} ({self.path}); choose another --out."
             ) from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes that ask for it out of the folder, where the system and the disk can do that.
+
+        Raises:
+            TrainingError: another process is at work in the folder.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                if fcntl:
+                    # The file stays, because another process may have opened it; a killed process leaves no lock.
+                    file = held.enter_context((self.path / "run.lock").open("a"))
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TrainingError(
+                    f"expected no other process at work in {self.path}, found one; wait for it or stop it, or choose "
+                    "another --out."
+                ) from None
+            except OSError:
+                pass  # some network drives know no locks; whether the folder can be written shows later
+            yield
 
     @property
     def config(self) -> dict | None:
@@ -130,23 +167,29 @@ class RunFolder:
         """Write a file of the run atomically."""
         path = self.path / name
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, content)
+        with _replaced(path) as temporary:
+            temporary.write_bytes(content)
 
     # -- checkpoints
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write ``last``; the one before it becomes ``previous``."""
-        last, previous = self.path / "last.ckpt", self.path / "previous.ckpt"
-        if last.exists():
-            # A second name for the old file, so that there is a complete `last` at every instant.
-            link = self.path / ".previous.ckpt.partial"
-            link.unlink(missing_ok=True)
-            try:
-                os.link(last, link)
-                link.replace(previous)
-            except OSError:  # a file system without links
-                write_atomically(previous, last.read_bytes())
-        write_atomically(last, checkpoint.to_bytes())
+        """Write ``last``; the one before it becomes ``previous``. One of the two is complete at every instant."""
+        last, previous = (self.path / name for name in CHECKPOINTS)
+        with _replaced(last) as new:
+            with new.open("wb") as file:
+                file.write(checkpoint.to_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            # Only now that the new one lies on the disk, and never a damaged one over `previous`, from which a run
+            # may have gone on.
+            if self._last_is_complete and last.exists():
+                last.replace(previous)
+        self._last_is_complete = True
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the run ever wrote one, complete or not."""
+        return any((self.path / name).exists() for name in CHECKPOINTS)
 
     def load_checkpoint(self, echo=print) -> Checkpoint | None:
         """The newest complete checkpoint, ``None`` if the run never wrote one.
@@ -155,10 +198,12 @@ class RunFolder:
             TrainingError: there are checkpoints, but all are damaged.
         """
         problems = []
-        for name in ("last.ckpt", "previous.ckpt"):
+        for name in CHECKPOINTS:
             if (self.path / name).exists():
                 try:
-                    return Checkpoint.read(self.path / name)
+                    checkpoint = Checkpoint.read(self.path / name)
+                    self._last_is_complete = name == CHECKPOINTS[0]
+                    return checkpoint
                 except TrainingError as error:
                     problems.append(str(error))
                     echo(f"Warning: {error} Trying the one before it.")

@@ -302,12 +302,20 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
             scale = values.get("scale", Settings.scale)
             values["patch_size"] = PAPER_HR_PATCH // scale if isinstance(scale, int) and scale > 0 else PAPER_HR_PATCH
     _complete_perceptual(values, given, saved or {})
+    for name in ("hr_scales", "lr_scales"):
+        # Only what is given now: a run that was begun with some can go on with them.
+        if len(set(given.get(name, ()))) < len(given.get(name, ())):
+            raise ConfigError(
+                f"--{option(name)} expected factors that differ from each other, found "
+                f"{','.join(f'{factor:g}' for factor in given[name])}; name each once."
+            )
     for part, whole in USED_BY.items():
-        if part in given and values.get(whole, getattr(Settings, whole)) in (None, "none"):
+        # Zero needs nothing: it says that there is no such part.
+        if given.get(part) and values.get(whole, getattr(Settings, whole)) in (None, "none"):
             raise ConfigError(
                 f"--{option(part)} expected a --{whole} that uses it, found none; name one or leave it out."
             )
-    if "teacher_weight" in given and values.get("target") == "teacher":
+    if given.get("teacher_weight") and values.get("target") == "teacher":
         raise ConfigError("--teacher-weight expected --target photo, found --target teacher; leave one of them out.")
     if values.get("schedule") == "cosine" and (
         unused := [name for name in ("rate_epochs", "rate_steps", "rate_factor") if given.get(name)]

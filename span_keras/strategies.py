@@ -129,14 +129,28 @@ def _jax(name: str) -> Devices:
             "SPAN_COORDINATOR; set them in each process, for instance to host-a:2222, 2 and 0."
         )
     if coordinator and name in ("auto", "multiworker"):
-        try:
-            count, index = int(os.environ["SPAN_PROCESSES"]), int(os.environ["SPAN_PROCESS"])
-        except (KeyError, ValueError) as error:
-            raise TrainingError(
-                f"expected whole numbers in SPAN_PROCESSES and SPAN_PROCESS, found: {error}."
-            ) from error
-        keras.distribution.initialize(coordinator, count, index)
+        keras.distribution.initialize(coordinator, *_span_processes(coordinator))
     elif name == "none" or (name == "auto" and (len(jax.devices()) == 1 or jax.default_backend() == "cpu")):
         return Devices()
     strategy = keras.distribution.DataParallel(devices=keras.distribution.list_devices(), auto_shard_dataset=False)
     return Devices(strategy, jax.process_index(), jax.process_count(), len(jax.devices()))
+
+
+def _span_processes(coordinator: str) -> tuple[int, int]:
+    """``(count, index)`` of the processes that the environment describes."""
+    host, _, port = coordinator.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
+        raise TrainingError(
+            f"expected SPAN_COORDINATOR to be a host and a port such as host-a:2222, found {coordinator!r}; set it to "
+            "the same in each process."
+        )
+    try:
+        count, index = int(os.environ["SPAN_PROCESSES"]), int(os.environ["SPAN_PROCESS"])
+    except (KeyError, ValueError) as error:
+        raise TrainingError(f"expected whole numbers in SPAN_PROCESSES and SPAN_PROCESS, found: {error}.") from error
+    if not 0 <= index < count:
+        raise TrainingError(
+            "expected SPAN_PROCESS to be 0 or more and below SPAN_PROCESSES, found "
+            f"{index} and {count}; number the processes from 0."
+        )
+    return count, index

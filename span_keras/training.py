@@ -55,13 +55,26 @@ def train(settings: Settings, out: str | os.PathLike, *, resume: bool = False, e
     echo = echo if devices.chief else lambda text: None
     echo(f"Computing on {devices.describe()}.")
     folder = runs.RunFolder(out)
+    # Only the process that writes keeps others out: those of one run share its folder.
+    with folder.alone() if devices.chief else contextlib.nullcontext():
+        return _train(settings, folder, devices, resume, echo, started)
+
+
+def _train(
+    settings: Settings, folder: runs.RunFolder, devices: Devices, resume: bool, echo: Callable, started: float
+) -> SpanWeights:
     if devices.chief or resume:
-        _check_folder(folder, settings, resume, echo)
+        settings = _check_folder(folder, settings, resume, echo)
     if devices.processes > 1 and settings.max_minutes:
         raise TrainingError("--max-minutes works with one process only, because all must stop at the same step.")
     with _Signals(enabled=devices.processes == 1, at_once=True), _explained(echo):
         checkpoint = folder.load_checkpoint(echo) if resume else None
         _agree(devices, checkpoint)
+        if checkpoint and checkpoint.progress["step"] > settings.total_steps:
+            raise TrainingError(
+                f"--resume expected at least the {checkpoint.progress['step']} steps that the run in {folder.path} has "
+                f"done, found {settings.total_steps} in all; give more --epochs."
+            )
 
         validation_files, training_files = _split(settings, echo)
         tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
@@ -199,7 +212,8 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
         keras.utils.set_random_seed(settings.seed)
         model = build_span(config, dtype="float32")
         initialise(model, seed=settings.seed)
-        return SpanWeights.from_model(model)
+        # A model keeps range and mean in float32 only, so reading them back rounds.
+        return replace(SpanWeights.from_model(model), config=config)
     weights = load_weights(settings.init, rgb_mean=settings.rgb_mean)
     if note := assumption(weights):
         echo(note)
@@ -292,6 +306,8 @@ class _Loop:
     def restore(self, progress: dict) -> None:
         """Take over what a checkpoint knows besides the trainer's state."""
         self.best, self.unlogged = progress["best_psnr"], progress["unlogged"]
+        if self.best == float("inf"):  # of older versions, where a blank photograph could make it so
+            self.best = float("-inf")
         self.saved_step = self.trainer.step
         before = progress.get("photos", self.photos)  # checkpoints of older versions do not know them
         if before["training"] != self.photos["training"]:
@@ -475,17 +491,26 @@ def _steps_per_execution(steps_per_epoch: int, devices: Devices) -> int:
     return next(divisors, GPU_STEPS_PER_EXECUTION)
 
 
-def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo: Callable) -> None:
+def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo: Callable) -> Settings:
+    """The settings of the run, with the origin of weights that are there already."""
     saved = folder.config
     if saved is None:
         if resume:
             echo(f"Note: no run in {folder.path} to resume; starting one.")
-        return
+        return settings
     if not resume:
         raise TrainingError(
             f"expected a folder without a run, found one in {folder.path}; continue it with --resume "
             "or choose another --out."
         )
+    if folder.has_checkpoint:
+        begun = saved.get("init")
+        if settings.init not in (None, begun):
+            raise TrainingError(
+                f"--resume expected the --init that the run in {folder.path} began with, {begun or 'none'}, found "
+                f"{settings.init}; leave --init out, or begin a run with it in another --out."
+            )
+        settings = replace(settings, init=begun)
     changed = settings.changed_from(saved)
     if fixed := [k for k in FIXED if k in changed]:
         what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in fixed)
@@ -495,6 +520,7 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
         )
     for name, (old, new) in changed.items():
         echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")
+    return settings
 
 
 def _split(settings: Settings, echo: Callable = lambda text: None) -> tuple[list[Path], list[Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import keras
@@ -10,7 +11,7 @@ from keras import ops
 
 from span_keras import bicubic, pictures, stacked
 from span_keras.config import SpanConfig
-from span_keras.metrics import evaluate_pair, psnr, rgb_to_y
+from span_keras.metrics import MOST_PSNR, evaluate_pair, psnr, rgb_to_y
 from span_keras.state import SpanWeights
 from span_keras.tiling import upscale_tiled
 
@@ -30,7 +31,7 @@ class Validation:
 
     def __init__(self, images: Sequence[tuple[str, np.ndarray, np.ndarray]], config: SpanConfig):
         self.images, self.config = images, config
-        self._run = _compiled(lambda fused, x: stacked.apply(fused, x, config))
+        self._run = compiled(lambda fused, x: stacked.apply(fused, x, config))
         shortest = min(min(lr.shape[:2]) for _, lr, _ in images)
         # A tile of four halos is three quarters halo; smaller ones would be all waste.
         self._tile = min(max(shortest, 4 * config.receptive_radius), LARGEST_TILE)
@@ -51,17 +52,21 @@ class Validation:
         return bicubic.to_uint8(sr)
 
     def __call__(self, weights: SpanWeights) -> dict[str, float]:
-        """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale."""
+        """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MOST_PSNR`` for each image."""
         weights = weights.fuse()
-        figures = [evaluate_pair(self.upscale(weights, lr), hr, self.config.scale) for _, lr, hr in self.images]
+        figures = [self._measure(self.upscale(weights, lr), hr) for _, lr, hr in self.images]
         return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
 
     def bicubic_psnr(self) -> float:
-        """Mean PSNR on Y of bicubic enlargement, the figure to beat."""
+        """Mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MOST_PSNR`` for each image."""
         scale = self.config.scale
         enlarged = (bicubic.to_uint8(bicubic.upscale(np.float32(lr) / 255, scale)) for _, lr, _ in self.images)
         pairs = zip(enlarged, self.images, strict=True)
-        return float(np.mean([evaluate_pair(sr, hr, scale)["psnr_y"] for sr, (_, _, hr) in pairs]))
+        return float(np.mean([self._measure(sr, hr)["psnr_y"] for sr, (_, _, hr) in pairs]))
+
+    def _measure(self, sr: np.ndarray, hr: np.ndarray) -> dict[str, float]:
+        # A blank photograph comes out without any error; with an infinite mean nothing could ever be better.
+        return {key: min(value, MOST_PSNR) for key, value in evaluate_pair(sr, hr, self.config.scale).items()}
 
     def strip(self, weights: SpanWeights, number: int = 0, side: int = 128) -> bytes:
         """LR, bicubic, the network's and the HR crop of the liveliest place of an image, side by side, as a PNG."""
@@ -85,15 +90,16 @@ class Validation:
         return pictures.sample_strip(name, [("LR", small), *labelled, ("HR", target)])
 
 
-def _compiled(function):
+def compiled(function, exact: bool = True):
+    """A compiled function of arrays that runs a network; ``exact`` keeps JAX from the TF32 of a GPU."""
     if keras.backend.backend() == "jax":
         import jax
 
-        def exact(*args):
-            with jax.default_matmul_precision("highest"):
+        def run(*args):
+            with stacked.full_precision() if exact else contextlib.nullcontext():
                 return function(*args)
 
-        return jax.jit(exact)
+        return jax.jit(run)
     import tensorflow as tf
 
     return tf.function(function, autograph=False, reduce_retracing=True)

@@ -18,7 +18,7 @@ from span_keras.config import SpanConfig
 from span_keras.errors import TrainingError
 from span_keras.runs import RunFolder
 from span_keras.settings import resolve
-from span_keras.strategies import Devices
+from span_keras.strategies import Devices, _span_processes
 from span_keras.training import make_trainer
 
 TINY = (
@@ -121,6 +121,33 @@ def test_two_jax_processes_that_share_no_folder(inputs, tmp_path, on_one_jax_dev
     for printed in finish(*both, code=1):
         assert "expected all processes to start at the same step, found step 8, no checkpoint; --out must be" in printed
     assert not (tmp_path / "1" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "count", "index", "message"),
+    [
+        ("host-a", "2", "0", "SPAN_COORDINATOR to be a host and a port such as host-a:2222, found 'host-a'"),
+        (":2222", "2", "0", "found ':2222'"),
+        ("host-a:port", "2", "0", "found 'host-a:port'"),
+        ("host-a:99999", "2", "0", "found 'host-a:99999'"),
+        ("host-a:2222", "2", "2", "SPAN_PROCESS to be 0 or more and below SPAN_PROCESSES, found 2 and 2"),
+        ("host-a:2222", "2", "-1", "found -1 and 2"),
+        ("host-a:2222", "0", "0", "found 0 and 0"),
+        ("host-a:2222", "two", "0", "expected whole numbers in SPAN_PROCESSES and SPAN_PROCESS, found: .*'two'"),
+    ],
+)
+def test_processes_that_cannot_be(monkeypatch, coordinator, count, index, message):
+    monkeypatch.setenv("SPAN_PROCESSES", count)
+    monkeypatch.setenv("SPAN_PROCESS", index)
+    with pytest.raises(TrainingError, match=message):
+        _span_processes(coordinator)
+
+
+@pytest.mark.parametrize("coordinator", ["host-a:2222", "10.0.0.1:1", "[::1]:65535"])
+def test_processes_that_can_be(monkeypatch, coordinator):
+    monkeypatch.setenv("SPAN_PROCESSES", "2")
+    monkeypatch.setenv("SPAN_PROCESS", "1")
+    assert _span_processes(coordinator) == (2, 1)
 
 
 def test_a_batch_that_cannot_be_shared():

@@ -97,6 +97,18 @@ def test_a_wrong_golden_is_found(exported, photos, tiny_weights, make_weights, t
     assert "does not compute its golden tile" in failure
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_photograph_without_any_error(exported, photos, tiny_weights, level):
+    """Its PSNR is infinite before and after: no difference to measure."""
+    tiny_weights.layers["upsampler"]["kernel"][...] = 0
+    tiny_weights.layers["upsampler"]["bias"][...] = level / 255
+    Image.new("RGB", (40, 40), (level,) * 3).save(photos / "blank.png")
+    report = verify(exported("float16"), tiny_weights, photos)
+    assert report.images == 3 and report.failures == ()
+    assert report.psnr_cost == 0
+    assert report.psnr_source < 100
+
+
 def test_too_costly_quantisation_is_found(exported, photos, tiny_weights, monkeypatch):
     monkeypatch.setitem(module.MAX_COST, "uint8", -100.0)
     (failure,) = verify(exported("uint8"), tiny_weights, photos).failures

@@ -158,6 +158,18 @@ def test_unreadable_weights(tmp_path):
             perceptual.build("vgg16", tmp_path / name)
 
 
+def test_weights_that_are_no_numbers(tmp_path):
+    """Whatever the case of the file's suffix."""
+    arrays = dict(load_file(perceptual.BUNDLED_VGG16))
+    save_file(arrays, tmp_path / "VGG.SafeTensors")
+    assert perceptual.build("vgg16", tmp_path / "VGG.SafeTensors")
+    for value in (np.nan, np.inf):
+        arrays["block1_conv2/bias"] = np.full(64, value, np.float16)
+        save_file(arrays, tmp_path / "odd.safetensors")
+        with pytest.raises(CheckpointError, match=r"found others in block1_conv2 of .*odd\.safetensors; use an intact"):
+            perceptual.build("vgg16", tmp_path / "odd.safetensors")
+
+
 def test_weights_that_do_not_fit_are_listed(tmp_path):
     arrays = load_file(perceptual.BUNDLED_VGG16)
     arrays["block1_conv2/bias"] = np.zeros(3, np.float16)

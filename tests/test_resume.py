@@ -220,6 +220,67 @@ def test_resuming_needs_no_initial_weights(photos, whole, tmp_path):
     assert len(sequence(tmp_path / "run")) == 2
 
 
+def test_other_initial_weights_need_a_run_of_their_own(photos, whole, tmp_path):
+    """Once there is a checkpoint, they would change nothing but what the folder tells of the run's origin."""
+    out, init = tmp_path / "run", str(whole / "weights.safetensors")
+    short = {"steps_per_epoch": 1, "rate_epochs": ()}
+    training.train(settings(photos, init=init, epochs=1, **short), out, echo=lambda text: None)
+    with pytest.raises(TrainingError, match=rf"began with, {re.escape(init)}, found bundled:x2; leave --init out"):
+        training.train(settings(photos, init="bundled:x2", epochs=2, **short), out, resume=True)
+    for epochs, given in ((2, None), (3, init)):
+        training.train(settings(photos, init=given, epochs=epochs, **short), out, resume=True, echo=lambda text: None)
+        assert RunFolder(out).config["init"] == init and len(sequence(out)) == epochs
+    with pytest.raises(TrainingError, match=r"began with, none, found"):
+        training.train(settings(photos, init=init), whole, resume=True)
+    for path in out.glob("*.ckpt"):
+        path.unlink()
+    other = str(whole / "best.safetensors")
+    training.train(settings(photos, init=other, epochs=1, **short), out, resume=True, echo=lambda text: None)
+    assert RunFolder(out).config["init"] == other
+
+
+def test_fewer_steps_than_are_done(photos, whole):
+    before = RunFolder(whole).config
+    with pytest.raises(TrainingError, match=r"expected at least the 24 steps that .* has done, found 16 in all; give"):
+        training.train(settings(photos, epochs=2), whole, resume=True, echo=lambda text: None)
+    assert RunFolder(whole).config == before
+
+
+def test_one_process_in_a_folder(photos, tmp_path):
+    """Whether it begins a run or goes on with one; what a run leaves behind keeps nobody out."""
+    pytest.importorskip("fcntl")
+    short = settings(photos, epochs=1, steps_per_epoch=1, rate_epochs=())
+    for resume in (False, True):
+        with RunFolder(tmp_path).alone(), pytest.raises(TrainingError, match="expected no other process at work in"):
+            training.train(short, tmp_path, resume=resume, echo=lambda text: None)
+        training.train(short, tmp_path, resume=resume, echo=lambda text: None)
+    assert len(sequence(tmp_path)) == 1
+
+
+def test_a_folder_that_cannot_be_locked_is_used_without(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def unsupported(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with RunFolder(tmp_path).alone(), RunFolder(tmp_path).alone():
+        pass
+    monkeypatch.setattr(runs, "fcntl", None)  # Windows
+    with RunFolder(tmp_path / "new").alone():
+        assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_best_figure_without_bound_is_chosen_anew(photos, tmp_path):
+    """Older versions wrote it where a photograph to validate on was blank."""
+    out, short = tmp_path / "run", {"steps_per_epoch": 1, "rate_epochs": ()}
+    training.train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
+    found = RunFolder(out).load_checkpoint()
+    RunFolder(out).save_checkpoint(Checkpoint(found.arrays, {**found.progress, "best_psnr": float("inf")}))
+    training.train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
+    assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 100
+
+
 def test_other_photographs_are_announced(photos, tmp_path):
     """A folder that has moved is no change; another validation photograph begins the best anew."""
     out, before = tmp_path / "run", tmp_path / "before"
@@ -399,9 +460,48 @@ def test_two_damaged_checkpoints_say_what_to_do(folder):
         folder.load_checkpoint(lambda text: None)
 
 
+def test_a_checkpoint_of_another_format_says_so(folder, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "FORMAT", "span-run-2")
+        folder.save_checkpoint(checkpoint(3))
+    said = []
+    assert folder.load_checkpoint(said.append).progress["step"] == 2
+    assert "expected a checkpoint of format span-run-1 in" in said[0] and "found span-run-2; a run goes on" in said[0]
+
+
+def test_a_damaged_checkpoint_does_not_replace_the_one_before(folder, monkeypatch):
+    """The run goes on from the one before, and its next save fails, or does not."""
+    damage(folder.path / "last.ckpt", "truncated")
+    folder = RunFolder(folder.path)
+    assert folder.load_checkpoint(lambda text: None).progress["step"] == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(runs.os, "fsync", full)
+        with pytest.raises(TrainingError):
+            folder.save_checkpoint(checkpoint(3))
+    assert folder.load_checkpoint(lambda text: None).progress["step"] == 1
+    for step, before in ((3, 1), (4, 3)):
+        folder.save_checkpoint(checkpoint(step))
+        assert [Checkpoint.read(folder.path / name).progress["step"] for name in runs.CHECKPOINTS] == [step, before]
+
+
+def test_two_names_of_one_checkpoint(folder):
+    """As a version left them that was killed while saving."""
+    (folder.path / "previous.ckpt").unlink()
+    os.link(folder.path / "last.ckpt", folder.path / "previous.ckpt")
+    folder.load_checkpoint()
+    folder.save_checkpoint(checkpoint(3))
+    assert [Checkpoint.read(folder.path / name).progress["step"] for name in runs.CHECKPOINTS] == [3, 2]
+    assert not list(folder.path.glob(".*"))
+
+
+@pytest.mark.parametrize("damaged", [False, True])
 @pytest.mark.parametrize("number", range(12))
-def test_killed_while_saving(folder, monkeypatch, number):
-    """However far the third save comes, a complete checkpoint can be loaded: the second or the third."""
+def test_killed_while_saving(folder, monkeypatch, number, damaged):
+    """However far the third save comes, a complete checkpoint can be loaded: the third or the newest one before it."""
+    if damaged:
+        damage(folder.path / "last.ckpt", "truncated")
+    before = folder.load_checkpoint(lambda text: None).progress["step"]
+    assert before == (1 if damaged else 2)
 
     class Killed(BaseException):
         pass
@@ -418,7 +518,7 @@ def test_killed_while_saving(folder, monkeypatch, number):
 
         return call
 
-    for owner, name in ((os, "fsync"), (os, "link"), (Path, "replace"), (Path, "open"), (Path, "unlink")):
+    for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "open"), (Path, "unlink")):
         monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
     finished = False
     try:
@@ -427,7 +527,7 @@ def test_killed_while_saving(folder, monkeypatch, number):
     except Killed:
         pass
     monkeypatch.undo()
-    assert folder.load_checkpoint().progress["step"] in ((3,) if finished else (2, 3))
+    assert folder.load_checkpoint(lambda text: None).progress["step"] in ((3,) if finished else (before, 3))
     # The next save is not hindered by what was left lying about.
     folder.save_checkpoint(checkpoint(4))
     assert folder.load_checkpoint().progress["step"] == 4

@@ -210,6 +210,11 @@ def test_init_of_another_range_trains_as_one(make_weights, photos, tmp_path):
     assert likeness_after(settings, 8) > likeness_after(asked, 8) + 10
 
 
+def test_range_and_mean_keep_all_their_digits():
+    settings = resolve({"channels": 4, "blocks": 1, "img_range": 1234.5678, "rgb_mean": (0.12345678, 0.5, 0.5)})
+    assert training.start_weights(settings).config == settings.network()
+
+
 def test_what_is_assumed_of_given_weights_is_told(goldens):
     said, file = [], str(goldens / "train_x2.pth")
     config = load_weights(file).config
@@ -274,6 +279,17 @@ def test_rotated_copies(photos, tmp_path):
     assert [row["step"] for row in runs.RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
 
 
+def test_what_is_turned_off_needs_nothing():
+    off = {"morph_steps": 0, "hint_weight": 0.0, "teacher_weight": 0.0}
+    assert resolve(off).teacher_weight == 0
+    assert resolve({"teacher_weight": 0.0, "teacher": "bundled:x4", "target": "teacher"}).teacher_weight == 0
+
+
+def test_a_run_begun_with_equal_copies_goes_on():
+    saved = {**resolve({}).to_dict(), "hr_scales": [0.5, 0.5]}
+    assert resolve({}, saved).hr_scales == (0.5, 0.5)
+
+
 @pytest.mark.parametrize(
     "copies",
     [{"hr_scales": (0.5,)}, {"contrast": 2.0}, {"lr_scales": (0.5,), "target": "teacher", "teacher": "bundled:x4"}],
@@ -307,6 +323,8 @@ def test_copies_of_any_kind_can_be_rotated(copies):
         (["--teacher-weight", "2"], "--teacher-weight expected a --teacher that uses it, found none"),
         (["--target", "teacher"], "--target teacher expected a --teacher, found none"),
         (["--lr-scales", "0.5"], "--lr-scales expected --target teacher"),
+        (["--hr-scales", "0.5,0.7,0.5"], "--hr-scales expected factors that differ from each other, found 0.5,0.7,0.5"),
+        (["--lr-scales", "0.5,0.50"], "--lr-scales expected factors that differ from each other, found 0.5,0.5"),
         (["--lr-scales", "half"], "expected numbers such as 0.7,0.5, found 'half'"),
         (["--degrade", "blur,rain"], "--degrade must name some of"),
         (["--rgb-mean", "0.5,0.5"], "expected three numbers such as 0.4488,0.4371,0.4040, found '0.5,0.5'"),
@@ -351,6 +369,19 @@ def test_the_deepest_network_is_validated():
     validation = Validation([("flat", lr, np.full((18, 16, 3), 90, np.uint8))], config)
     weights = training.start_weights(resolve({"scale": 2, "channels": 1, "blocks": 64}))
     assert validation.upscale(weights.fuse(), lr).shape == (18, 16, 3)
+
+
+def test_a_blank_photograph_leaves_figures_that_compare(make_weights):
+    """It comes out without any error, from bicubic enlargement as well."""
+    config, rng = SpanConfig(scale=2, channels=4, blocks=1), np.random.default_rng(0)
+    blank, noise = np.zeros((16, 16, 3), np.uint8), rng.integers(0, 256, (32, 32, 3), np.uint8)
+    validation = Validation([("blank", blank, np.zeros((32, 32, 3), np.uint8)), ("noise", blank, noise)], config)
+    black = make_weights(config)
+    black.layers["upsampler"]["kernel"][...] = 0
+    black.layers["upsampler"]["bias"][...] = 0
+    figures = validation(black)
+    assert 50 < figures["psnr_y"] < 60 and 50 < figures["psnr_rgb"] < 60
+    assert validation.bicubic_psnr() == figures["psnr_y"]
 
 
 def test_photographs_smaller_than_the_patch(photos, tmp_path):

@@ -32,7 +32,7 @@ class Report:
         weight_difference: largest difference between a stored weight and its source.
         images: number of photographs.
         output_difference: largest difference between outputs of source and files on them, for values around [0, 1].
-        psnr_source, psnr_written: mean PSNR in dB on Y of both.
+        psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``metrics.MOST_PSNR`` for each image.
         failures: what does not reproduce, one sentence each; empty if all is well.
     """
 
@@ -136,10 +136,11 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float:
 
 def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     from span_keras.bicubic import to_uint8
-    from span_keras.metrics import psnr, rgb_to_y
+    from span_keras.metrics import MOST_PSNR, psnr, rgb_to_y
 
     inside = np.s_[shave:-shave, shave:-shave]
-    return psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside]))
+    # Two infinite figures, of a blank photograph, have no difference.
+    return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MOST_PSNR)
 
 
 def _pairs(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
