@@ -8,6 +8,9 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+MOST_NAME = 255
+"""Bytes that the name of a file may have on all common systems."""
+
 
 @contextlib.contextmanager
 def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
@@ -20,7 +23,10 @@ def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
     Raises:
         OSError: the folder is missing or not writable, or the disk is full; also what the block raises.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial{suffix}")
+    ending = f".{secrets.token_hex(4)}.partial{suffix}"
+    # A name that is as long as names may be leaves no room; its end is not needed, but no character may be cut in two.
+    name = path.name.encode("utf-8", "surrogateescape")[: MOST_NAME - 1 - len(ending)].decode("utf-8", "ignore")
+    temporary = path.with_name(f".{name}{ending}")
     try:
         temporary.touch(exist_ok=False)
         yield temporary

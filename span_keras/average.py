@@ -70,7 +70,9 @@ def main(weights: tuple[str, ...], out: Path, dtype: str) -> None:
         from span_keras.checkpoints import load_weights, save_weights
     networks = [load_weights(name) for name in weights]
     tell_assumed(*networks)
-    save_weights(average(networks), out, dtype=dtype)
+    mean = average(networks)
+    with hushed():  # the formats of Keras are written by building the model
+        save_weights(mean, out, dtype=dtype)
     click.echo(f"Wrote {out}, the mean of {len(weights)} networks.")
 
 

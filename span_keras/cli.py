@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
+import signal
 import sys
+import threading
 
 import click
 
@@ -44,15 +47,43 @@ def hushed():
         os.close(saved)
 
 
+@contextlib.contextmanager
+def _cleans_up_when_terminated():
+    """Let SIGTERM end the block like any exception, so that no half-written file stays; exit code 143.
+
+    Only in the main thread, where signals arrive, and where nobody else has a plan for the signal.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number, frame):
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def reports_errors(function):
-    """Turn a ``SpanError`` into one sentence on stderr and exit code 1; Ctrl-C exits with 130."""
+    """Turn a ``SpanError`` or ``OSError`` into one sentence on stderr and exit code 1; Ctrl-C exits with 130."""
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         try:
-            return function(*args, **kwargs)
+            with _cleans_up_when_terminated():
+                return function(*args, **kwargs)
         except SpanError as error:
             raise Failure(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has gone; click knows what to do
+                raise
+            reason = error.strerror or str(error).rstrip(".")
+            named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            raise Failure(f"{named}{reason}.") from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             raise SystemExit(130) from None

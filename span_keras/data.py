@@ -28,7 +28,7 @@ import math
 import os
 import threading
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from io import BytesIO
@@ -39,7 +39,7 @@ import keras
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from span_keras import bicubic, orientation
+from span_keras import bicubic, imageio, orientation
 from span_keras.config import SCALES
 from span_keras.errors import DataError
 from span_keras.metrics import SSIM_WINDOW
@@ -93,7 +93,7 @@ def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list
         return [folder]
     files = sorted(
         path
-        for path in folder.rglob("*")
+        for path in imageio.files_below(folder)
         # Names that start with a dot are not photographs (macOS leaves "._photo.jpg" beside each photo.jpg).
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
@@ -123,7 +123,8 @@ def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int =
 
 def _digest(path: Path, prefix: str = "") -> bytes:
     """A hash of the names of a file and its folder: the same wherever that lies, and whatever else is in it."""
-    return hashlib.sha256(f"{prefix}{path.parent.name}/{path.name}".encode()).digest()
+    # Names need not be UTF-8: Python holds the bytes that are not as surrogates.
+    return hashlib.sha256(f"{prefix}{path.parent.name}/{path.name}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _drawn(path: Path, prefix: str = "") -> float:
@@ -192,6 +193,7 @@ def _decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
     """The photograph, upright and in RGB."""
     try:
         with _opened(path) as image:
+            imageio.mend_transparency(image)
             ImageOps.exif_transpose(image, in_place=True)
             yield _to_rgb(image)
     except Exception as error:  # decoders raise whatever their formats' damage makes of them
@@ -200,10 +202,19 @@ def _decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata and large images help nobody here
-        with Image.open(path, formats=_formats()) as image:
-            yield image
+    _hush_pillow()
+    with Image.open(path, formats=_formats()) as image:
+        yield image
+
+
+@functools.cache
+def _hush_pillow() -> None:
+    """Pillow's remarks on odd metadata and large images help nobody here.
+
+    For good, because filters belong to the whole process: threads that change them for a while and back, as
+    ``catch_warnings`` does, can leave each other's behind. Behind all other filters, so that users have the say.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 
 @functools.cache
@@ -282,10 +293,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float32)
-        # 16-bit greyscale; Pillow hands it out as 16 or 32-bit integers. Floating-point files hold [0, 1].
-        full = 1.0 if image.mode == "F" else 65535.0
-        image = Image.fromarray(bicubic.to_uint8(values / full), "L")
+        if (values := imageio.deep_grey(image)) is None:
+            raise DataError("it has values beyond 16 bits, or 1 in floating point; save it with 8 or 16 bits a channel")
+        # Pillow hands out 16 bits as 16 or 32-bit integers. Floating-point files hold [0, 1].
+        full = np.float32(1 if image.mode == "F" else 65535)
+        image = Image.fromarray(bicubic.to_uint8(np.float32(values) / full), "L")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -447,8 +459,9 @@ class PatchDataset(keras.utils.PyDataset):
         sizes = [(factor, 0.0) for factor in (1.0, *hr_scales)] + [(1.0, factor) for factor in lr_scales]
         self._photos = self._scan(files, sizes, contrast, rotate)
         self._plan_sets(cache_gb)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._sets: OrderedDict[int, Future] = OrderedDict()
+        self._wanted: Counter[int] = Counter()  # how many threads ask for a set
         self._loader = ThreadPoolExecutor(1, "span-working-set")
         self._progress, self._closed = progress, False
         if self._set_count == 1:
@@ -579,9 +592,11 @@ class PatchDataset(keras.utils.PyDataset):
 
     def _raise_unusable(self):
         path, reason = next(iter(self.skipped.items()))
+        small = any("smaller than" in reason for reason in self.skipped.values())
+        least = f" of at least {self.patch * self.scale} pixels a side" if small else ""
         raise DataError(
-            f"Expected photographs of at least {self.patch * self.scale} pixels a side, found none among "
-            f"{len(self.skipped)} files (first: {path}: {reason}); use larger photographs or a smaller patch."
+            f"Expected photographs{least}, found none among {len(self.skipped)} files (first: {path}: {reason}); "
+            f"use {'larger photographs or a smaller patch' if small else 'others'}."
         )
 
     def _plan_sets(self, cache_gb: float) -> None:
@@ -619,25 +634,36 @@ class PatchDataset(keras.utils.PyDataset):
 
     def _set_at(self, step: int) -> _WorkingSet:
         """The working set of a global step; starts decoding the next one in time."""
-        if self._set_count == 1:
+        number, position = divmod(step, self._set_steps) if self._set_count > 1 else (0, 0)
+        with self._lock:
+            self._wanted[number] += 1
+        try:
+            # In slices: a signal that comes just before the main thread begins to wait is seen only when it wakes.
             with self._lock:
-                future = self._request(0)
-        else:
-            number, position = divmod(step, self._set_steps)
-            with self._lock:
+                # More threads than a set has steps ask for more than the two sets that there is room for.
+                while number not in sorted(self._wanted)[:2]:
+                    self._lock.wait(1)
                 future = self._request(number)
                 if position >= LAG:
-                    self._request(number + 1)
-        # In slices: a signal that comes just before the main thread begins to wait is seen only when it wakes.
-        while not future.done():
-            wait([future], timeout=1)
-        return future.result()
+                    self._request(number + 1, ahead=True)
+            while not future.done():
+                wait([future], timeout=1)
+            return future.result()
+        finally:
+            with self._lock:
+                self._wanted[number] -= 1
+                if not self._wanted[number]:
+                    del self._wanted[number]
+                    self._lock.notify_all()
 
-    def _request(self, number: int) -> Future:
-        """A working set, from the two most recently used or newly decoded."""
+    def _request(self, number: int, ahead: bool = False) -> Future | None:
+        """A working set, from the two most recently used or newly decoded; ``ahead``: only where there is room."""
         if number not in self._sets:
-            while len(self._sets) > 1:
-                self._sets.popitem(last=False)[1].cancel()
+            for other in [other for other in self._sets if other not in self._wanted]:
+                if len(self._sets) > 1:
+                    self._sets.pop(other).cancel()
+            if ahead and len(self._sets) > 1:
+                return None
             self._sets[number] = self._loader.submit(self._load, number)
         self._sets.move_to_end(number)
         return self._sets[number]
@@ -653,11 +679,26 @@ class PatchDataset(keras.utils.PyDataset):
         return taught
 
     def _load(self, number: int) -> _WorkingSet:
-        photos = self._photos
-        if self._set_count > 1:
-            turn, place = divmod(number, self._set_count)
-            photos = self._shuffled_sets(turn)[place]
-        progress = self._progress if self._set_count == 1 else None
+        """A working set; if none of its photographs can be used, the next that has some, as on every machine.
+
+        Raises:
+            DataError: no photograph of the whole collection can be used.
+        """
+        if self._set_count == 1:
+            loaded = self._decode(self._photos, self._progress)
+        else:
+            # What is left of this turn need not hold all photographs, the one after it does.
+            for later in range(number, (number // self._set_count + 2) * self._set_count):
+                turn, place = divmod(later, self._set_count)
+                loaded = self._decode(self._shuffled_sets(turn)[place])
+                if loaded or self._closed:
+                    break
+        if not loaded and not self._closed:
+            self._raise_unusable()
+        return _WorkingSet(loaded)
+
+    def _decode(self, photos: list[_Photo], progress: Callable[[int, int], None] | None = None) -> list:
+        """What of these photographs a working set holds."""
 
         def load(photo: _Photo) -> tuple[np.ndarray, ...] | None:
             if self._closed:
@@ -683,9 +724,7 @@ class PatchDataset(keras.utils.PyDataset):
                 loaded += [photo] if photo else []
                 if progress and not self._closed:
                     progress(done, len(photos))
-        if not loaded and not self._closed:
-            self._raise_unusable()
-        return _WorkingSet(loaded)
+        return loaded
 
 
 def _decoders() -> int:

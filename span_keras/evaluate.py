@@ -15,7 +15,9 @@ from span_keras.cli import CONTEXT, hushed, reports_errors, tell_assumed, weight
 from span_keras.errors import DataError, ImageError
 
 FIGURES = ("psnr_y", "ssim_y", "psnr_rgb")
-_SUFFIXES = re.compile(r"([_-]?x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNORECASE)
+_ENDING = re.compile(r"([_-]?x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNORECASE)
+_SURE_ENDING = re.compile(r"([_-]x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNORECASE)
+"""Without those that names may have for other reasons, such as box2."""
 
 
 def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
@@ -23,7 +25,7 @@ def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
 
     ``data`` holds the folders ``HR`` and ``LR``, or a folder ``HR``, or HR images. An LR image is called as its HR
     image, whatever its format; if not all are, endings as in ``img_001x4``, ``img_001_LR`` and ``img_001_SRF_4_HR`` do
-    not count.
+    not count, first of LR images alone, then of both. ``box2`` as an HR image is always called so in full.
 
     Raises:
         DataError: there are no images, or one kind has images that the other lacks.
@@ -38,12 +40,21 @@ def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
     lr = _images(data / "LR")
     if [path.stem for path in hr] == [path.stem for path in lr]:
         return list(zip(hr, lr, strict=True))
-    hr, lr = _by_name(hr), _by_name(lr)
-    if hr.keys() != lr.keys():
-        lists = [f"HR without LR: {_names(hr[k] for k in hr if k not in lr)}"] if hr.keys() - lr.keys() else []
-        lists += [f"LR without HR: {_names(lr[k] for k in lr if k not in hr)}"] if lr.keys() - hr.keys() else []
+    plain, bare = _by_name(hr, re.compile("$")), _by_name(hr, _SURE_ENDING)
+    pairs, alone = {}, []
+    for path in lr:
+        if not (partner := _partner(path, plain, bare)):
+            alone.append(path)
+        elif partner in pairs:
+            raise DataError(f"{pairs[partner]} and {path} both count as the LR image of {partner}; keep one of them.")
+        else:
+            pairs[partner] = path
+    lacking = [path for path in hr if path not in pairs]
+    if lacking or alone:
+        lists = [f"HR without LR: {_names(lacking)}"] if lacking else []
+        lists += [f"LR without HR: {_names(alone)}"] if alone else []
         raise DataError(f"the images in {data}/HR and {data}/LR must match by name, found {'; '.join(lists)}.")
-    return [(path, lr[name]) for name, path in sorted(hr.items())]
+    return [(path, pairs[path]) for path in hr]
 
 
 def _images(folder: Path) -> list[Path]:
@@ -53,13 +64,22 @@ def _images(folder: Path) -> list[Path]:
     return sorted((path for path in found if path.is_file()), key=lambda path: (path.stem, path.suffix))
 
 
-def _by_name(paths: list[Path]) -> dict[str, Path]:
-    found = {}
+def _partner(path: Path, plain: dict[str, list[Path]], bare: dict[str, list[Path]]) -> Path | None:
+    """The HR image of an LR image, of all by their names and by these without their endings."""
+    short, cautious = _ENDING.sub("", path.stem), _SURE_ENDING.sub("", path.stem)
+    for known, names in ((plain, (short, path.stem)), (bare, (short, cautious))):
+        for name in names:
+            if len(found := known.get(name, ())) > 1:
+                raise DataError(f"{found[0]} and {found[1]} both count as image {name!r}; keep one of them.")
+            if found:
+                return found[0]
+    return None
+
+
+def _by_name(paths: list[Path], ending: re.Pattern) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
     for path in paths:
-        name = _SUFFIXES.sub("", path.stem)
-        if name in found:
-            raise DataError(f"{found[name]} and {path} both count as image {name!r}; keep one of them.")
-        found[name] = path
+        found.setdefault(ending.sub("", path.stem), []).append(path)
     return found
 
 

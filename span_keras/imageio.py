@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import struct
 import sys
@@ -122,6 +123,29 @@ def to_samples(pixels: np.ndarray, dtype) -> np.ndarray:
     return (np.clip(pixels, 0, 1) * most + np.float32(0.5)).astype(dtype)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Everything but folders in a folder and its subfolders, sorted. Links to folders are followed.
+
+    Each folder is looked into once, by its own name rather than a link's, and those above ``folder`` never.
+    """
+
+    def identity(place) -> tuple[int, int]:
+        status = os.stat(place)  # noqa: PTH116 - of names as they come from os.walk
+        return status.st_dev, status.st_ino
+
+    found, seen, places = [], {identity(parent) for parent in folder.resolve().parents}, [str(folder)]
+    for place in places:  # links are added while it is gone through
+        for root, folders, names in os.walk(place):
+            if (here := identity(root)) in seen:
+                folders.clear()
+                continue
+            seen.add(here)
+            found += [Path(root, name) for name in names]
+            paths = [os.path.join(root, name) for name in folders]  # noqa: PTH118
+            places += sorted(filter(os.path.islink, paths))
+    return sorted(found)
+
+
 def read_image(path: str | Path) -> Picture:
     """Decode the first image of a PNG, JPEG, WebP, TIFF or BMP file.
 
@@ -206,16 +230,14 @@ def _decode(path: Path, image: Image.Image, notes: list[str]) -> tuple[np.ndarra
     tags = image.tag_v2 if image.format == "TIFF" else {}
     if tags.get(_PLANES) == 2 and tags.get(_SAMPLES, 1) > 1 and max(tags.get(_BITS, (1,))) > 8:
         raise ImageError(f"{path} has 16-bit samples in separate planes; save it with interleaved channels.")
+    mend_transparency(image)
     transparent = image.info.get("transparency")
     if deep := _decode_16_bit(path, image):
         samples = deep()
     elif image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
+        if (values := deep_grey(image)) is None:
             raise ImageError(f"{path} has 32-bit samples; save it with 8 or 16 bits per channel.")
-        samples = values.astype(np.uint16)[..., None]
-        if tags.get(_PHOTOMETRIC) == 0:  # white is zero
-            samples = 65535 - samples
+        samples = np.asarray(values, np.uint16)[..., None]
     elif image.mode in ("1", "L", "LA", "La"):
         samples = np.asarray(image.convert("LA" if "A" in image.mode.upper() or transparent is not None else "L"))
         return samples.reshape(*samples.shape[:2], -1), icc
@@ -232,6 +254,27 @@ def _decode(path: Path, image: Image.Image, notes: list[str]) -> tuple[np.ndarra
         opaque = (samples != np.asarray(transparent, np.uint16)).any(2, keepdims=True)
         samples = np.concatenate([samples, np.where(opaque, np.uint16(65535), np.uint16(0))], 2)
     return samples, icc
+
+
+def mend_transparency(image: Image.Image) -> None:
+    """Tell the transparent grey of a PNG of 1, 2 or 4 bits, not decoded yet, in the 8 bits that it is decoded to."""
+    grey = image.info.get("transparency")
+    if isinstance(grey, int) and image.tile and (depth := {"1": 1, "L;2": 2, "L;4": 4}.get(_rawmode(image.tile[0]))):
+        most = 2**depth - 1
+        image.info["transparency"] = (grey & most) * 255 // most
+
+
+def deep_grey(image: Image.Image) -> np.ndarray | None:
+    """Samples (H, W) of a grey image of more than 8 bits, from 0 for black.
+
+    Returns:
+        Integers up to 65535, or floating point up to 1; None if there is a sample beyond, whose range nobody knows.
+    """
+    values, most = np.asarray(image), 1 if image.mode == "F" else 65535
+    if not (values.min() >= 0 and values.max() <= most):  # NaN is neither
+        return None
+    white_is_zero = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0
+    return most - values if white_is_zero else values
 
 
 def _decode_16_bit(path: Path, image: Image.Image):

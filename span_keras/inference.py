@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from span_keras import tiling
-from span_keras.errors import ConfigError, ImageError
+from span_keras.errors import CheckpointError, ConfigError, ImageError
 from span_keras.state import SpanWeights
 
 TILE = 512
@@ -46,17 +46,29 @@ class Upscaler:
                 f"tile must be more than twice this network's halo of {self.halo} pixels, found {self.tile}; "
                 f"ask for {2 * self.halo + 1} or more."
             )
-        self._run = compile_network(weights)
+        self._run, self._source = compile_network(weights), weights.source
 
     def predict(self, tiles: np.ndarray) -> np.ndarray:
-        """The network itself: (N, h, w, 3) float32 in [0, 1] -> (N, h·scale, w·scale, 3) float32, not clipped."""
-        return self._run(np.ascontiguousarray(tiles, np.float32))
+        """The network itself: (N, h, w, 3) float32 in [0, 1] -> (N, h·scale, w·scale, 3) float32, not clipped.
+
+        Raises:
+            CheckpointError: the weights make something other than finite numbers of finite ones.
+        """
+        made = self._run(np.ascontiguousarray(tiles, np.float32))
+        # Rounding to whole levels would turn NaN into black and nobody would learn why.
+        if not np.isfinite(made).all() and np.isfinite(tiles).all():
+            raise CheckpointError(
+                f"{self._source} makes values of this image that are no finite numbers, so its weights are damaged or "
+                "its training went astray; use other weights."
+            )
+        return made
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) RGB float32 in [0, 1] -> (H·scale, W·scale, 3) float32 around [0, 1], not clipped.
 
         Raises:
             ImageError: the image has no pixels, is not floating point or has not three channels.
+            CheckpointError: see ``predict``.
         """
         if image.ndim != 3 or image.shape[2] != 3 or not np.issubdtype(image.dtype, np.floating):
             raise ImageError(

@@ -194,7 +194,7 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
         ImageError: an input folder holds no images, two sources would become one target, a target is its source, or
             ``out`` is called like an image where it has to be a folder, or like a file of another kind.
     """
-    from span_keras.imageio import FORMATS
+    from span_keras.imageio import FORMATS, files_below
 
     inputs = list(inputs)
     one_file = len(inputs) == 1 and not inputs[0].is_dir()
@@ -216,7 +216,7 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
             if not path.is_dir():
                 sources.append((path, Path(path.name)))
                 continue
-            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in FORMATS and not p.name.startswith(".")]
+            found = [p for p in files_below(path) if p.suffix.lower() in FORMATS and not p.name.startswith(".")]
             found = [p for p in found if p.is_file()]
             results = out.resolve()
             if path.resolve() in results.parents:  # results of before are not enlarged once more
@@ -273,10 +273,10 @@ def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quali
     An image that fails is reported, the others are made, and the exit code is 1.
     """
     pairs = plan(inputs, out, suffix)
-    kept = [] if overwrite else [target for _, target in pairs if target.exists()]
+    kept = {} if overwrite else {target: None for _, target in pairs if target.exists()}
     for target in kept:
         click.echo(f"{target} exists and is kept; --overwrite replaces it.", err=True)
-    pairs = [(source, target) for source, target in pairs if target not in set(kept)]
+    pairs = [(source, target) for source, target in pairs if target not in kept]
     if not pairs:
         return
 

@@ -75,6 +75,18 @@ def tiny_weights(tiny_config) -> SpanWeights:
 
 
 @pytest.fixture
+def wild_weights(tmp_path, tiny_weights) -> Path:
+    """A file of finite weights whose network overflows."""
+    from span_keras.checkpoints import save_weights
+
+    for group in tiny_weights.layers.values():
+        for value in group.values():
+            value *= np.float32(1e9)
+    save_weights(tiny_weights, tmp_path / "wild.safetensors")
+    return tmp_path / "wild.safetensors"
+
+
+@pytest.fixture
 def make_weights():
     """The function ``(config, seed=0) -> SpanWeights`` behind ``tiny_weights``."""
     return random_weights

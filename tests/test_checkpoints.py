@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+import zipfile
 
 import h5py
 import keras
@@ -393,6 +394,26 @@ def test_missing_folder_and_unknown_ending(tmp_path):
         CheckpointError, match=r"a.bin has an unknown ending, expected one of .weights.h5, .keras, .pth"
     ):
         load_weights(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("a" * 300 + ".pth", "File name too long"), ("~nobodyxx/a.pth", "Could not determine home.*")],
+    ids=["long", "nobody"],
+)
+def test_paths_that_cannot_be_looked_at(name, reason):
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be opened \({reason}\); name a weights file or bundled"):
+        load_weights(name)
+
+
+def test_a_deflated_keras_file_is_inflated_once(tmp_path, tiny_weights, monkeypatch):
+    """As other programs pack archives; going back in it would begin again each time."""
+    save_weights(tiny_weights, tmp_path / "a.keras")
+    with zipfile.ZipFile(tmp_path / "a.keras") as stored, zipfile.ZipFile(tmp_path / "b.keras", "w", 8) as deflated:
+        for name in stored.namelist():
+            deflated.writestr(name, stored.read(name))
+    monkeypatch.setattr(zipfile.ZipExtFile, "seek", lambda *args: pytest.fail("went back"))
+    assert load_weights(tmp_path / "b.keras").config == tiny_weights.config
 
 
 def test_foreign_formats_need_no_framework(goldens):

@@ -1,5 +1,6 @@
 """Files that are missing, damaged, hostile or not SPAN: a typed error that says what is wrong, and nothing executed."""
 
+import io
 import itertools
 import json
 import re
@@ -526,6 +527,31 @@ def test_hdf5_that_leads_outside(tmp_path, valid):
         (lambda file, v: file.__setitem__("more", h5py.SoftLink("/layers")), "links to another place"),
     ):
         refused(h5_file(path, make), message)
+
+
+def test_hdf5_whose_heap_never_ends(tmp_path, valid):
+    """The free space in a heap is an object, too; with a size of 0 the next object is the same again."""
+    paths = [tmp_path / f"{size}{suffix}" for suffix in (".weights.h5", ".keras") for size in (0, 1 << 40, 2**64 - 32)]
+    for path in paths:
+        size, suffix = path.name.split(".", 1)
+        path.write_bytes(endless(valid[f".{suffix}"], int(size)))
+    refused_at_once(*((path, "an object in its heap has an impossible size") for path in paths))
+
+
+def endless(content: bytes, size: int) -> bytes:
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        members["model.weights.h5"] = endless(members["model.weights.h5"], size)
+        with zipfile.ZipFile(made := io.BytesIO(), "w") as archive:
+            for name, member in members.items():
+                archive.writestr(name, member)
+        return made.getvalue()
+    place = content.index(b"GCOL") + 16
+    while index := int.from_bytes(content[place : place + 2], "little"):
+        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+    assert index == 0
+    return content[: place + 8] + size.to_bytes(8, "little") + content[place + 16 :]
 
 
 def test_hdf5_that_claims_too_much(tmp_path):

@@ -166,6 +166,32 @@ def test_wrong_models(tmp_path, weights, function, message):
         load_weights(path)
 
 
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"variant": "span"}, "states variant 'span', but its layers have variant 'official'"),
+        ({"img_range": 1.0}, "states img_range 1.0, but its tensors have img_range 2.0"),
+        ({"rgb_mean": [0.25, 0.5, 0.126]}, r"states rgb_mean .*, but its tensors have rgb_mean \[0.25, 0.5, 0.125\]"),
+        ({"rgb_mean": "0.25"}, "states rgb_mean '0.25', but"),
+    ],
+)
+def test_statements_that_contradict_topology_and_weights(tmp_path, weights, stated, message):
+    config = weights.config.to_dict()
+    path = write(tmp_path, arrays(weights), metadata={**config, **stated}, model=topology(weights.config))
+    with pytest.raises(CheckpointError, match=rf"model\.json {message}"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize(
+    "config", [(2, 8, 1, "span", 1234.5678, (0.12345678, 1e-8, 0.4)), (2, 8, 1, "span", 1.0, (0, 0, 0))]
+)
+def test_statements_agree_but_for_rounding(tmp_path, make_weights, config):
+    weights = make_weights(SpanConfig(*config))
+    config = weights.config
+    path = write(tmp_path, arrays(weights), metadata=config.to_dict(), model=topology(config))
+    assert load_weights(path).config == config
+
+
 def test_short_shards(tmp_path, weights):
     path = write(tmp_path, arrays(weights), metadata=weights.config.to_dict(), shards=2)
     last = tmp_path / "group1-shard2of2.bin"

@@ -1,17 +1,23 @@
 """Photographs to patches: pairing, decoding, sampling, reproducibility, memory and every kind of bad folder."""
 
 import _thread
+import hashlib
+import os
 import shutil
 import signal
 import struct
 import threading
+import time
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from test_imageio import few_bits, tiff_bytes
 
 from span_keras import bicubic, data, orientation
 from span_keras.errors import DataError
@@ -609,6 +615,49 @@ def test_corrupt_photographs_in_a_working_set_are_skipped(many, small_cache):
     assert [path.name for path in dataset.skipped] == ["03.png"]
 
 
+def spoil(path: Path) -> None:
+    """Leave the header alone, so that only decoding tells."""
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def test_a_working_set_without_any_usable_photograph_gives_way_to_the_next(many, small_cache):
+    sets = make_in_sets(many, small_cache, 64)._shuffled_sets(0)
+    for photo in sets[1]:
+        spoil(photo.path)
+    datasets = make_in_sets(many, small_cache, 64), make_in_sets(many, small_cache, 64)
+    batch = datasets[0][8]
+    assert set(batch[0][:, 0, 0, 0]) == {16 * int(photo.path.stem) for photo in sets[2]}
+    datasets[1][16]
+    assert equal(datasets[1][8], batch), "whatever was drawn before"
+    # The last set of a turn gives way to those of the next turn, until all photographs have had their chance.
+    left = sets[0][0].path
+    for path in many.iterdir():
+        if path != left:
+            spoil(path)
+    dataset = make_in_sets(many, small_cache, 64)
+    assert all((dataset[8 * number][0] == 16 * int(left.stem)).all() for number in range(8))
+    spoil(left)
+    with pytest.raises(DataError, match=r"Expected photographs, found none among 16 files .*truncated.*; use others"):
+        make_in_sets(many, small_cache, 64)[0]
+
+
+def test_more_threads_than_a_set_has_steps(many, small_cache, monkeypatch):
+    """Those that are far ahead wait, nobody's set is given up, and no more than two are held."""
+    load, go_on = data.load_pair, threading.Event()
+    monkeypatch.setattr(data, "load_pair", lambda *args: go_on.wait(60) and load(*args))
+    dataset = make_in_sets(many, small_cache, 64)
+    with ThreadPoolExecutor(16) as pool:
+        batches = [pool.submit(dataset.unturned, 2 * index + 1) for index in range(16)]
+        while sum(dataset._wanted.values()) < 16:
+            time.sleep(0.01)
+        assert len(dataset._sets) <= 2
+        go_on.set()
+        batches = [batch.result() for batch in batches]
+    assert not dataset._wanted and len(dataset._sets) <= 2
+    for index, batch in enumerate(batches):
+        assert equal(batch, dataset.unturned(2 * index + 1))
+
+
 # -- decoding
 
 
@@ -632,6 +681,29 @@ def test_grey_palette_and_16_bit_become_rgb(tmp_path):
     Image.fromarray(grey.astype(np.float32) / 255).save(tmp_path / "float.tiff")
     for name in ("grey.png", "deep.png", "palette.png", "float.tiff"):
         assert np.array_equal(decoded(tmp_path / name), np.repeat(grey[..., None], 3, 2)), name
+
+
+def test_deep_grey_means_what_its_file_says(tmp_path):
+    grey = smooth(20, 30)[..., :1]
+    (tmp_path / "inverted.tif").write_bytes(tiff_bytes(65535 - grey * np.uint16(257), photometric=0))
+    assert np.array_equal(decoded(tmp_path / "inverted.tif"), np.repeat(grey, 3, 2))
+
+
+@pytest.mark.parametrize("values", [70_000, -1, 1.5, -0.1, float("nan")])
+def test_deep_grey_of_unknown_range_is_skipped(folder, values):
+    dtype = np.float32 if isinstance(values, float) else np.int32
+    Image.fromarray(np.full((40, 40), values, dtype)).save(folder / "deep.tif")
+    with pytest.raises(DataError, match=r"deep\.tif cannot be read as an image: it has values beyond 16 bits, or 1 in"):
+        decoded(folder / "deep.tif")
+    dataset = make(folder)
+    assert "deep.tif (it has values beyond" in dataset.describe() and len(dataset.skipped) == 1
+
+
+def test_transparent_grey_of_few_bits(tmp_path):
+    (tmp_path / "a.png").write_bytes(few_bits(4, 5))
+    assert np.array_equal(
+        decoded(tmp_path / "a.png")[0, :, 0], [17 * (value if value != 5 else 15) for value in range(16)]
+    )
 
 
 def test_transparency_is_laid_over_white(tmp_path):
@@ -675,6 +747,32 @@ def test_photographs_are_found_in_subfolders_whatever_their_case(folder):
     assert [path.name for path in data.list_photos(folder)] == ["a.png", "b.webp", "C.BMP"]
     assert data.list_photos([folder / "b.webp", folder / "a.png"]) == [folder / "a.png", folder / "b.webp"]
     assert data.list_photos(folder / "a.png") == [folder / "a.png"]
+
+
+def test_links_to_folders_are_followed_once(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("b.png", "more.png"):
+        shutil.copy(folder / "a.png", elsewhere / name)
+    (folder / "d").symlink_to(elsewhere)
+    found = ["a.png", "b.webp", "d/b.png", "d/more.png", "more/C.BMP"]
+    names = lambda: [str(path.relative_to(folder)) for path in data.list_photos(folder)]  # noqa: E731
+    assert names() == found
+    # By another way the same, above everything, and round in circles.
+    (folder / "again").symlink_to(elsewhere)
+    (folder / "d").unlink()
+    (folder / "d").symlink_to(folder / "more")
+    (folder / "up").symlink_to(folder.parent)
+    (elsewhere / "back").symlink_to(folder)
+    assert names() == ["a.png", "again/b.png", "again/more.png", "b.webp", "more/C.BMP"]
+
+
+def test_names_need_not_be_utf_8():
+    path = Path(os.fsdecode(b"caf\xe9/1.png"))
+    assert 1 <= data.contrast_of(path, 4.0) <= 4 and -45 <= data.rotation_of(path, "1 0 True") <= 45
+    assert data.split_validation([path, Path("a.png")], 1)
+    # Others keep the numbers that teachers' outputs were made for.
+    digest = hashlib.sha256("1 0 True/café/1.png".encode()).digest()
+    assert data._digest(Path("café/1.png"), "1 0 True/") == digest
 
 
 def test_missing_and_empty_folders(tmp_path):
@@ -730,10 +828,35 @@ def test_whatever_a_decoder_raises_skips_the_file(folder, monkeypatch, error):
     assert str(error) in dataset.skipped[folder / "b.webp"]
 
 
-def test_large_photographs_cause_no_remarks(folder, monkeypatch, recwarn):
+@pytest.fixture
+def python_warnings(monkeypatch):
+    """What is warned of in a process whose filters nobody has touched."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    data._hush_pillow.cache_clear()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.resetwarnings()
+        yield told
+    data._hush_pillow.cache_clear()
+
+
+def test_large_photographs_cause_no_remarks(folder, python_warnings):
     make(folder)[0]
-    assert not recwarn.list
+    assert not python_warnings
+
+
+def test_decoding_leaves_the_users_warnings_alone(folder, python_warnings):
+    """Also when threads begin and end at once, one before the other."""
+    first, second = data._opened(folder / "a.png"), data._opened(folder / "a.png")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    warnings.warn("of the user", stacklevel=1)
+    assert [str(warning.message) for warning in python_warnings] == ["of the user"]
+    # Whoever wants to know of large images is told.
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with pytest.raises(Image.DecompressionBombWarning), data._opened(folder / "a.png"):
+        pass
 
 
 def test_no_usable_photograph_at_all(tmp_path):

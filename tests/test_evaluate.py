@@ -134,9 +134,50 @@ def test_names_that_end_like_scales(folder):
 
 def test_two_files_of_one_name_are_refused(folder):
     add_lr(folder, 2)
-    write_image(folder / "HR" / "a_x2.png", Picture(np.zeros((4, 4, 3), np.uint8)))
+    write_image(folder / "LR" / "a_x2.png", Picture(np.zeros((4, 4, 3), np.uint8)))
+    with pytest.raises(DataError, match=r"a\.png and .*a_x2\.png both count as the LR image of .*a\.png"):
+        find_pairs(folder)
+    (folder / "LR" / "a_x2.png").unlink()
+    write_image(folder / "HR" / "a.bmp", Picture(np.zeros((4, 4, 3), np.uint8)))
     with pytest.raises(DataError, match="both count as image 'a'"):
         find_pairs(folder)
+
+
+def named(folder, **names):
+    """Empty images of these names in the folders HR and LR."""
+    for kind, stems in names.items():
+        (folder / kind).mkdir()
+        for stem in stems:
+            (folder / kind / f"{stem}.png").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        (["box2", "box3"], ["box2x4", "box3x4"]),
+        (["box", "box2"], ["boxx2", "box2x2"]),
+        (["bo", "box2"], ["box2", "box2x2"]),
+        (["img_001_SRF_4_HR", "img_002_SRF_4_HR"], ["img_001_SRF_4_LR", "img_002_SRF_4_LR"]),
+        (["baby_HR", "bird_HR"], ["babyx4", "birdx4"]),
+        (["baby", "bird"], ["baby_LR", "bird-x3"]),
+        (["baby_x4", "bird_x4"], ["baby", "bird"]),
+        (["babyx4_HR", "box2_HR"], ["babyx4_LR", "box2_LR"]),
+    ],
+)
+def test_endings_that_do_not_count(tmp_path, hr, lr):
+    pairs = find_pairs(named(tmp_path, HR=hr, LR=lr))
+    assert [(a.stem, b.stem) for a, b in pairs] == list(zip(hr, lr, strict=True))
+
+
+def test_names_that_only_look_like_scales_are_not_taken_for_one(tmp_path):
+    with pytest.raises(DataError, match=r"HR without LR: box2\.png; LR without HR: box7\.png"):
+        find_pairs(named(tmp_path, HR=["box2"], LR=["box7"]))
+
+
+def test_weights_that_make_no_numbers_are_named(folder, tmp_path, wild_weights):
+    message = one_sentence(run("-w", wild_weights, "--data", folder), 1)
+    assert "wild.safetensors makes values of this image that are no finite numbers" in message
 
 
 def test_an_lr_image_of_the_wrong_size_is_named(folder):

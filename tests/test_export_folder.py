@@ -206,6 +206,11 @@ def test_the_current_folder(target, monkeypatch):
             write(target / name, {"model.json": "{}"})
 
 
+def test_a_name_too_long(tmp_path):
+    with pytest.raises(ExportError, match=r"aaa cannot be written \(File name too long\)"):
+        write(tmp_path / ("a" * 300), {"model.json": "{}"})
+
+
 def test_unwritable_parent():
     with pytest.raises(ExportError, match=r"out cannot be written .*choose a folder you may write to"):
         write(Path("/proc/span-export/out"), {"model.json": "{}"})  # not even root may

@@ -59,6 +59,11 @@ def test_no_folder(tmp_path):
         make_server(tmp_path / "gone", 0)
 
 
+def test_a_name_too_long(tmp_path):
+    with pytest.raises(ExportError, match=r"aaa cannot be served \(File name too long\); choose another folder"):
+        make_server(tmp_path / ("a" * 300), 0)
+
+
 def test_taken_port(tmp_path):
     with make_server(tmp_path, 0) as server, pytest.raises(ExportError, match=r"cannot be used .* another with --port"):
         make_server(tmp_path, server.server_port)

@@ -247,3 +247,18 @@ def test_quiet_stays_so_if_the_user_interrupts_or_the_message_says_it_all(capfd,
 def test_full_size_in_float16_fits_into_900_kb(tmp_path, make_weights, config):
     export_model(make_weights(config), tmp_path / "out", "float16")
     assert sum(path.stat().st_size for path in (tmp_path / "out").iterdir()) <= 900_000
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path, tiny_weights, monkeypatch):
+    """TensorFlow, which writes the files, has errors of its own."""
+    with quiet():
+        import tensorflow
+        import tensorflowjs
+
+    def fail(*args, **options):
+        raise tensorflow.errors.ResourceExhaustedError(None, None, "group1-shard1of1.bin; No space left on device")
+
+    monkeypatch.setattr(tensorflowjs.converters, "save_keras_model", fail)
+    with pytest.raises(ExportError, match=r"cannot be written \(.*No space left on device\); choose a folder"):
+        export_model(tiny_weights, tmp_path / "out")
+    assert not list(tmp_path.iterdir())

@@ -177,6 +177,24 @@ def test_a_transparent_colour_becomes_alpha(tmp_path, mode):
     np.testing.assert_array_equal(read_image(tmp_path / "image.png").alpha, [[0, 1]])
 
 
+def few_bits(depth, transparent):
+    """A grey PNG of two equal rows that hold all values of ``depth`` bits, one of them transparent."""
+    values = np.arange(2**depth, dtype=np.uint8)[:, None]
+    packed = np.packbits(np.unpackbits(values, axis=1)[:, 8 - depth :]).tobytes()
+    key = b"tRNS" + struct.pack(">H", transparent)
+    extra = struct.pack(">I", 2) + key + struct.pack(">I", zlib.crc32(key))
+    return png_bytes((2**depth, 2, depth, 0, 0, 0, 0), 2 * (b"\0" + packed), extra)
+
+
+@pytest.mark.parametrize(("depth", "transparent"), [(1, 1), (2, 3), (2, 1), (4, 5), (8, 77)])
+def test_a_transparent_grey_of_few_bits_becomes_alpha(tmp_path, depth, transparent):
+    (tmp_path / "image.png").write_bytes(few_bits(depth, transparent))
+    found = read_image(tmp_path / "image.png").samples
+    levels = np.arange(2**depth)
+    np.testing.assert_array_equal(found[0, :, 0], levels * 255 // (2**depth - 1))
+    np.testing.assert_array_equal(found[0, :, 1], np.where(levels == transparent, 0, 255))
+
+
 def test_a_transparent_16_bit_colour_becomes_alpha(tmp_path):
     rows = b"\0" + struct.pack(">6H", 1, 2, 3, 1, 2, 4)
     key = b"tRNS" + struct.pack(">3H", 1, 2, 3)

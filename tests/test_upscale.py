@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from span_keras import imageio, upscale
 from span_keras.checkpoints import save_weights
 from span_keras.config import SpanConfig
-from span_keras.errors import ImageError
+from span_keras.errors import CheckpointError, ImageError
 from span_keras.imageio import Picture, read_image, write_image
 from span_keras.inference import Upscaler
 from span_keras.state import SpanWeights, layer_shapes
@@ -288,6 +288,30 @@ def test_a_folder_below_its_results(tmp_path):
         plan([folder], folder)
 
 
+def test_weights_that_make_no_numbers_are_named(tmp_path, wild_weights):
+    write_image(tmp_path / "in.png", Picture(random_samples(3)))
+    result = run(tmp_path / "in.png", "-o", tmp_path / "out.png", "-w", wild_weights)
+    assert result.exit_code == 1
+    assert "wild.safetensors makes values of this image that are no finite numbers" in result.stderr
+    assert not (tmp_path / "out.png").exists()
+    with pytest.raises(CheckpointError, match=r"wild\.safetensors makes"):
+        Upscaler(wild_weights)(np.zeros((9, 9, 3), np.float32))
+
+
+def test_not_finite_pixels_are_not_blamed_on_the_weights(upscaler):
+    assert np.isnan(upscaler(np.full((9, 9, 3), np.nan, np.float32))).all()
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.png").touch()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "link" / "loop").symlink_to(tmp_path / "in")
+    image = tmp_path / "in" / "link" / "x.png"
+    assert plan([tmp_path / "in"], tmp_path / "out") == [(image, tmp_path / "out" / "link" / "x.png")]
+
+
 def test_plan_names_targets(tmp_path):
     (tmp_path / "d").mkdir()
     image = tmp_path / "d" / "x.jpeg"
@@ -307,8 +331,9 @@ def test_images_larger_than_the_format_allows_are_refused_before_work(tmp_path, 
         upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.webp", on_tiles=pytest.fail)
 
 
-def test_interruption_leaves_nothing_behind(tmp_path, weights_file):
-    """Ctrl-C in the middle: exit code 130, no result, no temporary file, the old result still there."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_leaves_nothing_behind(tmp_path, weights_file, number):
+    """In the middle: exit code 130 or 143, no result, no temporary file, the old result still there."""
     write_image(tmp_path / "in.png", Picture(random_samples(3, shape=(60, 60))))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "in.png").write_bytes(b"old")
@@ -319,14 +344,14 @@ def test_interruption_leaves_nothing_behind(tmp_path, weights_file):
         write = imageio._PngWriter.write
         def interrupt(self, rows):
             write(self, rows)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), {int(number)})
         imageio._PngWriter.write = interrupt
         upscale.main([{str(tmp_path / "in.png")!r}, "-o", {str(tmp_path / "out")!r}, "--tile", "24", "--overwrite",
                       "-w", {str(weights_file)!r}])
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
-    assert done.returncode == 128 + signal.SIGINT, done.stderr
-    assert "Interrupted." in done.stderr
+    assert done.returncode == 128 + number, done.stderr
+    assert ("Interrupted." in done.stderr) == (number == signal.SIGINT)
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["in.png"]
     assert (tmp_path / "out" / "in.png").read_bytes() == b"old"

@@ -68,7 +68,11 @@ def publish(target: Path, overwrite: bool = False):
 
 def _foreign_files(target: Path) -> set[str]:
     """Files, links and empty folders in ``target`` that no export wrote, relative to it."""
-    if target.exists() and not target.is_dir():
+    try:
+        is_file = target.exists() and not target.is_dir()
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    if is_file:
         raise ExportError(f"expected a folder to write to, found the file {target}; choose another name.")
     if Path.cwd().is_relative_to(target):
         raise ExportError(f"{target} is the current folder or above it, which cannot be replaced; name a folder in it.")

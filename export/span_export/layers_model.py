@@ -132,9 +132,15 @@ def _converter():
 def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
     """Save a ``tf_keras`` model through the converter and give the model the weights as they were written."""
     _, tensorflowjs = _converter()
+    import tensorflow
     from tensorflowjs.read_weights import read_weights
 
-    tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=quantization)
+    try:
+        tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=quantization)
+    except tensorflow.errors.OpError as error:  # so TensorFlow tells of a full disk, which Python calls an OSError
+        raise ExportError(
+            f"the model cannot be written ({error.message}); choose a folder you may write to, with room for it."
+        ) from error
     document = json.loads((folder / "model.json").read_text())
     entries = read_weights(document["weightsManifest"], str(folder), flatten=True)
     written = {entry["name"]: entry["data"] for entry in entries}

@@ -44,9 +44,13 @@ def make_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
     """A server for ``folder`` on 127.0.0.1, not yet running; port 0 takes a free one (see ``server_port``).
 
     Raises:
-        ExportError: there is no such folder, or the port is taken.
+        ExportError: there is no such folder, it cannot be looked at, or the port is taken.
     """
-    if not folder.is_dir():
+    try:
+        exists = folder.is_dir()
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be served ({error.strerror}); choose another folder.") from error
+    if not exists:
         raise ExportError(f"expected a folder to serve, found none at {folder}; make one with span-export --demo.")
     try:
         return http.server.ThreadingHTTPServer(

@@ -152,7 +152,8 @@ def resolve(path: str | os.PathLike) -> Path:
     """The existing file that a path or ``bundled:NAME`` means.
 
     Raises:
-        CheckpointError: there is none; the bundled names are listed, or the likely file in a folder is named.
+        CheckpointError: there is none; the bundled names are listed, or the likely file in a folder is named. Or the
+            path cannot be looked at.
     """
     name = str(path)
     if name.startswith(PREFIX):
@@ -161,11 +162,16 @@ def resolve(path: str | os.PathLike) -> Path:
             known = f"it has {', '.join(available)}" if available else "it bundles no weights"
             raise CheckpointError(f"{name} does not come with this installation; {known}; name a file with --weights.")
         return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
-    file = Path(path).expanduser()
-    if file.is_dir():
+    try:
+        file = Path(path).expanduser()
+        is_folder, exists = file.is_dir(), file.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, a locked folder; a home folder of nobody
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise CheckpointError(f"{name} cannot be opened ({reason}); name a weights file or {PREFIX}NAME.") from error
+    if is_folder:
         hint = f"; did you mean {file / 'model.json'}?" if (file / "model.json").is_file() else "."
         raise CheckpointError(f"{name} is a folder, expected a weights file{hint}")
-    if not file.exists():
+    if not exists:
         raise CheckpointError(f"{name} does not exist; name a weights file or {PREFIX}NAME.")
     return file
 

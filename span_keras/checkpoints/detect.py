@@ -72,7 +72,9 @@ def detect(contents: Contents, source: str, asked: dict) -> SpanWeights:
         if tensors.pop("no_norm", None):
             known |= {"img_range": 1.0, "rgb_mean": (0.0, 0.0, 0.0)}
     else:
-        known = {**_batch_normalization(tensors, source), **known}
+        stored = _batch_normalization(tensors, source)
+        check_stated(known, stored, "tensors", source)
+        known = {**stored, **known}
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("pixel_shuffle/")}
 
     config, assumed = _config(tensors, torch_names, known, asked, source)
@@ -87,6 +89,17 @@ def detect(contents: Contents, source: str, asked: dict) -> SpanWeights:
             value = value[..., shuffle_order(config.scale)] if layer == "upsampler" else value
         layers.setdefault(layer, {})[key] = np.ascontiguousarray(value)
     return SpanWeights(config, layers, source, {**contents.metadata, "assumed": assumed})
+
+
+def check_stated(stated: dict, found: dict, where: str, source: str) -> None:
+    """Refuse a file that states another configuration than its layers or tensors have; both are fields by name.
+
+    Raises:
+        CheckpointError: they differ by more than float32 rounds.
+    """
+    for name, value in found.items():
+        if name in stated and not _same(stated[name], value):
+            raise CheckpointError(f"{source} states {name} {stated[name]!r}, but its {where} have {name} {value!r}.")
 
 
 def _strip_prefix(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +48,27 @@ def read_weights(path: Path, source: str) -> Contents:
 
     if not h5py.is_hdf5(path):
         raise CheckpointError(f"{source} is not an HDF5 file, expected what Keras's save_weights writes.")
+    _check_heaps(path.read_bytes(), source)
     with h5py.File(path, "r") as file:
         return _contents(file, path, source)
+
+
+def _check_heaps(content: bytes, source: str) -> None:
+    """Refuse an HDF5 file with a heap (where it keeps texts) through which the HDF5 library would go round for ever.
+
+    Source: the HDF5 file format specification, III.E "Global Heap". Each collection is a row of objects that tell their
+    sizes; the one with index 0 is the free space that is left, and counts its own header of 16 bytes.
+    """
+    for match in re.finditer(rb"GCOL\x01\0\0\0", content):
+        start = match.start()
+        end = min(start + int.from_bytes(content[start + 8 : start + 16], "little"), len(content))
+        position = start + 16
+        while position + 16 <= end:
+            index, _references, size = struct.unpack_from("<HH4xQ", content, position)
+            size = 16 + -(-size // 8) * 8 if index else size
+            if not size or position + size > end:
+                raise CheckpointError(f"{source} is damaged: an object in its heap has an impossible size.")
+            position += size
 
 
 def read_model(path: Path, source: str) -> Contents:
@@ -70,9 +91,11 @@ def read_model(path: Path, source: str) -> Contents:
                     f"{source} claims {sizes[name]:,} bytes for {name}, more than the {most:,} allowed."
                 )
         described = topology_json.config_of(json.loads(archive.read("config.json")), source)
-        # Without a seekable copy every read would inflate the member from its start again.
-        with archive.open(WEIGHTS_MEMBER) as member, h5py.File(member, "r") as file:
-            contents = _contents(file, path, source)
+        # Read from the archive itself, whatever lies further ahead would be inflated from the start again.
+        content = archive.read(WEIGHTS_MEMBER)
+    _check_heaps(content, source)
+    with h5py.File(io.BytesIO(content), "r") as file:
+        contents = _contents(file, path, source)
     return Contents(contents.tensors, "keras", {**contents.config, **described}, contents.metadata, (path,))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from span_keras.checkpoints import topology_json
+from span_keras.checkpoints.detect import check_stated
 from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError
 
@@ -25,7 +26,8 @@ def read(path: Path, source: str) -> Contents:
     names and the weights of the layer ``normalize``.
 
     Raises:
-        CheckpointError: the file is no layers model, or a shard is missing, short or outside the model's folder.
+        CheckpointError: the file is no layers model, states another configuration than its topology, or a shard is
+            missing, short or outside the model's folder.
     """
     document = json.loads(path.read_text("utf-8"))
     if not isinstance(document, dict) or not isinstance(document.get("weightsManifest"), list):
@@ -45,7 +47,9 @@ def read(path: Path, source: str) -> Contents:
         tensors |= _decode(weights, b"".join(file.read_bytes() for file in files), source)
 
     stated = (document.get("userDefinedMetadata") or {}).get("span") or {}
-    config = {**topology_json.config_of(document.get("modelTopology"), source), **stated}
+    described = topology_json.config_of(document.get("modelTopology"), source)
+    check_stated(stated, described, "layers", source)
+    config = {**described, **stated}
     kept = {key: stated[key] for key in ("license", "source") if key in stated}
     return Contents(tensors, "keras", config, kept, (path, *shards))
 

@@ -698,7 +698,7 @@ def test_a_model_that_is_not_there(page, site):
 
 
 def test_an_address_of_a_folder_that_holds_a_page(page, site):
-    page.route("**/somewhere/", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    page.route(f"{site.url}/somewhere/", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
     page.goto(f"{site.url}/?model=/somewhere/")
     page.wait_for_selector("html[data-state=error]")
     assert page.inner_text("#status").startswith(f"{site.url}/somewhere/ is not JSON; expected the model.json")
