@@ -59,6 +59,7 @@ def _cleans_up_when_terminated():
         return
 
     def end(number, frame):
+        signal.signal(number, signal.SIG_DFL)  # a second one ends what hangs
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, end)

@@ -202,19 +202,12 @@ def _decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    _hush_pillow()
+    # Pillow's remarks on odd metadata and large images help nobody here. For good, because filters belong to the whole
+    # process: threads that change them for a while and back, as `catch_warnings` does, can leave each other's behind.
+    # Behind all other filters, so that users have the say.
+    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
     with Image.open(path, formats=_formats()) as image:
         yield image
-
-
-@functools.cache
-def _hush_pillow() -> None:
-    """Pillow's remarks on odd metadata and large images help nobody here.
-
-    For good, because filters belong to the whole process: threads that change them for a while and back, as
-    ``catch_warnings`` does, can leave each other's behind. Behind all other filters, so that users have the say.
-    """
-    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 
 @functools.cache

@@ -133,7 +133,10 @@ def files_below(folder: Path) -> list[Path]:
         status = os.stat(place)  # noqa: PTH116 - of names as they come from os.walk
         return status.st_dev, status.st_ino
 
-    found, seen, places = [], {identity(parent) for parent in folder.resolve().parents}, [str(folder)]
+    found, seen, places = [], set(), [str(folder)]
+    for parent in folder.resolve().parents:
+        with contextlib.suppress(OSError):  # one that may not be looked at
+            seen.add(identity(parent))
     for place in places:  # links are added while it is gone through
         for root, folders, names in os.walk(place):
             if (here := identity(root)) in seen:

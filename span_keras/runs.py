@@ -33,7 +33,7 @@ def _replaced(path: Path) -> Iterator[Path]:
     """``atomic.replaced`` with an error that says what to do.
 
     Raises:
-        TrainingError: the disk is full or the folder cannot be written; the old file is untouched.
+        TrainingError: the disk is full or the folder cannot be written; the old file is where the block left it.
     """
     try:
         with atomic.replaced(path) as temporary:

@@ -420,17 +420,19 @@ class _Signals:
     """Turns Ctrl-C and SIGTERM into a note, so that the run stops between two executions with a checkpoint.
 
     Args:
+        enabled: where not, SIGTERM ends the process at once: processes that wait for each other do so in native code,
+            where no handler of Python runs.
         at_once: raise ``KeyboardInterrupt`` on the first of either, where there is nothing to save yet.
     """
 
     def __init__(self, enabled: bool = True, at_once: bool = False):
         self.caught, self._before, self._at_once = None, {}, at_once
-        # Signals arrive in the main thread alone.
-        self._enabled = enabled and threading.current_thread() is threading.main_thread()
+        notes = {signal.SIGINT: self._note, signal.SIGTERM: self._note}
+        self._handlers = notes if enabled else {signal.SIGTERM: signal.SIG_DFL}
 
     def __enter__(self):
-        if self._enabled:
-            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is threading.main_thread():  # signals arrive there alone
+            self._before = {number: signal.signal(number, handler) for number, handler in self._handlers.items()}
         return self
 
     def _note(self, number, frame):
@@ -505,7 +507,7 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
         )
     if folder.has_checkpoint:
         begun = saved.get("init")
-        if settings.init not in (None, begun):
+        if settings.init is not None and not _same_source(settings.init, begun):
             raise TrainingError(
                 f"--resume expected the --init that the run in {folder.path} began with, {begun or 'none'}, found "
                 f"{settings.init}; leave --init out, or begin a run with it in another --out."
@@ -521,6 +523,11 @@ def _check_folder(folder: runs.RunFolder, settings: Settings, resume: bool, echo
     for name, (old, new) in changed.items():
         echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")
     return settings
+
+
+def _same_source(one: str, other: str | None) -> bool:
+    """Whether both name the same bundled weights or file, however that is spelt."""
+    return one == other or (other is not None and os.path.realpath(one) == os.path.realpath(other))
 
 
 def _split(settings: Settings, echo: Callable = lambda text: None) -> tuple[list[Path], list[Path]]:

@@ -832,11 +832,9 @@ def test_whatever_a_decoder_raises_skips_the_file(folder, monkeypatch, error):
 def python_warnings(monkeypatch):
     """What is warned of in a process whose filters nobody has touched."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
-    data._hush_pillow.cache_clear()
     with warnings.catch_warnings(record=True) as told:
         warnings.resetwarnings()
         yield told
-    data._hush_pillow.cache_clear()
 
 
 def test_large_photographs_cause_no_remarks(folder, python_warnings):

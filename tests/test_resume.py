@@ -220,6 +220,18 @@ def test_resuming_needs_no_initial_weights(photos, whole, tmp_path):
     assert len(sequence(tmp_path / "run")) == 2
 
 
+def test_one_of_several_processes_ends_at_once_when_terminated():
+    """It may be waiting for the others in native code, where no handler of Python runs."""
+    mine = lambda number, frame: None  # noqa: E731
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        with training._Signals(enabled=False):
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_other_initial_weights_need_a_run_of_their_own(photos, whole, tmp_path):
     """Once there is a checkpoint, they would change nothing but what the folder tells of the run's origin."""
     out, init = tmp_path / "run", str(whole / "weights.safetensors")
@@ -227,7 +239,7 @@ def test_other_initial_weights_need_a_run_of_their_own(photos, whole, tmp_path):
     training.train(settings(photos, init=init, epochs=1, **short), out, echo=lambda text: None)
     with pytest.raises(TrainingError, match=rf"began with, {re.escape(init)}, found bundled:x2; leave --init out"):
         training.train(settings(photos, init="bundled:x2", epochs=2, **short), out, resume=True)
-    for epochs, given in ((2, None), (3, init)):
+    for epochs, given in ((2, None), (3, init), (4, os.path.relpath(init))):
         training.train(settings(photos, init=given, epochs=epochs, **short), out, resume=True, echo=lambda text: None)
         assert RunFolder(out).config["init"] == init and len(sequence(out)) == epochs
     with pytest.raises(TrainingError, match=r"began with, none, found"):

@@ -27,7 +27,7 @@ export class ImageError extends Error {
 export async function decode(source) {
   if (source instanceof ImageData) return describe(source.width, source.height, source.data);
   const isFile = source instanceof Blob;
-  const icc = isFile ? await readProfile(source) : undefined;
+  const icc = isFile ? await readProfile(source).catch(() => undefined) : undefined; // decoding tells what is wrong
   const bitmap = isFile ? await decodeFile(source, icc) : source;
   try {
     const colorSpace = icc ? (await import('./color-space.js')).colorSpaceOf(icc) : 'srgb';

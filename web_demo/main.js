@@ -37,7 +37,7 @@ const state = {
   view: 'upscale',
   /** @type {{name: string, url?: string, artifacts?: object}} */
   model: { name: modelName(query.get('model')), url: query.get('model') ?? 'model.json' },
-  backend: query.get('backend') in LABELS ? query.get('backend') : 'auto',
+  backend: Object.hasOwn(LABELS, query.get('backend')) ? query.get('backend') : 'auto',
   /** @type {import('./span.js').Upscaler | null} */
   upscaler: null,
   /** @type {Item[]} */

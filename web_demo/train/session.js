@@ -285,6 +285,7 @@ export class TrainingSession {
     let [saved, sampled, logged, reported] = [performance.now(), -Infinity, performance.now(), -Infinity];
     let sampling = 0;
     let last = null;
+    let loggedStep = null;
     await this.sample();
     sampled = performance.now();
     while (!this.stopping && trainer.step < trainer.totalSteps) {
@@ -311,6 +312,7 @@ export class TrainingSession {
       if (!done && (now - logged > LOG_EVERY || epochEnds)) {
         this.logStep(last, median(times));
         logged = now;
+        loggedStep = trainer.step;
       }
       if (now - saved > SAVE_EVERY) {
         await this.keep();
@@ -322,7 +324,7 @@ export class TrainingSession {
     }
     if (last) {
       await this.sample();
-      this.logStep(last, median(times));
+      if (loggedStep !== trainer.step) this.logStep(last, median(times));
     }
     await this.keep();
     this.reported = ''; // the view may have been asked for something since

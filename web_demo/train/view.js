@@ -129,7 +129,7 @@ class TrainingView {
     this.onHidden = () => document.hidden && this.phase === 'training' && this.client.call('keepNow').catch(() => {});
     document.addEventListener('visibilitychange', this.onHidden);
     // What was learnt since the training was last kept would be lost, so the browser asks.
-    addEventListener('beforeunload', (event) => this.phase === 'training' && event.preventDefault());
+    addEventListener('beforeunload', (event) => this.started && this.phase !== 'idle' && event.preventDefault());
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.charts?.recolour());
   }
 
