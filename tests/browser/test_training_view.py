@@ -620,18 +620,22 @@ def test_only_one_tab_trains_at_a_time(view, context):
     view.wait("idle")
 
 
+DENY_LOCKS = """() => {
+  navigator.locks.request = () => Promise.reject(new DOMException('The request was denied.', 'SecurityError'));
+}"""
+DENY_STORAGE = """() => {
+  indexedDB.open = () => {
+    const request = { error: new DOMException('denied') };
+    setTimeout(() => request.onerror());
+    return request;
+  };
+}"""
+
+
 def test_trains_where_the_page_may_neither_lock_nor_store(view):
     """As in a browser that blocks what sites keep."""
-    view.worker.evaluate(
-        """() => {
-          navigator.locks.request = () => Promise.reject(new DOMException('The request was denied.', 'SecurityError'));
-          indexedDB.open = () => {
-            const request = { error: new DOMException('denied') };
-            setTimeout(() => request.onerror());
-            return request;
-          };
-        }"""
-    )
+    view.worker.evaluate(DENY_LOCKS)
+    view.worker.evaluate(DENY_STORAGE)
     view.fill()
     view.click("Start Training")
     assert view.wait_problem().startswith("This browser keeps no data for the page (denied)")
@@ -643,15 +647,7 @@ def test_trains_where_the_page_may_neither_lock_nor_store(view):
 
 
 def test_what_keeps_a_training_from_starting_is_told_where_nothing_can_be_stored(view):
-    view.worker.evaluate(
-        """() => {
-          indexedDB.open = () => {
-            const request = { error: new DOMException('denied') };
-            setTimeout(() => request.onerror());
-            return request;
-          };
-        }"""
-    )
+    view.worker.evaluate(DENY_STORAGE)
     view.fill()
     view.page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
     view.click("Start Training")
