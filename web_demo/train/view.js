@@ -401,8 +401,10 @@ class TrainingView {
     if (psnr !== undefined) this.setFigure('psnr', `${psnr.toFixed(2)} dB`);
   }
 
-  /** Charts that nobody sees wait until the view is shown; others are drawn with the next frame, however often a
-   * training reports until then. */
+  /**
+   * Charts that nobody sees wait until the view is shown; others are drawn with the next frame, however often a
+   * training reports until then.
+   */
   drawCharts() {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
