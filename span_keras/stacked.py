@@ -75,6 +75,21 @@ def full_precision():
     return jax.default_matmul_precision("highest")
 
 
+def compiled(function, exact: bool = True):
+    """A compiled function of arrays that runs a network; ``exact`` keeps JAX from the TF32 of a GPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def run(*args):
+            with full_precision() if exact else contextlib.nullcontext():
+                return function(*args)
+
+        return jax.jit(run)
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False, reduce_retracing=True)
+
+
 def fused_arrays(weights: SpanWeights) -> dict:
     """``{layer: (kernel, bias)}`` as arrays, for a network that is only run, such as a teacher."""
     return {name: (group["kernel"], group["bias"]) for name, group in weights.fuse().layers.items()}

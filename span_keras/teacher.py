@@ -19,7 +19,6 @@ from keras import ops
 from span_keras import atomic, orientation, stacked
 from span_keras.errors import TrainingError
 from span_keras.state import SpanWeights
-from span_keras.validation import compiled
 
 CORE = 128
 """Side, in LR pixels, of what a tile contributes. All tiles have one shape, because JAX compiles for each."""
@@ -46,7 +45,7 @@ class Teacher:
             self._name.update(b"".join(array.tobytes() for array in fused[layer]))
         # Its output is rounded to 8 bits: TF32 is exact enough, and the photographs are many.
         network = lambda x: stacked.apply(fused, x, self.config)  # noqa: E731
-        self._run = compiled(lambda tile: ensemble(network, tile), exact=False)
+        self._run = stacked.compiled(lambda tile: ensemble(network, tile), exact=False)
         # One compilation, and one tile's activations at a time on the device.
         self._lock = threading.Lock()
 

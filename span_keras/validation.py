@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import keras
@@ -31,7 +30,7 @@ class Validation:
 
     def __init__(self, images: Sequence[tuple[str, np.ndarray, np.ndarray]], config: SpanConfig):
         self.images, self.config = images, config
-        self._run = compiled(lambda fused, x: stacked.apply(fused, x, config))
+        self._run = stacked.compiled(lambda fused, x: stacked.apply(fused, x, config))
         shortest = min(min(lr.shape[:2]) for _, lr, _ in images)
         # A tile of four halos is three quarters halo; smaller ones would be all waste.
         self._tile = min(max(shortest, 4 * config.receptive_radius), LARGEST_TILE)
@@ -88,18 +87,3 @@ class Validation:
         made = [("bicubic", bicubic_area[inner]), ("SPAN", self.upscale(weights, area)[inner])]
         labelled = [(f"{label} {psnr(rgb_to_y(crop), rgb_to_y(target)):.2f} dB", crop) for label, crop in made]
         return pictures.sample_strip(name, [("LR", small), *labelled, ("HR", target)])
-
-
-def compiled(function, exact: bool = True):
-    """A compiled function of arrays that runs a network; ``exact`` keeps JAX from the TF32 of a GPU."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        def run(*args):
-            with stacked.full_precision() if exact else contextlib.nullcontext():
-                return function(*args)
-
-        return jax.jit(run)
-    import tensorflow as tf
-
-    return tf.function(function, autograph=False, reduce_retracing=True)

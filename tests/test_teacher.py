@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from span_keras import Upscaler, save_weights, teacher, validation
+from span_keras import Upscaler, save_weights, stacked, teacher
 from span_keras.config import SpanConfig
 from span_keras.errors import TrainingError
 from span_keras.runs import RunFolder
@@ -85,7 +85,7 @@ def test_kept_output_is_read_again(weights, picture, tmp_path, monkeypatch):
 def test_only_what_is_to_be_exact_keeps_jax_from_tf32(exact, precision, monkeypatch):
     jax, found = pytest.importorskip("jax"), []
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    validation.compiled(lambda x: found.append(jax.config.jax_default_matmul_precision) or x, exact)(np.zeros(1))
+    stacked.compiled(lambda x: found.append(jax.config.jax_default_matmul_precision) or x, exact)(np.zeros(1))
     assert found == [precision]
 
 

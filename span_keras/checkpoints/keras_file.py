@@ -48,9 +48,7 @@ def read_weights(path: Path, source: str) -> Contents:
 
     if not h5py.is_hdf5(path):
         raise CheckpointError(f"{source} is not an HDF5 file, expected what Keras's save_weights writes.")
-    _check_heaps(path.read_bytes(), source)
-    with h5py.File(path, "r") as file:
-        return _contents(file, path, source)
+    return _read(path.read_bytes(), path, source)
 
 
 def _check_heaps(content: bytes, source: str) -> None:
@@ -77,8 +75,6 @@ def read_model(path: Path, source: str) -> Contents:
     Raises:
         CheckpointError: the file is no Keras archive, or damaged.
     """
-    import h5py
-
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f"{source} is not a zip archive, expected what Keras's save writes.")
     with zipfile.ZipFile(path) as archive:
@@ -93,10 +89,17 @@ def read_model(path: Path, source: str) -> Contents:
         described = topology_json.config_of(json.loads(archive.read("config.json")), source)
         # Read from the archive itself, whatever lies further ahead would be inflated from the start again.
         content = archive.read(WEIGHTS_MEMBER)
+    contents = _read(content, path, source)
+    return Contents(contents.tensors, "keras", {**contents.config, **described}, contents.metadata, (path,))
+
+
+def _read(content: bytes, path: Path, source: str) -> Contents:
+    """What a whole HDF5 file holds."""
+    import h5py
+
     _check_heaps(content, source)
     with h5py.File(io.BytesIO(content), "r") as file:
-        contents = _contents(file, path, source)
-    return Contents(contents.tensors, "keras", {**contents.config, **described}, contents.metadata, (path,))
+        return _contents(file, path, source)
 
 
 def _contents(file, path: Path, source: str) -> Contents:

@@ -1,5 +1,6 @@
 /** The training session's own thread. A request `{id, method, argument}` is answered with `{id, result}` or `{id, error}`. */
 
+import { TrainingError } from './errors.js';
 import { TrainingSession } from './session.js';
 
 const METHODS = new Set(['peek', 'start', 'stop', 'export', 'keepNow', 'remove']);
@@ -10,7 +11,7 @@ self.onmessage = async ({ data: { id, method, argument } }) => {
   try {
     self.postMessage({ id, result: await session[method](argument) });
   } catch (error) {
-    if (!['TrainingError', 'ModelError', 'StorageError', 'DamagedError'].includes(error.name)) console.error(error);
+    if (!(error instanceof TrainingError) && error.name !== 'ModelError') console.error(error);
     self.postMessage({ id, error: { name: error.name, message: error.message } });
   }
 };
