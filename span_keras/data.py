@@ -634,7 +634,7 @@ class PatchDataset(keras.utils.PyDataset):
             # In slices: a signal that comes just before the main thread begins to wait is seen only when it wakes.
             with self._lock:
                 # More threads than a set has steps ask for more than the two sets that there is room for.
-                while number not in sorted(self._wanted)[:2]:
+                while not self._has_room(number):
                     self._lock.wait(1)
                 future = self._request(number)
                 if position >= LAG:
@@ -648,6 +648,11 @@ class PatchDataset(keras.utils.PyDataset):
                 if not self._wanted[number]:
                     del self._wanted[number]
                     self._lock.notify_all()
+
+    def _has_room(self, number: int) -> bool:
+        """Whether a set is held, or is one of the two wanted first and no two others are in use."""
+        held = sum(other in self._wanted for other in self._sets)
+        return number in self._sets or (held < 2 and number in sorted(self._wanted)[:2])
 
     def _request(self, number: int, ahead: bool = False) -> Future | None:
         """A working set, from the two most recently used or newly decoded; ``ahead``: only where there is room."""

@@ -647,11 +647,14 @@ def test_more_threads_than_a_set_has_steps(many, small_cache, monkeypatch):
     monkeypatch.setattr(data, "load_pair", lambda *args: go_on.wait(60) and load(*args))
     dataset = make_in_sets(many, small_cache, 64)
     with ThreadPoolExecutor(16) as pool:
-        batches = [pool.submit(dataset.unturned, 2 * index + 1) for index in range(16)]
-        while sum(dataset._wanted.values()) < 16:
-            time.sleep(0.01)
-        assert len(dataset._sets) <= 2
-        go_on.set()
+        # The first to ask are those that are furthest ahead.
+        batches = [pool.submit(dataset.unturned, 2 * index + 1) for index in reversed(range(16))][::-1]
+        try:
+            while sum(dataset._wanted.values()) < 16:
+                time.sleep(0.01)
+            assert len(dataset._sets) <= 2
+        finally:
+            go_on.set()
         batches = [batch.result() for batch in batches]
     assert not dataset._wanted and len(dataset._sets) <= 2
     for index, batch in enumerate(batches):
