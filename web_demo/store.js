@@ -1,5 +1,7 @@
 /** What the page keeps between visits, in IndexedDB: models by name. */
 
+import { openDatabase } from './database.js';
+
 const DATABASE = 'span';
 
 /**
@@ -31,36 +33,23 @@ export function saveModel(name, artifacts) {
 
 export const deleteModel = (name) => run('readwrite', (models) => models.delete(name));
 
-let opening;
-
-function open() {
-  opening ??= new Promise((resolve, reject) => {
-    const request = indexedDB.open(DATABASE, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore('models', { keyPath: 'name' });
-    request.onsuccess = () => {
-      const database = request.result;
-      // The user may clear what the page keeps while it is open.
-      database.onclose = () => (opening = undefined);
-      resolve(database);
-    };
-    request.onerror = () => {
-      opening = undefined;
-      reject(new Error(`This browser keeps no data for the page (${request.error?.message}); private windows often do not.`));
-    };
-  });
-  return opening;
-}
-
 /** One transaction; resolves when it is on disk. */
 async function run(mode, action) {
-  const database = await open();
-  return new Promise((resolve, reject) => {
-    const transaction = database.transaction('models', mode);
-    const request = action(transaction.objectStore('models'));
-    transaction.oncomplete = () => resolve(request.result);
-    transaction.onerror = transaction.onabort = () => {
-      const full = transaction.error?.name === 'QuotaExceededError';
-      reject(full ? new Error('The browser has no room left to keep this model.') : transaction.error);
-    };
+  const database = await openDatabase(DATABASE, { models: { keyPath: 'name' } }).catch((error) => {
+    throw new Error(`This browser keeps no data for the page (${error?.message}); private windows often do not.`);
   });
+  try {
+    return await new Promise((resolve, reject) => {
+      const transaction = database.transaction('models', mode);
+      const request = action(transaction.objectStore('models'));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onerror = transaction.onabort = () => {
+        const error = transaction.error ?? request.error;
+        const full = error?.name === 'QuotaExceededError';
+        reject(full ? new Error('The browser has no room left to keep this model.') : error);
+      };
+    });
+  } finally {
+    database.close();
+  }
 }

@@ -114,6 +114,54 @@ def test_models_are_kept_again_after_the_user_has_cleared_what_the_page_kept(bla
     assert blank.evaluate(names) == ["one"]
 
 
+# While the user clears what the page keeps, the browser gives up a request for the database, as it does for one whose
+# making is given up.
+GIVE_UP = """
+const open = indexedDB.open.bind(indexedDB);
+let left = given[0];
+indexedDB.open = (...names) => {
+  const request = open(...names);
+  const giveUp = () => request.transaction.abort();
+  if (left-- > 0) queueMicrotask(() => request.addEventListener('upgradeneeded', giveUp)); // after the page's own
+  return request;
+};
+"""
+
+
+def test_models_and_trainings_are_kept_if_the_browser_gives_up_one_attempt(blank):
+    names, training = library(
+        blank,
+        GIVE_UP
+        + """
+        await store.saveModel('one', { weightData: new ArrayBuffer(8) });
+        left = 1;
+        const training = await (await import('/train/store.js')).loadTraining();
+        return [(await store.listModels()).map(({ name }) => name), training];""",
+        1,
+    )
+    assert names == ["one"]
+    assert training is None
+
+
+def test_a_browser_that_keeps_nothing_is_told(blank):
+    message = library(blank, GIVE_UP + "return store.listModels().catch(({ message }) => message);", 2)
+    assert message.startswith("This browser keeps no data for the page (")
+    assert message.endswith("); private windows often do not.")
+
+
+def test_a_model_for_which_there_is_no_room_is_told(blank):
+    blank.context.new_cdp_session(blank).send(
+        "Storage.overrideQuotaForOrigin", {"origin": blank.evaluate("origin"), "quotaSize": 1_000_000}
+    )
+    message = library(
+        blank,
+        """
+        const keep = store.saveModel('one', { weightData: new ArrayBuffer(8_000_000) });
+        return keep.catch(({ message }) => message);""",
+    )
+    assert message == "The browser has no room left to keep this model."
+
+
 def test_models_are_kept_and_forgotten(blank):
     names, kept, after = library(
         blank,

@@ -3,6 +3,7 @@
  * full disk the earlier state is there whole, never half of a new one.
  */
 
+import { openDatabase } from '../database.js';
 import { DamagedError, StorageError } from './errors.js';
 import { SCALES, VARIANTS, weightCount } from './network.js';
 import { validate } from './settings.js';
@@ -102,7 +103,9 @@ function findProblem(state, photographs) {
 
 /** Run `work` on the object stores; resolves when everything is on disk. */
 async function transact(mode, work) {
-  const database = await open();
+  const database = await openDatabase(DATABASE, { [STATE]: {}, [PHOTOGRAPHS]: {} }).catch((error) => {
+    throw new StorageError(`This browser keeps no data for the page (${error?.message}); progress lasts until it is closed.`);
+  });
   try {
     await new Promise((resolve, reject) => {
       const transaction = database.transaction([STATE, PHOTOGRAPHS], mode, { durability: 'strict' });
@@ -127,21 +130,4 @@ async function transact(mode, work) {
   } finally {
     database.close();
   }
-}
-
-function open() {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open(DATABASE, 1);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore(STATE);
-      request.result.createObjectStore(PHOTOGRAPHS);
-    };
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () =>
-      reject(
-        new StorageError(
-          `This browser keeps no data for the page (${request.error?.message}); progress lasts until it is closed.`,
-        ),
-      );
-  });
 }
