@@ -27,6 +27,7 @@ await tf.ready();
 
 const { readModelFiles, readConfig, decodeGolden } = await import(join(web, 'model.js'));
 const { createNetwork, goldenError } = await import(join(web, 'network.js'));
+(await import(join(web, 'webgpu-kernels.js'))).registerKernels(tf);
 const names = ['model.json', ...JSON.parse(readFileSync(join(folder, 'model.json'))).weightsManifest.flatMap((group) => group.paths)];
 const artifacts = await readModelFiles(names.map((name) => new File([readFileSync(join(folder, name))], name)));
 const config = readConfig(artifacts);

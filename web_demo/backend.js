@@ -38,6 +38,7 @@ export async function startBackend(name, { pool = Infinity } = {}) {
   const started = await tf.setBackend(name); // false, not an exception, if it cannot initialise
   if (!started || tf.getBackend() !== name) throw new Error(`${LABELS[name]} did not start`);
   if (name === 'webgpu') {
+    (await import('./webgpu-kernels.js')).registerKernels(tf);
     tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', 64); // few, large submissions
     boundPool(tf.backend().bufferManager, pool);
   }

@@ -112,12 +112,33 @@ function isLayersModel(json) {
 const layersOf = ({ modelTopology }) => (modelTopology.model_config ?? modelTopology).config?.layers ?? [];
 
 const BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
-const byteLength = ({ shape, dtype, quantization }) => shape.reduce((n, d) => n * d, 1) * BYTES[quantization?.dtype ?? dtype];
+const storedType = ({ dtype, quantization }) => quantization?.dtype ?? dtype;
+const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[storedType(spec)];
+
+/**
+ * Every trainable weight in forward order.
+ * @param {SpanConfig} config
+ * @returns {Array<{layer: string, weight: 'kernel' | 'bias', shape: number[], size: number, offset: number}>}
+ */
+export function weightTable({ scale, channels: c, blocks }) {
+  const kernels = [['conv_1', [3, 3, 3, c]]];
+  for (let i = 1; i <= blocks; i++) for (const j of [1, 2, 3]) kernels.push([`block_${i}_c${j}`, [3, 3, c, c]]);
+  kernels.push(['conv_2', [3, 3, c, c]], ['conv_cat', [1, 1, 4 * c, c]], ['upsampler', [3, 3, c, 3 * scale * scale]]);
+  let offset = 0;
+  return kernels.flatMap(([layer, shape]) =>
+    [['kernel', shape], ['bias', shape.slice(3)]].map(([weight, shape]) => {
+      const size = shape.reduce((a, b) => a * b, 1);
+      offset += size;
+      return { layer, weight, shape, size, offset: offset - size };
+    }),
+  );
+}
 
 /**
  * Read the network's configuration off its tensors and layers, as `config_of` does in Python.
  * @param {ModelArtifacts} artifacts
  * @returns {SpanConfig}
+ * @throws {ModelError} also for a weight that is missing, has another shape or is not a number
  */
 export function readConfig(artifacts) {
   const shapes = new Map(artifacts.weightSpecs.map((spec) => [spec.name, spec.shape]));
@@ -134,6 +155,7 @@ export function readConfig(artifacts) {
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
   checkSlopes(layers);
+  checkWeights(artifacts, { scale, channels, blocks });
   const normalize = readNormalization(artifacts);
   return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: haloOf({ blocks }), golden: span.golden };
 }
@@ -149,22 +171,49 @@ function checkSlopes(layers) {
   }
 }
 
-/** The frozen BatchNormalization at the input: mean and variance, float32 in every export. */
-function readNormalization({ weightSpecs, weightData }) {
-  const plain = { imgRange: 1, rgbMean: [0, 0, 0] };
-  let offset = 0;
-  for (const spec of weightSpecs) {
-    const dtype = spec.quantization?.dtype ?? spec.dtype;
-    if (spec.name.startsWith('normalize/') && dtype !== 'float32') {
-      const advice = 'write the model with span-export, which does not quantise it';
-      throw new ModelError(`Expected ${spec.name} in float32, found ${dtype}; ${advice}.`);
+/** Each backend would fail in its own words, or paint black. */
+function checkWeights(artifacts, config) {
+  const found = new Map(eachWeight(artifacts).map((weight) => [weight.name, weight]));
+  for (const { layer, weight, shape } of weightTable(config)) {
+    const name = `${layer}/${weight}`;
+    const here = found.get(name)?.shape.join('×');
+    const problem = here === undefined ? 'is missing' : `has shape ${here}`;
+    if (here !== shape.join('×')) {
+      throw new ModelError(`This model is not the SPAN network it seems to be: ${name} ${problem}, expected ${shape.join('×')}.`);
     }
-    const view = () => new Float32Array(weightData.slice(offset, offset + 12));
-    if (spec.name === 'normalize/moving_mean') plain.rgbMean = [...view()];
-    if (spec.name === 'normalize/moving_variance') plain.imgRange = Number((view()[0] ** -0.5).toPrecision(6));
-    offset += byteLength(spec);
+    if (!isNumeric(found.get(name))) throw new ModelError(`${name} of this model holds values that are not numbers; use another one.`);
+  }
+}
+
+/** Whole numbers always are. */
+function isNumeric({ dtype, data }) {
+  if (dtype === 'float32') return new Float32Array(data()).every(Number.isFinite);
+  return dtype !== 'float16' || new Uint16Array(data()).every((bits) => (bits & 0x7c00) !== 0x7c00);
+}
+
+/** The frozen BatchNormalization at the input: mean and variance, float32 in every export. */
+function readNormalization(artifacts) {
+  const plain = { imgRange: 1, rgbMean: [0, 0, 0] };
+  for (const { name, dtype, data } of eachWeight(artifacts)) {
+    if (name.startsWith('normalize/') && dtype !== 'float32') {
+      const advice = 'write the model with span-export, which does not quantise it';
+      throw new ModelError(`Expected ${name} in float32, found ${dtype}; ${advice}.`);
+    }
+    const values = () => new Float32Array(data());
+    if (name === 'normalize/moving_mean') plain.rgbMean = [...values()];
+    if (name === 'normalize/moving_variance') plain.imgRange = Number((values()[0] ** -0.5).toPrecision(6));
   }
   return plain;
+}
+
+/** @returns {Array<{name: string, shape: number[], dtype: string, data: () => ArrayBuffer}>} as stored */
+function eachWeight({ weightSpecs, weightData }) {
+  let end = 0;
+  return weightSpecs.map((spec) => {
+    const start = end;
+    end += byteLength(spec);
+    return { name: spec.name, shape: spec.shape, dtype: storedType(spec), data: () => weightData.slice(start, start + byteLength(spec)) };
+  });
 }
 
 /** @returns {{height, width, input: Uint8Array, output: Float32Array, tolerance: number}} a golden's arrays */

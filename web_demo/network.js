@@ -3,10 +3,9 @@
  * copied, and on WebGPU the rest of a block is one kernel. `createNetwork(..., { plain: true })` is the reference.
  */
 import { LEAKY_SLOPE } from './model.js';
-import { registerKernels } from './webgpu-kernels.js';
 
 /**
- * Put a model's weights on the active backend.
+ * Put a model's weights on the active backend, which `startBackend` has started.
  * @param {object} tf
  * @param {import('./model.js').ModelArtifacts} artifacts
  * @param {import('./model.js').SpanConfig} config
@@ -20,8 +19,7 @@ export function createNetwork(tf, artifacts, config, { plain = false } = {}) {
     delete tensors[name];
   }
   const backend = plain ? null : tf.getBackend();
-  const fused = backend === 'webgpu' && registerKernels(tf);
-  return new Network(tf, tensors, config, { fused, scalarKernels: backend === 'wasm' });
+  return new Network(tf, tensors, config, { fused: backend === 'webgpu', scalarKernels: backend === 'wasm' });
 }
 
 export class Network {

@@ -6,13 +6,11 @@ const SYMMETRIC = {
   official: 'let attention = 1.0 / (1.0 + exp(-y)) - 0.5;',
 };
 
-/** Add the kernels to the running `tf`, once. @returns {boolean} true */
+/** Add the kernels to the running `tf`, once. */
 export function registerKernels(tf) {
-  if (!tf.getKernel('SpanAttend', 'webgpu')) {
-    register(tf, 'SpanAttend', ({ variant }) => ({ key: variant, code: `${SYMMETRIC[variant]} return (y + x) * attention;` }));
-    register(tf, 'SpanSilu', () => ({ key: '', code: 'return y / (1.0 + exp(-y));' }));
-  }
-  return true;
+  if (tf.getKernel('SpanAttend', 'webgpu')) return;
+  register(tf, 'SpanAttend', ({ variant }) => ({ key: variant, code: `${SYMMETRIC[variant]} return (y + x) * attention;` }));
+  register(tf, 'SpanSilu', () => ({ key: '', code: 'return y / (1.0 + exp(-y));' }));
 }
 
 function register(tf, kernelName, body) {

@@ -1,13 +1,19 @@
 """The modules under the page, in the browser: tiles, PNG rows, stores, the network's forms, backends that fail."""
 
 import base64
+import functools
 import io
 import json
+import math
 import re
 
 import numpy as np
 import pytest
+from conftest import random_weights
 from PIL import Image
+
+from span_export.tfjs import export_model
+from span_keras.config import SpanConfig
 
 from .conftest import BACKENDS, library, make_scene
 
@@ -587,19 +593,22 @@ def test_metrics_equal_pythons(blank):
     assert {names[key]: pytest.approx(value, rel=1e-9) for key, value in figures.items()} == expected
 
 
-def test_the_files_of_a_model(blank, models):
-    def read(*files):
-        return library(
-            blank,
-            """
-            const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-            const files = given[0].map(([name, text]) => new File([bytes(text)], name));
-            try {
-              return model.readConfig(await model.readModelFiles(files)).channels;
-            } catch (error) { return `${error.name}: ${error.message}` }""",
-            [(name, base64.b64encode(content).decode()) for name, content in files],
-        )
+def read_model(page, *files):
+    """Channels of the model in ``(name, content)`` files, or what is wrong with it."""
+    return library(
+        page,
+        """
+        const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+        const files = given[0].map(([name, text]) => new File([bytes(text)], name));
+        try {
+          return model.readConfig(await model.readModelFiles(files)).channels;
+        } catch (error) { return `${error.name}: ${error.message}` }""",
+        [(name, base64.b64encode(content).decode()) for name, content in files],
+    )
 
+
+def test_the_files_of_a_model(blank, models):
+    read = functools.partial(read_model, blank)
     text = (models / "x2" / "model.json").read_bytes()
     (binary,) = (models / "x2").glob("*.bin")
     weights = (binary.name, binary.read_bytes())
@@ -627,3 +636,31 @@ def test_the_files_of_a_model(blank, models):
     assert read(("model.json", json.dumps(other).encode()), weights) == (
         "ModelError: Expected an exported SPAN network; this model has no conv_cat. Write one with span-export."
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_weights_that_no_network_has_are_named(blank, tmp_path, dtype):
+    quantization = {"float32": "none"}.get(dtype, dtype)
+    export_model(random_weights(SpanConfig(scale=2, channels=4, blocks=2)), tmp_path, quantization)
+    text = json.loads((tmp_path / "model.json").read_text())
+    (binary,) = tmp_path.glob("*.bin")
+    specs = text["weightsManifest"][0]["weights"]
+    content = bytearray(binary.read_bytes())
+
+    def read():
+        return read_model(blank, ("model.json", json.dumps(text).encode()), (binary.name, content))
+
+    assert read() == 4
+    dtypes = {spec["name"]: np.dtype(spec.get("quantization", spec)["dtype"]) for spec in specs}
+    assert dtypes["conv_2/kernel"] == dtype
+    sizes = [math.prod(spec["shape"]) * dtypes[spec["name"]].itemsize for spec in specs]
+    start = sum(sizes[: list(dtypes).index("conv_2/kernel")])
+    for value in (np.nan, -np.inf):
+        content[start : start + np.dtype(dtype).itemsize] = np.array([value], dtype).tobytes()
+        assert read() == ("ModelError: conv_2/kernel of this model holds values that are not numbers; use another one.")
+    wrong = "ModelError: This model is not the SPAN network it seems to be: block_2_c2/kernel "
+    (spec,) = [spec for spec in specs if spec["name"] == "block_2_c2/kernel"]
+    spec["shape"] = [3, 3, 2, 8]
+    assert read() == wrong + "has shape 3×3×2×8, expected 3×3×4×4."
+    spec["name"] = "block_2_c4/kernel"
+    assert read() == wrong + "is missing, expected 3×3×4×4."

@@ -8,7 +8,8 @@
  * Source: "All you need is a good init" (LSUV), Mishkin & Matas, ICLR 2016.
  */
 
-import { buildModel, weightCount, weightTable } from './network.js';
+import { weightTable } from '../model.js';
+import { buildModel, weightCount } from './network.js';
 import { normalStream, uniformStream } from './random.js';
 
 /** Standard deviation given to the output of conv_1, c1, c2 and conv_2. */

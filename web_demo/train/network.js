@@ -3,7 +3,7 @@
  * It trains in this form, and what it saves is what `span-export` writes.
  */
 
-import { LEAKY_SLOPE, ModelError } from '../model.js';
+import { LEAKY_SLOPE, weightTable } from '../model.js';
 
 export const SCALES = [2, 3, 4];
 export const VARIANTS = ['span', 'official'];
@@ -24,28 +24,6 @@ export const defaultConfig = (overrides = {}) => ({
 });
 
 const normalizes = (config) => config.imgRange !== 1 || config.rgbMean.some((mean) => mean !== 0);
-
-/**
- * Every trainable weight in forward order.
- * @param {SpanConfig} config
- * @returns {{layer: string, weight: "kernel" | "bias", shape: number[], size: number, offset: number}[]}
- */
-export function weightTable({ scale, channels: c, blocks }) {
-  const kernels = [['conv_1', [3, 3, 3, c]]];
-  for (let i = 1; i <= blocks; i++) for (const j of [1, 2, 3]) kernels.push([`block_${i}_c${j}`, [3, 3, c, c]]);
-  kernels.push(['conv_2', [3, 3, c, c]], ['conv_cat', [1, 1, 4 * c, c]], ['upsampler', [3, 3, c, 3 * scale * scale]]);
-  let offset = 0;
-  return kernels.flatMap(([layer, shape]) =>
-    [
-      ['kernel', shape],
-      ['bias', shape.slice(3)],
-    ].map(([weight, shape]) => {
-      const size = shape.reduce((a, b) => a * b, 1);
-      offset += size;
-      return { layer, weight, shape, size, offset: offset - size };
-    }),
-  );
-}
 
 /** Number of trainable weights. */
 export const weightCount = (config) => weightTable(config).reduce((sum, { size }) => sum + size, 0);
@@ -155,29 +133,18 @@ function shuffleKernel(scale) {
  * All trainable weights of a loaded model as one array in the order of `weightTable`.
  * @param {object} tf
  * @param {import('../model.js').ModelArtifacts} artifacts quantised or not
- * @param {SpanConfig} config
+ * @param {SpanConfig} config of `readConfig`, which has checked the weights
  * @returns {Promise<Float32Array>}
- * @throws {ModelError} a weight is missing, has another shape or is not a number
  */
 export async function readParameters(tf, artifacts, config) {
   const tensors = tf.io.decodeWeights(artifacts.weightData, artifacts.weightSpecs);
   const parameters = new Float32Array(weightCount(config));
   try {
-    for (const { layer, weight, shape, offset } of weightTable(config)) {
-      const tensor = tensors[`${layer}/${weight}`];
-      if (tensor?.shape.join() !== shape.join()) {
-        const found = tensor ? `has shape ${tensor.shape.join('×')}` : 'is missing';
-        throw new ModelError(
-          `This model is not the SPAN network it seems to be: ${layer}/${weight} ${found}, expected ${shape.join('×')}.`,
-        );
-      }
-      parameters.set(await tensor.data(), offset);
+    for (const { layer, weight, offset } of weightTable(config)) {
+      parameters.set(await tensors[`${layer}/${weight}`].data(), offset);
     }
   } finally {
     tf.dispose(tensors);
-  }
-  if (!parameters.every(Number.isFinite)) {
-    throw new ModelError('This model holds weights that are not numbers; it cannot be trained. Load another one.');
   }
   return parameters;
 }
