@@ -63,15 +63,16 @@ function modelName(url) {
   return url?.split('/').at(-2) || 'Default model';
 }
 
-/** Number of the latest load: an earlier one that ends later is dropped. */
-let loads = 0;
+/** Ends the load under way when another one begins. */
+let loading = new AbortController();
 
 /** Why `load` stops the running item, which then waits for the next model. */
 const AGAIN = 'another model';
 
 /** @returns {Promise<boolean>} whether the model is in use now */
 async function load(model, backend) {
-  const mine = ++loads;
+  loading.abort();
+  const { signal } = (loading = new AbortController());
   state.running?.abort(AGAIN);
   state.upscaler?.dispose();
   Object.assign(state, { model, backend, upscaler: null, problem: '' });
@@ -84,11 +85,7 @@ async function load(model, backend) {
   announce('Loading the model…');
   try {
     const tile = Number(query.get('tile')) || undefined;
-    const upscaler = await loadUpscaler(model.artifacts ?? model.url, { backend, tile, onStatus: showStatus });
-    if (mine !== loads) {
-      upscaler.dispose();
-      return false;
-    }
+    const upscaler = await loadUpscaler(model.artifacts ?? model.url, { backend, tile, onStatus: showStatus, signal });
     state.upscaler = upscaler;
     showMemory(upscaler);
     showStatus(upscaler.status);
@@ -98,7 +95,7 @@ async function load(model, backend) {
     work();
     return true;
   } catch (error) {
-    if (mine !== loads) return false;
+    if (signal.aborted) return false;
     state.problem = error.message;
     setState('error');
     tellTraining();

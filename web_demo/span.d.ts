@@ -41,6 +41,8 @@ export interface LoadOptions {
   tile?: number;
   /** Called when another backend or tile size is taken, for instance after a lost GPU. */
   onStatus?: (status: Status) => void;
+  /** Gives the load up and ends its worker; the promise rejects with an `AbortError`. */
+  signal?: AbortSignal;
 }
 
 export interface Tile {

@@ -15,19 +15,25 @@
  *   WebAssembly, JavaScript; 'auto' takes the fastest that reproduces the model's self-check
  * @param {number} [options.tile] side of the tiles in pixels of the input
  * @param {(status: import('./engine.js').Status) => void} [options.onStatus] another backend or tile was taken
+ * @param {AbortSignal} [options.signal] gives the load up and ends its worker; the promise rejects with an `AbortError`
  * @returns {Promise<Upscaler>}
  */
-export async function loadUpscaler(model, { backend = 'auto', tile, onStatus } = {}) {
+export async function loadUpscaler(model, { backend = 'auto', tile, onStatus, signal } = {}) {
+  signal?.throwIfAborted();
   const upscaler = new Upscaler(onStatus);
+  const giveUp = () => upscaler.dispose();
+  signal?.addEventListener('abort', giveUp);
   try {
     const isAddress = typeof model === 'string' || model instanceof URL;
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
     const { config, status } = await upscaler.request('load', { ...source, options: { backend, tile } });
-    Object.assign(upscaler, { config, status });
-    return upscaler;
+    signal?.throwIfAborted();
+    return Object.assign(upscaler, { config, status });
   } catch (error) {
     upscaler.dispose();
     throw error;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
   }
 }
 

@@ -439,6 +439,22 @@ def test_a_cancel_does_not_wait_for_the_rest_of_a_halved_tile(blank):
     assert runs == 2
 
 
+def test_a_load_can_be_given_up(blank):
+    answers = library(
+        blank,
+        """
+        const controller = new AbortController();
+        const load = () => span.loadUpscaler('/models/x2/model.json', { backend: 'wasm', signal: controller.signal })
+          .then(() => 'loaded', ({ name }) => name);
+        const first = load();
+        controller.abort();
+        return [await first, await load()];""",
+    )
+    assert answers == ["AbortError", "AbortError"]
+    while blank.workers:
+        blank.wait_for_timeout(50)
+
+
 def test_a_cancel_that_comes_too_late_still_counts(blank):
     names = library(
         blank,

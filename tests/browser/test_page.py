@@ -592,6 +592,18 @@ def test_models_from_everywhere(page, models, site):
     page.wait_for_selector("html[data-backend=cpu][data-state=ready]")
 
 
+def test_a_model_still_under_way_gives_way_to_the_next(page, site):
+    page.route("**/models/x2/model.json", lambda route: None)  # never answered
+    page.goto(f"{site.url}/?backend=wasm")
+    page.wait_for_selector("html[data-state=loading]")
+    page.click("#settings-button")
+    page.wait_for_selector("#model option:text('x3-official')", state="attached")
+    page.select_option("#model", label="x3-official")
+    page.wait_for_selector("#status:has-text('enlarges 3 times')")
+    while sum(worker.url.endswith("/worker.js") for worker in page.workers) > 1:  # WebAssembly has more, for threads
+        page.wait_for_timeout(50)
+
+
 def test_absurd_values_in_the_address_are_passed_over(open_page, save_image, upscale_in_page, python_upscale):
     page = open_page("x2", "nonsense", tile=28.5)
     pixels = make_scene(40, 44)
