@@ -37,11 +37,7 @@ export async function startBackend(name, { pool = Infinity } = {}) {
   if (name === 'webgl') tf.env().set('WEBGL_DELETE_TEXTURE_THRESHOLD', pool);
   const started = await tf.setBackend(name); // false, not an exception, if it cannot initialise
   if (!started || tf.getBackend() !== name) throw new Error(`${LABELS[name]} did not start`);
-  if (name === 'webgpu') {
-    (await import('./webgpu-kernels.js')).registerKernels(tf);
-    tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', 64); // few, large submissions
-    boundPool(tf.backend().bufferManager, pool);
-  }
+  if (name === 'webgpu') (await import('./webgpu.js')).prepareWebgpu(tf, pool);
   return { tf, lost: watch(tf, name) };
 }
 
@@ -62,14 +58,6 @@ export function isExhaustion(error) {
 
 /** `tf.findBackend` would start it. */
 const isRunning = (tf, name) => name in tf.engine().registry;
-
-/** What WEBGL_DELETE_TEXTURE_THRESHOLD does, for WebGPU's buffers. */
-function boundPool(manager, pool) {
-  manager.releaseBuffer = function (buffer, reuse = true) {
-    const { releaseBuffer } = Object.getPrototypeOf(this);
-    releaseBuffer.call(this, buffer, reuse && this.numBytesAllocated <= pool);
-  };
-}
 
 function watch(tf, name) {
   const backend = tf.backend();

@@ -1,4 +1,4 @@
-/** Reading exported models: from an address, from files, and what is inside them. Needs no TensorFlow.js. */
+/** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
@@ -60,24 +60,8 @@ export async function modelsBeside() {
   }
 }
 
-/**
- * @param {Iterable<File>} files a `model.json` with the `.bin` files that it names, in any order
- * @returns {Promise<ModelArtifacts>}
- */
-export async function readModelFiles(files) {
-  const all = [...files];
-  const found = all.map((file) => file.name).join(', ') || 'nothing';
-  const jsons = all.filter((file) => /\.json$/i.test(file.name));
-  if (jsons.length !== 1) throw new ModelError(`Choose one model.json together with its .bin files; found ${found}.`);
-  const json = parse(await jsons[0].text(), jsons[0].name);
-  return assemble(json, async (path) => {
-    const file = all.find((candidate) => candidate.name === path.split('/').pop());
-    if (!file) throw new ModelError(`${jsons[0].name} needs ${path}, found ${found}; choose both files together.`);
-    return file.arrayBuffer();
-  });
-}
-
-function parse(text, name) {
+/** @returns {object} the content of a `model.json` */
+export function parse(text, name) {
   try {
     return JSON.parse(text);
   } catch {
@@ -85,7 +69,8 @@ function parse(text, name) {
   }
 }
 
-async function assemble(json, read) {
+/** @returns {Promise<ModelArtifacts>} of what `parse` returned and the weights that `read` gives for their paths */
+export async function assemble(json, read) {
   if (!isLayersModel(json)) {
     throw new ModelError('Expected a TensorFlow.js layers model (model.json with modelTopology and weightsManifest).');
   }

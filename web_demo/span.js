@@ -109,9 +109,22 @@ export class Upscaler {
     if (this.#ended) throw this.#ended;
     const isElement = image instanceof HTMLElement;
     const source = isElement ? await createImageBitmap(image, { premultiplyAlpha: 'none' }) : image;
+    // A stream that crosses to a worker would tell it neither when all is written nor that closing failed; so it stays.
+    const { readable, writable } = write ? new TransformStream() : {};
+    const failure = new AbortController();
+    const written = readable?.pipeTo(write, { signal: failure.signal });
+    written?.catch(() => {}); // the worker's answer comes first
     const handlers = { progress: (m) => onProgress?.(m.progress), size: (m) => onSize?.(m.size), tile: (m) => onTile?.(m.tile) };
-    const transfer = [...(isElement ? [source] : []), ...(write ? [write] : [])];
-    return this.request('upscale', { source, output, write, preview: Boolean(onTile) }, { handlers, transfer, signal });
+    const transfer = [...(isElement ? [source] : []), ...(write ? [writable] : [])];
+    const content = { source, output, write: writable, preview: Boolean(onTile) };
+    try {
+      const result = await this.request('upscale', content, { handlers, transfer, signal });
+      await written;
+      return result;
+    } catch (error) {
+      failure.abort(error);
+      throw error;
+    }
   }
 
   /** @private Send one message and settle with its answer. */

@@ -9,7 +9,7 @@ const CACHE = `span-${VERSION}`;
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
 const FILES = [
   './', 'index.html', 'style.css', 'alpha.js', 'icon.svg', 'manifest.webmanifest', 'main.js', 'span.js', 'worker.js', 'engine.js',
-  'backend.js', 'tf.js', 'libraries.js', 'model.js', 'network.js', 'webgpu-kernels.js', 'tiling.js', 'decode.js',
+  'backend.js', 'tf.js', 'libraries.js', 'model.js', 'model-files.js', 'network.js', 'webgpu.js', 'tiling.js', 'decode.js',
   'icc.js', 'color-space.js', 'png.js', 'checksum.js', 'database.js', 'store.js', 'measure.js', 'metrics.js', 'bicubic.js', 'ui/compare.js',
   'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/measure.css', 'ui/measure.js', 'ui/pack.js', 'ui/queue.js',
   'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/zip.js', 'train/chart.js', 'train/client.js', 'train/data.js', 'train/errors.js', 'train/form.js',

@@ -591,6 +591,40 @@ def test_a_stream_takes_the_file(blank, python_upscale):
     assert np.abs(result.astype(int) - python_upscale("x2", pixels)).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("sink", "expected"),
+    [
+        ("{ close: () => new Promise((resolve) => setTimeout(() => resolve(told.push('closed')), 200)) }", ["closed"]),
+        ("{ close: async () => { throw new Error('The disk is full.') } }", ["The disk is full."]),
+        ("{ write: async () => { throw new Error('The disk is full.') } }", ["The disk is full."]),
+        (
+            "{ write: () => upscaler.dispose(), abort: () => void told.push('given up') }",
+            ["The upscaler was disposed.", "given up"],
+        ),
+        (
+            "{ write: () => controller.abort(), abort: () => void told.push('given up') }",
+            ["signal is aborted without reason", "given up"],
+        ),
+    ],
+)
+def test_a_stream_is_closed_or_given_up_when_the_answer_comes(blank, sink, expected):
+    told = library(
+        blank,
+        f"""
+        const told = [];
+        const controller = new AbortController();
+        const upscaler = await span.loadUpscaler('/models/x2/model.json', {{ backend: 'wasm', tile: 28 }});
+        const write = new WritableStream({sink});
+        const options = {{ write, signal: controller.signal }};
+        await upscaler.upscale(new ImageData(90, 90), options).catch(({{ message }}) => told.push(message));
+        for (let i = 0; i < 100 && told.length < given[0]; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+        upscaler.dispose();
+        return told;""",
+        len(expected),
+    )
+    assert sorted(told) == sorted(expected)
+
+
 def test_metrics_equal_pythons(blank):
     from span_keras.metrics import evaluate_pair
 
@@ -617,7 +651,7 @@ def read_model(page, *files):
         const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
         const files = given[0].map(([name, text]) => new File([bytes(text)], name));
         try {
-          return model.readConfig(await model.readModelFiles(files)).channels;
+          return model.readConfig(await (await import('/model-files.js')).readModelFiles(files)).channels;
         } catch (error) { return `${error.name}: ${error.message}` }""",
         [(name, base64.b64encode(content).decode()) for name, content in files],
     )

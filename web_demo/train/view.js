@@ -1,7 +1,8 @@
 /** The training view: its controls, and what they make of the events of the training thread. */
 
 import { LABELS } from '../backend.js';
-import { readConfig, readModelFiles } from '../model.js';
+import { readModelFiles } from '../model-files.js';
+import { readConfig } from '../model.js';
 import * as store from '../store.js';
 import { loadChart } from '../tf.js';
 import { save } from '../ui/download.js';

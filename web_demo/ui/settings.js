@@ -1,6 +1,7 @@
 /** The dialog that chooses a model and a backend, and shows why others are not used. */
 import { CHAIN, LABELS } from '../backend.js';
-import { modelsBeside, readModelFiles } from '../model.js';
+import { readModelFiles } from '../model-files.js';
+import { modelsBeside } from '../model.js';
 
 /**
  * @param {HTMLDialogElement} dialog

@@ -1,4 +1,19 @@
-/** Kernels of our own for the WebGPU backend: what a SPAN block computes between its convolutions, in one pass each. */
+/** What the WebGPU backend gets of our own: kernels, larger submissions and a bounded pool of buffers. */
+
+/** Make the active backend ready; `pool` as for `startBackend`. */
+export function prepareWebgpu(tf, pool) {
+  registerKernels(tf);
+  tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', 64); // few, large submissions
+  boundPool(tf.backend().bufferManager, pool);
+}
+
+/** What WEBGL_DELETE_TEXTURE_THRESHOLD does, for WebGPU's buffers. */
+function boundPool(manager, pool) {
+  manager.releaseBuffer = function (buffer, reuse = true) {
+    const { releaseBuffer } = Object.getPrototypeOf(this);
+    releaseBuffer.call(this, buffer, reuse && this.numBytesAllocated <= pool);
+  };
+}
 
 const SYMMETRIC = {
   // The form that does not overflow.
@@ -6,7 +21,7 @@ const SYMMETRIC = {
   official: 'let attention = 1.0 / (1.0 + exp(-y)) - 0.5;',
 };
 
-/** Add the kernels to the running `tf`, once. */
+/** Add kernels for what a SPAN block computes between its convolutions, in one pass each, to the running `tf`, once. */
 export function registerKernels(tf) {
   if (tf.getKernel('SpanAttend', 'webgpu')) return;
   register(tf, 'SpanAttend', ({ variant }) => ({ key: variant, code: `${SYMMETRIC[variant]} return (y + x) * attention;` }));
