@@ -195,7 +195,9 @@ export class Engine {
     const values = await network.compute(pixels);
     const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
     if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
-    if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) throw new DeviceLost('the graphics context went away');
+    if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) {
+      throw new DeviceLost(`${LABELS.webgl} was lost: the graphics context went away`);
+    }
     // A GPU out of memory may say nothing and return garbage.
     if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
     return values;

@@ -80,6 +80,7 @@ async function load(model, backend) {
     if (item.state === 'held') wait(item); // its result may have another size
     forgetFile(item); // it bears the old scale in its name
   }
+  render();
   setState('loading');
   tellTraining();
   announce('Loading the model…');
@@ -138,8 +139,9 @@ const complain = (error) => announce(error.message);
 
 /** Without ?model=, the first of the models beside the page; else the one model that lies there. */
 async function start() {
+  const before = loading;
   const [first] = query.has('model') ? [] : await modelsBeside();
-  await load(first ?? state.model, state.backend);
+  if (loading === before) await load(first ?? state.model, state.backend); // else one was chosen meanwhile
 }
 
 // ---- The images ----

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import make_scene
+from .conftest import PATIENCE, make_scene
 
 WIDE_GREEN = """
 async () => {
@@ -158,11 +158,13 @@ def test_a_pixel_of_the_result_per_pixel_of_the_screen_on_a_phone(chromium, site
     context = chromium.new_context(
         viewport={"width": 390, "height": 780}, device_scale_factor=3, service_workers="block"
     )
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
     page.wait_for_selector("html[data-state=ready]")
     page.set_input_files("#files", str(save_image(make_scene(48, 60))))
     page.wait_for_selector("#download:enabled")
+    page.wait_for_selector("[data-pane=after] canvas")
     page.click("[data-zoom=full]")
     assert page.evaluate("() => document.querySelector('.pane > *').style.width") == "40px"  # 120 pixels of the result
     context.close()

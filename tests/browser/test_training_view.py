@@ -126,7 +126,7 @@ def test_trains_stops_and_goes_on_after_a_reload(view):
     view.fill("webgl", rate=0.002)
     assert "6 photographs bundled with the page" in page.inner_text("#train-photographs-text")
     reached = view.train(3)
-    assert view.state == f"Stopped at step {reached}; Start Training goes on from here."
+    assert view.state == f"Stopped at step {reached:,}; Start Training goes on from here."
     assert page.get_attribute("#train", "data-tensors") == page.get_attribute("#train", "data-resting")
     assert page.get_attribute("#train", "data-saved") == str(reached)
     assert page.inner_text("[data-figure=backend]") == "WebGL"
@@ -139,7 +139,7 @@ def test_trains_stops_and_goes_on_after_a_reload(view):
     page.wait_for_selector("html[data-state=ready]")
     view.wait("idle")
     assert page.is_checked("input[name=origin][value=stored]")
-    assert f"at step {reached}" in page.inner_text("[data-origin=stored]")
+    assert f"at step {reached:,}" in page.inner_text("[data-origin=stored]")
     assert page.input_value("#train-rate") == "0.002"
     assert "6 photographs of the stored training" in page.inner_text("#train-photographs-text")
     page.select_option("#train-backend", "webgl")
@@ -210,7 +210,7 @@ def test_a_loaded_model_is_trained_on_and_a_stored_one_is_replaced_only_when_con
     assert view.page.is_checked("input[name=origin][value=file]")
     assert view.state == "Loaded model.json: x3, 4 channels. Start Training begins with it."
     view.click("Start Training")
-    assert f"replaces the stored training at step {reached}" in view.question
+    assert f"replaces the stored training at step {reached:,}" in view.question
     view.answer("Cancel")
     view.wait("idle")
     assert view.page.evaluate("document.activeElement.dataset.do") == "start"
@@ -499,7 +499,7 @@ def test_full_storage_gets_a_sentence_and_training_goes_on(view, tmp_path):
     view.fill()
     reached = view.train(3)
     assert "The storage that the browser grants this page is full" in view.log
-    assert view.state == f"Stopped at step {reached}; Start Training goes on from here."
+    assert view.state == f"Stopped at step {reached:,}; Start Training goes on from here."
     assert "is full" in view.problem
     assert load_weights(view.save(tmp_path)).config.channels == 8
     assert view.problem == ""
@@ -541,7 +541,7 @@ def test_photographs_that_could_not_be_stored_are_stored_when_there_is_room(view
     reached = view.train(1)
     view.page.reload()
     view.wait("idle")
-    assert f"at step {reached}" in view.page.inner_text("[data-origin=stored]")
+    assert f"at step {reached:,}" in view.page.inner_text("[data-origin=stored]")
     assert "4 photographs of the stored training" in view.page.inner_text("#train-photographs-text")
 
 
@@ -565,7 +565,7 @@ def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(vie
     assert view.log.count("The photographs do not fit") == 2  # it was tried again
     view.page.reload()
     view.wait("idle")
-    assert f"at step {reached}" in view.page.inner_text("[data-origin=stored]")
+    assert f"at step {reached:,}" in view.page.inner_text("[data-origin=stored]")
     assert "6 photographs bundled with the page" in view.page.inner_text("#train-photographs-text")
     view.page.select_option("#train-backend", "cpu")
     assert view.train(1) > reached
@@ -619,7 +619,7 @@ def test_only_one_tab_trains_at_a_time(view, context):
     view.page.bring_to_front()
     view.page.check("input[name=origin][value=page]")
     view.click("Start Training")
-    assert f"replaces the stored training at step {reached}" in view.question
+    assert f"replaces the stored training at step {reached:,}" in view.question
     view.answer("Cancel")
     view.wait("idle")
 
