@@ -139,9 +139,9 @@ const complain = (error) => announce(error.message);
 
 /** Without ?model=, the first of the models beside the page; else the one model that lies there. */
 async function start() {
-  const before = loading;
+  const { model } = state;
   const [first] = query.has('model') ? [] : await modelsBeside();
-  if (loading === before) await load(first ?? state.model, state.backend); // else one was chosen meanwhile
+  if (state.model === model) await load(first ?? model, state.backend); // else one was chosen meanwhile
 }
 
 // ---- The images ----
@@ -303,7 +303,7 @@ function runAgain(item) {
   work();
 }
 
-/** Of an item that has not begun; the worker has the stream of another. */
+/** Of an item that has not begun; others' streams are in use. */
 function forgetFile(item) {
   if (item.state !== 'waiting') return;
   item.write?.abort();

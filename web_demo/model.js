@@ -133,8 +133,8 @@ export function readConfig(artifacts) {
   }
   const channels = shapes.get('conv_1/kernel')[3];
   const scale = Math.sqrt(shapes.get('upsampler/kernel')[3] / 3);
-  let blocks = 0;
-  while (shapes.has(`block_${blocks + 1}_c3/kernel`)) blocks++;
+  const inner = [...shapes.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
+  const blocks = Math.ceil(inner.length / 3);
   if (![2, 3, 4].includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);

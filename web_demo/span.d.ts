@@ -41,7 +41,7 @@ export interface LoadOptions {
   tile?: number;
   /** Called when another backend or tile size is taken, for instance after a lost GPU. */
   onStatus?: (status: Status) => void;
-  /** Gives the load up and ends its worker; the promise rejects with an `AbortError`. */
+  /** Gives the load up and ends its worker; the promise rejects with its reason, an `AbortError` unless another is given. */
   signal?: AbortSignal;
 }
 
@@ -65,7 +65,10 @@ export interface UpscaleOptions<Output extends 'png' | 'pixels' = 'png'> {
   onSize?: (size: Size) => void;
   /** A finished part of the result. */
   onTile?: (tile: Tile) => void;
-  /** Takes the PNG file as it is made, for results larger than memory; `blob` is then null. */
+  /**
+   * Takes the PNG file as it is made, for results larger than memory; `blob` is then null. It is closed before the
+   * promise resolves, and aborted if it rejects. While it is being closed, `signal` has no effect any more.
+   */
   write?: WritableStream<Uint8Array>;
 }
 

@@ -15,22 +15,21 @@
  *   WebAssembly, JavaScript; 'auto' takes the fastest that reproduces the model's self-check
  * @param {number} [options.tile] side of the tiles in pixels of the input
  * @param {(status: import('./engine.js').Status) => void} [options.onStatus] another backend or tile was taken
- * @param {AbortSignal} [options.signal] gives the load up and ends its worker; the promise rejects with an `AbortError`
+ * @param {AbortSignal} [options.signal] gives the load up and ends its worker; the promise rejects with its reason
  * @returns {Promise<Upscaler>}
  */
 export async function loadUpscaler(model, { backend = 'auto', tile, onStatus, signal } = {}) {
-  signal?.throwIfAborted();
   const upscaler = new Upscaler(onStatus);
   const giveUp = () => upscaler.dispose();
   signal?.addEventListener('abort', giveUp);
   try {
     const isAddress = typeof model === 'string' || model instanceof URL;
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
-    const { config, status } = await upscaler.request('load', { ...source, options: { backend, tile } });
-    signal?.throwIfAborted();
+    const { config, status } = await upscaler.request('load', { ...source, options: { backend, tile } }, { signal });
     return Object.assign(upscaler, { config, status });
   } catch (error) {
     upscaler.dispose();
+    signal?.throwIfAborted();
     throw error;
   } finally {
     signal?.removeEventListener('abort', giveUp);
@@ -105,19 +104,17 @@ export class Upscaler {
   }
 
   async #upscale(image, { signal, output, onProgress, onSize, onTile, write }) {
-    signal?.throwIfAborted();
-    if (this.#ended) throw this.#ended;
-    const isElement = image instanceof HTMLElement;
-    const source = isElement ? await createImageBitmap(image, { premultiplyAlpha: 'none' }) : image;
     // A stream that crosses to a worker would tell it neither when all is written nor that closing failed; so it stays.
     const { readable, writable } = write ? new TransformStream() : {};
     const failure = new AbortController();
     const written = readable?.pipeTo(write, { signal: failure.signal });
-    written?.catch(() => {}); // the worker's answer comes first
+    written?.catch((error) => readable.cancel(error)).catch(() => {}); // ends the worker's writing
     const handlers = { progress: (m) => onProgress?.(m.progress), size: (m) => onSize?.(m.size), tile: (m) => onTile?.(m.tile) };
-    const transfer = [...(isElement ? [source] : []), ...(write ? [writable] : [])];
-    const content = { source, output, write: writable, preview: Boolean(onTile) };
     try {
+      const isElement = image instanceof HTMLElement;
+      const source = isElement ? await createImageBitmap(image, { premultiplyAlpha: 'none' }) : image;
+      const transfer = [...(isElement ? [source] : []), ...(write ? [writable] : [])];
+      const content = { source, output, write: writable, preview: Boolean(onTile) };
       const result = await this.request('upscale', content, { handlers, transfer, signal });
       await written;
       return result;

@@ -71,6 +71,6 @@ addEventListener('message', async ({ data: message }) => {
     const result = await operations[message.operation](message);
     postMessage({ id: message.id, event: 'done', result }, result?.data ? [result.data.buffer] : []);
   } catch (error) {
-    postMessage({ id: message.id, event: 'failed', error: { name: error.name, message: String(error.message ?? error) } });
+    postMessage({ id: message.id, event: 'failed', error: { name: error?.name, message: String(error?.message ?? error) } });
   }
 });

@@ -252,7 +252,8 @@ def test_many_images_and_all_downloads(open_page, save_image, tmp_path, python_u
     page.wait_for_selector(canvas)
     while not page.locator("[data-pane=after] img").count():  # it becomes one some time after it went out of sight
         page.click("#queue li:nth-child(3) button")
-        page.wait_for_selector(canvas)
+        page.wait_for_selector("#job-name:text('2.png')")
+        page.wait_for_timeout(200)
         page.click("#queue li:nth-child(1) button")
         page.wait_for_selector("#job-name:text('0.png')")
         page.wait_for_timeout(200)
@@ -283,6 +284,7 @@ def test_pasted_and_dropped_images(open_page):
 @pytest.mark.parametrize(("backend", "tile", "side"), [("webgl", 28, 150), ("wasm", 64, 600)])
 def test_cancel(backend, tile, side, page, open_page, save_image):
     # A fast backend may be done before the click: the page hears of the first tile only, and of no result before.
+    # That the worker stops is for the tests of its modules.
     page.add_init_script(
         """
         const cancelled = new Promise((resolve) => {
@@ -626,6 +628,20 @@ def test_a_model_still_under_way_gives_way_to_the_next(page, site):
     page.wait_for_selector("#status:has-text('enlarges 3 times')")
     while sum(worker.url.endswith("/worker.js") for worker in page.workers) > 1:  # WebAssembly has more, for threads
         page.wait_for_timeout(50)
+
+
+def test_a_backend_chosen_before_the_list_of_models_is_there(page, site, models):
+    asked = []
+    page.route("**/models.json", lambda route: asked.append(route))
+    page.goto(site.url)
+    page.click("#settings-button")
+    page.select_option("#backend", "cpu")
+    page.wait_for_selector("html[data-state=error]")  # there is no model.json beside this page
+    for route in asked:
+        route.fulfill(path=models / "models.json")
+    page.wait_for_selector("html[data-backend=cpu][data-state=ready]")
+    assert page.text_content("#chip-model") == "x2"
+    page.problems[:] = [text for text in page.problems if "404" not in text]
 
 
 def test_absurd_values_in_the_address_are_passed_over(open_page, save_image, upscale_in_page, python_upscale):

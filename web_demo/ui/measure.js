@@ -87,9 +87,8 @@ export async function mountMeasure(root, { getSource }) {
   async function measureOn(backend, source, results) {
     let upscaler;
     try {
-      upscaler = await loadUpscaler(source, { backend });
       const { signal } = controller;
-      signal.throwIfAborted();
+      upscaler = await loadUpscaler(source, { backend, signal });
       const reason = upscaler.status.demoted.find((entry) => entry.backend === backend)?.reason;
       if (reason) throw new Error(reason);
       const result = await upscaler.measure(file, { signal });
