@@ -126,22 +126,22 @@ export function weightTable({ scale, channels: c, blocks }) {
  * @throws {ModelError} also for a weight that is missing, has another shape or is not a number
  */
 export function readConfig(artifacts) {
-  const shapes = new Map(artifacts.weightSpecs.map((spec) => [spec.name, spec.shape]));
-  const missing = ['conv_1', 'block_1_c1', 'conv_2', 'conv_cat', 'upsampler'].filter((name) => !shapes.has(`${name}/kernel`));
+  const weights = storedWeights(artifacts);
+  const missing = ['conv_1', 'block_1_c1', 'conv_2', 'conv_cat', 'upsampler'].filter((name) => !weights.has(`${name}/kernel`));
   if (missing.length) {
     throw new ModelError(`Expected an exported SPAN network; this model has no ${missing.join(', ')}. Write one with span-export.`);
   }
-  const channels = shapes.get('conv_1/kernel')[3];
-  const scale = Math.sqrt(shapes.get('upsampler/kernel')[3] / 3);
-  const inner = [...shapes.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
+  const channels = weights.get('conv_1/kernel').shape[3];
+  const scale = Math.sqrt(weights.get('upsampler/kernel').shape[3] / 3);
+  const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
   if (![2, 3, 4].includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
   checkSlopes(layers);
-  checkWeights(artifacts, { scale, channels, blocks });
-  const normalize = readNormalization(artifacts);
+  checkWeights(weights, { scale, channels, blocks });
+  const normalize = readNormalization(weights);
   return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: haloOf({ blocks }), golden: span.golden };
 }
 
@@ -157,16 +157,15 @@ function checkSlopes(layers) {
 }
 
 /** Each backend would fail in its own words, or paint black. */
-function checkWeights(artifacts, config) {
-  const found = new Map(eachWeight(artifacts).map((weight) => [weight.name, weight]));
+function checkWeights(weights, config) {
   for (const { layer, weight, shape } of weightTable(config)) {
     const name = `${layer}/${weight}`;
-    const here = found.get(name)?.shape.join('×');
+    const here = weights.get(name)?.shape.join('×');
     const problem = here === undefined ? 'is missing' : `has shape ${here}`;
     if (here !== shape.join('×')) {
       throw new ModelError(`This model is not the SPAN network it seems to be: ${name} ${problem}, expected ${shape.join('×')}.`);
     }
-    if (!isNumeric(found.get(name))) throw new ModelError(`${name} of this model holds values that are not numbers; use another one.`);
+    if (!isNumeric(weights.get(name))) throw new ModelError(`${name} of this model holds values that are not numbers; use another one.`);
   }
 }
 
@@ -177,9 +176,9 @@ function isNumeric({ dtype, data }) {
 }
 
 /** The frozen BatchNormalization at the input: mean and variance, float32 in every export. */
-function readNormalization(artifacts) {
+function readNormalization(weights) {
   const plain = { imgRange: 1, rgbMean: [0, 0, 0] };
-  for (const { name, dtype, data } of eachWeight(artifacts)) {
+  for (const [name, { dtype, data }] of weights) {
     if (name.startsWith('normalize/') && dtype !== 'float32') {
       const advice = 'write the model with span-export, which does not quantise it';
       throw new ModelError(`Expected ${name} in float32, found ${dtype}; ${advice}.`);
@@ -191,14 +190,16 @@ function readNormalization(artifacts) {
   return plain;
 }
 
-/** @returns {Array<{name: string, shape: number[], dtype: string, data: () => ArrayBuffer}>} as stored */
-function eachWeight({ weightSpecs, weightData }) {
+/** @returns {Map<string, {shape: number[], dtype: string, data: () => ArrayBuffer}>} by name, as stored */
+function storedWeights({ weightSpecs, weightData }) {
   let end = 0;
-  return weightSpecs.map((spec) => {
+  const entries = weightSpecs.map((spec) => {
     const start = end;
     end += byteLength(spec);
-    return { name: spec.name, shape: spec.shape, dtype: storedType(spec), data: () => weightData.slice(start, start + byteLength(spec)) };
+    const data = () => weightData.slice(start, start + byteLength(spec));
+    return [spec.name, { shape: spec.shape, dtype: storedType(spec), data }];
   });
+  return new Map(entries);
 }
 
 /** @returns {{height, width, input: Uint8Array, output: Float32Array, tolerance: number}} a golden's arrays */
