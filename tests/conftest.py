@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from span_keras.config import SpanConfig
-from span_keras.state import SpanWeights, layer_shapes
+from span_keras.network.config import SpanConfig
+from span_keras.network.weights import SpanWeights, layer_shapes
 
 QUICK_JAX = {
     "KERAS_BACKEND": "jax",
@@ -113,8 +113,8 @@ def compiled_once():
 
     Each begins with a state of its own. That a run needs nothing of one before it is for tests with their own process.
     """
-    from span_keras import training
-    from span_keras.trainer import SpanTrainer, initial_state
+    from span_keras.runs import start
+    from span_keras.training.trainer import SpanTrainer, initial_state
 
     made = {}
 
@@ -129,7 +129,7 @@ def compiled_once():
         return made[key]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "SpanTrainer", trainer)
+        patched.setattr(start, "SpanTrainer", trainer)
         yield
 
 

@@ -12,11 +12,15 @@ import pytest
 from click import UsageError
 from conftest import QUICK_JAX, random_weights, save_photos
 
-from span_keras import data, save_weights
-from span_keras.config import SpanConfig
+from span_keras import save_weights
+from span_keras.data import dataset, decode
+from span_keras.data.dataset import PatchDataset
+from span_keras.data.decode import load_validation
+from span_keras.data.photos import list_photos
 from span_keras.errors import ConfigError
-from span_keras.runs import RunFolder
-from span_keras.settings import resolve
+from span_keras.network.config import SpanConfig
+from span_keras.runs.folder import RunFolder
+from span_keras.runs.settings import resolve
 
 SOURCE = Path(__file__).parents[1] / "benchmarks" / "ablations.py"
 
@@ -75,17 +79,18 @@ def test_what_would_give_the_same_is_not_trained_again(ablations, base, tmp_path
 def test_photographs_are_decoded_once_for_all(ablations, base, tmp_path, monkeypatch):
     """What the runs ask for is there, however they ask."""
     for name in ("load_pair", "load_lr"):
-        monkeypatch.setattr(data, name, getattr(data, name))  # so that it is put back
-    photos = data.list_photos(save_photos(tmp_path, 3))
+        for module in (decode, dataset):
+            monkeypatch.setattr(module, name, getattr(module, name))  # so that it is put back
+    photos = list_photos(save_photos(tmp_path, 3))
     settings = resolve({**base, "scale": 2, "hr_scales": (0.7,), "contrast": 3.0, "patch_size": 8})
     ablations.decode_for_all([settings], photos[1:], photos[:1])
-    decoded = data.load_pair.cache_info().misses
+    decoded = decode.load_pair.cache_info().misses
     assert decoded == 1 + 2 * 2 * 2
     options = {"scale": 2, "patch": 8, "batch_size": 2, "steps_per_epoch": 1, "hr_scales": (0.7,), "contrast": 3.0}
-    data.PatchDataset(photos[1:], **options)[0]
-    data.load_validation(photos[:1], 2)
-    assert data.load_pair.cache_info().misses == decoded
-    assert data.load_pair.cache_info().hits == decoded
+    PatchDataset(photos[1:], **options)[0]
+    load_validation(photos[:1], 2)
+    assert decode.load_pair.cache_info().misses == decoded
+    assert decode.load_pair.cache_info().hits == decoded
 
 
 def test_changes_of_the_base(ablations, base, tmp_path):

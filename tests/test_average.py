@@ -9,9 +9,10 @@ from click.testing import CliRunner
 from conftest import random_weights
 
 from span_keras import Upscaler, load_weights, save_weights
-from span_keras.average import average, main
-from span_keras.config import SpanConfig
+from span_keras.average import main
 from span_keras.errors import CheckpointError
+from span_keras.network.config import SpanConfig
+from span_keras.network.weights import average
 
 CONFIG = SpanConfig(scale=2, channels=6, blocks=1)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from span_keras import bicubic
 from span_keras.errors import ImageError
+from span_keras.images import bicubic
 
 
 def keys(x):
@@ -122,7 +122,7 @@ def test_wrong_input_is_named(call, message):
 def test_benchmark_images_are_reproduced(shared, scale):
     from PIL import Image
 
-    from span_keras.metrics import psnr
+    from span_keras.images.metrics import psnr
 
     folder = shared / "data" / "bench" / "Set5" / f"x{scale}"
     for path in sorted((folder / "HR").glob("*.png")):

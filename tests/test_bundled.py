@@ -9,11 +9,12 @@ from functools import partial
 import pytest
 from safetensors import safe_open
 
-from span_keras import Upscaler, bicubic, load_weights
+from span_keras import Upscaler, load_weights
 from span_keras.checkpoints import bundled_names, resolve
-from span_keras.config import SpanConfig
-from span_keras.data import BUNDLED_VAL
-from span_keras.evaluate import evaluate
+from span_keras.data.photos import BUNDLED_VAL
+from span_keras.images import bicubic
+from span_keras.inference.evaluation import evaluate
+from span_keras.network.config import SpanConfig
 
 NETWORKS = bundled_names()
 MAX_BYTES = 2_000_000
@@ -82,10 +83,11 @@ def test_cards_agree_about_each_other():
 @every_network
 def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path, monkeypatch):
     """Every option of the commands exists, and the last one asks for the network that the file holds."""
-    from span_keras import average, train, training
+    from span_keras import average, train
+    from span_keras.runs import run
 
     asked = []
-    monkeypatch.setattr(training, "train", lambda settings, *args, **kwargs: asked.append(settings))
+    monkeypatch.setattr(run, "train", lambda settings, *args, **kwargs: asked.append(settings))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train").mkdir()
     (tmp_path / "holdout").mkdir()

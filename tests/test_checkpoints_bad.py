@@ -18,8 +18,8 @@ from safetensors.numpy import save_file
 from torch_files import MAGIC, Call, Pickler, Saved, state_dict, write_legacy, write_zip
 
 from span_keras.checkpoints import load_weights, save_weights
-from span_keras.config import SpanConfig
 from span_keras.errors import CheckpointError, SpanError, UnsafeCheckpointError
+from span_keras.network.config import SpanConfig
 
 FORMATS = {
     ".pth": "train_x2.pth",

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from span_keras.checkpoints import load_weights
-from span_keras.config import SpanConfig
 from span_keras.errors import CheckpointError
-from span_keras.model import build_deploy
-from span_keras.reparam import shuffle_kernel
+from span_keras.network.config import SpanConfig
+from span_keras.network.model import build_deploy
+from span_keras.network.reparam import shuffle_kernel
 
 
 def topology(config: SpanConfig) -> dict:

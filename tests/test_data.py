@@ -19,9 +19,15 @@ import pytest
 from PIL import Image
 from test_imageio import few_bits, tiff_bytes
 
-from span_keras import bicubic, data, orientation
+from span_keras.data import dataset as dataset_module
+from span_keras.data import decode, variants, working_sets
+from span_keras.data.dataset import PatchDataset
+from span_keras.data.decode import Pair, load_lr, load_pair, load_validation, opened
+from span_keras.data.options import DEGRADATIONS
+from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL, list_photos, name_digest, split_validation
+from span_keras.data.variants import contrast_of, degraded, rotation_of
 from span_keras.errors import DataError
-from span_keras.settings import DEGRADATIONS
+from span_keras.images import bicubic, orientation
 
 
 def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -44,7 +50,7 @@ def folder(tmp_path):
 
 def make(source, **options):
     settings = {"scale": 2, "patch": 8, "batch_size": 6, "steps_per_epoch": 5, "workers": 1}
-    return data.PatchDataset(source, **{**settings, **options})
+    return PatchDataset(source, **{**settings, **options})
 
 
 def raised(picture: np.ndarray, factor: float) -> np.ndarray:
@@ -77,8 +83,8 @@ def equal(batch, other) -> bool:
 def test_pair_is_the_whole_image_reduced(tmp_path, scale, monkeypatch):
     picture = smooth(101, 67)
     Image.fromarray(picture).save(tmp_path / "a.png")
-    monkeypatch.setattr(data, "STRIP", 5)
-    lr, hr = data.load_pair(tmp_path / "a.png", scale)
+    monkeypatch.setattr(decode, "STRIP", 5)
+    lr, hr = load_pair(tmp_path / "a.png", scale)
     assert np.array_equal(hr, picture[: 101 // scale * scale, : 67 // scale * scale])
     # Strips must leave no seam: equal but for rounding in the last bit of a tie.
     whole = bicubic.downscale(np.ascontiguousarray(hr), scale)
@@ -91,16 +97,16 @@ def test_raised_contrast(tmp_path):
     picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])  # channels of different means
     file = tmp_path / "a.png"
     Image.fromarray(picture).save(file)
-    plain = data.load_pair(file, 2, 1.0, 1.0)
-    assert equal(plain, data.load_pair(file, 2)) and np.array_equal(plain.hr, picture)
-    lr, hr = data.load_pair(file, 2, contrast=2.5)
+    plain = load_pair(file, 2, 1.0, 1.0)
+    assert equal(plain, load_pair(file, 2)) and np.array_equal(plain.hr, picture)
+    lr, hr = load_pair(file, 2, contrast=2.5)
     assert np.abs(hr - raised(picture, 2.5)).max() < 2
     assert np.isin(hr, (0, 255)).mean() > 0.3
     assert np.array_equal(lr, bicubic.downscale(hr, 2))
     assert np.abs(lr - raised(plain.lr, 2.5)).max() > 20
     # Reduced first.
     small = np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS))
-    _, hr = data.load_pair(file, 2, 0.5, 2.5)
+    _, hr = load_pair(file, 2, 0.5, 2.5)
     assert np.abs(hr - raised(small, 2.5)[:24, :34]).max() < 2
     later = Image.fromarray(np.uint8(raised(picture, 2.5))).resize((35, 25), Image.Resampling.LANCZOS)
     assert np.abs(hr.astype(int) - np.asarray(later)[:24, :34]).max() > 20
@@ -109,28 +115,28 @@ def test_raised_contrast(tmp_path):
 def test_raised_contrast_of_lr_images(tmp_path):
     picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
     Image.fromarray(picture).save(tmp_path / "a.png")
-    plain = data.load_lr(tmp_path / "a.png", 0.8)
-    lr = data.load_lr(tmp_path / "a.png", 0.8, 2.5)
+    plain = load_lr(tmp_path / "a.png", 0.8)
+    lr = load_lr(tmp_path / "a.png", 0.8, 2.5)
     assert lr.shape == (40, 56, 3) and lr.dtype == np.uint8
     assert np.abs(lr - raised(plain, 2.5)).max() < 2
-    assert np.array_equal(data.load_lr(tmp_path / "a.png", 0.8, 1.0), plain)
+    assert np.array_equal(load_lr(tmp_path / "a.png", 0.8, 1.0), plain)
 
 
 def test_factors_of_contrast_are_spread_evenly():
     """On a logarithmic scale; by names, so that a moved folder and further photographs change none of them."""
-    factors = np.array([data.contrast_of(Path(f"photos/{index}.png"), 4.0) for index in range(1000)])
+    factors = np.array([contrast_of(Path(f"photos/{index}.png"), 4.0) for index in range(1000)])
     assert 1 <= factors.min() < 1.01 and 3.95 < factors.max() < 4
     quarters, _ = np.histogram(np.log(factors) / np.log(4), 4, (0, 1))
     assert quarters.min() > 200 and quarters.max() < 300
-    assert data.contrast_of(Path("/moved/photos/7.png"), 4.0) == factors[7] != data.contrast_of(Path("other/7.png"), 4)
-    assert data.contrast_of(Path("photos/7.png"), 1.0) == 1
+    assert contrast_of(Path("/moved/photos/7.png"), 4.0) == factors[7] != contrast_of(Path("other/7.png"), 4)
+    assert contrast_of(Path("photos/7.png"), 1.0) == 1
 
 
 @pytest.mark.parametrize("degrees", [-45, -7.3, 0.5, 30, 45])
 @pytest.mark.parametrize("shape", [(50, 70), (51, 33), (4, 200), (200, 4), (40, 40), (1, 9)])
 def test_rotated_pictures_are_mirrored_at_their_borders(shape, degrees):
     picture = smooth(*shape)
-    found = np.asarray(data._rotated(Image.fromarray(picture), degrees)).astype(int)
+    found = np.asarray(variants.rotated(Image.fromarray(picture), degrees)).astype(int)
     assert found.shape == picture.shape
     difference = np.abs(found - rotated(picture, degrees))
     assert difference.max() <= 1 and difference.mean() < 1e-3
@@ -148,11 +154,11 @@ def test_rotations_that_are_known():
     """A picture of one colour keeps it up to the corners, and quarter turns are those of NumPy, ties aside."""
     plain = Image.new("RGB", (50, 7), (10, 250, 128))
     for degrees in (-45, -20, 1, 33.3, 45):
-        assert np.array_equal(data._rotated(plain, degrees), plain)
+        assert np.array_equal(variants.rotated(plain, degrees), plain)
     picture = smooth(31, 31)
-    assert np.array_equal(data._rotated(Image.fromarray(picture), 0), picture)
+    assert np.array_equal(variants.rotated(Image.fromarray(picture), 0), picture)
     for quarters in (-1, 1, 2):
-        found = np.asarray(data._rotated(Image.fromarray(picture), 90 * quarters)).astype(int)
+        found = np.asarray(variants.rotated(Image.fromarray(picture), 90 * quarters)).astype(int)
         assert np.abs(found - np.rot90(picture, quarters)).max() <= 1
 
 
@@ -161,11 +167,11 @@ def test_rotated_copies(tmp_path):
     picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
     file = tmp_path / "a.png"
     Image.fromarray(picture).save(file)
-    lr, hr = data.load_pair(file, 2, rotation=30)
+    lr, hr = load_pair(file, 2, rotation=30)
     assert np.abs(hr - rotated(picture, 30).astype(int)).max() <= 1
     assert np.array_equal(lr, bicubic.downscale(hr, 2))
-    assert equal(data.load_pair(file, 2, 0.5, 2.5, 0), data.load_pair(file, 2, 0.5, 2.5))
-    _, hr = data.load_pair(file, 2, 0.5, 2.5, 30)
+    assert equal(load_pair(file, 2, 0.5, 2.5, 0), load_pair(file, 2, 0.5, 2.5))
+    _, hr = load_pair(file, 2, 0.5, 2.5, 30)
     small = np.asarray(Image.fromarray(rotated(picture, 30)).resize((35, 25), Image.Resampling.LANCZOS))
     assert np.abs(hr - raised(small, 2.5)[:24, :34]).max() < 4
     for later in (
@@ -173,18 +179,18 @@ def test_rotated_copies(tmp_path):
         np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS).rotate(30, Image.Resampling.BICUBIC)),
     ):
         assert np.abs(hr - raised(later, 2.5)[:24, :34]).max() > 20
-    later = rotated(data.load_pair(file, 2, 0.5, 2.5).hr, 30)
+    later = rotated(load_pair(file, 2, 0.5, 2.5).hr, 30)
     assert np.abs(hr.astype(int) - later).max() > 20
 
 
 def test_rotated_copies_of_lr_images(tmp_path):
     picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
     Image.fromarray(picture).save(tmp_path / "a.png")
-    lr = data.load_lr(tmp_path / "a.png", 0.8, rotation=-20)
+    lr = load_lr(tmp_path / "a.png", 0.8, rotation=-20)
     small = np.asarray(Image.fromarray(rotated(picture, -20)).resize((56, 40), Image.Resampling.BICUBIC))
     assert lr.dtype == np.uint8 and lr.shape == (40, 56, 3) and np.abs(lr - small.astype(int)).max() <= 1
-    assert np.abs(data.load_lr(tmp_path / "a.png", 0.8, 2.5, -20) - raised(small, 2.5)).max() < 4
-    assert np.array_equal(data.load_lr(tmp_path / "a.png", 0.8, 2.5, 0), data.load_lr(tmp_path / "a.png", 0.8, 2.5))
+    assert np.abs(load_lr(tmp_path / "a.png", 0.8, 2.5, -20) - raised(small, 2.5)).max() < 4
+    assert np.array_equal(load_lr(tmp_path / "a.png", 0.8, 2.5, 0), load_lr(tmp_path / "a.png", 0.8, 2.5))
 
 
 def test_a_photograph_is_upright_before_it_is_rotated(tmp_path):
@@ -192,22 +198,22 @@ def test_a_photograph_is_upright_before_it_is_rotated(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate by 90° clockwise to display
     picture.save(tmp_path / "a.png", exif=exif)
-    _, hr = data.load_pair(tmp_path / "a.png", 2, rotation=20)
+    _, hr = load_pair(tmp_path / "a.png", 2, rotation=20)
     assert np.abs(hr - rotated(np.rot90(np.asarray(picture), -1), 20).astype(int)).max() <= 1
 
 
 def test_angles_of_rotation_are_spread_evenly():
     """By names, so that a moved folder and further photographs change none of them."""
-    angles = np.array([data.rotation_of(Path(f"photos/{index}.png"), "half") for index in range(1000)])
+    angles = np.array([rotation_of(Path(f"photos/{index}.png"), "half") for index in range(1000)])
     assert -45 <= angles.min() < -44.5 and 44.5 < angles.max() < 45
     quarters, _ = np.histogram(angles, 4, (-45, 45))
     assert quarters.min() > 200 and quarters.max() < 300
-    others = np.array([data.rotation_of(Path(f"photos/{index}.png"), "third") for index in range(1000)])
+    others = np.array([rotation_of(Path(f"photos/{index}.png"), "third") for index in range(1000)])
     assert abs(np.corrcoef(angles, others)[0, 1]) < 0.15 and (angles != others).all()
-    factors = [np.log(data.contrast_of(Path(f"photos/{index}.png"), 4.0)) for index in range(1000)]
+    factors = [np.log(contrast_of(Path(f"photos/{index}.png"), 4.0)) for index in range(1000)]
     assert abs(np.corrcoef(angles, factors)[0, 1]) < 0.15
-    assert data.rotation_of(Path("/moved/photos/7.png"), "half") == angles[7]
-    assert data.rotation_of(Path("other/7.png"), "half") != angles[7]
+    assert rotation_of(Path("/moved/photos/7.png"), "half") == angles[7]
+    assert rotation_of(Path("other/7.png"), "half") != angles[7]
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -270,23 +276,23 @@ def test_reduced_copies_count_as_further_photographs(folder):
     dataset = make(folder, hr_scales=(0.5, 0.4), patch=10)
     # 40×41 pixels, reduced by 0.4, no longer hold an HR patch of 20.
     assert dataset.describe().startswith("3 photographs and 5 reduced copies")
-    held = sorted(hr.shape[:2] for _, hr in dataset._set_at(0).photos)
+    held = sorted(hr.shape[:2] for _, hr in dataset.working_sets.at(0).photos)
     assert held == [(20, 20), (20, 28), (24, 34), (36, 24), (40, 40), (44, 30), (50, 70), (90, 60)]
     picture = Image.open(folder / "a.png")
     half = np.asarray(picture.resize((35, 25), Image.Resampling.LANCZOS))
-    lr, hr = data.load_pair(folder / "a.png", 2, 0.5)
+    lr, hr = load_pair(folder / "a.png", 2, 0.5)
     assert np.array_equal(hr, half[:24, :34])
     assert np.abs(lr.astype(int) - bicubic.downscale(np.ascontiguousarray(hr), 2)).max() <= 1
     assert not dataset.skipped
 
 
-def held_copies(folder, hr_scales, contrast: float) -> list[data.Pair]:
+def held_copies(folder, hr_scales, contrast: float) -> list[Pair]:
     """What a dataset should hold of every photograph, whatever its seed."""
     return [
-        data.load_pair(path, 2, hr_scale, factor)
-        for path in data.list_photos(folder)
+        load_pair(path, 2, hr_scale, factor)
+        for path in list_photos(folder)
         for hr_scale in (1.0, *hr_scales)
-        for factor in (1.0, data.contrast_of(path, contrast))
+        for factor in (1.0, contrast_of(path, contrast))
     ]
 
 
@@ -294,15 +300,15 @@ def test_copies_of_raised_contrast_count_as_further_photographs(folder):
     dataset = make(folder, hr_scales=(0.5,), contrast=3)
     text = dataset.describe()
     assert text.startswith("3 photographs and 3 reduced copies, 6 more copies of raised contrast, ")
-    photos = dataset._set_at(0).photos
+    photos = dataset.working_sets.at(0).photos
     expected = {hr.tobytes(): lr for lr, hr in held_copies(folder, (0.5,), 3)}
     assert len(expected) == len(photos) == 12
     assert all(np.array_equal(expected[hr.tobytes()], lr) for lr, hr in photos)
     assert not dataset.skipped
     other = make(folder, hr_scales=(0.5,), contrast=3, seed=1)
-    assert {hr.tobytes() for _, hr in other._set_at(0).photos} == expected.keys()
+    assert {hr.tobytes() for _, hr in other.working_sets.at(0).photos} == expected.keys()
     Image.fromarray(smooth(40, 40, 9)).save(folder / "0.png")  # sorts before the others
-    more = {hr.tobytes() for _, hr in make(folder, hr_scales=(0.5,), contrast=3)._set_at(0).photos}
+    more = {hr.tobytes() for _, hr in make(folder, hr_scales=(0.5,), contrast=3).working_sets.at(0).photos}
     assert len(more) == 16 and more > expected.keys()
     (folder / "0.png").unlink()
     assert not equal(other[2], dataset[2])
@@ -316,9 +322,9 @@ def angles(dataset) -> dict[tuple, float]:
     """By name of the photograph and kind of copy."""
     found = {
         (photo.path.name, photo.hr_scale, photo.lr_scale, photo.contrast != 1): photo.rotation
-        for photo in dataset._photos
+        for photo in dataset.photos
     }
-    assert len(found) == len(dataset._photos)
+    assert len(found) == len(dataset.photos)
     return found
 
 
@@ -329,21 +335,21 @@ def test_all_copies_are_rotated_and_no_photograph(folder, tmp_path_factory):
     assert dataset.describe().startswith(text)
     found = angles(dataset)
     assert {copy for copy, angle in found.items() if angle == 0} == {
-        (path.name, 1.0, 0.0, False) for path in data.list_photos(folder)
+        (path.name, 1.0, 0.0, False) for path in list_photos(folder)
     }
     assert len(set(found.values())) == 10 and all(abs(angle) <= 45 for angle in found.values())
     expected = {
         hr.tobytes(): lr
-        for photo in dataset._photos
-        for lr, hr in [data.load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)]
+        for photo in dataset.photos
+        for lr, hr in [load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)]
     }
-    photos = dataset._set_at(0).photos
+    photos = dataset.working_sets.at(0).photos
     assert len(expected) == len(photos) == 12
     assert all(np.array_equal(expected[hr.tobytes()], lr) for lr, hr in photos)
     # Reduced and raised as without rotation.
     unrotated = make(folder, hr_scales=(0.5,), contrast=3)
-    assert [photo._replace(rotation=0, decoding=0) for photo in dataset._photos] == [
-        photo._replace(decoding=0) for photo in unrotated._photos
+    assert [photo._replace(rotation=0, decoding=0) for photo in dataset.photos] == [
+        photo._replace(decoding=0) for photo in unrotated.photos
     ]
     assert not equal(unrotated[2], dataset[2]) and equal(make(folder, **options)[2], dataset[2])
     # The angles depend on names alone.
@@ -433,8 +439,8 @@ def many(tmp_path):
 @pytest.fixture
 def small_cache(monkeypatch):
     """Makes ``cache_gb`` hold few of the photographs of ``many``, and sets short."""
-    monkeypatch.setattr(data, "MOST_DECODERS", 1)
-    monkeypatch.setattr(data, "LAG", 4)
+    monkeypatch.setattr(working_sets, "MOST_DECODERS", 1)
+    monkeypatch.setattr(working_sets, "LAG", 4)
     # Room for 2 sets of 4 photographs (15,360 bytes decoded) besides one being decoded (4 · 4,096 bytes).
     return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
 
@@ -442,7 +448,7 @@ def small_cache(monkeypatch):
 def make_in_sets(source, cache_gb, steps: int, **options):
     """A dataset of 4 working sets of 4 photographs that take 8 steps each."""
     dataset = make(source, cache_gb=cache_gb, steps_per_epoch=steps, batch_size=256, **options)
-    assert "4 working sets" in dataset.describe() and dataset._set_steps == 8
+    assert "4 working sets" in dataset.describe() and dataset.working_sets.steps_per_set == 8
     return dataset
 
 
@@ -458,9 +464,9 @@ def test_more_photographs_than_fit_are_used_in_turn(many, small_cache):
 
 def test_working_sets_never_hold_more_than_the_bound(many, small_cache, monkeypatch):
     held, most, lock = set(), [0], threading.Lock()
-    load = data.load_pair
+    load = load_pair
 
-    class Held(data.Pair):
+    class Held(Pair):
         def __del__(self):
             with lock:
                 held.discard(id(self))
@@ -472,7 +478,7 @@ def test_working_sets_never_hold_more_than_the_bound(many, small_cache, monkeypa
             most[0] = max(most[0], len(held))
         return pair
 
-    monkeypatch.setattr(data, "load_pair", counted)
+    monkeypatch.setattr(dataset_module, "load_pair", counted)
     dataset = make_in_sets(many, small_cache, 100)
     for index in range(100):
         dataset[index]
@@ -492,7 +498,7 @@ def test_working_sets_are_the_same_on_every_machine(many, monkeypatch):
     """However many processors it has."""
     batches = []
     for processors in (1, 2, 64):
-        monkeypatch.setattr(data.os, "cpu_count", lambda processors=processors: processors)
+        monkeypatch.setattr(os, "cpu_count", lambda processors=processors: processors)
         dataset = make(many, cache_gb=200_000 / 1e9, steps_per_epoch=40, batch_size=256)
         assert dataset.set_count > 1
         batches.append([dataset[i] for i in (0, 20)])
@@ -504,10 +510,10 @@ def test_copies_of_raised_contrast_take_room(many, small_cache):
     plain = make_in_sets(many, small_cache, 80)
     options = {"cache_gb": small_cache, "steps_per_epoch": 80, "batch_size": 256, "contrast": 3}
     dataset = make(many, **options)
-    assert sum(photo.bytes for photo in dataset._photos) == 2 * sum(photo.bytes for photo in plain._photos)
-    sets = dataset._set_count
+    assert sum(photo.bytes for photo in dataset.photos) == 2 * sum(photo.bytes for photo in plain.photos)
+    sets = dataset.set_count
     assert sets >= 8 and f" in {sets} working sets" in dataset.describe()
-    groups = [dataset._set_at(number * dataset._set_steps).photos for number in range(sets)]
+    groups = [dataset.working_sets.at(number * dataset.working_sets.steps_per_set).photos for number in range(sets)]
     levels = sorted(int(hr[0, 0, 0]) for group in groups for _, hr in group)
     assert levels == sorted(2 * list(range(0, 256, 16)))
     again = make(many, **options)
@@ -519,10 +525,10 @@ def test_rotated_copies_take_room_while_they_are_decoded(many, small_cache):
     """Less of it is left for working sets, hence more of them."""
     options = {"cache_gb": 2 * small_cache, "steps_per_epoch": 80, "batch_size": 256, "contrast": 3}
     plain, dataset = make(many, **options), make(many, rotate=True, **options)
-    assert sum(photo.bytes for photo in dataset._photos) == sum(photo.bytes for photo in plain._photos)
-    sets = dataset._set_count
-    assert sets > plain._set_count and f" 16 copies rotated, 0.1 megapixels, 0.00 GB in {sets} " in dataset.describe()
-    groups = [dataset._set_at(number * dataset._set_steps).photos for number in range(sets)]
+    assert sum(photo.bytes for photo in dataset.photos) == sum(photo.bytes for photo in plain.photos)
+    sets = dataset.set_count
+    assert sets > plain.set_count and f" 16 copies rotated, 0.1 megapixels, 0.00 GB in {sets} " in dataset.describe()
+    groups = [dataset.working_sets.at(number * dataset.working_sets.steps_per_set).photos for number in range(sets)]
     levels = sorted(int(hr[0, 0, 0]) for group in groups for _, hr in group)
     assert levels == sorted(2 * list(range(0, 256, 16)))
     again = make(many, rotate=True, **options)
@@ -542,10 +548,10 @@ def test_what_a_rotation_reads_is_counted(folder, monkeypatch):
         return read[-1]
 
     monkeypatch.setattr(np, "pad", padded)
-    assert len(dataset._photos) == len(plain._photos) == 16
-    for photo, other in zip(dataset._photos, plain._photos, strict=True):
+    assert len(dataset.photos) == len(plain.photos) == 16
+    for photo, other in zip(dataset.photos, plain.photos, strict=True):
         read.clear()
-        data.load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)
+        load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)
         assert 3 * (photo.decoding - other.decoding) == 7 * sum(array.nbytes for array in read)
         assert len(read) == (photo.rotation != 0)
 
@@ -564,7 +570,7 @@ def test_a_cache_too_small_for_a_photograph_says_what_it_takes(many):
 
 def test_closed_it_decodes_no_further(many, small_cache, monkeypatch):
     decoding, go_on = threading.Event(), threading.Event()
-    load, loaded = data.load_pair, []
+    load, loaded = load_pair, []
 
     def slow(*args):
         loaded.append(args)
@@ -572,18 +578,18 @@ def test_closed_it_decodes_no_further(many, small_cache, monkeypatch):
         go_on.wait(60)
         return load(*args)
 
-    monkeypatch.setattr(data, "load_pair", slow)
+    monkeypatch.setattr(dataset_module, "load_pair", slow)
     dataset = make_in_sets(many, small_cache, 64)
-    threading.Thread(target=dataset._set_at, args=(0,), daemon=True).start()
+    threading.Thread(target=dataset.working_sets.at, args=(0,), daemon=True).start()
     assert decoding.wait(60)
     dataset.close()
     go_on.set()
-    dataset._sets[0].result(60)
+    dataset.working_sets.at(0)
     assert len(loaded) == 1, "a set has four"
 
 
 def test_interrupted_it_tells_of_no_further_photographs(many, monkeypatch):
-    go_on, load, told = threading.Event(), data.load_pair, []
+    go_on, load, told = threading.Event(), load_pair, []
 
     def interrupted(*args):
         if not go_on.is_set():
@@ -591,8 +597,8 @@ def test_interrupted_it_tells_of_no_further_photographs(many, monkeypatch):
             go_on.wait(60)
         return load(*args)
 
-    monkeypatch.setattr(data, "load_pair", interrupted)
-    monkeypatch.setattr(data, "_decoders", lambda: 1)
+    monkeypatch.setattr(dataset_module, "load_pair", interrupted)
+    monkeypatch.setattr(working_sets, "decoder_count", lambda: 1)
     # A shell's background jobs inherit that the signal is ignored.
     before, handler = threading.enumerate(), signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -621,7 +627,7 @@ def spoil(path: Path) -> None:
 
 
 def test_a_working_set_without_any_usable_photograph_gives_way_to_the_next(many, small_cache):
-    sets = make_in_sets(many, small_cache, 64)._shuffled_sets(0)
+    sets = make_in_sets(many, small_cache, 64).working_sets.shuffled(0)
     for photo in sets[1]:
         spoil(photo.path)
     datasets = make_in_sets(many, small_cache, 64), make_in_sets(many, small_cache, 64)
@@ -643,20 +649,20 @@ def test_a_working_set_without_any_usable_photograph_gives_way_to_the_next(many,
 
 def test_more_threads_than_a_set_has_steps(many, small_cache, monkeypatch):
     """Those that are far ahead wait, nobody's set is given up, and no more than two are held."""
-    load, go_on = data.load_pair, threading.Event()
-    monkeypatch.setattr(data, "load_pair", lambda *args: go_on.wait(60) and load(*args))
+    load, go_on = load_pair, threading.Event()
+    monkeypatch.setattr(dataset_module, "load_pair", lambda *args: go_on.wait(60) and load(*args))
     dataset = make_in_sets(many, small_cache, 64)
     with ThreadPoolExecutor(16) as pool:
         # The first to ask are those that are furthest ahead.
         batches = [pool.submit(dataset.unturned, 2 * index + 1) for index in reversed(range(16))][::-1]
         try:
-            while sum(dataset._wanted.values()) < 16:
+            while dataset.working_sets.waiting < 16:
                 time.sleep(0.01)
-            assert len(dataset._sets) <= 2
+            assert len(dataset.working_sets.held) <= 2
         finally:
             go_on.set()
         batches = [batch.result() for batch in batches]
-    assert not dataset._wanted and len(dataset._sets) <= 2
+    assert not dataset.working_sets.waiting and len(dataset.working_sets.held) <= 2
     for index, batch in enumerate(batches):
         assert equal(batch, dataset.unturned(2 * index + 1))
 
@@ -665,7 +671,7 @@ def test_more_threads_than_a_set_has_steps(many, small_cache, monkeypatch):
 
 
 def decoded(path) -> np.ndarray:
-    return data.load_pair(path, 2).hr
+    return load_pair(path, 2).hr
 
 
 def test_exif_orientation_is_applied(tmp_path):
@@ -738,8 +744,8 @@ def test_blur_smooths_and_noise_roughens():
     patch = smooth(32, 32)
     roughness = lambda image: np.abs(np.diff(image.astype(int), axis=0)).mean()  # noqa: E731
     rng = np.random.default_rng(0)
-    assert roughness(data._degraded(patch, ("blur",), rng)) < roughness(patch)
-    assert roughness(data._degraded(patch, ("noise",), rng)) > roughness(patch)
+    assert roughness(degraded(patch, ("blur",), rng)) < roughness(patch)
+    assert roughness(degraded(patch, ("noise",), rng)) > roughness(patch)
 
 
 # -- files
@@ -747,9 +753,9 @@ def test_blur_smooths_and_noise_roughens():
 
 def test_photographs_are_found_in_subfolders_whatever_their_case(folder):
     (folder / "._a.png").write_bytes(b"left by a Mac")
-    assert [path.name for path in data.list_photos(folder)] == ["a.png", "b.webp", "C.BMP"]
-    assert data.list_photos([folder / "b.webp", folder / "a.png"]) == [folder / "a.png", folder / "b.webp"]
-    assert data.list_photos(folder / "a.png") == [folder / "a.png"]
+    assert [path.name for path in list_photos(folder)] == ["a.png", "b.webp", "C.BMP"]
+    assert list_photos([folder / "b.webp", folder / "a.png"]) == [folder / "a.png", folder / "b.webp"]
+    assert list_photos(folder / "a.png") == [folder / "a.png"]
 
 
 def test_links_to_folders_are_followed_once(folder, tmp_path_factory):
@@ -758,7 +764,7 @@ def test_links_to_folders_are_followed_once(folder, tmp_path_factory):
         shutil.copy(folder / "a.png", elsewhere / name)
     (folder / "d").symlink_to(elsewhere)
     found = ["a.png", "b.webp", "d/b.png", "d/more.png", "more/C.BMP"]
-    names = lambda: [str(path.relative_to(folder)) for path in data.list_photos(folder)]  # noqa: E731
+    names = lambda: [str(path.relative_to(folder)) for path in list_photos(folder)]  # noqa: E731
     assert names() == found
     # By another way the same, above everything, and round in circles.
     (folder / "again").symlink_to(elsewhere)
@@ -771,11 +777,11 @@ def test_links_to_folders_are_followed_once(folder, tmp_path_factory):
 
 def test_names_need_not_be_utf_8():
     path = Path(os.fsdecode(b"caf\xe9/1.png"))
-    assert 1 <= data.contrast_of(path, 4.0) <= 4 and -45 <= data.rotation_of(path, "1 0 True") <= 45
-    assert data.split_validation([path, Path("a.png")], 1)
+    assert 1 <= contrast_of(path, 4.0) <= 4 and -45 <= rotation_of(path, "1 0 True") <= 45
+    assert split_validation([path, Path("a.png")], 1)
     # Others keep the numbers that teachers' outputs were made for.
     digest = hashlib.sha256("1 0 True/café/1.png".encode()).digest()
-    assert data._digest(Path("café/1.png"), "1 0 True/") == digest
+    assert name_digest(Path("café/1.png"), "1 0 True/") == digest
 
 
 def test_missing_and_empty_folders(tmp_path):
@@ -847,7 +853,7 @@ def test_large_photographs_cause_no_remarks(folder, python_warnings):
 
 def test_decoding_leaves_the_users_warnings_alone(folder, python_warnings):
     """Also when threads begin and end at once, one before the other."""
-    first, second = data._opened(folder / "a.png"), data._opened(folder / "a.png")
+    first, second = opened(folder / "a.png"), opened(folder / "a.png")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -856,7 +862,7 @@ def test_decoding_leaves_the_users_warnings_alone(folder, python_warnings):
     assert [str(warning.message) for warning in python_warnings] == ["of the user"]
     # Whoever wants to know of large images is told.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    with pytest.raises(Image.DecompressionBombWarning), data._opened(folder / "a.png"):
+    with pytest.raises(Image.DecompressionBombWarning), opened(folder / "a.png"):
         pass
 
 
@@ -898,23 +904,23 @@ def test_the_teacher_as_the_only_target(folder):
     assert make(folder, target="teacher", dtype="float32", **options)[0][1].max() <= 1
 
     dataset = make(folder, target="teacher", patch=20, lr_scales=(0.8,), **options)
-    photos = dataset._set_at(0).photos
+    photos = dataset.working_sets.at(0).photos
     # Of 40×41 pixels, neither half, (20, 20), nor 0.8, (33, 32), is too small for a patch of 20.
     assert sorted(lr.shape[:2] for lr, _ in photos) == [(20, 20), (25, 35), (32, 33), (40, 56), (45, 30), (72, 48)]
     assert dataset.describe().startswith("3 photographs and 3 reduced copies")
     assert all(np.array_equal(taught, enlarge(lr)) for lr, taught in photos)
     held = sum(image.nbytes for photo in photos for image in photo)
-    assert sum(photo.bytes for photo in dataset._photos) == pytest.approx(held, rel=0.01)  # cropping left out
-    picture = data.load_lr(folder / "a.png", 0.8).astype(int)
+    assert sum(photo.bytes for photo in dataset.photos) == pytest.approx(held, rel=0.01)  # cropping left out
+    picture = load_lr(folder / "a.png", 0.8).astype(int)
     whole = np.asarray(Image.open(folder / "a.png").convert("RGB"))
     assert np.abs(picture - bicubic.resize(whole, picture.shape[:2]))[3:-3, 3:-3].max() <= 1
 
 
 def test_a_teacher_sees_copies_of_raised_contrast(folder):
     """Of every size of an LR image; for every seed the same, so that kept output serves further runs."""
-    factors = {path: (1.0, data.contrast_of(path, 3)) for path in data.list_photos(folder)}
+    factors = {path: (1.0, contrast_of(path, 3)) for path in list_photos(folder)}
     expected = {lr.tobytes() for lr, _ in held_copies(folder, (0.5,), 3)}
-    expected |= {data.load_lr(path, 0.8, factor).tobytes() for path in factors for factor in factors[path]}
+    expected |= {load_lr(path, 0.8, factor).tobytes() for path in factors for factor in factors[path]}
     assert len(expected) == 18
     options = {"target": "teacher", "hr_scales": (0.5,), "lr_scales": (0.8,), "contrast": 3, "batch_size": 24}
     for seed in (0, 1):
@@ -927,8 +933,8 @@ def test_a_teacher_sees_copies_of_raised_contrast(folder):
         assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
         text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, "
         assert dataset.describe().startswith(text)
-    held = sum(image.nbytes for photo in dataset._set_at(0).photos for image in photo)
-    assert sum(photo.bytes for photo in dataset._photos) == pytest.approx(held, rel=0.01)  # cropping left out
+    held = sum(image.nbytes for photo in dataset.working_sets.at(0).photos for image in photo)
+    assert sum(photo.bytes for photo in dataset.photos) == pytest.approx(held, rel=0.01)  # cropping left out
 
 
 def test_a_teacher_sees_rotated_copies(folder):
@@ -943,10 +949,10 @@ def test_a_teacher_sees_rotated_copies(folder):
         assert [copy[1:] for copy, angle in found.items() if angle == 0] == 3 * [(1.0, 0.0, False)]
         assert len(found) == 18 and len(set(found.values())) == 16
         expected = {
-            data.load_lr(photo.path, photo.lr_scale, photo.contrast, photo.rotation).tobytes()
+            load_lr(photo.path, photo.lr_scale, photo.contrast, photo.rotation).tobytes()
             if photo.lr_scale
-            else data.load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation).lr.tobytes()
-            for photo in dataset._photos
+            else load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation).lr.tobytes()
+            for photo in dataset.photos
         }
         assert len(seen) == len(expected) == 18 and set(seen) == expected
         text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, 15 copies rotated, "
@@ -989,7 +995,7 @@ def test_the_teacher_as_the_only_target_follows_the_working_sets(many, small_cac
 def test_larger_copies_of_files_that_cannot_be_read(folder):
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:2000])
     with pytest.raises(DataError, match=r"cut\.png cannot be read as an image"):
-        data.load_lr(folder / "cut.png", 0.5)
+        load_lr(folder / "cut.png", 0.5)
     dataset = make(folder, teacher=enlarge, target="teacher", lr_scales=(0.9,))
     dataset[0]
     assert [path.name for path in dataset.skipped] == ["cut.png"]
@@ -1060,7 +1066,7 @@ def test_impossible_settings(folder, options, message):
 
 
 def test_validation_images_are_whole_and_paired(folder):
-    images = data.load_validation(folder, 4)
+    images = load_validation(folder, 4)
     assert [name for name, _, _ in images] == ["a.png", "b.webp", "C.BMP"]
     for _, lr, hr in images:
         assert hr.shape == (4 * lr.shape[0], 4 * lr.shape[1], 3) and hr.dtype == lr.dtype == np.uint8
@@ -1070,37 +1076,37 @@ def test_validation_skips_what_it_cannot_use_and_tells(folder):
     (folder / "a.png").write_text("broken")
     Image.fromarray(smooth(40, 14)).save(folder / "thin.png")
     skipped = {}
-    images = data.load_validation(folder, 2, on_skip=lambda path, reason: skipped.update({path.name: reason}))
+    images = load_validation(folder, 2, on_skip=lambda path, reason: skipped.update({path.name: reason}))
     assert [name for name, _, _ in images] == ["b.webp", "C.BMP"]
     assert "cannot be read" in skipped["a.png"] and "the 15 pixels that SSIM needs" in skipped["thin.png"]
     with pytest.raises(DataError, match=r"None of the 1 validation images can be used\. .*a\.png cannot be read"):
-        data.load_validation([folder / "a.png"], 2)
+        load_validation([folder / "a.png"], 2)
 
 
 def test_hold_out_is_disjoint_complete_and_stable():
     files = [f"photos/{i:03d}.jpg" for i in range(50)]
-    training, validation = data.split_validation(files, 10, seed=3)
+    training, validation = split_validation(files, 10, seed=3)
     assert len(validation) == 10 and sorted(map(str, training + validation)) == files
-    assert data.split_validation(files[::-1], 10, seed=3) == (training, validation)
-    assert data.split_validation([f"/elsewhere/{f}" for f in files], 10, 3)[1] == [
+    assert split_validation(files[::-1], 10, seed=3) == (training, validation)
+    assert split_validation([f"/elsewhere/{f}" for f in files], 10, 3)[1] == [
         Path("/elsewhere") / path for path in validation
     ]
-    assert data.split_validation(files, 10, seed=4)[1] != validation
+    assert split_validation(files, 10, seed=4)[1] != validation
     with pytest.raises(DataError, match=r"Holding out 50 validation images .* found 50 in all"):
-        data.split_validation(files, 50)
+        split_validation(files, 50)
 
 
 # -- what ships
 
 
 def test_bundled_photographs_are_listed_and_small():
-    root = data.BUNDLED_TRAIN.parent
-    files = data.list_photos(root)
+    root = BUNDLED_TRAIN.parent
+    files = list_photos(root)
     sources = (root / "SOURCES.md").read_text()
-    assert len(data.list_photos(data.BUNDLED_TRAIN)) == 8 and len(data.list_photos(data.BUNDLED_VAL)) == 2
+    assert len(list_photos(BUNDLED_TRAIN)) == 8 and len(list_photos(BUNDLED_VAL)) == 2
     assert sum(path.stat().st_size for path in files) <= 2e6
     for path in files:
         (line,) = [line for line in sources.splitlines() if f"| {path.relative_to(root).as_posix()} |" in line]
         assert "CC0 1.0" in line or "public domain" in line
-    lr, hr = make(data.BUNDLED_TRAIN, scale=4, patch=48)[0]
+    lr, hr = make(BUNDLED_TRAIN, scale=4, patch=48)[0]
     assert lr.shape == (6, 48, 48, 3) and hr.shape == (6, 192, 192, 3)

@@ -14,12 +14,12 @@ import pytest
 from conftest import QUICK_JAX, random_weights
 
 from span_keras.checkpoints import load_weights, save_weights
-from span_keras.config import SpanConfig
 from span_keras.errors import TrainingError
-from span_keras.runs import RunFolder
-from span_keras.settings import resolve
-from span_keras.strategies import Devices, _span_processes
-from span_keras.training import make_trainer
+from span_keras.network.config import SpanConfig
+from span_keras.runs.folder import RunFolder
+from span_keras.runs.settings import resolve
+from span_keras.runs.start import make_trainer
+from span_keras.training.devices import Devices, _span_processes
 
 TINY = (
     "--scale 2 --channels 4 --blocks 1 --batch-size 4 --patch-size 12 --epochs 2 --steps-per-epoch 4 --log-every 1 "

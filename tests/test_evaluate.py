@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from span_keras import bicubic, metrics
 from span_keras.checkpoints import save_weights
 from span_keras.errors import DataError, ImageError
-from span_keras.evaluate import evaluate, find_pairs, main
-from span_keras.imageio import Picture, read_image, write_image
+from span_keras.evaluate import main
+from span_keras.images import bicubic, metrics
+from span_keras.images.picture import Picture
+from span_keras.images.read import read_image
+from span_keras.images.write import write_image
+from span_keras.inference.evaluation import evaluate
+from span_keras.inference.pairs import find_pairs
 
 
 def repeat(scale):
@@ -110,7 +114,7 @@ def test_equal_images_have_infinite_psnr_which_json_calls_null(tmp_path, weights
     (tmp_path / "flat").mkdir()
     write_image(tmp_path / "flat" / "a.png", Picture(np.full((30, 30, 3), 77, np.uint8)))
     assert evaluate(repeat(2), 2, tmp_path / "flat")["psnr_y"] == float("inf")
-    monkeypatch.setattr("span_keras.inference.Upscaler.__call__", lambda self, lr: repeat(2)(lr))
+    monkeypatch.setattr("span_keras.inference.upscaler.Upscaler.__call__", lambda self, lr: repeat(2)(lr))
     found = json.loads(run("-w", weights_file, "--data", tmp_path / "flat", "--json").stdout)
     assert found["psnr_y"] is None
     assert found["ssim_y"] == pytest.approx(1)

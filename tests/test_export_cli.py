@@ -14,7 +14,7 @@ from span_export import bundle, tfjs
 from span_export.cli import main
 from span_keras import checkpoints
 from span_keras.checkpoints import load_weights, save_weights
-from span_keras.config import SpanConfig
+from span_keras.network.config import SpanConfig
 
 HEAVY = ("keras", "tf_keras", "tensorflow", "tensorflowjs", "jax", "torch", "matplotlib", "PIL")
 
@@ -140,7 +140,7 @@ def test_perceptual_features_are_those_of_the_loss(tmp_path, weights_file, image
     import numpy as np
 
     from span_export.quiet import quiet
-    from span_keras import perceptual
+    from span_keras.training import perceptual
 
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--perceptual")
     path = tmp_path / "out" / "perceptual" / "model.json"

@@ -14,8 +14,8 @@ from span_export.quantize import MODES, max_weight_error
 from span_export.tfjs import export_model
 from span_export.verify import verify
 from span_keras.checkpoints import save_weights
-from span_keras.config import SpanConfig
 from span_keras.errors import CheckpointError, DataError, ExportError
+from span_keras.network.config import SpanConfig
 
 
 @pytest.fixture

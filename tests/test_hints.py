@@ -6,14 +6,17 @@ from click.testing import CliRunner
 from conftest import gradients_of, random_weights
 from keras import ops
 
-from span_keras import hints, save_weights, stacked
-from span_keras.config import SpanConfig
+from span_keras import save_weights
 from span_keras.errors import TrainingError
-from span_keras.losses import SpanLoss
-from span_keras.runs import RunFolder
-from span_keras.schedule import Schedule
+from span_keras.network.config import SpanConfig
+from span_keras.network.functional import apply_with_features, fused_arrays
+from span_keras.runs.folder import RunFolder
 from span_keras.train import main
-from span_keras.trainer import SpanTrainer, StepOptions
+from span_keras.training import hints
+from span_keras.training.losses import SpanLoss
+from span_keras.training.options import StepOptions
+from span_keras.training.schedule import Schedule
+from span_keras.training.trainer import SpanTrainer
 
 TINY = "--channels 4 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none --log-every 1"
 
@@ -134,7 +137,7 @@ def test_training_brings_features_nearer_to_the_teachers():
     # What is logged is the mean over both blocks and the features before the upsampler, computed here by itself.
     x = ops.convert_to_tensor(np.float32(lr) / 255)
     ours, theirs = (
-        stacked.apply_with_features(stacked.fused_arrays(weights), x, weights.config)[1]
+        apply_with_features(fused_arrays(weights), x, weights.config)[1]
         for weights in (trainer.weights(ema=False), teacher)
     )
     assert [f.shape[-1] for f in ours] == [6] * 3 and [f.shape[-1] for f in theirs] == [5] * 3

@@ -1,4 +1,4 @@
-"""imageio.py: every kind of pixel in and out, metadata kept, damaged files named, nothing half-written."""
+"""py: every kind of pixel in and out, metadata kept, damaged files named, nothing half-written."""
 
 import io
 import struct
@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from span_keras import imageio
 from span_keras.errors import ImageError
-from span_keras.imageio import Metadata, Picture, read_image, write_image
+from span_keras.images import read
+from span_keras.images.encoders import PngWriter
+from span_keras.images.picture import Metadata, Picture, scaled_metadata, storable
+from span_keras.images.read import read_image
+from span_keras.images.write import open_writer, write_image
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHAPE = (9, 14)
@@ -75,7 +78,7 @@ def test_lossy_formats_come_close(tmp_path, suffix, channels):
 def test_rows_may_come_in_any_portions(tmp_path):
     values = samples(3, shape=(150, 40))
     for suffix in (".png", ".tif", ".bmp"):
-        with imageio.open_writer(tmp_path / f"image{suffix}", *values.shape, np.uint8) as write:
+        with open_writer(tmp_path / f"image{suffix}", *values.shape, np.uint8) as write:
             for first, last in ((0, 1), (1, 70), (70, 71), (71, 150)):
                 write(values[first:last])
         np.testing.assert_array_equal(read_image(tmp_path / f"image{suffix}").samples, values)
@@ -164,7 +167,7 @@ def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch):
         raise AttributeError("a mistake of a decoder's")
 
     write_image(tmp_path / "image.png", Picture(samples(3)))
-    monkeypatch.setattr(imageio, "_decode", broken)
+    monkeypatch.setattr(read, "_decode", broken)
     with pytest.raises(ImageError, match=r"image\.png is damaged or truncated .*a mistake of a decoder's"):
         read_image(tmp_path / "image.png")
 
@@ -252,7 +255,7 @@ def test_metadata_survives(tmp_path, source, target):
     dpi = (300.0, 300.0)
     write_image(tmp_path / f"a{source}", Picture(samples(3), Metadata(SRGB, exif.tobytes(), b"<x:xmpmeta/>", dpi)))
     first = read_image(tmp_path / f"a{source}")
-    write_image(tmp_path / f"b{target}", Picture(first.samples, imageio.scaled_metadata(first.metadata, 56, 36)))
+    write_image(tmp_path / f"b{target}", Picture(first.samples, scaled_metadata(first.metadata, 56, 36)))
     found = read_image(tmp_path / f"b{target}").metadata
     assert found.icc == SRGB
     assert found.xmp == b"<x:xmpmeta/>"
@@ -291,7 +294,7 @@ def test_damaged_exif_does_not_cost_the_picture(tmp_path, monkeypatch):
     def fail(exif):
         raise ValueError("a tag that cannot be written")
 
-    monkeypatch.setattr(imageio, "_descriptive", fail)
+    monkeypatch.setattr(read, "_descriptive", fail)
     found = read_image(tmp_path / "image.jpg")
     assert found.samples.shape == (4, 4, 1)
     assert "has damaged EXIF data; they are left out" in found.notes[0]
@@ -327,7 +330,7 @@ def test_a_grey_profile_does_not_describe_rgb(tmp_path, name, channels, dtype, k
     found = read_image(tmp_path / name)
     assert found.metadata.icc == (metadata.icc if kept else None)
     assert found.notes == ()  # no profile of another kind than the pixels
-    notes = imageio.storable(name, metadata, channels, dtype)[1]
+    notes = storable(name, metadata, channels, dtype)[1]
     assert notes == (
         [] if kept else [f"{name} holds RGB, so the colour profile, which is for grey, is left out; a .png keeps it."]
     )
@@ -351,10 +354,10 @@ LONG = b"Exif\0\0MM\0*\0\0\0\x08\0\0" + bytes(70_000)
     ],
 )
 def test_metadata_that_a_format_cannot_hold_are_named(name, metadata, lost):
-    kept, notes = imageio.storable(name, metadata, 3, np.dtype(np.uint8))
+    kept, notes = storable(name, metadata, 3, np.dtype(np.uint8))
     assert notes == ([] if lost is None else [f"{name} cannot hold the {lost}; a .png can."])
     assert (kept == metadata) == (lost is None)
-    assert imageio.storable(name, kept, 3, np.dtype(np.uint8)) == (kept, [])
+    assert storable(name, kept, 3, np.dtype(np.uint8)) == (kept, [])
 
 
 def test_long_exif_and_xmp_are_kept_where_they_fit(tmp_path):
@@ -441,7 +444,7 @@ def test_32_bit_samples_are_refused(tmp_path):
     ],
 )
 def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path, name, shape, dtype, message):
-    with pytest.raises(ImageError, match=message), imageio.open_writer(tmp_path / name, *shape, dtype):
+    with pytest.raises(ImageError, match=message), open_writer(tmp_path / name, *shape, dtype):
         pass
     assert list(tmp_path.rglob("*")) == []
 
@@ -449,7 +452,7 @@ def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path, name, shap
 def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), imageio.open_writer(path, 100, 5, 3, np.uint8) as write:
+    with pytest.raises(KeyboardInterrupt), open_writer(path, 100, 5, 3, np.uint8) as write:
         write(np.zeros((50, 5, 3), np.uint8))
         assert len(list(tmp_path.iterdir())) == 2
         raise KeyboardInterrupt
@@ -461,7 +464,7 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_too_few_or_too_many_rows_are_a_mistake(tmp_path, rows, message):
     with (
         pytest.raises(ValueError, match=message),
-        imageio.open_writer(tmp_path / "image.png", 4, 5, 3, np.uint8) as write,
+        open_writer(tmp_path / "image.png", 4, 5, 3, np.uint8) as write,
     ):
         write(np.zeros((rows, 5, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
@@ -473,7 +476,8 @@ def test_a_file_that_may_not_grow_is_named_and_leaves_nothing(tmp_path, suffix):
     script = f"""
 import resource, numpy as np
 from span_keras.errors import ImageError
-from span_keras.imageio import Picture, write_image
+from span_keras.images.picture import Picture
+from span_keras.images.write import write_image
 pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
@@ -489,7 +493,7 @@ except ImageError as error:
 def test_other_errors_of_the_block_pass(tmp_path):
     with (
         pytest.raises(FileNotFoundError, match="elsewhere"),
-        imageio.open_writer(tmp_path / "image.png", 4, 5, 3, np.uint8),
+        open_writer(tmp_path / "image.png", 4, 5, 3, np.uint8),
     ):
         (tmp_path / "elsewhere").read_bytes()
     assert list(tmp_path.iterdir()) == []
@@ -499,7 +503,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     def full(self, *args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(imageio._PngWriter, "write", full)
+    monkeypatch.setattr(PngWriter, "write", full)
     with pytest.raises(ImageError, match=r"cannot be written .No space left on device"):
         write_image(tmp_path / "image.png", Picture(samples(3)))
     assert list(tmp_path.iterdir()) == []

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from span_keras.config import VARIANTS, SpanConfig
-from span_keras.init import ATTENTION_STD, FEATURE_STD, OUTPUT_STD, initialise, natural_noise
-from span_keras.model import build_span
+from span_keras.network.config import VARIANTS, SpanConfig
+from span_keras.network.init import ATTENTION_STD, FEATURE_STD, OUTPUT_STD, initialise, natural_noise
+from span_keras.network.model import build_span
 
 
 def outputs(model, names, images):

@@ -11,19 +11,22 @@ from click.testing import CliRunner
 from conftest import save_photos
 from PIL import Image, ImageDraw
 
-from span_keras import data, leaves
+from span_keras import leaves
+from span_keras.data import dead_leaves
+from span_keras.data.dataset import PatchDataset
+from span_keras.data.photos import BUNDLED_TRAIN
 
 BLACK_AND_WHITE = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
 
 
 def drawn(seed: int, side: int = 64, colours=BLACK_AND_WHITE, **more) -> np.ndarray:
-    return np.asarray(leaves.draw(np.random.default_rng(seed), side, np.uint8(colours), **more))
+    return np.asarray(dead_leaves.draw(np.random.default_rng(seed), side, np.uint8(colours), **more))
 
 
 @pytest.fixture
 def sharp(monkeypatch):
     """No picture is blurred."""
-    monkeypatch.setattr(leaves, "MOST_BLUR", 0)
+    monkeypatch.setattr(dead_leaves, "MOST_BLUR", 0)
 
 
 # -- pictures
@@ -33,13 +36,13 @@ def test_the_state_of_the_generator_decides_everything():
     assert np.array_equal(drawn(3), drawn(3))
     assert not np.array_equal(drawn(3), drawn(4))
     rng = np.random.default_rng(3)
-    first, second = (np.asarray(leaves.draw(rng, 64, BLACK_AND_WHITE)) for _ in range(2))
+    first, second = (np.asarray(dead_leaves.draw(rng, 64, BLACK_AND_WHITE)) for _ in range(2))
     assert np.array_equal(first, drawn(3)) and not np.array_equal(second, first)
 
 
 @pytest.mark.parametrize("side", [32, 45, 200])
 def test_size_and_mode(side):
-    picture = leaves.draw(np.random.default_rng(0), side, BLACK_AND_WHITE)
+    picture = dead_leaves.draw(np.random.default_rng(0), side, BLACK_AND_WHITE)
     assert picture.size == (side, side) and picture.mode == "RGB"
     assert np.asarray(picture).std() > 50
 
@@ -64,7 +67,7 @@ def test_all_given_colours_are_used(sharp):
 
 def test_half_of_all_pictures_are_blurred(monkeypatch):
     default = [drawn(seed, 32) for seed in range(100)]
-    monkeypatch.setattr(leaves, "MOST_BLUR", 0)
+    monkeypatch.setattr(dead_leaves, "MOST_BLUR", 0)
     sharp = [drawn(seed, 32) for seed in range(100)]
     blurred = [not np.array_equal(*pair) for pair in zip(default, sharp, strict=True)]
     assert 35 < sum(blurred) < 65
@@ -82,13 +85,13 @@ def test_little_of_the_background_remains(sharp, monkeypatch):
 
 def test_shapes_lie_anywhere_and_their_radii_are_distributed_as_told(monkeypatch):
     """Density r⁻³ from the least to a third of the side, and ``LAYERS`` times the area in all."""
-    monkeypatch.setattr(leaves, "LEAST_RADIUS", (3, 3))
-    monkeypatch.setattr(leaves, "_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0]]))
+    monkeypatch.setattr(dead_leaves, "LEAST_RADIUS", (3, 3))
+    monkeypatch.setattr(dead_leaves, "_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0]]))
     shapes = []
     monkeypatch.setattr(ImageDraw.ImageDraw, "polygon", lambda pen, points, fill: shapes.append(points))
     for seed in range(3):
         drawn(seed, 300)
-    ends = np.reshape(shapes, (-1, 3, 2))[:, ::2] / leaves.SUPERSAMPLING
+    ends = np.reshape(shapes, (-1, 3, 2))[:, ::2] / dead_leaves.SUPERSAMPLING
     radii = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1) / 2
     assert 3 <= radii.min() < 3.01 and 40 < radii.max() <= 100
     ranks = (3**-2 - radii**-2) / (3**-2 - 100**-2)
@@ -97,7 +100,7 @@ def test_shapes_lie_anywhere_and_their_radii_are_distributed_as_told(monkeypatch
         counts, _ = np.histogram(values, 10, (0, 1))
         assert counts.sum() == len(radii)
         assert counts.min() > 0.08 * len(radii) and counts.max() < 0.12 * len(radii)
-    assert np.pi * (radii**2).sum() / (3 * 300**2) == pytest.approx(leaves.LAYERS, rel=0.1)
+    assert np.pi * (radii**2).sum() / (3 * 300**2) == pytest.approx(dead_leaves.LAYERS, rel=0.1)
 
 
 def test_no_share_of_stripes_changes_nothing():
@@ -109,8 +112,8 @@ def test_no_share_of_stripes_changes_nothing():
 def test_the_share_of_shapes_with_stripes(monkeypatch):
     """Of those that are large enough."""
     calls = []
-    monkeypatch.setattr(leaves, "_stripe", lambda rng, canvas, corners, radius, colour: calls.append(radius))
-    monkeypatch.setattr(leaves, "LEAST_RADIUS", (4, 4))
+    monkeypatch.setattr(dead_leaves, "_stripe", lambda rng, canvas, corners, radius, colour: calls.append(radius))
+    monkeypatch.setattr(dead_leaves, "LEAST_RADIUS", (4, 4))
     for share in (0.3, 1):
         calls.clear()
         shapes = count_polygons(
@@ -126,12 +129,12 @@ def count_polygons(monkeypatch, draw) -> list[float]:
     polygon, radii = ImageDraw.ImageDraw.polygon, []
 
     def counting(pen, points, fill):
-        corners = np.reshape(points, (-1, 2)) / leaves.SUPERSAMPLING
+        corners = np.reshape(points, (-1, 2)) / dead_leaves.SUPERSAMPLING
         radii.append(np.linalg.norm(corners[0] - corners[2]) / 2)
         polygon(pen, points, fill=fill)
 
     with monkeypatch.context() as patch:
-        patch.setattr(leaves, "_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]))
+        patch.setattr(dead_leaves, "_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]))
         patch.setattr(ImageDraw.ImageDraw, "polygon", counting)
         draw()
     return radii
@@ -140,18 +143,18 @@ def count_polygons(monkeypatch, draw) -> list[float]:
 @pytest.mark.parametrize("seed", range(12))
 def test_stripes_fill_a_shape_and_nothing_else(seed, monkeypatch):
     """A disc of 40 pixels' radius, part of it beyond the border; a stripe with its gap takes 6 pixels."""
-    monkeypatch.setattr(leaves, "PERIODS", (6, 6))
+    monkeypatch.setattr(dead_leaves, "PERIODS", (6, 6))
     radius, side = 40, 100
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    corners = (np.stack([np.cos(angles), np.sin(angles)], 1) * radius + (30, 55)) * leaves.SUPERSAMPLING
-    canvas = Image.new("RGB", (side * leaves.SUPERSAMPLING,) * 2, "black")
-    leaves._stripe(np.random.default_rng(seed), canvas, corners.ravel().tolist(), radius, (255, 255, 255))
+    corners = (np.stack([np.cos(angles), np.sin(angles)], 1) * radius + (30, 55)) * dead_leaves.SUPERSAMPLING
+    canvas = Image.new("RGB", (side * dead_leaves.SUPERSAMPLING,) * 2, "black")
+    dead_leaves._stripe(np.random.default_rng(seed), canvas, corners.ravel().tolist(), radius, (255, 255, 255))
     white = np.asarray(canvas)[..., 0] > 0
-    y, x = (np.indices(white.shape) + 0.5) / leaves.SUPERSAMPLING
+    y, x = (np.indices(white.shape) + 0.5) / dead_leaves.SUPERSAMPLING
     away = np.hypot(x - 30, y - 55)
     assert not white[away > radius + 0.5].any()
     assert 0.2 < white[away < radius - 0.5].mean() < 0.8
-    x, y, reach = (leaves.SUPERSAMPLING * pixels for pixels in (30, 55, 29))
+    x, y, reach = (dead_leaves.SUPERSAMPLING * pixels for pixels in (30, 55, 29))
     lines = white[y, x - reach : x + reach], white[y - reach : y + reach, x]
     begun = [(np.diff(line.astype(int)) > 0).sum() for line in lines]
     assert np.hypot(*begun) == pytest.approx(58 / 6, rel=0.2)
@@ -161,7 +164,7 @@ def test_stripes_fill_a_shape_and_nothing_else(seed, monkeypatch):
 def test_stripes_of_shapes_beyond_the_border(away):
     canvas = Image.new("RGB", (90, 90))
     corners = [away + x for x in (0, 0, 30, 0, 30, 30)]
-    leaves._stripe(np.random.default_rng(0), canvas, corners, 10, (255, 255, 255))
+    dead_leaves._stripe(np.random.default_rng(0), canvas, corners, 10, (255, 255, 255))
     assert not np.asarray(canvas).any()
 
 
@@ -269,7 +272,7 @@ def test_damaged_photographs_are_named_and_left_out(tmp_path):
 
 def test_bundled_photographs_lend_their_colours_by_default(tmp_path):
     found = written(tmp_path / "a", "--count", 2)
-    assert len(found) == 2 and alike(found, written(tmp_path / "b", "--count", 2, "--data", data.BUNDLED_TRAIN))
+    assert len(found) == 2 and alike(found, written(tmp_path / "b", "--count", 2, "--data", BUNDLED_TRAIN))
 
 
 def test_processes_draw_the_same_pictures(photos, tmp_path):
@@ -284,7 +287,7 @@ def test_training_uses_them_beside_photographs(tmp_path):
     for number in range(2):
         Image.new("RGB", (40, 40), "red").save(tmp_path / f"{number}.png")
     written(tmp_path / "leaves", "--count", 2)
-    dataset = data.PatchDataset(tmp_path, scale=2, patch=12, batch_size=40, steps_per_epoch=1, workers=1)
+    dataset = PatchDataset(tmp_path, scale=2, patch=12, batch_size=40, steps_per_epoch=1, workers=1)
     assert dataset.describe().startswith("4 photographs, ") and not dataset.skipped
     _, hr = dataset[0]
     red = (hr == (255, 0, 0)).all((1, 2, 3)).sum()

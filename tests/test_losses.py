@@ -12,9 +12,9 @@ from conftest import QUICK_JAX, gradients_of
 from keras import ops
 from safetensors.numpy import load_file, save_file
 
-from span_keras import losses, perceptual
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.metrics import LUMA, rgb_to_y
+from span_keras.images.metrics import LUMA, rgb_to_y
+from span_keras.training import losses, perceptual
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,8 @@ def test_gradient_reaches_the_output_and_not_the_target(vgg16, pair):
 JAX_PROGRAM = """
 import json, sys
 import jax, numpy as np
-from span_keras import losses, perceptual
+from span_keras.training import losses
+from span_keras.training import perceptual
 hr, sr = np.load(sys.argv[1])
 loss = losses.SpanLoss(perceptual.build("vgg16"), 0.25, luma=0.8)
 (total, parts), gradient = jax.jit(jax.value_and_grad(lambda sr: loss(hr, sr), has_aux=True))(sr)

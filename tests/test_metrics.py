@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from span_keras import metrics
 from span_keras.errors import ImageError
+from span_keras.images import metrics
 
 
 def naive_ssim(a, b):

@@ -14,11 +14,11 @@ import pytest
 import tensorflow as tf
 from conftest import QUICK_JAX
 
-from span_keras.config import LEAKY_SLOPE, SpanConfig
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.layers import PixelShuffle, RepConv
-from span_keras.model import build_deploy, build_span, config_of, topology
-from span_keras.reparam import (
+from span_keras.network.config import LEAKY_SLOPE, SpanConfig
+from span_keras.network.layers import PixelShuffle, RepConv
+from span_keras.network.model import build_deploy, build_span, config_of, topology
+from span_keras.network.reparam import (
     REPCONV_WEIGHTS,
     expand,
     fuse,
@@ -27,7 +27,7 @@ from span_keras.reparam import (
     shuffle_kernel,
     shuffle_order,
 )
-from span_keras.state import PLAIN_LAYERS, SpanWeights, layer_shapes
+from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes
 
 
 def training_weights(config: SpanConfig, seed: int = 0) -> SpanWeights:

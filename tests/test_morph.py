@@ -10,15 +10,19 @@ from conftest import random_weights
 from keras import ops
 from keras.backend import standardize_dtype
 
-from span_keras import hints, load_weights, morph, save_weights, stacked, training
-from span_keras.config import SpanConfig
+from span_keras import load_weights, save_weights
 from span_keras.errors import CheckpointError, ConfigError, TrainingError
-from span_keras.losses import SpanLoss
-from span_keras.runs import RunFolder
-from span_keras.schedule import Schedule
-from span_keras.settings import resolve
+from span_keras.network.config import SpanConfig
+from span_keras.network.functional import apply, apply_with_features, functions, fused_arrays
+from span_keras.runs.folder import RunFolder
+from span_keras.runs.settings import resolve
+from span_keras.runs.start import start_weights
 from span_keras.train import main
-from span_keras.trainer import SpanTrainer, StepOptions
+from span_keras.training import activation_blend, hints
+from span_keras.training.losses import SpanLoss
+from span_keras.training.options import StepOptions
+from span_keras.training.schedule import Schedule
+from span_keras.training.trainer import SpanTrainer
 
 OFFICIAL = SpanConfig.official(scale=2, channels=6, blocks=3)
 SPAN = SpanConfig(scale=2, channels=6, blocks=3)
@@ -43,7 +47,7 @@ def file(tmp_path_factory):
 
 
 def run(weights, x, share=None):
-    return ops.convert_to_numpy(stacked.apply(stacked.fused_arrays(weights), x, weights.config, share=share))
+    return ops.convert_to_numpy(apply(fused_arrays(weights), x, weights.config, share=share))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def x():
 def test_begins_with_the_given_function(x, form, folded):
     given = authors()
     start = given.expand(3) if form == "train" else given
-    start = morph.convert(start.fold_range() if folded else start)
+    start = activation_blend.convert(start.fold_range() if folded else start)
     assert (start.config.variant, start.config.img_range) == ("span", 1 if folded else 255)
     expected = run(given, x)
     np.testing.assert_allclose(run(start, x, share=0.0), expected, atol=1e-5)
@@ -65,9 +69,9 @@ def test_begins_with_the_given_function(x, form, folded):
 
 
 def test_begins_with_it_in_bfloat16(x):
-    start, expected = morph.convert(authors()), run(authors(), x)
-    fused = stacked.fused_arrays(start)
-    sr, features = stacked.apply_with_features(fused, x, start.config, "bfloat16", share=ops.convert_to_tensor(0.0))
+    start, expected = activation_blend.convert(authors()), run(authors(), x)
+    fused = fused_arrays(start)
+    sr, features = apply_with_features(fused, x, start.config, "bfloat16", share=ops.convert_to_tensor(0.0))
     assert [standardize_dtype(feature.dtype) for feature in features] == ["bfloat16"] * 4
     np.testing.assert_allclose(ops.convert_to_numpy(sr), expected, atol=0.02)
     assert np.abs(run(start, x) - expected).max() > 0.1
@@ -80,18 +84,18 @@ def test_ends_with_the_other_variant(x):
 
 def test_changes_evenly_in_between():
     values = np.float32([-3, -0.5, 0, 0.7, 4])
-    layer = morph.functions(stacked.functions(SPAN, {}), 0.25)
+    layer = activation_blend.functions(functions(SPAN, {}), 0.25)
     silu, leaky = values / (1 + np.exp(-values)), np.where(values < 0, 0.1 * values, values)
     np.testing.assert_allclose(layer("act", "block_2_act1")(values), 0.75 * silu + 0.25 * leaky, rtol=1e-5)
     np.testing.assert_allclose(layer("add", "block_2_add")((values, 2 * values)), values + 0.625 * 2 * values)
     np.testing.assert_allclose(layer("add", "block_1_add")((values, 2 * values)), 3 * values)
     np.testing.assert_allclose(layer("tanh", "block_2_sym")(values), np.tanh(values), rtol=1e-5)
-    assert [float(morph.share_at(step, 8)) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
+    assert [float(activation_blend.share_at(step, 8)) for step in (0, 2, 8, 9)] == [0, 0.25, 1, 1]
 
 
 def test_training_follows_the_way():
     """The first loss is that of the given network, the worst one far below that of changing at once."""
-    start = morph.convert(authors().fold_range())
+    start = activation_blend.convert(authors().fold_range())
     lr = np.random.default_rng(1).integers(0, 256, (32, 16, 16, 3), np.uint8)
     hr = np.uint8(np.clip(np.rint(run(authors(), np.float32(lr) / 255) * 255), 0, 255))
 
@@ -109,13 +113,13 @@ def test_training_follows_the_way():
 
 def test_hints_see_the_changed_activations():
     """The teacher's blocks explain all of what the network's own do, as long as both compute the same."""
-    start = morph.convert(authors())
+    start = activation_blend.convert(authors())
     lr = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), np.uint8)
     options = StepOptions(hint_weight=1.0, morph_steps=1000)
     trainer = SpanTrainer(start.expand(0), SpanLoss(), Schedule(1e-3, 2000), options, teacher=authors())
     report = next(iter(trainer.run(lambda step: (lr, lr.repeat(2, 1).repeat(2, 2)), 1, workers=1)))
     both = [
-        stacked.apply_with_features(stacked.fused_arrays(weights), np.float32(lr) / 255, weights.config)[1]
+        apply_with_features(fused_arrays(weights), np.float32(lr) / 255, weights.config)[1]
         for weights in (start, authors())
     ]
     at_last = hints.unexplained(*both)
@@ -167,15 +171,15 @@ def test_what_is_refused(file, tmp_path):
     assert resolve({"morph_steps": 49_999, "init": "w"}).morph_steps == 49_999
     network = {"scale": 2, "channels": 6, "blocks": 3}
     with pytest.raises(TrainingError, match=r"with variant 'official'.* or give --morph-steps"):
-        training.start_weights(resolve({"init": str(file), **network}))
+        start_weights(resolve({"init": str(file), **network}))
     save_weights(random_weights(SPAN), tmp_path / "span.safetensors")
     result = train("--data", tmp_path, "--init", tmp_path / "span.safetensors", "--morph-steps", 5)
     assert result.exit_code == 2
     assert "expected --init weights of variant official, found" in result.output
     with pytest.raises(CheckpointError, match=r"random expected to be of variant official, found span"):
-        morph.convert(random_weights(SPAN))
+        activation_blend.convert(random_weights(SPAN))
     with pytest.raises(TrainingError, match=r"morph_steps expected weights of variant span from .*, found official"):
         SpanTrainer(authors(), SpanLoss(), Schedule(1e-3, 9), StepOptions(morph_steps=5))
     given = resolve({"init": str(tmp_path / "span.safetensors"), "variant": "official", **network})
     with pytest.raises(TrainingError, match=r"variant 'span'; leave those options out to take them from the file\.$"):
-        training.start_weights(given)
+        start_weights(given)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from span_keras import muon
+from span_keras.training import muon
 
 
 def orthogonal(**matrices):

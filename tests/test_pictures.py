@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from span_keras import bicubic, pictures
-from span_keras.inference import Upscaler
-from span_keras.metrics import evaluate_pair
-from span_keras.validation import Validation
+from span_keras.images import bicubic
+from span_keras.images.metrics import evaluate_pair
+from span_keras.inference.upscaler import Upscaler
+from span_keras.runs import plots
+from span_keras.runs.validation import Validation
 
 
 def opened(png: bytes) -> np.ndarray:
@@ -35,7 +36,7 @@ def rows(count: int) -> list[dict]:
 )
 def test_curves_of_any_run(log, validation):
     """Also of one that has not begun, and of one whose loss is not finite or zero."""
-    image = opened(pictures.curves(log, validation, "run", bicubic=19.0))
+    image = opened(plots.curves(log, validation, "run", bicubic=19.0))
     assert image.shape[1] == 960
     assert image.shape[0] > 3 * 200
     # Something is drawn in every panel.
@@ -45,7 +46,7 @@ def test_curves_of_any_run(log, validation):
 
 def test_a_falling_curve_falls():
     """The line's highest point lies at the left, its lowest at the right."""
-    image = opened(pictures.curves(rows(50), [], "run")).astype(int)
+    image = opened(plots.curves(rows(50), [], "run")).astype(int)
     blue = (abs(image - (0x25, 0x63, 0xEB)).sum(-1) < 60)[74:230, 84:932]
     heights = [np.flatnonzero(blue[:, x]).mean() for x in np.flatnonzero(blue.any(0))]
     assert heights[0] < heights[len(heights) // 2] < heights[-1]
@@ -60,13 +61,13 @@ def test_a_falling_curve_falls():
     ],
 )
 def test_ticks_are_round_and_cover_the_values(low, high, ticks):
-    assert pictures._ticks(low, high) == ticks
+    assert plots._ticks(low, high) == ticks
 
 
 def test_the_liveliest_square_is_found():
     image = np.full((64, 96, 3), 100, np.uint8)
     image[32:48, 64:80] = np.random.default_rng(0).integers(0, 256, (16, 16, 3))
-    assert pictures.busiest_square(image, 16) == (32, 64)
+    assert plots.busiest_square(image, 16) == (32, 64)
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from span_keras import Upscaler, bicubic, save_weights
-from span_keras.config import SpanConfig
-from span_keras.evaluate import evaluate
+from span_keras import Upscaler, save_weights
+from span_keras.images import bicubic
+from span_keras.inference.evaluation import evaluate
+from span_keras.network.config import SpanConfig
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "quality.py"
 

@@ -15,12 +15,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from span_keras import data, runs, training
+from span_keras.data import dataset as dataset_module
+from span_keras.data import working_sets
+from span_keras.data.decode import load_pair
 from span_keras.errors import ConfigError, SpanError, TrainingError
-from span_keras.progress import Decoding
-from span_keras.runs import Checkpoint, RunFolder
-from span_keras.settings import resolve
-from span_keras.trainer import SpanTrainer
+from span_keras.runs import checkpoint as checkpoint_module
+from span_keras.runs import folder as folder_module
+from span_keras.runs.checkpoint import Checkpoint
+from span_keras.runs.folder import CHECKPOINTS, RunFolder
+from span_keras.runs.progress import Decoding
+from span_keras.runs.run import train
+from span_keras.runs.settings import resolve
+from span_keras.runs.signals import Signals
+from span_keras.training.trainer import SpanTrainer
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -53,7 +60,7 @@ def sequence(out: Path) -> list[dict]:
 def whole(photos, tmp_path_factory):
     """The run that nothing interrupts."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    training.train(settings(photos), out, echo=lambda text: None)
+    train(settings(photos), out, echo=lambda text: None)
     assert len(sequence(out)) == STEPS
     return out
 
@@ -70,7 +77,7 @@ KILLED = """
 import os
 import signal
 
-from span_keras.runs import RunFolder
+from span_keras.runs.folder import RunFolder
 from span_keras.train import main
 
 append = RunFolder.append
@@ -102,7 +109,7 @@ def test_killed_without_warning(photos, whole, tmp_path):
 
 def test_stopped_by_the_clock_and_by_a_signal(photos, whole, tmp_path):
     out, said = tmp_path / "run", []
-    training.train(settings(photos, max_minutes=1e-6), out, echo=said.append)
+    train(settings(photos, max_minutes=1e-6), out, echo=said.append)
     assert "--max-minutes 1e-06 have passed; continue with --resume." in said[-2]
     assert len(sequence(out)) < STEPS
 
@@ -111,18 +118,18 @@ def test_stopped_by_the_clock_and_by_a_signal(photos, whole, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(settings(photos), out, resume=True, echo=interrupt)
+        train(settings(photos), out, resume=True, echo=interrupt)
     # The step after the one that was being reported may be done too.
     assert len(sequence(out)) in (12, 13)
     assert RunFolder(out).load_checkpoint().arrays["step"] == len(sequence(out))
-    training.train(settings(photos), out, resume=True, echo=lambda text: None)
+    train(settings(photos), out, resume=True, echo=lambda text: None)
     assert_equal_runs(out, whole)
 
 
 def test_changes_are_announced(photos, whole, tmp_path):
     out, said = tmp_path / "run", []
-    training.train(settings(photos, epochs=1), out, echo=lambda text: None)
-    training.train(settings(photos, learning_rate=2e-4, epochs=2), out, resume=True, echo=said.append)
+    train(settings(photos, epochs=1), out, echo=lambda text: None)
+    train(settings(photos, learning_rate=2e-4, epochs=2), out, resume=True, echo=said.append)
     assert "Note: --learning-rate changes from 0.0001 to 0.0002" in " ".join(said)
     assert len(sequence(out)) == 16
     assert sequence(out)[:8] == sequence(whole)[:8]
@@ -132,11 +139,11 @@ def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
     """Also where the checkpoint lies between two rows; the run can be resumed again and again."""
     out, said = tmp_path / "run", []
     teacher = str(whole / "weights.safetensors")
-    training.train(settings(photos, max_minutes=1e-6, log_every=3), out, echo=lambda text: None)
+    train(settings(photos, max_minutes=1e-6, log_every=3), out, echo=lambda text: None)
     assert RunFolder(out).load_checkpoint().progress["unlogged"]
     changed = {"loss": "charbonnier", "teacher": teacher, "log_every": 3, "epochs": 2}
-    training.train(settings(photos, **changed), out, resume=True, echo=said.append)
-    training.train(settings(photos, log_every=3), out, resume=True, echo=said.append)
+    train(settings(photos, **changed), out, resume=True, echo=said.append)
+    train(settings(photos, log_every=3), out, resume=True, echo=said.append)
     rows = sequence(out)
     assert [row["step"] for row in rows] == [3, 6, 9, 12, 15, 16, 18, 21, 24]
     assert {"mae", "charbonnier", "teacher"} < rows[0].keys()
@@ -150,10 +157,10 @@ def test_another_loss_is_not_compared_with_the_one_before(photos, tmp_path):
     """Also where the run was stopped between the change and the next checkpoint."""
     out, said = tmp_path / "run", []
     guarded = {"spike_factor": 1.5, "learning_rate": 1e-6}
-    training.train(settings(photos, loss="mse", **guarded), out, echo=lambda text: None)
+    train(settings(photos, loss="mse", **guarded), out, echo=lambda text: None)
     longer = settings(photos, epochs=6, **guarded)
     RunFolder(out).save_config(longer.to_dict())
-    training.train(longer, out, resume=True, echo=said.append)
+    train(longer, out, resume=True, echo=said.append)
     rows = sequence(out)
     assert len(rows) == 2 * STEPS
     assert rows[-1]["loss"] > 1.5 * rows[0]["loss"]
@@ -165,26 +172,26 @@ def test_only_a_change_of_the_loss_makes_losses_forgotten(photos, tmp_path, monk
     out, forgotten = tmp_path / "run", []
     monkeypatch.setattr(SpanTrainer, "forget_losses", lambda trainer: forgotten.append(trainer.step))
     short = {"steps_per_epoch": 1, "rate_epochs": ()}
-    training.train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
+    train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
     checkpoint = RunFolder(out).load_checkpoint()
     del checkpoint.progress["loss"]["luma"]
     RunFolder(out).save_checkpoint(checkpoint)
-    training.train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
     assert not forgotten
-    training.train(settings(photos, epochs=3, luma=0.5, **short), out, resume=True, echo=lambda text: None)
-    training.train(settings(photos, epochs=4, luma=0.5, **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=3, luma=0.5, **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=4, luma=0.5, **short), out, resume=True, echo=lambda text: None)
     assert forgotten == [2]
 
 
 def test_another_target(photos, whole, tmp_path):
     """A run from before there was a choice goes on with photographs, or with what is asked for now."""
     out, said = tmp_path / "run", []
-    training.train(settings(photos, epochs=1), out, echo=lambda text: None)
+    train(settings(photos, epochs=1), out, echo=lambda text: None)
     config = {k: v for k, v in RunFolder(out).config.items() if k not in ("target", "lr_scales")}
     RunFolder(out).save_config(config)
     assert resolve({}, config).target == "photo"
     teacher = {"teacher": str(whole / "weights.safetensors"), "target": "teacher", "lr_scales": (0.9,)}
-    training.train(settings(photos, epochs=2, **teacher), out, resume=True, echo=said.append)
+    train(settings(photos, epochs=2, **teacher), out, resume=True, echo=said.append)
     assert "--target changes from photo to teacher" in " ".join(said)
     assert len(sequence(out)) == 16
     with pytest.raises(ConfigError, match="found --target photo; --lr-scales '' uses none"):
@@ -195,17 +202,17 @@ def test_another_target(photos, whole, tmp_path):
 def test_another_optimizer_needs_a_run_of_its_own(photos, tmp_path):
     """Its moments are others. With the one it was begun with, a run goes on exactly."""
     parts, whole = tmp_path / "parts", tmp_path / "whole"
-    training.train(settings(photos, optimizer="muon", max_minutes=1e-6), parts, echo=lambda text: None)
+    train(settings(photos, optimizer="muon", max_minutes=1e-6), parts, echo=lambda text: None)
     with pytest.raises(TrainingError, match=r"--optimizer adam where the run has muon; use --init instead"):
-        training.train(settings(photos), parts, resume=True, echo=lambda text: None)
-    training.train(settings(photos, optimizer="muon"), parts, resume=True, echo=lambda text: None)
-    training.train(settings(photos, optimizer="muon"), whole, echo=lambda text: None)
+        train(settings(photos), parts, resume=True, echo=lambda text: None)
+    train(settings(photos, optimizer="muon"), parts, resume=True, echo=lambda text: None)
+    train(settings(photos, optimizer="muon"), whole, echo=lambda text: None)
     assert_equal_runs(parts, whole)
 
 
 def test_resuming_without_a_run_starts_one(photos, tmp_path):
     said = []
-    training.train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=said.append)
+    train(settings(photos, epochs=1, steps_per_epoch=1), tmp_path / "new", resume=True, echo=said.append)
     assert len(sequence(tmp_path / "new")) == 1
     assert f"Note: no run in {tmp_path / 'new'} to resume; starting one." in said
 
@@ -214,9 +221,9 @@ def test_resuming_needs_no_initial_weights(photos, whole, tmp_path):
     init = tmp_path / "init.safetensors"
     init.write_bytes((whole / "weights.safetensors").read_bytes())
     more = {"init": str(init), "steps_per_epoch": 1, "epochs": 2, "rate_epochs": ()}
-    training.train(settings(photos, **more, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
+    train(settings(photos, **more, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
     init.unlink()
-    training.train(settings(photos, **more), tmp_path / "run", resume=True, echo=lambda text: None)
+    train(settings(photos, **more), tmp_path / "run", resume=True, echo=lambda text: None)
     assert len(sequence(tmp_path / "run")) == 2
 
 
@@ -225,7 +232,7 @@ def test_one_of_several_processes_ends_at_once_when_terminated():
     mine = lambda number, frame: None  # noqa: E731
     before = signal.signal(signal.SIGTERM, mine)
     try:
-        with training._Signals(enabled=False):
+        with Signals(enabled=False):
             assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
         assert signal.getsignal(signal.SIGTERM) is mine
     finally:
@@ -236,25 +243,25 @@ def test_other_initial_weights_need_a_run_of_their_own(photos, whole, tmp_path):
     """Once there is a checkpoint, they would change nothing but what the folder tells of the run's origin."""
     out, init = tmp_path / "run", str(whole / "weights.safetensors")
     short = {"steps_per_epoch": 1, "rate_epochs": ()}
-    training.train(settings(photos, init=init, epochs=1, **short), out, echo=lambda text: None)
+    train(settings(photos, init=init, epochs=1, **short), out, echo=lambda text: None)
     with pytest.raises(TrainingError, match=rf"began with, {re.escape(init)}, found bundled:x2; leave --init out"):
-        training.train(settings(photos, init="bundled:x2", epochs=2, **short), out, resume=True)
+        train(settings(photos, init="bundled:x2", epochs=2, **short), out, resume=True)
     for epochs, given in ((2, None), (3, init), (4, os.path.relpath(init))):
-        training.train(settings(photos, init=given, epochs=epochs, **short), out, resume=True, echo=lambda text: None)
+        train(settings(photos, init=given, epochs=epochs, **short), out, resume=True, echo=lambda text: None)
         assert RunFolder(out).config["init"] == init and len(sequence(out)) == epochs
     with pytest.raises(TrainingError, match=r"began with, none, found"):
-        training.train(settings(photos, init=init), whole, resume=True)
+        train(settings(photos, init=init), whole, resume=True)
     for path in out.glob("*.ckpt"):
         path.unlink()
     other = str(whole / "best.safetensors")
-    training.train(settings(photos, init=other, epochs=1, **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, init=other, epochs=1, **short), out, resume=True, echo=lambda text: None)
     assert RunFolder(out).config["init"] == other
 
 
 def test_fewer_steps_than_are_done(photos, whole):
     before = RunFolder(whole).config
     with pytest.raises(TrainingError, match=r"expected at least the 24 steps that .* has done, found 16 in all; give"):
-        training.train(settings(photos, epochs=2), whole, resume=True, echo=lambda text: None)
+        train(settings(photos, epochs=2), whole, resume=True, echo=lambda text: None)
     assert RunFolder(whole).config == before
 
 
@@ -264,8 +271,8 @@ def test_one_process_in_a_folder(photos, tmp_path):
     short = settings(photos, epochs=1, steps_per_epoch=1, rate_epochs=())
     for resume in (False, True):
         with RunFolder(tmp_path).alone(), pytest.raises(TrainingError, match="expected no other process at work in"):
-            training.train(short, tmp_path, resume=resume, echo=lambda text: None)
-        training.train(short, tmp_path, resume=resume, echo=lambda text: None)
+            train(short, tmp_path, resume=resume, echo=lambda text: None)
+        train(short, tmp_path, resume=resume, echo=lambda text: None)
     assert len(sequence(tmp_path)) == 1
 
 
@@ -278,7 +285,7 @@ def test_a_folder_that_cannot_be_locked_is_used_without(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with RunFolder(tmp_path).alone(), RunFolder(tmp_path).alone():
         pass
-    monkeypatch.setattr(runs, "fcntl", None)  # Windows
+    monkeypatch.setattr(folder_module, "fcntl", None)  # Windows
     with RunFolder(tmp_path / "new").alone():
         assert not list((tmp_path / "new").iterdir())
 
@@ -286,10 +293,10 @@ def test_a_folder_that_cannot_be_locked_is_used_without(tmp_path, monkeypatch):
 def test_a_best_figure_without_bound_is_chosen_anew(photos, tmp_path):
     """Older versions wrote it where a photograph to validate on was blank."""
     out, short = tmp_path / "run", {"steps_per_epoch": 1, "rate_epochs": ()}
-    training.train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
+    train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
     found = RunFolder(out).load_checkpoint()
     RunFolder(out).save_checkpoint(Checkpoint(found.arrays, {**found.progress, "best_psnr": float("inf")}))
-    training.train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
     assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 100
 
 
@@ -303,7 +310,7 @@ def test_other_photographs_are_announced(photos, tmp_path):
     def train(folder, epochs=1, resume=True):
         said = []
         more = {"val": str(folder / "val"), "steps_per_epoch": 1, "epochs": epochs, "rate_epochs": ()}
-        training.train(settings(folder, **more), out, resume=resume, echo=said.append)
+        train(settings(folder, **more), out, resume=resume, echo=said.append)
         return " ".join(said)
 
     def alter(**progress):
@@ -330,19 +337,19 @@ def test_other_photographs_are_announced(photos, tmp_path):
 
 def test_what_a_killed_run_left_half_written_is_deleted(photos, tmp_path):
     out = tmp_path / "run"
-    training.train(settings(photos, epochs=1, rate_epochs=()), out, echo=lambda text: None)
+    train(settings(photos, epochs=1, rate_epochs=()), out, echo=lambda text: None)
     half = [out / ".last.ckpt.0a1b2c3d.partial", out / ".best.safetensors.0a1b2c3d.partial.safetensors"]
     half.append(out / "samples" / ".step_00000001.png.0a1b2c3d.partial")
     for path in half:
         path.write_text("half")
-    training.train(settings(photos, epochs=1, rate_epochs=()), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=1, rate_epochs=()), out, resume=True, echo=lambda text: None)
     assert not any(path.exists() for path in half)
     assert not list(out.rglob(".*"))
 
 
 def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     """Those of working sets, which are decoded after the run has said what it trains on, and validation images."""
-    monkeypatch.setattr(data, "_decoders", lambda: 1)
+    monkeypatch.setattr(working_sets, "decoder_count", lambda: 1)
     rng, said = np.random.default_rng(0), []
     for folder, count in (("train", 16), ("val", 2)):
         (tmp_path / folder).mkdir()
@@ -352,21 +359,21 @@ def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
             if number % 2:
                 path.write_bytes(path.read_bytes()[:100_000])
     options = settings(tmp_path / "train", val=str(tmp_path / "val"), val_images=2, cache_gb=0.02, steps_per_epoch=16)
-    training.train(options, tmp_path / "run", echo=said.append)
+    train(options, tmp_path / "run", echo=said.append)
     assert any("working sets" in line for line in said)
     assert any(line.startswith(f"Not validating on {tmp_path / 'val' / '1.png'}: ") for line in said)
     left_out = [line.split(":")[0] for line in said if line.startswith("Left out ")]
     assert left_out and len(left_out) == len(set(left_out))
     assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {f"{i}.png" for i in range(1, 16, 2)}
-    training.train(options, tmp_path / "run", resume=True, echo=said.append)
+    train(options, tmp_path / "run", resume=True, echo=said.append)
     assert not any("working sets changes" in line for line in said)
-    training.train(replace(options, cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
+    train(replace(options, cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
     assert any(re.search(r"working sets changes from \d+ to 1;", line) for line in said)
 
 
 def test_interrupted_while_decoding(photos, tmp_path, monkeypatch):
     """SIGTERM before the first step ends the command with a word on how to go on, and that works."""
-    said, load_pair, decoded = [], data.load_pair, []
+    said, load, decoded = [], load_pair, []
 
     def interrupted(*arguments):
         if threading.current_thread() is not threading.main_thread():
@@ -374,26 +381,26 @@ def test_interrupted_while_decoding(photos, tmp_path, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
             while not (said and said[-1].startswith("Stopped")):
                 time.sleep(0.01)
-        return load_pair(*arguments)
+        return load(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(data, "load_pair", interrupted)
-        patched.setattr(data, "_decoders", lambda: 1)
+        patched.setattr(dataset_module, "load_pair", interrupted)
+        patched.setattr(working_sets, "decoder_count", lambda: 1)
         with pytest.raises(KeyboardInterrupt):
-            training.train(settings(photos), tmp_path / "run", echo=said.append)
+            train(settings(photos), tmp_path / "run", echo=said.append)
         time.sleep(1)
     assert len(decoded) == 1, "the other photographs are not decoded any more"
     assert said[-1].startswith("Stopped before training; start with --resume")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     short = settings(photos, epochs=1, steps_per_epoch=1, rate_epochs=())
-    training.train(short, tmp_path / "run", resume=True, echo=said.append)
+    train(short, tmp_path / "run", resume=True, echo=said.append)
     assert len(sequence(tmp_path / "run")) == 1
 
 
 def test_out_of_time_while_decoding(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(Decoding, "QUIET", 0)
     with pytest.raises(TrainingError, match="decoded within --max-minutes 1e-06, found 1 of 4 done; give more minutes"):
-        training.train(settings(photos, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
+        train(settings(photos, max_minutes=1e-6), tmp_path / "run", echo=lambda text: None)
     assert RunFolder(tmp_path / "run").config is None
 
 
@@ -474,7 +481,7 @@ def test_two_damaged_checkpoints_say_what_to_do(folder):
 
 def test_a_checkpoint_of_another_format_says_so(folder, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(runs, "FORMAT", "span-run-2")
+        patched.setattr(checkpoint_module, "FORMAT", "span-run-2")
         folder.save_checkpoint(checkpoint(3))
     said = []
     assert folder.load_checkpoint(said.append).progress["step"] == 2
@@ -487,13 +494,13 @@ def test_a_damaged_checkpoint_does_not_replace_the_one_before(folder, monkeypatc
     folder = RunFolder(folder.path)
     assert folder.load_checkpoint(lambda text: None).progress["step"] == 1
     with monkeypatch.context() as patched:
-        patched.setattr(runs.os, "fsync", full)
+        patched.setattr(os, "fsync", full)
         with pytest.raises(TrainingError):
             folder.save_checkpoint(checkpoint(3))
     assert folder.load_checkpoint(lambda text: None).progress["step"] == 1
     for step, before in ((3, 1), (4, 3)):
         folder.save_checkpoint(checkpoint(step))
-        assert [Checkpoint.read(folder.path / name).progress["step"] for name in runs.CHECKPOINTS] == [step, before]
+        assert [Checkpoint.read(folder.path / name).progress["step"] for name in CHECKPOINTS] == [step, before]
 
 
 def test_two_names_of_one_checkpoint(folder):
@@ -502,7 +509,7 @@ def test_two_names_of_one_checkpoint(folder):
     os.link(folder.path / "last.ckpt", folder.path / "previous.ckpt")
     folder.load_checkpoint()
     folder.save_checkpoint(checkpoint(3))
-    assert [Checkpoint.read(folder.path / name).progress["step"] for name in runs.CHECKPOINTS] == [3, 2]
+    assert [Checkpoint.read(folder.path / name).progress["step"] for name in CHECKPOINTS] == [3, 2]
     assert not list(folder.path.glob(".*"))
 
 
@@ -550,7 +557,7 @@ def full(*args, **kwargs):
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch):
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TrainingError, match=r"found: No space left on device; free space .* --resume"):
         folder.save_checkpoint(checkpoint(3))
     monkeypatch.undo()
@@ -570,10 +577,10 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
         return fsync(handle) if left >= 0 else full()
 
     with monkeypatch.context() as patched:
-        patched.setattr(runs.os, "fsync", fills_up)
+        patched.setattr(os, "fsync", fills_up)
         with pytest.raises(SpanError, match="No space left on device"):
-            training.train(settings(photos, checkpoint_every=3), out, echo=lambda text: None)
-    training.train(settings(photos), out, resume=True, echo=lambda text: None)
+            train(settings(photos, checkpoint_every=3), out, echo=lambda text: None)
+    train(settings(photos), out, resume=True, echo=lambda text: None)
     assert_equal_runs(out, whole)
 
 

@@ -5,10 +5,11 @@ import math
 
 import pytest
 
-from span_keras.config import DIV2K_MEAN
 from span_keras.errors import ConfigError
-from span_keras.schedule import Schedule
-from span_keras.settings import CONVENIENCE, OF_THE_LOSS, RECIPES, Settings, resolve
+from span_keras.network.config import DIV2K_MEAN
+from span_keras.runs.recipes import RECIPES
+from span_keras.runs.settings import CONVENIENCE, OF_THE_LOSS, Settings, resolve
+from span_keras.training.schedule import Schedule
 
 DEFAULT = resolve({})
 PAPER = resolve({"recipe": "paper"})

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from span_keras import Upscaler, save_weights, stacked, teacher
-from span_keras.config import SpanConfig
+from span_keras import Upscaler, save_weights
 from span_keras.errors import TrainingError
-from span_keras.runs import RunFolder
-from span_keras.teacher import Teacher
+from span_keras.network.backend import compiled
+from span_keras.network.config import SpanConfig
+from span_keras.runs.folder import RunFolder
 from span_keras.train import main
+from span_keras.training import teacher
+from span_keras.training.teacher import Teacher
 
 TINY = (
     "--scale 2 --channels 4 --blocks 1 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none"
@@ -85,7 +87,7 @@ def test_kept_output_is_read_again(weights, picture, tmp_path, monkeypatch):
 def test_only_what_is_to_be_exact_keeps_jax_from_tf32(exact, precision, monkeypatch):
     jax, found = pytest.importorskip("jax"), []
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    stacked.compiled(lambda x: found.append(jax.config.jax_default_matmul_precision) or x, exact)(np.zeros(1))
+    compiled(lambda x: found.append(jax.config.jax_default_matmul_precision) or x, exact)(np.zeros(1))
     assert found == [precision]
 
 

@@ -8,10 +8,10 @@ import textwrap
 import numpy as np
 import pytest
 
-from span_keras import tiling
-from span_keras.config import SpanConfig
 from span_keras.errors import ConfigError, ImageError
-from span_keras.inference import Upscaler
+from span_keras.images import tiling
+from span_keras.inference.upscaler import Upscaler
+from span_keras.network.config import SpanConfig
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_jax_backend_without_tensorflow_gives_the_same(tiny_weights, image, tmp_
         import sys
         sys.modules["tensorflow"] = None  # importing it fails
         import numpy as np
-        from span_keras.config import SpanConfig
-        from span_keras.inference import Upscaler
-        from span_keras.state import SpanWeights, layer_shapes
+        from span_keras.network.config import SpanConfig
+        from span_keras.inference.upscaler import Upscaler
+        from span_keras.network.weights import SpanWeights, layer_shapes
 
         stored = np.load({str(tmp_path / "in.npz")!r})
         config = SpanConfig(scale=2, channels=8, blocks=2)

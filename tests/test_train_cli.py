@@ -15,14 +15,22 @@ from click.testing import CliRunner
 from conftest import QUICK_JAX, save_photos
 from PIL import Image
 
-from span_keras import Upscaler, bicubic, data, runs, save_weights, training
+from span_keras import Upscaler, save_weights
 from span_keras.checkpoints import load_weights
-from span_keras.config import SpanConfig
-from span_keras.init import natural_noise
-from span_keras.progress import duration
-from span_keras.settings import Settings, resolve
+from span_keras.data.dataset import PatchDataset
+from span_keras.data.decode import load_validation
+from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL, list_photos
+from span_keras.images import bicubic
+from span_keras.network.config import SpanConfig
+from span_keras.network.init import natural_noise
+from span_keras.runs.folder import RunFolder
+from span_keras.runs.photographs import split_photographs
+from span_keras.runs.progress import duration
+from span_keras.runs.run import TrainingError
+from span_keras.runs.settings import Settings, resolve
+from span_keras.runs.start import make_trainer, start_weights, teacher_weights
+from span_keras.runs.validation import Validation
 from span_keras.train import main
-from span_keras.validation import Validation
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -85,7 +93,7 @@ def test_the_resolved_configuration_is_printed_and_saved(run):
 
 
 def test_the_log_has_a_row_per_interval(run):
-    folder = runs.RunFolder(run[0])
+    folder = RunFolder(run[0])
     rows = folder.rows("log.csv")
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert [row["epoch"] for row in rows] == [1, 2, 2]
@@ -130,11 +138,11 @@ def test_init_starts_from_given_weights(run, photos, tmp_path):
     assert result.exit_code == 0, result.output
     assert "channels=4" in result.output
     settings = Settings.from_dict(json.loads((tmp_path / "a" / "config.json").read_text()))
-    start = training.start_weights(settings).fuse().layers
+    start = start_weights(settings).fuse().layers
     given = load_weights(run[0] / "weights.safetensors").layers
     for name, group in given.items():
         np.testing.assert_allclose(start[name]["kernel"], group["kernel"], atol=1e-5)
-    before, after = (runs.RunFolder(out).rows("validation.csv") for out in (run[0], tmp_path / "a"))
+    before, after = (RunFolder(out).rows("validation.csv") for out in (run[0], tmp_path / "a"))
     assert after[0]["psnr_y"] == pytest.approx(before[-1]["psnr_y"], abs=0.01)
     assert before[-1]["psnr_y"] > before[0]["psnr_y"] + 0.1
 
@@ -142,7 +150,7 @@ def test_init_starts_from_given_weights(run, photos, tmp_path):
 def test_init_of_another_scale_is_resampled(run):
     said = []
     settings = resolve({"scale": 3, "channels": 4, "blocks": 1, "init": str(run[0] / "weights.safetensors")})
-    layers = training.start_weights(settings, said.append).fuse().layers
+    layers = start_weights(settings, said.append).fuse().layers
     given = load_weights(run[0] / "weights.safetensors").layers
     np.testing.assert_allclose(layers["conv_cat"]["kernel"], given["conv_cat"]["kernel"])
     assert layers["upsampler"]["kernel"].shape == (3, 3, 4, 27)
@@ -155,15 +163,15 @@ def test_init_of_another_scale_beats_bicubic_at_once(init, scale, psnr):
     network = load_weights(f"bundled:{init}").config
     sizes = {name: getattr(network, name) for name in ("variant", "channels", "blocks")}
     settings = resolve({"scale": scale, "init": f"bundled:{init}", **sizes})
-    validation = Validation(data.load_validation(data.BUNDLED_VAL, scale), settings.network())
-    start = validation(training.start_weights(settings))["psnr_y"]
+    validation = Validation(load_validation(BUNDLED_VAL, scale), settings.network())
+    start = validation(start_weights(settings))["psnr_y"]
     assert start == pytest.approx(psnr, abs=0.01)
     assert start > validation.bicubic_psnr() + 0.3
 
 
 def likeness_after(settings, steps) -> float:
     """PSNR in dB between what a x2 run's weights make of an image before and after some steps on noise."""
-    trainer, image = training.make_trainer(settings), natural_noise(1, 24)[0]
+    trainer, image = make_trainer(settings), natural_noise(1, 24)[0]
     before = np.clip(Upscaler(trainer.weights())(image), 0, 1)
 
     def batch(step):
@@ -183,9 +191,9 @@ def test_the_authors_weights_survive_the_first_steps(shared, img_range, least, m
     network = {"variant": "official", "init": file, "img_range": img_range}
     settings = resolve({"recipe": "paper", "ema_decay": 0.0, "batch_size": 4, "patch_size": 32, **network})
     sizes = {"patch": 32, "batch_size": 4, "steps_per_epoch": 5}
-    patches = data.PatchDataset(data.list_photos(data.BUNDLED_TRAIN), scale=4, **sizes)
-    validation = Validation(data.load_validation(data.BUNDLED_VAL, 4), settings.network())
-    trainer = training.make_trainer(settings)
+    patches = PatchDataset(list_photos(BUNDLED_TRAIN), scale=4, **sizes)
+    validation = Validation(load_validation(BUNDLED_VAL, 4), settings.network())
+    trainer = make_trainer(settings)
     for _ in trainer.run(patches.__getitem__, 5, 1):
         pass
     assert least < validation(trainer.weights())["psnr_y"] < most
@@ -206,13 +214,13 @@ def test_init_of_another_range_trains_as_one(make_weights, photos, tmp_path):
     settings = Settings.from_dict(json.loads((tmp_path / "a" / "config.json").read_text()))
     settings = replace(settings, learning_rate=5e-4, ema_decay=0.0)
     asked = replace(settings, img_range=255.0)
-    assert training.start_weights(asked).config.img_range == 255
+    assert start_weights(asked).config.img_range == 255
     assert likeness_after(settings, 8) > likeness_after(asked, 8) + 10
 
 
 def test_range_and_mean_keep_all_their_digits():
     settings = resolve({"channels": 4, "blocks": 1, "img_range": 1234.5678, "rgb_mean": (0.12345678, 0.5, 0.5)})
-    assert training.start_weights(settings).config == settings.network()
+    assert start_weights(settings).config == settings.network()
 
 
 def test_what_is_assumed_of_given_weights_is_told(goldens):
@@ -220,12 +228,12 @@ def test_what_is_assumed_of_given_weights_is_told(goldens):
     config = load_weights(file).config
     given = {"scale": 2, "channels": config.channels, "blocks": config.blocks, "init": file, "teacher": file}
     settings = resolve({**given, "variant": "official"})
-    training.start_weights(settings, said.append)
-    training.teacher_weights(settings, said.append)
+    start_weights(settings, said.append)
+    teacher_weights(settings, said.append)
     assumed = f"Note: {file} does not tell all about its network; assumed img_range 255, "
     assert [line.startswith(assumed) for line in said] == [True, False, True]
-    with pytest.raises(training.TrainingError, match=r"or give --morph-steps\. What the file cannot tell, give"):
-        training.start_weights(resolve(given))
+    with pytest.raises(TrainingError, match=r"or give --morph-steps\. What the file cannot tell, give"):
+        start_weights(resolve(given))
 
 
 def test_init_without_a_mean_keeps_it(make_weights, photos, tmp_path):
@@ -260,7 +268,7 @@ def test_raised_contrast(photos, tmp_path):
     assert result.exit_code == 0, result.output
     assert "Note: --contrast changes from 3.0 to 1.0; the result differs" in result.output
     assert "Training on 7 photographs, " in result.output and "raised contrast" not in result.output
-    assert [row["step"] for row in runs.RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
+    assert [row["step"] for row in RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
 
 
 def test_rotated_copies(photos, tmp_path):
@@ -276,7 +284,7 @@ def test_rotated_copies(photos, tmp_path):
     assert "Note: --rotate changes from True to False; the result differs" in result.output
     assert "Training on 7 photographs and 7 reduced copies, " in result.output
     assert "copies rotated" not in result.output
-    assert [row["step"] for row in runs.RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
+    assert [row["step"] for row in RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
 
 
 def test_what_is_turned_off_needs_nothing():
@@ -367,7 +375,7 @@ def test_the_deepest_network_is_validated():
     config = SpanConfig(scale=2, channels=1, blocks=64)
     lr = np.full((9, 8, 3), 90, np.uint8)
     validation = Validation([("flat", lr, np.full((18, 16, 3), 90, np.uint8))], config)
-    weights = training.start_weights(resolve({"scale": 2, "channels": 1, "blocks": 64}))
+    weights = start_weights(resolve({"scale": 2, "channels": 1, "blocks": 64}))
     assert validation.upscale(weights.fuse(), lr).shape == (18, 16, 3)
 
 
@@ -404,9 +412,9 @@ def test_corrupt_photographs_are_named_and_left_out(photos, tmp_path):
 def test_validation_photographs_are_not_trained_on(photos, tmp_path):
     """The same folder for both leaves nothing, a part of it leaves the rest."""
     settings = resolve({"data": str(photos), "val": str(photos)})
-    with pytest.raises(training.TrainingError, match="besides those of --val, found none"):
-        training._split(settings)
-    validation, rest = training._split(resolve({"data": str(photos), "val_images": 3}))
+    with pytest.raises(TrainingError, match="besides those of --val, found none"):
+        split_photographs(settings)
+    validation, rest = split_photographs(resolve({"data": str(photos), "val_images": 3}))
     assert len(validation) == 1 and len(rest) == 7 and not set(validation) & set(rest)
 
 
@@ -415,7 +423,7 @@ def test_validation_photographs_beyond_the_limit_are_not_trained_on_either(tmp_p
     save_photos(tmp_path, 3)
     save_photos(tmp_path / "val", 8)
     settings = resolve({"data": str(tmp_path), "val": str(tmp_path / "val"), "val_images": 2})
-    validation, rest = training._split(settings)
+    validation, rest = split_photographs(settings)
     assert len(validation) == 2 and {path.parent for path in rest} == {tmp_path}
 
 
@@ -423,14 +431,14 @@ def test_pictures_of_runs_are_not_trained_on(run, photos, tmp_path):
     """``cd photos; span-train --data .`` writes its curves and samples below the photographs."""
     folder, said = tmp_path / "photos", []
     shutil.copytree(photos, folder)
-    before = training._split(resolve({"data": str(folder)}))
+    before = split_photographs(resolve({"data": str(folder)}))
     shutil.copytree(run[0], folder / "runs" / "a")
     pictures = len(list((folder / "runs").rglob("*.png")))
-    assert training._split(resolve({"data": str(folder)}), said.append) == before
+    assert split_photographs(resolve({"data": str(folder)}), said.append) == before
     assert said == [f"Left out {pictures} pictures of the runs in {folder / 'runs' / 'a'}."]
-    assert before[1] == training._split(resolve({"data": str(folder), "val": str(before[0][0])}))[1]
-    with pytest.raises(training.TrainingError, match="found only pictures of the runs in it"):
-        training._split(resolve({"data": str(folder / "runs")}))
+    assert before[1] == split_photographs(resolve({"data": str(folder), "val": str(before[0][0])}))[1]
+    with pytest.raises(TrainingError, match="found only pictures of the runs in it"):
+        split_photographs(resolve({"data": str(folder / "runs")}))
 
 
 def test_a_folder_that_holds_a_run_is_kept(run, photos):
@@ -472,7 +480,7 @@ def test_a_finished_run_resumed_has_nothing_to_do(run):
 
 
 def test_no_arguments_use_the_bundled_photographs():
-    validation, train_files = training._split(resolve({}))
+    validation, train_files = split_photographs(resolve({}))
     assert len(train_files) >= 5 and len(validation) >= 1
     assert {path.parent.name for path in train_files} == {"train"}
 
@@ -498,7 +506,7 @@ def test_it_trains_on_jax_without_tensorflow(photos, tmp_path):
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert load_weights(tmp_path / "jax" / "weights.safetensors").config.channels == 4
-    assert len(runs.RunFolder(tmp_path / "jax").rows("validation.csv")) == 3
+    assert len(RunFolder(tmp_path / "jax").rows("validation.csv")) == 3
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,19 @@ import pytest
 from conftest import QUICK_JAX, gradients_of
 from keras import ops
 
-from span_keras import stacked
-from span_keras.config import SpanConfig
 from span_keras.errors import TrainingError
-from span_keras.init import initialise
-from span_keras.losses import SpanLoss, mean_squared_error
-from span_keras.model import build_span
-from span_keras.orientation import turned
-from span_keras.schedule import Schedule
-from span_keras.settings import OPTIMIZERS
-from span_keras.state import SpanWeights
-from span_keras.strategies import Devices, choose
-from span_keras.trainer import GUARD_START, GUARD_WINDOW, RESTORE_AFTER, SpanTrainer, StepOptions, initial_state
+from span_keras.images.orientation import turned
+from span_keras.network.config import SpanConfig
+from span_keras.network.functional import PLAIN_LAYERS, apply, functions, fuse, stack, stack_names, unstack
+from span_keras.network.init import initialise
+from span_keras.network.model import build_span
+from span_keras.network.weights import SpanWeights
+from span_keras.training.devices import Devices, choose
+from span_keras.training.losses import SpanLoss, mean_squared_error
+from span_keras.training.options import OPTIMIZERS, StepOptions
+from span_keras.training.schedule import Schedule
+from span_keras.training.step import GUARD_START, GUARD_WINDOW, RESTORE_AFTER
+from span_keras.training.trainer import SpanTrainer, initial_state
 
 BACKEND = keras.backend.backend()
 CONFIG = SpanConfig(scale=2, channels=4, blocks=1)
@@ -70,13 +71,13 @@ def test_the_stacked_network_is_the_keras_model(variant):
     weights = start(config)
     model = weights.train_model("float32")
     x = np.random.default_rng(0).random((2, 9, 11, 3), np.float32)
-    arrays = {name: ops.convert_to_tensor(a) for name, a in stacked.stack(weights).items()}
-    ours = stacked.apply(stacked.fuse(arrays, config), ops.convert_to_tensor(x), config)
+    arrays = {name: ops.convert_to_tensor(a) for name, a in stack(weights).items()}
+    ours = apply(fuse(arrays, config), ops.convert_to_tensor(x), config)
     np.testing.assert_allclose(ops.convert_to_numpy(ours), ops.convert_to_numpy(model(x)), atol=1e-5)
 
 
 def test_stacking_is_undone_exactly(weights):
-    again = stacked.unstack(stacked.stack(weights), CONFIG)
+    again = unstack(stack(weights), CONFIG)
     for name, group in weights.layers.items():
         for key, value in group.items():
             np.testing.assert_array_equal(again.layers[name][key], value)
@@ -85,10 +86,10 @@ def test_stacking_is_undone_exactly(weights):
 def test_gradients_equal_those_of_four_convolutions(weights):
     """Every weight's gradient, relative to the largest of its array, borders included."""
     lr, hr = (ops.cast(image, "float32") / 255 for image in batch(0))
-    arrays = stacked.stack(weights)
+    arrays = stack(weights)
 
     def composed(parameters):
-        sr = stacked.apply(stacked.fuse(parameters, CONFIG), lr, CONFIG)
+        sr = apply(fuse(parameters, CONFIG), lr, CONFIG)
         return ops.mean(ops.square(sr - hr))
 
     def four(parameters):
@@ -103,11 +104,11 @@ def test_gradients_equal_those_of_four_convolutions(weights):
 
 def run_four_convolutions(parameters, lr):
     """The authors' way: pad, 1×1, 3×3, 1×1, plus a 1×1 skip."""
-    from span_keras.model import topology
+    from span_keras.network.model import topology
 
-    names = stacked.stack_names(CONFIG)
-    plain = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in stacked.PLAIN_LAYERS}
-    stock = stacked.functions(CONFIG, plain)
+    names = stack_names(CONFIG)
+    plain = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in PLAIN_LAYERS}
+    stock = functions(CONFIG, plain)
 
     def weight(name, key):
         return parameters[f"conv_1/{key}"] if name == "conv_1" else parameters[f"stack/{key}"][names.index(name)]
@@ -143,13 +144,13 @@ def test_updates_are_those_of_the_papers(weights, optimizer):
     """Three steps, averaged too, against the formulas in NumPy, fed with the gradients of the same function."""
     options = StepOptions(optimizer=optimizer, weight_decay=0.1, beta_2=0.95, clip_norm=0.05, ema_decay=0.15)
     trainer = make(weights, options, rate=1e-2)
-    p = {name: a.astype(np.float64) for name, a in stacked.stack(weights).items()}
+    p = {name: a.astype(np.float64) for name, a in stack(weights).items()}
     m, v = ({n: np.zeros_like(a) for n, a in p.items()} for _ in range(2))
     ema = dict(p)
     by_muon = HIDDEN_KERNELS if optimizer == "muon" else set()
 
     def loss(q):
-        return ops.mean(ops.abs(stacked.apply(stacked.fuse(q, CONFIG), q["lr"], CONFIG) - q["hr"]))
+        return ops.mean(ops.abs(apply(fuse(q, CONFIG), q["lr"], CONFIG) - q["hr"]))
 
     gradients = gradients_of(loss)
     for t in range(1, 4):
@@ -183,7 +184,7 @@ def test_updates_are_those_of_the_papers(weights, optimizer):
 
 
 def test_biases_do_not_decay(weights):
-    lively = stacked.stack(weights)
+    lively = stack(weights)
     with_decay, without = (make(weights, StepOptions(weight_decay=d), rate=1e-2) for d in (0.5, 0.0))
     for trainer in (with_decay, without):
         losses_of(trainer, 1)
@@ -331,7 +332,7 @@ def test_mixed_precision_keeps_float32_weights(weights, optimizer):
     np.testing.assert_allclose(mixed, exact, rtol=0.02)
     assert {a.dtype for name, a in trainer.state.items() if "/" in name} == {np.dtype("float32")}
     # Changes far below bfloat16's resolution of 1/256 arrive.
-    moved = trainer.state["weights/conv_1/skip_kernel"] - stacked.stack(weights)["conv_1/skip_kernel"]
+    moved = trainer.state["weights/conv_1/skip_kernel"] - stack(weights)["conv_1/skip_kernel"]
     assert 0 < np.abs(moved).max() < 0.01
 
 

@@ -10,14 +10,18 @@ import pytest
 from click.testing import CliRunner
 from PIL import ExifTags, Image
 
-from span_keras import imageio, upscale
+from span_keras import upscale
 from span_keras.checkpoints import save_weights
-from span_keras.config import SpanConfig
 from span_keras.errors import CheckpointError, ImageError
-from span_keras.imageio import Picture, read_image, write_image
-from span_keras.inference import Upscaler
-from span_keras.state import SpanWeights, layer_shapes
-from span_keras.upscale import bleed, main, plan, upscale_file
+from span_keras.images.alpha import bleed
+from span_keras.images.picture import Metadata, Picture, to_float
+from span_keras.images.read import read_image
+from span_keras.images.write import write_image
+from span_keras.inference.files import upscale_file
+from span_keras.inference.upscaler import Upscaler
+from span_keras.network.config import SpanConfig
+from span_keras.network.weights import SpanWeights, layer_shapes
+from span_keras.upscale import main, plan
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +124,7 @@ def test_transparent_black_does_not_darken_the_edge(tmp_path, upscaler):
     assert found[40, 30, 3] == 255
     assert (found[:10, :10, 3] == 0).all()
     # Without the bleeding the network would have mixed black into it: the test can fail.
-    plain = upscaler.predict(imageio.to_float(values[None, ..., :3]))[0]
+    plain = upscaler.predict(to_float(values[None, ..., :3]))[0]
     assert np.abs(plain[visible] * 255 - [250, 180, 20]).max() > 100
 
 
@@ -184,7 +188,7 @@ def test_16_bits_into_a_format_of_8_is_said(tmp_path, upscaler):
 
 
 def test_metadata_that_the_target_cannot_hold_are_said(tmp_path, upscaler):
-    metadata = imageio.Metadata(icc=srgb_profile(), texts={"Title": "t"})
+    metadata = Metadata(icc=srgb_profile(), texts={"Title": "t"})
     write_image(tmp_path / "in.png", Picture(random_samples(3), metadata))
     notes = upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.bmp")
     assert notes == [f"{tmp_path / 'out.bmp'} cannot hold the colour profile and text 'Title'; a .png can."]
@@ -339,13 +343,13 @@ def test_interruption_leaves_nothing_behind(tmp_path, weights_file, number):
     (tmp_path / "out" / "in.png").write_bytes(b"old")
     script = f"""
         import os, signal
-        from span_keras import imageio, upscale
+        from span_keras import upscale
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
-        write = imageio._PngWriter.write
+        write = PngWriter.write
         def interrupt(self, rows):
             write(self, rows)
             os.kill(os.getpid(), {int(number)})
-        imageio._PngWriter.write = interrupt
+        PngWriter.write = interrupt
         upscale.main([{str(tmp_path / "in.png")!r}, "-o", {str(tmp_path / "out")!r}, "--tile", "24", "--overwrite",
                       "-w", {str(weights_file)!r}])
     """
@@ -362,7 +366,8 @@ def test_memory_is_bounded_by_a_band(tmp_path):
     write_image(tmp_path / "in.png", Picture(np.zeros((1000, 3000, 3), np.uint8)))
     script = f"""
         import resource
-        from span_keras import imageio, upscale, tiling
+        from span_keras import upscale
+        from span_keras.images import tiling
 
         class Repeat:
             scale, halo, tile, batch = 4, 21, 128, 1
@@ -371,7 +376,7 @@ def test_memory_is_bounded_by_a_band(tmp_path):
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB
 
-        imageio.read_image({str(tmp_path / "in.png")!r})
+        read_image({str(tmp_path / "in.png")!r})
         before = peak()
         upscale.upscale_file(Repeat, {str(tmp_path / "in.png")!r}, {str(tmp_path / "out.png")!r})
         print(peak() - before)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from span_keras.checkpoints.detect import torch_name
-from span_keras.reparam import shuffle_order
+from span_keras.network.reparam import shuffle_order
 
 MAGIC = 0x1950A86A20F9469CFC6C
 KINDS = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "V2": "BFloat16Storage"}

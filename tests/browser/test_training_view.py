@@ -9,7 +9,7 @@ from PIL import Image
 
 from span_export.tfjs import export_model
 from span_keras.checkpoints import load_weights
-from span_keras.config import SpanConfig
+from span_keras.network.config import SpanConfig
 
 from .conftest import PAGE, PATIENCE, make_scene
 
