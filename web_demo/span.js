@@ -9,12 +9,12 @@
  */
 
 /**
- * @param {string | URL | import('./model.js').ModelArtifacts} model address of a `model.json`, or its content
+ * @param {string | URL | import('./network/model.js').ModelArtifacts} model address of a `model.json`, or its content
  * @param {object} [options]
- * @param {'auto' | import('./backend.js').BackendName} [options.backend] where to begin in the chain WebGPU, WebGL,
+ * @param {'auto' | import('./engine/backend.js').BackendName} [options.backend] where to begin in the chain WebGPU, WebGL,
  *   WebAssembly, JavaScript; 'auto' takes the fastest that reproduces the model's self-check
  * @param {number} [options.tile] side of the tiles in pixels of the input
- * @param {(status: import('./engine.js').Status) => void} [options.onStatus] another backend or tile was taken
+ * @param {(status: import('./engine/engine.js').Status) => void} [options.onStatus] another backend or tile was taken
  * @param {AbortSignal} [options.signal] gives the load up and ends its worker; the promise rejects with its reason
  * @returns {Promise<Upscaler>}
  */

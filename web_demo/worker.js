@@ -1,7 +1,7 @@
 /** Messages in, messages out: lets `span.js` use an `Engine` without holding up the page. */
-import { Engine } from './engine.js';
-import { fetchModel } from './model.js';
-import { PngEncoder } from './png.js';
+import { Engine } from './engine/engine.js';
+import { PngEncoder } from './images/png.js';
+import { fetchModel } from './network/model.js';
 
 const jobs = new Map();
 const engine = new Engine((status) => postMessage({ event: 'status', status }));
@@ -34,7 +34,7 @@ const operations = {
 
   measure: ({ id, source }) =>
     cancellable(id, async (signal) => {
-      const { measure } = await import('./measure.js');
+      const { measure } = await import('./engine/measure.js');
       return measure(engine, source, signal);
     }),
 

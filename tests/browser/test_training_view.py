@@ -108,7 +108,7 @@ class View:
 
     @property
     def worker(self):
-        return next(worker for worker in self.page.workers if "train/worker.js" in worker.url)
+        return next(worker for worker in self.page.workers if "train/session/worker.js" in worker.url)
 
     def answer(self, name: str):
         self.page.locator("#train-question").get_by_role("button", name=name).click()
@@ -392,7 +392,7 @@ def test_deleting_removes_the_training_everywhere(view):
     view.until(lambda: view.state == "The Upscale view now uses the trained model.")
     assert page.inner_text("[data-origin=page]") == "Trained in this browser"
     page.wait_for_selector("html[data-state=ready]")
-    models = "async () => (await (await import('./store.js')).listModels()).map(({ name }) => name)"
+    models = "async () => (await (await import('./storage/models.js')).listModels()).map(({ name }) => name)"
     assert page.evaluate(models) == ["Trained in this browser"]
     view.click("Delete Model")
     view.answer("Cancel")
@@ -484,7 +484,7 @@ def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path
         del site.mounts["perceptual"]
     assert "loss: MAE + 0.01 · VGG" in view.log
     assert ", VGG " in view.log
-    shown = "import('/tf.js').then(({ loadChart }) => loadChart()).then((Chart) => Chart.getChart('train-loss')"
+    shown = "import('/engine/tf.js').then(({ loadChart }) => loadChart()).then((Chart) => Chart.getChart('train-loss')"
     visible = view.page.evaluate(
         f"{shown}.data.datasets.filter(({{ hidden }}) => !hidden).map(({{ label }}) => label))"
     )
@@ -665,7 +665,7 @@ def test_a_training_deleted_in_another_tab_is_stored_again_with_its_photographs(
     page.set_input_files("#train-files", [str(save_image(make_scene(40, 44, seed), f"{seed}.png")) for seed in (1, 2)])
     view.fill()
     view.train(1)
-    page.evaluate("async () => (await import('./train/store.js')).deleteTraining()")
+    page.evaluate("async () => (await import('./train/session/store.js')).deleteTraining()")
     reached = view.train(1)
     page.reload()
     view.wait("idle")
@@ -742,7 +742,7 @@ def test_a_training_that_replaced_a_damaged_one_is_not_called_damaged(damaged):
 def test_new_samples_leave_the_focus_where_it_is(view):
     view.page.evaluate(
         """async () => {
-            const { showSamples } = await import('./train/sample-strip.js');
+            const { showSamples } = await import('./train/view/sample-strip.js');
             const image = { width: 1, height: 1, data: new Uint8Array(3) };
             const images = { lr: image, bicubic: image, span: image, hr: image };
             const sample = { name: 'photo', bicubicPsnr: 1, psnr: 1, ...images };
@@ -779,7 +779,7 @@ def test_a_lost_gpu_gets_a_sentence_and_training_goes_on_from_the_kept_state(vie
     # While the state is read, as it is for Save Model and from time to time.
     view.worker.evaluate(
         f"""async () => {{
-            const {{ Trainer }} = await import('./trainer.js');
+            const {{ Trainer }} = await import('./step.js');
             const {{ snapshot }} = Trainer.prototype;
             Trainer.prototype.snapshot = function () {{
                 {lose};
@@ -800,7 +800,7 @@ def test_repeated_bad_steps_stop_with_advice(view):
     view.wait("training")
     view.worker.evaluate(
         """async () => {
-            const { PatchSource } = await import('./data.js');
+            const { PatchSource } = await import('./patches.js');
             const { get } = PatchSource.prototype;
             PatchSource.prototype.get = function (step) {
                 const batch = get.call(this, step);

@@ -3,10 +3,10 @@
  * full disk the earlier state is there whole, never half of a new one.
  */
 
-import { openDatabase } from '../database.js';
-import { DamagedError, StorageError } from './errors.js';
-import { SCALES, VARIANTS, weightCount } from './network.js';
-import { validate } from './settings.js';
+import { openDatabase } from '../../storage/database.js';
+import { DamagedError, StorageError } from '../errors.js';
+import { validate } from '../settings.js';
+import { SCALES, VARIANTS, weightCount } from './layers-model.js';
 
 const DATABASE = 'span-training';
 const STATE = 'state';
@@ -16,9 +16,9 @@ const FORMAT = 1;
 
 /**
  * @typedef {object} TrainingState
- * @property {import('./network.js').SpanConfig} config
+ * @property {import('./layers-model.js').SpanConfig} config
  * @property {object} origin what the training started from: `{name, source?, license?}`
- * @property {import('./settings.js').Settings} settings
+ * @property {import('../settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
  * @property {number} streak

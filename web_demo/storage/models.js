@@ -7,7 +7,7 @@ const DATABASE = 'span';
 /**
  * @typedef {object} StoredModel
  * @property {string} name
- * @property {import('./model.js').ModelArtifacts} artifacts
+ * @property {import('../network/model.js').ModelArtifacts} artifacts
  * @property {Date} saved
  * @property {number} bytes of weights
  */
@@ -18,7 +18,7 @@ export async function listModels() {
   return all.map(({ name, saved, bytes }) => ({ name, saved, bytes }));
 }
 
-/** @returns {Promise<import('./model.js').ModelArtifacts | undefined>} */
+/** @returns {Promise<import('../network/model.js').ModelArtifacts | undefined>} */
 export async function loadModel(name) {
   return (await run('readonly', (models) => models.get(name)))?.artifacts;
 }

@@ -1,6 +1,6 @@
 /** The training session's own thread. A request `{id, method, argument}` is answered with `{id, result}` or `{id, error}`. */
 
-import { TrainingError } from './errors.js';
+import { TrainingError } from '../errors.js';
 import { TrainingSession } from './session.js';
 
 const METHODS = new Set(['peek', 'start', 'stop', 'export', 'keepNow', 'remove']);

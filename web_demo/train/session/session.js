@@ -3,19 +3,19 @@
  * It runs in a worker (`worker.js`) and knows nothing of the page.
  */
 
-import { BackendLost, isExhaustion, LABELS, nextTask, startBackend, stopBackend } from '../backend.js';
-import { haloOf, readConfig } from '../model.js';
-import { loadTf } from '../tf.js';
-import { loadPairs, PatchSource } from './data.js';
-import { TrainingError } from './errors.js';
-import { makeGolden } from './golden.js';
+import { BackendLost, isExhaustion, LABELS, nextTask, startBackend, stopBackend } from '../../engine/backend.js';
+import { loadTf } from '../../engine/tf.js';
+import { haloOf, readConfig } from '../../network/model.js';
+import { TrainingError } from '../errors.js';
+import { validate } from '../settings.js';
 import { History } from './history.js';
 import { initialise } from './init.js';
-import { readParameters, toArtifacts, weightCount } from './network.js';
+import { readParameters, toArtifacts, weightCount } from './layers-model.js';
+import { loadPairs, PatchSource } from './patches.js';
 import { makeSamples, split, upscaleSample } from './samples.js';
-import { validate } from './settings.js';
+import { makeGolden } from './self-check.js';
+import { Trainer } from './step.js';
 import { deleteTraining, loadTraining, saveTraining } from './store.js';
-import { Trainer } from './trainer.js';
 import { PerceptualLoss } from './vgg-loss.js';
 
 /** Backends that have the gradients of a convolution, fastest first; TF.js's WebAssembly lacks them. */

@@ -1,11 +1,11 @@
-/** The page's side of `worker.js`. */
+/** The page's side of `../session/worker.js`. */
 
-import { TrainingError } from './errors.js';
+import { TrainingError } from '../errors.js';
 
 export class TrainingClient {
   /** @param {(event: {type: string}) => void} onEvent */
   constructor(onEvent) {
-    this.worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    this.worker = new Worker(new URL('../session/worker.js', import.meta.url), { type: 'module' });
     this.waiting = new Map();
     this.nextId = 1;
     this.worker.onmessage = ({ data: { event, id, result, error } }) => {
@@ -16,7 +16,7 @@ export class TrainingClient {
     };
     this.worker.onerror = (event) => {
       event.preventDefault();
-      const reason = event.message || 'train/worker.js or a file that it needs could not be loaded';
+      const reason = event.message || 'train/session/worker.js or a file that it needs could not be loaded';
       this.failure = new TrainingError(`The training thread stopped (${reason}); reload the page.`);
       for (const { reject } of this.waiting.values()) reject(this.failure);
       this.waiting.clear();
