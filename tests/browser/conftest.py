@@ -38,7 +38,7 @@ PATIENCE = 120_000
 """Milliseconds to wait for the page: the software GPU compiles slowly on a busy machine."""
 
 MODULES = (
-    "span",
+    *("rpc", "span"),
     *("engine/backend", "engine/engine", "engine/tf"),
     *("images/metrics", "images/png", "images/tiling"),
     *("network/model", "network/network"),

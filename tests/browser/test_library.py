@@ -498,15 +498,19 @@ def test_nothing_is_left_on_the_backend(backend, blank):
     counts = library(
         blank,
         """
-        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: given[0], tile: 28 });
+        const thread = new rpc.Thread(new Worker('/worker.js', { type: 'module' }));
+        const options = { backend: given[0], tile: 28 };
+        const load = () => thread.call('load', { url: '/models/x2/model.json', options });
+        const { config, status } = await load();
+        const upscaler = new span.Upscaler(thread, config, status);
         const rest = await upscaler.memory();
         const counts = [rest];
         await upscaler.upscale(new ImageData(9, 9));
         counts.push(await upscaler.memory());
         const aborted = new AbortController();
         const onProgress = () => aborted.abort();
-        const options = { signal: aborted.signal, onProgress };
-        const name = await upscaler.upscale(new ImageData(40, 28), options).catch((error) => error.name);
+        const cancelling = { signal: aborted.signal, onProgress };
+        const name = await upscaler.upscale(new ImageData(40, 28), cancelling).catch((error) => error.name);
         if (name !== 'AbortError') throw new Error(name);
         counts.push(await upscaler.memory());
         await upscaler.upscale(new Blob(['no image'])).catch(() => {});
@@ -517,7 +521,7 @@ def test_nothing_is_left_on_the_backend(backend, blank):
         canvas.getContext('2d').fillRect(0, 0, 9, 18);
         await upscaler.measure(await canvas.convertToBlob());
         counts.push(await upscaler.memory());
-        await upscaler.request('load', { url: '/models/x2/model.json', options: { backend: given[0], tile: 28 } });
+        await load();
         counts.push(await upscaler.memory());
         upscaler.dispose();
         return counts;""",

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from .conftest import AXE, PAGE, PATIENCE, make_scene, open_blank
+from .helpers import hook_workers
 
 
 def difference(a, b) -> int:
@@ -296,22 +297,19 @@ def test_cancel(backend, tile, side, page, open_page, save_image):
     # That the worker stops is for the tests of its modules.
     page.add_init_script(
         """
-        const cancelled = new Promise((resolve) => {
+        window.heard = false;
+        window.cancelled = new Promise((resolve) => {
           addEventListener('click', ({ target }) => target.id === 'cancel' && resolve(), true);
-        });
-        let heard = false;
-        const { set } = Object.getOwnPropertyDescriptor(Worker.prototype, 'onmessage');
-        Object.defineProperty(Worker.prototype, 'onmessage', {
-          set(handler) {
-            set.call(this, async (message) => {
-              const { event, result } = message.data;
-              if (heard && ['tile', 'progress'].includes(event)) return;
-              heard ||= event === 'progress';
-              if (result?.tiles) await cancelled;
-              handler(message);
-            });
-          },
         });"""
+    )
+    hook_workers(
+        page,
+        incoming="""async ({ event, result }, pass) => {
+          if (heard && ['tile', 'progress'].includes(event)) return;
+          heard ||= event === 'progress';
+          if (result?.tiles) await cancelled;
+          pass();
+        }""",
     )
     open_page("x2", backend, tile=tile)
     page.set_input_files("#files", str(save_image(make_scene(side, side))))
@@ -431,18 +429,13 @@ def test_files_for_large_results_that_are_not_to_be_had_or_not_wanted(page, open
 
 def test_an_image_goes_on_with_the_next_model(page, open_page, save_image, python_upscale, download_in_page):
     # A fast backend may be done before the other model is chosen: the page hears of no result before.
-    page.add_init_script(
-        """
-        const chosen = new Promise((resolve) => (window.open_gate = resolve));
-        const { set } = Object.getOwnPropertyDescriptor(Worker.prototype, 'onmessage');
-        Object.defineProperty(Worker.prototype, 'onmessage', {
-          set(handler) {
-            set.call(this, async (event) => {
-              if (event.data.result?.tiles) await chosen;
-              handler(event);
-            });
-          },
-        });"""
+    page.add_init_script("window.chosen = new Promise((resolve) => (window.open_gate = resolve));")
+    hook_workers(
+        page,
+        incoming="""async ({ result }, pass) => {
+          if (result?.tiles) await chosen;
+          pass();
+        }""",
     )
     open_page("x2", "wasm", tile=64)
     pixels = make_scene(200, 220)
@@ -484,15 +477,13 @@ def test_running_an_image_again_and_removing_it(open_page, save_image, python_up
 
 
 def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image, python_upscale, download_in_page):
-    page.add_init_script(
-        """
-        const { postMessage } = Worker.prototype;
-        window.failing = true;
-        Worker.prototype.postMessage = function (message, ...rest) {
-          if (message.operation === 'upscale' && failing) message.source = new Blob();
-          return postMessage.call(this, message, ...rest);
-        };"""
-        + HOLD_DECODE
+    page.add_init_script("window.failing = true;" + HOLD_DECODE)
+    hook_workers(
+        page,
+        outgoing="""(message, pass) => {
+          if (message.method === 'upscale' && failing) message.argument.source = new Blob();
+          pass();
+        }""",
     )
     open_page("x2", "wasm")
     pixels = make_scene(12, 14)
@@ -509,16 +500,8 @@ def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image,
 
 
 def test_a_result_stays_until_another_replaces_it(page, open_page, save_image, python_upscale, download_in_page):
-    page.add_init_script(
-        """
-        const { postMessage } = Worker.prototype;
-        window.held = [];
-        Worker.prototype.postMessage = function (...message) {
-          const send = () => postMessage.apply(this, message);
-          if (message[0].operation === 'upscale' && window.holding) held.push(send);
-          else send();
-        };"""
-    )
+    page.add_init_script("Object.assign(window, { held: [], holding: false });")
+    hook_workers(page, outgoing="({ method }, pass) => (method === 'upscale' && holding ? held.push(pass) : pass())")
     open_page("x2", "wasm")
     pixels = make_scene(12, 14)
     page.set_input_files("#files", str(save_image(pixels)))

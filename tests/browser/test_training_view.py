@@ -12,6 +12,7 @@ from span_keras.checkpoints import load_weights
 from span_keras.config import SpanConfig
 
 from .conftest import PAGE, PATIENCE, make_scene
+from .helpers import hook_workers
 
 TINY = {"epochs": 5000, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
 
@@ -161,19 +162,10 @@ def test_reaches_its_end_and_improves(view):
     assert [point["step"] for point in stored["history"]["points"]] == list(range(1, 61))
 
 
-HOLD_PEEK = """
-const { postMessage } = Worker.prototype;
-window.held = [];
-Worker.prototype.postMessage = function (...message) {
-  const send = () => postMessage.apply(this, message);
-  if (message[0].method === 'peek') held.push(send);
-  else send();
-};"""
-
-
 def test_starts_only_when_the_view_knows_what_is_stored(page, open_page, photographs):
     """When it is opened and when a training has ended: a stored training would be replaced without a question."""
-    page.add_init_script(HOLD_PEEK)
+    page.add_init_script("window.held = [];")
+    hook_workers(page, outgoing="({ method }, pass) => (method === 'peek' ? held.push(pass) : pass())")
     view = View(open_page("x2", "wasm"))
     page.click("#tab-train")
     view.until(lambda: page.evaluate("held.length"))

@@ -1,17 +1,22 @@
-/** The training session's own thread. A request `{id, method, argument}` is answered with `{id, result}` or `{id, error}`. */
+/** The training session's own thread. */
 
+import { notify, serve } from '../../rpc.js';
 import { TrainingError } from '../errors.js';
 import { TrainingSession } from './session.js';
 
-const METHODS = new Set(['peek', 'start', 'stop', 'export', 'keepNow', 'remove']);
-const session = new TrainingSession((event) => self.postMessage({ event }));
+const session = new TrainingSession(notify);
 
-self.onmessage = async ({ data: { id, method, argument } }) => {
-  if (!METHODS.has(method)) return;
-  try {
-    self.postMessage({ id, result: await session[method](argument) });
-  } catch (error) {
+serve(
+  {
+    peek: () => session.peek(),
+    start: (request) => session.start(request),
+    stop: () => session.stop(),
+    export: () => session.export(),
+    keepNow: () => session.keepNow(),
+    remove: () => session.remove(),
+  },
+  (error) => {
+    // Other errors are defects; the page shows a sentence only.
     if (!(error instanceof TrainingError) && error.name !== 'ModelError') console.error(error);
-    self.postMessage({ id, error: { name: error.name, message: error.message } });
-  }
-};
+  },
+);

@@ -10,7 +10,7 @@ import { bytes, duration } from '../../ui/format.js';
 import { loadStyle } from '../../ui/style.js';
 import { defaultConfig, toFiles } from '../session/layers-model.js';
 import { createCharts } from './chart.js';
-import { TrainingClient } from './client.js';
+import { startSession } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { showSamples } from './sample-strip.js';
@@ -44,7 +44,7 @@ class TrainingView {
   constructor(root, context) {
     Object.assign(this, { root, context });
     this.find = (selector) => root.querySelector(selector);
-    this.client = new TrainingClient((event) => this.receive(event));
+    this.session = startSession((event, detail) => this.receive(event, detail));
     this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
     this.form = mountForm(this.find('#train-form'));
     /** What the training thread has kept, see `TrainingSession.peek`. */
@@ -60,7 +60,7 @@ class TrainingView {
       input.value = '';
       this.attempt(() => this.offer(files));
     });
-    this.onHidden = () => document.hidden && this.phase === 'training' && this.client.call('keepNow').catch(() => {});
+    this.onHidden = () => document.hidden && this.phase === 'training' && this.session.call('keepNow').catch(() => {});
     document.addEventListener('visibilitychange', this.onHidden);
     // What was learnt since the training was last kept would be lost, so the browser asks.
     addEventListener('beforeunload', (event) => this.started && this.phase !== 'idle' && event.preventDefault());
@@ -111,7 +111,7 @@ class TrainingView {
   /** Read what is stored. */
   async peek() {
     try {
-      this.stored = await this.client.call('peek');
+      this.stored = await this.session.call('peek');
       this.damaged = false;
     } catch (error) {
       this.damaged = error.name === 'DamagedError';
@@ -154,7 +154,7 @@ class TrainingView {
     this.setPhase('preparing', 'Preparing…');
     this.passFocus('stop');
     try {
-      const { finished, step } = await this.client.call('start', { settings, ...request });
+      const { finished, step } = await this.session.call('start', { settings, ...request });
       this.say(
         finished
           ? `Finished after ${count(step)} steps.`
@@ -197,11 +197,11 @@ class TrainingView {
 
   async stop() {
     this.setPhase('stopping', 'Stopping after this step…');
-    await this.client.call('stop');
+    await this.session.call('stop');
   }
 
   async save() {
-    const { name, artifacts } = await this.client.call('export');
+    const { name, artifacts } = await this.session.call('export');
     for (const file of toFiles(artifacts, name)) save(file, file.name);
     this.say(`Saved ${name}.json and ${name}.bin; keep the two together.`);
   }
@@ -226,7 +226,7 @@ class TrainingView {
       ? 'The damaged training is removed from this browser.'
       : 'The trained model, its photographs and its progress are removed from this browser.';
     if (!(await this.ask(what, 'Delete'))) return;
-    await this.client.call('remove');
+    await this.session.call('remove');
     this.stored = null;
     this.damaged = false;
     this.photographs.setStored(null);
@@ -246,7 +246,7 @@ class TrainingView {
 
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
   async use() {
-    const { artifacts } = await this.client.call('export');
+    const { artifacts } = await this.session.call('export');
     let unkept = '';
     try {
       await store.saveModel(TRAINED, artifacts);
@@ -284,7 +284,7 @@ class TrainingView {
 
   // ---- What the training thread tells ----
 
-  receive(event) {
+  receive(event, detail) {
     const handlers = {
       preparing: ({ done, total }) => this.setState(`Reading photographs: ${done} of ${total}.`),
       started: (started) => this.onStarted(started),
@@ -296,7 +296,7 @@ class TrainingView {
       saved: ({ step }) => (this.root.dataset.saved = step),
       unsaved: ({ message }) => this.showProblem(message),
     };
-    handlers[event.type]?.(event);
+    handlers[event]?.(detail);
   }
 
   onStarted({ backend, perceptual, config, settings, heldOut, weights }) {
