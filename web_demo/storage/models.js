@@ -1,8 +1,6 @@
-/** What the page keeps between visits, in IndexedDB: models by name. */
+/** Models that the page keeps between visits, by name. */
 
-import { openDatabase } from './database.js';
-
-const DATABASE = 'span';
+import { transact } from './database.js';
 
 /**
  * @typedef {object} StoredModel
@@ -12,44 +10,55 @@ const DATABASE = 'span';
  * @property {number} bytes of weights
  */
 
-/** @returns {Promise<Array<{name: string, saved: Date, bytes: number}>>} by name */
+/** @returns {Promise<Array<{name: string, saved: Date, bytes: number}>>} sorted by name */
 export async function listModels() {
-  const all = await run('readonly', (models) => models.getAll());
+  const { all } = await run('readonly', ({ models }) => ({ all: models.getAll() }));
   return all.map(({ name, saved, bytes }) => ({ name, saved, bytes }));
 }
 
-/** @returns {Promise<import('../network/model.js').ModelArtifacts | undefined>} */
+/**
+ * @param {string} name
+ * @returns {Promise<import('../network/model.js').ModelArtifacts | undefined>} nothing if no model is kept by that name
+ */
 export async function loadModel(name) {
-  return (await run('readonly', (models) => models.get(name)))?.artifacts;
+  const { model } = await run('readonly', ({ models }) => ({ model: models.get(name) }));
+  return model?.artifacts;
 }
 
-/** Keep a model; an older one of the same name is replaced. */
-export function saveModel(name, artifacts) {
+/**
+ * Keep a model; an older one of the same name is replaced.
+ * @param {string} name
+ * @param {import('../network/model.js').ModelArtifacts} artifacts
+ * @returns {Promise<void>}
+ */
+export async function saveModel(name, artifacts) {
   const { modelTopology, weightSpecs, weightData, userDefinedMetadata } = artifacts;
-  const model = { name, saved: new Date(), bytes: weightData.byteLength };
-  model.artifacts = { modelTopology, weightSpecs, weightData, userDefinedMetadata };
-  return run('readwrite', (models) => models.put(model));
+  /** @type {StoredModel} */
+  const model = {
+    name,
+    saved: new Date(),
+    bytes: weightData.byteLength,
+    artifacts: { modelTopology, weightSpecs, weightData, userDefinedMetadata },
+  };
+  await run('readwrite', ({ models }) => void models.put(model));
 }
 
-export const deleteModel = (name) => run('readwrite', (models) => models.delete(name));
+/**
+ * Keep a model no longer, if there is one by that name.
+ * @param {string} name
+ * @returns {Promise<void>}
+ */
+export async function deleteModel(name) {
+  await run('readwrite', ({ models }) => void models.delete(name));
+}
 
-/** One transaction; resolves when it is on disk. */
-async function run(mode, action) {
-  const database = await openDatabase(DATABASE, { models: { keyPath: 'name' } }).catch((error) => {
-    throw new Error(`This browser keeps no data for the page (${error?.message}); private windows often do not.`);
+/** `transact` with errors that the page can show. */
+function run(mode, work) {
+  return transact({ name: 'span', stores: { models: { keyPath: 'name' } } }, mode, work).catch((error) => {
+    if (error.kind === 'unavailable') {
+      throw new Error(`This browser keeps no data for the page (${error.message}); private windows often do not.`);
+    }
+    if (error.kind === 'full') throw new Error('The browser has no room left to keep this model.');
+    throw error;
   });
-  try {
-    return await new Promise((resolve, reject) => {
-      const transaction = database.transaction('models', mode);
-      const request = action(transaction.objectStore('models'));
-      transaction.oncomplete = () => resolve(request.result);
-      transaction.onerror = transaction.onabort = () => {
-        const error = transaction.error ?? request.error;
-        const full = error?.name === 'QuotaExceededError';
-        reject(full ? new Error('The browser has no room left to keep this model.') : error);
-      };
-    });
-  } finally {
-    database.close();
-  }
 }
