@@ -22,7 +22,7 @@ from span_export.serve import make_server
 
 SCRIPT = """async ([backendName, size, rounds]) => {
   const [{ startBackend }, { loadTf }, model, { createNetwork }] = await Promise.all(
-    ['backend', 'tf', 'model', 'network'].map((name) => import(`/${name}.js`)));
+    ['engine/backend', 'engine/tf', 'network/model', 'network/network'].map((name) => import(`/${name}.js`)));
   await loadTf([backendName, 'layers']);
   const { tf } = await startBackend(backendName);
   const artifacts = await model.fetchModel('/model.json');

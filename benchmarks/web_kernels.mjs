@@ -25,10 +25,10 @@ const tf = globalThis.tf;
 if (!(await tf.setBackend('webgpu'))) throw new Error('the WebGPU backend did not start');
 await tf.ready();
 
-const { readConfig, decodeGolden } = await import(join(web, 'model.js'));
-const { readModelFiles } = await import(join(web, 'model-files.js'));
-const { createNetwork, goldenError } = await import(join(web, 'network.js'));
-(await import(join(web, 'webgpu.js'))).registerKernels(tf);
+const { readConfig, decodeGolden } = await import(join(web, 'network/model.js'));
+const { readModelFiles } = await import(join(web, 'network/model-files.js'));
+const { createNetwork, goldenError } = await import(join(web, 'network/network.js'));
+(await import(join(web, 'network/webgpu.js'))).registerKernels(tf);
 const names = ['model.json', ...JSON.parse(readFileSync(join(folder, 'model.json'))).weightsManifest.flatMap((group) => group.paths)];
 const artifacts = await readModelFiles(names.map((name) => new File([readFileSync(join(folder, name))], name)));
 const config = readConfig(artifacts);

@@ -58,7 +58,7 @@ def main(export, minutes, backend, scale, channels, blocks, batch, patch, rate, 
         per_step = page.inner_text("[data-figure=stepTime]")
         page.get_by_role("button", name="Stop Training", exact=True).click()
         page.wait_for_selector("#train[data-phase=idle]")
-        worker = next(worker for worker in page.workers if "train/worker.js" in worker.url)
+        worker = next(worker for worker in page.workers if "train/session/worker.js" in worker.url)
         history = worker.evaluate(STORED)
         quality, bicubic = history["quality"], history["bicubic"]
         tensors, resting = (page.get_attribute("#train", f"data-{name}") for name in ("tensors", "resting"))

@@ -4,8 +4,8 @@
  * `.button.primary`, `.card`, `.field`, `.note`, `.figures`.
  */
 
-import { LABELS } from './backend.js';
-import { fetchModel, modelsBeside } from './model.js';
+import { LABELS } from './engine/backend.js';
+import { fetchModel, modelsBeside } from './network/model.js';
 import { loadUpscaler } from './span.js';
 import { Compare, resultCanvas } from './ui/compare.js';
 import { bytes, duration, size } from './ui/format.js';
@@ -377,7 +377,7 @@ const tellTraining = () => opened.train?.then((view) => view?.modelChanged(state
 /** Views and the dialog are loaded when they are first opened. */
 const mounts = {
   measure: async () => (await import('./ui/measure.js')).mountMeasure($('measure'), { getSource }),
-  train: async () => (await import('./train/view.js')).mountTraining($('train'), trainingContext),
+  train: async () => (await import('./train/view/view.js')).mountTraining($('train'), trainingContext),
   settings: async () => (settings = (await import('./ui/settings.js')).mountSettings($('settings'), { state, load, announce })),
 };
 /** Promises of them; of nothing where one could not be loaded. */

@@ -8,27 +8,40 @@
  * Everything heavy runs in a worker. Types are in span.d.ts.
  */
 
+import { Thread } from './rpc.js';
+
 /**
- * @param {string | URL | import('./model.js').ModelArtifacts} model address of a `model.json`, or its content
+ * Load a model and take the best backend that reproduces its self-check.
+ * @param {string | URL | import('./network/model.js').ModelArtifacts} model address of a `model.json`, or its content
  * @param {object} [options]
- * @param {'auto' | import('./backend.js').BackendName} [options.backend] where to begin in the chain WebGPU, WebGL,
+ * @param {'auto' | import('./engine/backend.js').BackendName} [options.backend] where to begin in the chain WebGPU, WebGL,
  *   WebAssembly, JavaScript; 'auto' takes the fastest that reproduces the model's self-check
  * @param {number} [options.tile] side of the tiles in pixels of the input
- * @param {(status: import('./engine.js').Status) => void} [options.onStatus] another backend or tile was taken
+ * @param {(status: import('./engine/engine.js').Status) => void} [options.onStatus] another backend or tile was taken
  * @param {AbortSignal} [options.signal] gives the load up and ends its worker; the promise rejects with its reason
- * @returns {Promise<Upscaler>}
+ * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it
  */
-export async function loadUpscaler(model, { backend = 'auto', tile, onStatus, signal } = {}) {
-  const upscaler = new Upscaler(onStatus);
-  const giveUp = () => upscaler.dispose();
+export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = () => {}, signal } = {}) {
+  /** @type {Upscaler | undefined} */
+  let upscaler;
+  const thread = new Thread(new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'span' }), {
+    onEvent(event, status) {
+      if (upscaler) upscaler.status = status;
+      onStatus(status);
+    },
+    explain: (reason) =>
+      new Error(`The worker stopped (${reason || 'worker.js or a file that it needs could not be loaded'}).`),
+  });
+  const giveUp = () => thread.end();
   signal?.addEventListener('abort', giveUp);
   try {
     const isAddress = typeof model === 'string' || model instanceof URL;
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
-    const { config, status } = await upscaler.request('load', { ...source, options: { backend, tile } }, { signal });
-    return Object.assign(upscaler, { config, status });
+    const { config, status } = await thread.call('load', { ...source, options: { backend, tile } }, { signal });
+    upscaler = new Upscaler(thread, config, status);
+    return upscaler;
   } catch (error) {
-    upscaler.dispose();
+    thread.end();
     signal?.throwIfAborted();
     throw error;
   } finally {
@@ -36,24 +49,22 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus, si
   }
 }
 
+/** A loaded model on a backend in a worker; `loadUpscaler` makes one. */
 export class Upscaler {
-  #worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'span' });
-  #jobs = new Map();
-  #next = 1;
+  /** @type {Thread} */
+  #thread;
+  /** The last call's end: calls take their turns. @type {Promise<unknown>} */
   #last = Promise.resolve();
-  /** @type {Error | null} why nothing will be answered any more */
-  #ended = null;
 
-  /** Use `loadUpscaler`. */
-  constructor(onStatus = () => {}) {
-    this.onStatus = onStatus;
-    this.#worker.onmessage = ({ data }) => this.#receive(data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      const reason = event.message || 'worker.js or a file that it needs could not be loaded';
-      this.#ended = new Error(`The worker stopped (${reason}).`);
-      this.#failAll(this.#ended);
-    };
+  /**
+   * @param {Thread} thread of worker.js, with the model loaded
+   * @param {import('./network/model.js').SpanConfig} config
+   * @param {import('./engine/engine.js').Status} status
+   */
+  constructor(thread, config, status) {
+    this.#thread = thread;
+    this.config = config;
+    this.status = status;
   }
 
   /** @returns {number} how many times larger the result's sides are */
@@ -75,32 +86,34 @@ export class Upscaler {
    * @returns {Promise<Result>} see span.d.ts
    */
   upscale(image, options = {}) {
-    const turn = this.#last.then(() => this.#upscale(image, options));
-    this.#last = turn.catch(() => {});
-    return turn;
+    return this.#inTurn(() => this.#upscale(image, options));
   }
 
   /**
    * Quality and speed on an original: it is shrunk, enlarged and compared.
    * @param {Blob} original
    * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<import('./engine/measure.js').Measurement>}
    */
   measure(original, { signal } = {}) {
-    const turn = this.#last.then(() => this.request('measure', { source: original }, { signal }));
-    this.#last = turn.catch(() => {});
-    return turn;
+    return this.#inTurn(() => this.#thread.call('measure', { source: original }, { signal }));
   }
 
   /** @returns {Promise<{tensors: number, bytes: number}>} allocated on the backend */
   memory() {
-    return this.request('memory');
+    return this.#thread.call('memory');
   }
 
-  /** End the worker and free all it holds; calls under way reject. */
+  /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */
   dispose() {
-    this.#worker.terminate();
-    this.#ended = new DOMException('The upscaler was disposed.', 'AbortError');
-    this.#failAll(this.#ended);
+    this.#thread.end(new DOMException('The upscaler was disposed.', 'AbortError'));
+  }
+
+  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+  #inTurn(work) {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => {});
+    return turn;
   }
 
   async #upscale(image, { signal, output, onProgress, onSize, onTile, write }) {
@@ -109,13 +122,13 @@ export class Upscaler {
     const failure = new AbortController();
     const written = readable?.pipeTo(write, { signal: failure.signal });
     written?.catch((error) => readable.cancel(error)).catch(() => {}); // ends the worker's writing
-    const handlers = { progress: (m) => onProgress?.(m.progress), size: (m) => onSize?.(m.size), tile: (m) => onTile?.(m.tile) };
+    const on = { progress: onProgress, size: onSize, tile: onTile };
     try {
       const isElement = image instanceof HTMLElement;
       const source = isElement ? await createImageBitmap(image, { premultiplyAlpha: 'none' }) : image;
       const transfer = [...(isElement ? [source] : []), ...(write ? [writable] : [])];
-      const content = { source, output, write: writable, preview: Boolean(onTile) };
-      const result = await this.request('upscale', content, { handlers, transfer, signal });
+      const argument = { source, output, write: writable, preview: Boolean(onTile) };
+      const result = await this.#thread.call('upscale', argument, { on, transfer, signal });
       await written;
       return result;
     } catch (error) {
@@ -123,44 +136,4 @@ export class Upscaler {
       throw error;
     }
   }
-
-  /** @private Send one message and settle with its answer. */
-  request(operation, content = {}, { handlers = {}, transfer = [], signal } = {}) {
-    const id = this.#next++;
-    const cancel = () => this.#worker.postMessage({ operation: 'cancel', target: id });
-    const answer = new Promise((resolve, reject) => {
-      if (this.#ended) throw this.#ended;
-      signal?.throwIfAborted(); // while it waited for its turn
-      this.#jobs.set(id, { resolve, reject, handlers });
-      this.#worker.postMessage({ id, operation, ...content }, transfer);
-      signal?.addEventListener('abort', cancel, { once: true });
-    });
-    return answer
-      .then((result) => {
-        signal?.throwIfAborted(); // the worker may have finished before it heard of it
-        return result;
-      })
-      .finally(() => signal?.removeEventListener('abort', cancel));
-  }
-
-  #receive(message) {
-    if (message.event === 'status') {
-      this.status = message.status;
-      return this.onStatus(message.status);
-    }
-    const job = this.#jobs.get(message.id);
-    if (!job) return;
-    if (message.event === 'done' || message.event === 'failed') this.#jobs.delete(message.id);
-    if (message.event === 'done') job.resolve(message.result);
-    else if (message.event === 'failed') job.reject(revive(message.error));
-    else job.handlers[message.event]?.(message);
-  }
-
-  #failAll(error) {
-    for (const { reject } of this.#jobs.values()) reject(error);
-    this.#jobs.clear();
-  }
 }
-
-const revive = ({ name, message }) =>
-  name === 'AbortError' ? new DOMException(message, name) : Object.assign(new Error(message), { name });

@@ -8,18 +8,26 @@ const CACHE = `span-${VERSION}`;
 
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
 const FILES = [
-  './', 'index.html', 'style.css', 'alpha.js', 'icon.svg', 'manifest.webmanifest', 'main.js', 'span.js', 'worker.js', 'engine.js',
-  'backend.js', 'tf.js', 'libraries.js', 'model.js', 'model-files.js', 'network.js', 'webgpu.js', 'tiling.js', 'decode.js',
-  'icc.js', 'color-space.js', 'png.js', 'checksum.js', 'database.js', 'store.js', 'measure.js', 'metrics.js', 'bicubic.js', 'ui/compare.js',
-  'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/measure.css', 'ui/measure.js', 'ui/pack.js', 'ui/queue.js',
-  'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/zip.js', 'train/chart.js', 'train/client.js', 'train/data.js', 'train/errors.js', 'train/form.js',
-  'train/golden.js', 'train/history.js', 'train/init.js', 'train/network.js', 'train/optimizer.js',
-  'train/photographs.js', 'train/random.js', 'train/sample-strip.js', 'train/samples.js', 'train/session.js',
-  'train/settings.js', 'train/store.js', 'train/train.css', 'train/trainer.js', 'train/vgg-loss.js', 'train/view.js',
-  'train/worker.js', 'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js',
-  'vendor/tf-backend-cpu.es2017.min.js', 'vendor/tf-backend-wasm.es2017.min.js',
-  'vendor/tf-backend-webgl.es2017.min.js', 'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm',
-  'vendor/tfjs-backend-wasm-simd.wasm', 'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js',
+  './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
+  'worker.js',
+  'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/tf.js',
+  'images/alpha.js', 'images/bicubic.js', 'images/checksum.js', 'images/color-space.js', 'images/decode.js',
+  'images/icc.js', 'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
+  'network/model-files.js', 'network/model.js', 'network/network.js', 'network/webgpu.js',
+  'storage/database.js', 'storage/models.js',
+  'train/errors.js', 'train/settings.js',
+  'train/session/history.js', 'train/session/init.js', 'train/session/layers-model.js', 'train/session/optimizer.js',
+  'train/session/patches.js', 'train/session/random.js', 'train/session/samples.js', 'train/session/self-check.js',
+  'train/session/session.js', 'train/session/step.js', 'train/session/store.js', 'train/session/vgg-loss.js',
+  'train/session/worker.js',
+  'train/view/chart.js', 'train/view/client.js', 'train/view/form.js', 'train/view/photographs.js',
+  'train/view/sample-strip.js', 'train/view/template.js', 'train/view/train.css', 'train/view/view.js',
+  'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/measure.css', 'ui/measure.js', 'ui/pack.js',
+  'ui/queue.js', 'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/zip.js',
+  'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
+  'vendor/tf-backend-wasm.es2017.min.js', 'vendor/tf-backend-webgl.es2017.min.js',
+  'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm', 'vendor/tfjs-backend-wasm-simd.wasm',
+  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js',
 ]; // prettier-ignore
 
 addEventListener('install', (event) => {

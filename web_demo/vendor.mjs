@@ -1,6 +1,6 @@
 /**
  * Copies the libraries' files that the page loads from node_modules to vendor/, and writes what identifies them to
- * libraries.js: `npm ci && npm run vendor`. With vendor/ in place the page asks no other server for anything.
+ * engine/libraries.js: `npm ci && npm run vendor`. With vendor/ in place the page asks no other server for anything.
  */
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,4 +32,4 @@ const lines = Object.entries(FILES).map(([name, path]) => {
   return `  ${name}: {\n    path: '${owner}@${version}${path.slice(owner.length)}',\n    integrity: 'sha384-${hash}',\n  },\n`;
 });
 const comment = '/** Written by vendor.mjs: the libraries as npm packages hold them, and the hashes of their files. */\n';
-writeFileSync(join(root, 'libraries.js'), `${comment}export const LIBRARIES = {\n${lines.join('')}};\n`);
+writeFileSync(join(root, 'engine/libraries.js'), `${comment}export const LIBRARIES = {\n${lines.join('')}};\n`);

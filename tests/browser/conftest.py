@@ -37,6 +37,15 @@ CHROMIUM = [
 PATIENCE = 120_000
 """Milliseconds to wait for the page: the software GPU compiles slowly on a busy machine."""
 
+MODULES = (
+    *("rpc", "span"),
+    *("engine/backend", "engine/engine", "engine/tf"),
+    *("images/metrics", "images/png", "images/tiling"),
+    *("network/model", "network/network"),
+    "storage/models",
+)
+"""What ``library`` has at hand, each under the last part of its name."""
+
 CONFIGS = {
     "x2": SpanConfig(scale=2, channels=8, blocks=2),
     "x3-official": SpanConfig.official(scale=3, channels=8, blocks=1),
@@ -254,8 +263,8 @@ def upscale_in_page(download_in_page):
 
 def library(page, body: str, *arguments):
     """Run ``async ({ ...modules }, ...arguments) => body`` in the page with the page's own modules at hand."""
-    names = ("span", "engine", "tiling", "png", "model", "network", "backend", "store", "tf", "metrics")
-    imports = ", ".join(f"import('/{name}.js')" for name in names)
+    names = [path.rpartition("/")[2] for path in MODULES]
+    imports = ", ".join(f"import('/{path}.js')" for path in MODULES)
     return page.evaluate(
         f"async (given) => {{ const [{', '.join(names)}] = await Promise.all([{imports}]); {body} }}",
         json.loads(json.dumps(arguments)),

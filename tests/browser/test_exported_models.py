@@ -183,7 +183,7 @@ def test_without_vendored_files_the_page_takes_the_pinned_packages(
     assert page.get_attribute("html", "data-backend") == "wasm"
     result = upscale_in_page(page, save_image(scene))
     assert np.abs(result.astype(int) - python_upscale("x2", scene)).max() <= 1
-    pinned = re.findall(r"path: '(\S+)'", (PAGE / "libraries.js").read_text())
+    pinned = re.findall(r"path: '(\S+)'", (PAGE / "engine/libraries.js").read_text())
     assert set(page.asked) <= set(pinned)
     names = [path.split("/")[-1].split(".")[0] for path in page.asked]
     assert names == ["tf-core", "tf-backend-wasm", "tfjs-backend-wasm-threaded-simd"]
@@ -238,7 +238,7 @@ def config_of(page, description: dict, binary: bytes):
         const weights = Uint8Array.from(atob(given[1]), (letter) => letter.charCodeAt(0));
         const files = [new File([JSON.stringify(given[0])], 'model.json'), new File([weights], 'group1-shard1of1.bin')];
         try {
-          return model.readConfig(await (await import('/model-files.js')).readModelFiles(files));
+          return model.readConfig(await (await import('/network/model-files.js')).readModelFiles(files));
         } catch (error) { return `${error.name}: ${error.message}` }""",
         description,
         base64.b64encode(binary).decode(),

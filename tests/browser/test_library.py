@@ -84,7 +84,7 @@ def test_a_profile_that_inflates_without_end(blank):
         return library(
             blank,
             """
-            const { readProfile } = await import('/icc.js');
+            const { readProfile } = await import('/images/icc.js');
             return (await readProfile(new Blob([new Uint8Array(given[0])])))?.length ?? 'none';""",
             list(file.getvalue()),
         )
@@ -108,8 +108,8 @@ def test_png_reports_a_full_disk(blank):
 
 
 def test_models_are_kept_again_after_the_user_has_cleared_what_the_page_kept(blank):
-    names = "async () => (await (await import('/store.js')).listModels()).map(({ name }) => name)"
-    keep = "async () => (await import('/store.js')).saveModel('one', { weightData: new ArrayBuffer(8) })"
+    names = "async () => (await (await import('/storage/models.js')).listModels()).map(({ name }) => name)"
+    keep = "async () => (await import('/storage/models.js')).saveModel('one', { weightData: new ArrayBuffer(8) })"
     blank.evaluate(keep)
     origin = blank.evaluate("origin")
     blank.context.new_cdp_session(blank).send(
@@ -139,10 +139,10 @@ def test_models_and_trainings_are_kept_if_the_browser_gives_up_one_attempt(blank
         blank,
         GIVE_UP
         + """
-        await store.saveModel('one', { weightData: new ArrayBuffer(8) });
+        await models.saveModel('one', { weightData: new ArrayBuffer(8) });
         left = 1;
-        const training = await (await import('/train/store.js')).loadTraining();
-        return [(await store.listModels()).map(({ name }) => name), training];""",
+        const training = await (await import('/train/session/store.js')).loadTraining();
+        return [(await models.listModels()).map(({ name }) => name), training];""",
         1,
     )
     assert names == ["one"]
@@ -150,7 +150,7 @@ def test_models_and_trainings_are_kept_if_the_browser_gives_up_one_attempt(blank
 
 
 def test_a_browser_that_keeps_nothing_is_told(blank):
-    message = library(blank, GIVE_UP + "return store.listModels().catch(({ message }) => message);", 2)
+    message = library(blank, GIVE_UP + "return models.listModels().catch(({ message }) => message);", 2)
     assert message.startswith("This browser keeps no data for the page (")
     assert message.endswith("); private windows often do not.")
 
@@ -162,7 +162,7 @@ def test_a_model_for_which_there_is_no_room_is_told(blank):
     message = library(
         blank,
         """
-        const keep = store.saveModel('one', { weightData: new ArrayBuffer(8_000_000) });
+        const keep = models.saveModel('one', { weightData: new ArrayBuffer(8_000_000) });
         return keep.catch(({ message }) => message);""",
     )
     assert message == "The browser has no room left to keep this model."
@@ -173,12 +173,12 @@ def test_models_are_kept_and_forgotten(blank):
         blank,
         """
         const artifacts = { modelTopology: { a: 1 }, weightSpecs: [], weightData: new ArrayBuffer(8) };
-        await store.saveModel('one', artifacts);
-        await store.saveModel('two', artifacts);
-        const names = (await store.listModels()).map(({ name, bytes }) => [name, bytes]);
-        const kept = (await store.loadModel('one')).modelTopology;
-        await store.deleteModel('one');
-        return [names, kept, [(await store.listModels()).length, await store.loadModel('one')]];""",
+        await models.saveModel('one', artifacts);
+        await models.saveModel('two', artifacts);
+        const names = (await models.listModels()).map(({ name, bytes }) => [name, bytes]);
+        const kept = (await models.loadModel('one')).modelTopology;
+        await models.deleteModel('one');
+        return [names, kept, [(await models.listModels()).length, await models.loadModel('one')]];""",
     )
     assert names == [["one", 8], ["two", 8]]
     assert kept == {"a": 1}
@@ -498,15 +498,19 @@ def test_nothing_is_left_on_the_backend(backend, blank):
     counts = library(
         blank,
         """
-        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: given[0], tile: 28 });
+        const thread = new rpc.Thread(new Worker('/worker.js', { type: 'module' }));
+        const options = { backend: given[0], tile: 28 };
+        const load = () => thread.call('load', { url: '/models/x2/model.json', options });
+        const { config, status } = await load();
+        const upscaler = new span.Upscaler(thread, config, status);
         const rest = await upscaler.memory();
         const counts = [rest];
         await upscaler.upscale(new ImageData(9, 9));
         counts.push(await upscaler.memory());
         const aborted = new AbortController();
         const onProgress = () => aborted.abort();
-        const options = { signal: aborted.signal, onProgress };
-        const name = await upscaler.upscale(new ImageData(40, 28), options).catch((error) => error.name);
+        const cancelling = { signal: aborted.signal, onProgress };
+        const name = await upscaler.upscale(new ImageData(40, 28), cancelling).catch((error) => error.name);
         if (name !== 'AbortError') throw new Error(name);
         counts.push(await upscaler.memory());
         await upscaler.upscale(new Blob(['no image'])).catch(() => {});
@@ -517,7 +521,7 @@ def test_nothing_is_left_on_the_backend(backend, blank):
         canvas.getContext('2d').fillRect(0, 0, 9, 18);
         await upscaler.measure(await canvas.convertToBlob());
         counts.push(await upscaler.memory());
-        await upscaler.request('load', { url: '/models/x2/model.json', options: { backend: given[0], tile: 28 } });
+        await load();
         counts.push(await upscaler.memory());
         upscaler.dispose();
         return counts;""",
@@ -687,7 +691,7 @@ def read_model(page, *files):
         const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
         const files = given[0].map(([name, text]) => new File([bytes(text)], name));
         try {
-          return model.readConfig(await (await import('/model-files.js')).readModelFiles(files)).channels;
+          return model.readConfig(await (await import('/network/model-files.js')).readModelFiles(files)).channels;
         } catch (error) { return `${error.name}: ${error.message}` }""",
         [(name, base64.b64encode(content).decode()) for name, content in files],
     )

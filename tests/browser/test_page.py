@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from .conftest import AXE, PAGE, PATIENCE, make_scene, open_blank
+from .helpers import hook_workers
 
 
 def difference(a, b) -> int:
@@ -128,7 +129,10 @@ def test_a_profile_that_only_mentions_a_colour_space_is_another(name, blank):
     assert at - start < 64  # the description comes first
     other = bytearray(longer)
     other[start + 20 : start + 28] = len(text).to_bytes(4, "big") + (len(longer) - len(text) - start).to_bytes(4, "big")
-    ask = "(icc) => import('/color-space.js').then(({ colorSpaceOf }) => colorSpaceOf(new Uint8Array(icc)) ?? 'none')"
+    ask = """async (icc) => {
+      const { colorSpaceOf } = await import('/images/color-space.js');
+      return colorSpaceOf(new Uint8Array(icc)) ?? 'none';
+    }"""
     assert blank.evaluate(ask, list(profile)) == "srgb"
     assert blank.evaluate(ask, list(other)) == "none"
 
@@ -139,7 +143,10 @@ def test_the_description_of_an_old_profile_is_read(blank):
     profile = (
         bytes(128) + (1).to_bytes(4, "big") + b"desc" + (144).to_bytes(4, "big") + len(tag).to_bytes(4, "big") + tag
     )
-    ask = "(icc) => import('/color-space.js').then(({ colorSpaceOf }) => colorSpaceOf(new Uint8Array(icc)) ?? 'none')"
+    ask = """async (icc) => {
+      const { colorSpaceOf } = await import('/images/color-space.js');
+      return colorSpaceOf(new Uint8Array(icc)) ?? 'none';
+    }"""
     assert blank.evaluate(ask, list(profile)) == "srgb"
     assert blank.evaluate(ask, list(profile[:150])) == "none"
 
@@ -166,7 +173,10 @@ def test_colours_described_otherwise_than_by_an_rgb_profile_become_srgb(kind, op
     )
     assert seen > 120  # it matters
     read = page.evaluate(
-        "async (bytes) => (await (await import('./decode.js')).decode(new Blob([new Uint8Array(bytes)]))).data[0]",
+        """async (bytes) => {
+          const { decode } = await import('./images/decode.js');
+          return (await decode(new Blob([new Uint8Array(bytes)]))).data[0];
+        }""",
         list(path.read_bytes()),
     )
     assert abs(read - seen) <= 1
@@ -287,22 +297,19 @@ def test_cancel(backend, tile, side, page, open_page, save_image):
     # That the worker stops is for the tests of its modules.
     page.add_init_script(
         """
-        const cancelled = new Promise((resolve) => {
+        window.heard = false;
+        window.cancelled = new Promise((resolve) => {
           addEventListener('click', ({ target }) => target.id === 'cancel' && resolve(), true);
-        });
-        let heard = false;
-        const { set } = Object.getOwnPropertyDescriptor(Worker.prototype, 'onmessage');
-        Object.defineProperty(Worker.prototype, 'onmessage', {
-          set(handler) {
-            set.call(this, async (message) => {
-              const { event, result } = message.data;
-              if (heard && ['tile', 'progress'].includes(event)) return;
-              heard ||= event === 'progress';
-              if (result?.tiles) await cancelled;
-              handler(message);
-            });
-          },
         });"""
+    )
+    hook_workers(
+        page,
+        incoming="""async ({ event, result }, pass) => {
+          if (heard && ['tile', 'progress'].includes(event)) return;
+          heard ||= event === 'progress';
+          if (result?.tiles) await cancelled;
+          pass();
+        }""",
     )
     open_page("x2", backend, tile=tile)
     page.set_input_files("#files", str(save_image(make_scene(side, side))))
@@ -422,18 +429,13 @@ def test_files_for_large_results_that_are_not_to_be_had_or_not_wanted(page, open
 
 def test_an_image_goes_on_with_the_next_model(page, open_page, save_image, python_upscale, download_in_page):
     # A fast backend may be done before the other model is chosen: the page hears of no result before.
-    page.add_init_script(
-        """
-        const chosen = new Promise((resolve) => (window.open_gate = resolve));
-        const { set } = Object.getOwnPropertyDescriptor(Worker.prototype, 'onmessage');
-        Object.defineProperty(Worker.prototype, 'onmessage', {
-          set(handler) {
-            set.call(this, async (event) => {
-              if (event.data.result?.tiles) await chosen;
-              handler(event);
-            });
-          },
-        });"""
+    page.add_init_script("window.chosen = new Promise((resolve) => (window.open_gate = resolve));")
+    hook_workers(
+        page,
+        incoming="""async ({ result }, pass) => {
+          if (result?.tiles) await chosen;
+          pass();
+        }""",
     )
     open_page("x2", "wasm", tile=64)
     pixels = make_scene(200, 220)
@@ -475,15 +477,13 @@ def test_running_an_image_again_and_removing_it(open_page, save_image, python_up
 
 
 def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image, python_upscale, download_in_page):
-    page.add_init_script(
-        """
-        const { postMessage } = Worker.prototype;
-        window.failing = true;
-        Worker.prototype.postMessage = function (message, ...rest) {
-          if (message.operation === 'upscale' && failing) message.source = new Blob();
-          return postMessage.call(this, message, ...rest);
-        };"""
-        + HOLD_DECODE
+    page.add_init_script("window.failing = true;" + HOLD_DECODE)
+    hook_workers(
+        page,
+        outgoing="""(message, pass) => {
+          if (message.method === 'upscale' && failing) message.argument.source = new Blob();
+          pass();
+        }""",
     )
     open_page("x2", "wasm")
     pixels = make_scene(12, 14)
@@ -500,16 +500,8 @@ def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image,
 
 
 def test_a_result_stays_until_another_replaces_it(page, open_page, save_image, python_upscale, download_in_page):
-    page.add_init_script(
-        """
-        const { postMessage } = Worker.prototype;
-        window.held = [];
-        Worker.prototype.postMessage = function (...message) {
-          const send = () => postMessage.apply(this, message);
-          if (message[0].operation === 'upscale' && window.holding) held.push(send);
-          else send();
-        };"""
-    )
+    page.add_init_script("Object.assign(window, { held: [], holding: false });")
+    hook_workers(page, outgoing="({ method }, pass) => (method === 'upscale' && holding ? held.push(pass) : pass())")
     open_page("x2", "wasm")
     pixels = make_scene(12, 14)
     page.set_input_files("#files", str(save_image(pixels)))
@@ -767,18 +759,18 @@ def test_views_that_cannot_be_loaded_and_models_that_cannot_be_used(page, site):
     """The training view can be opened again; it hears of every model, and whether the page could use its own."""
     # Some servers answer with their start page where there is no file.
     page.route("**/models.json", lambda route: route.fulfill(path=PAGE / "index.html"))
-    page.route("**/train/view.js", lambda route: route.abort())
+    page.route("**/train/view/view.js", lambda route: route.abort())
     page.goto(f"{site.url}/?backend=wasm")
     page.wait_for_selector("html[data-state=error]")
     assert page.inner_text("#status") == f"{site.url}/model.json was not found (status 404); check the address."
     page.click("#tab-train")
-    page.wait_for_selector("#status:has-text('train/view.js')")
-    page.route("**/train/view.js", lambda route: route.fulfill(body=TRAINING, content_type="text/javascript"))
+    page.wait_for_selector("#status:has-text('train/view/view.js')")
+    page.route("**/train/view/view.js", lambda route: route.fulfill(body=TRAINING, content_type="text/javascript"))
     page.click("#tab-train")
     page.wait_for_function("() => window.context")
     used = page.evaluate(
         """async () => {
-          const { fetchModel } = await import('/model.js');
+          const { fetchModel } = await import('/network/model.js');
           const artifacts = await fetchModel('/models/x2/model.json');
           const broken = { ...artifacts, weightSpecs: [] };
           const good = await context.setModel({ name: 'good', artifacts });
@@ -989,8 +981,9 @@ def test_the_service_worker_knows_every_file(page, site):
     files = re.search(r"const FILES = \[(.*?)\]", (PAGE / "sw.js").read_text(), re.DOTALL)[1]
     named = set(re.findall(r"'([\w./-]+\.\w+)'", files))
     own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js"}
-    for folder in ("ui", "train"):
-        own |= {f"{folder}/{path.name}" for path in (PAGE / folder).iterdir() if path.suffix in (".js", ".css")}
+    for folder in ("engine", "images", "network", "storage", "train", "ui"):
+        files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css")]
+        own |= {path.relative_to(PAGE).as_posix() for path in files}
     assert own - named == set()
     vendored = {f"vendor/{path.name}" for path in (PAGE / "vendor").iterdir() if not path.name.startswith(".")}
     assert vendored - named == set()
@@ -1052,7 +1045,7 @@ def test_hashes_are_those_of_the_pinned_packages():
     import hashlib
 
     lock = json.loads((PAGE / "package-lock.json").read_text())["packages"]
-    text = (PAGE / "libraries.js").read_text()
+    text = (PAGE / "engine/libraries.js").read_text()
     entries = re.findall(r"path: '((?:@[\w-]+/)?[\w.-]+)@([\d.]+)/(\S+)',\s+integrity: 'sha384-(\S+)'", text)
     assert len(entries) == 10
     for package, version, path, digest in entries:

@@ -19,7 +19,7 @@ def test_measuring_collects_no_pixels_in_an_array(blank):
     figures = library(
         blank,
         """
-        const { measure } = await import('/measure.js');
+        const { measure } = await import('/engine/measure.js');
         const eng = new engine.Engine();
         await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'wasm' });
         Uint8ClampedArray.prototype.filter = () => { throw new RangeError('invalid array length') };
@@ -76,7 +76,8 @@ def test_a_stored_model_is_chosen_after_a_reload(page, open_page):
     open_page("x2", "wasm")
     page.evaluate(
         """async () => {
-          const [{ fetchModel }, { saveModel }] = await Promise.all([import('/model.js'), import('/store.js')]);
+          const { fetchModel } = await import('/network/model.js');
+          const { saveModel } = await import('/storage/models.js');
           await saveModel('mine', await fetchModel('/models/x3-official/model.json'));
         }"""
     )
@@ -90,9 +91,9 @@ def test_a_stored_model_is_chosen_after_a_reload(page, open_page):
 
 def test_a_stored_model_that_another_tab_deleted_leaves_the_present_one_in_use(page, open_page):
     open_page("x2", "wasm")
-    store = "import('/store.js').then((store) => store"
+    store = "import('/storage/models.js').then((store) => store"
     page.evaluate(
-        f"() => import('/model.js').then(({{ fetchModel }}) => fetchModel('/models/x3-official/model.json'))"
+        f"() => import('/network/model.js').then(({{ fetchModel }}) => fetchModel('/models/x3-official/model.json'))"
         f".then((artifacts) => {store}.saveModel('mine', artifacts)))"
     )
     page.click("#settings-button")

@@ -19,25 +19,24 @@ from span_keras.training.options import StepOptions
 from span_keras.training.step import GUARD_WINDOW, RESTORE_AFTER, TrainStep
 
 TRAINING_BACKENDS = ("webgpu", "webgl", "cpu")
-MODULES = ("data", "history", "init", "network", "random", "samples", "session", "settings", "store", "trainer")
-MODULES += ("vgg-loss",)
+SESSION = ("history", "init", "layers-model", "patches", "random", "samples", "session", "step", "store", "vgg-loss")
+MODULES = ["/train/settings.js", *(f"/train/session/{name}.js" for name in SESSION)]
 SETTINGS = {"epochs": 1, "stepsPerEpoch": 100, "rate": 1e-3, "halveAt": [], "weightDecay": 1e-2, "vggWeight": 0.5}
 
 
 @pytest.fixture
 def train(page, site):
-    """``(body, *arguments)``: run ``async (t, backend, given) => body``; ``t`` holds the modules of ``train/``."""
+    """``(body, *arguments)``: run ``async (t, start, given) => body``; ``t`` holds all that ``MODULES`` export."""
     page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
     page.goto(f"{site.url}/style.css")  # a document without scripts of its own
 
     def run(body: str, *arguments):
-        names = [name.replace("-loss", "") for name in MODULES]
-        imports = ", ".join(f"import('/train/{name}.js')" for name in MODULES)
         return page.evaluate(
             f"""async (given) => {{
-                const [{", ".join(names)}] = await Promise.all([{imports}]);
+                const modules = await Promise.all({json.dumps(MODULES)}.map((address) => import(address)));
+                const t = Object.assign({{}}, ...modules);
                 const [bicubic, tfModule, backends] = await Promise.all(
-                    ['/bicubic.js', '/tf.js', '/backend.js'].map((address) => import(address)));
+                    ['/images/bicubic.js', '/engine/tf.js', '/engine/backend.js'].map((address) => import(address)));
                 const start = async (name) => {{
                     await tfModule.loadTf(['layers']);
                     return (await backends.startBackend(name)).tf;
@@ -161,7 +160,7 @@ def test_a_step_changes_the_weights_as_keras_does(train, name, backend):
            const resting = tf.memory().numTensors;
            const [input, target] = [tensor(lr), tensor(hr)];
            const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
-           const trained = new trainer.Trainer(tf, {
+           const trained = new t.Trainer(tf, {
              config, settings, parameters: new Float32Array(parameters), source: { get: () => batch } });
            const maes = [];
            for (let i = 0; i < steps; i++) maes.push((await trained.trainStep()).mae);
@@ -257,7 +256,7 @@ def test_weights_are_averaged_and_restored_from_their_average_as_in_python(train
            const resting = tf.memory().numTensors;
            const [input, target] = [tensor(lr), tensor(hr)];
            const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
-           const trained = new trainer.Trainer(tf, {
+           const trained = new t.Trainer(tf, {
              config, settings, parameters: new Float32Array(parameters), source: { get: () => batch } });
            trained.optimizer.epsilon = epsilon;
            const [restored, tensors] = [[], []];
@@ -289,15 +288,15 @@ def test_samples_are_of_the_averaged_weights_and_training_is_not(train, backend)
            const tf = await start(name);
            const parameters = new Float32Array(weights);
            const levels = Uint8Array.from({ length: 432 }, (_, i) => (i * 7919) % 251);
-           const pairs = [{ name: 'a', ...data.makePair({ height: 12, width: 12, data: levels }, 2) }];
-           const [sample] = samples.makeSamples(pairs, 2);
-           const source = new data.PatchSource(pairs, { scale: 2, patch: 6, batch: 1, seed: 5 });
-           const trained = new trainer.Trainer(tf, { config, settings, parameters, source });
+           const pairs = [{ name: 'a', ...t.makePair({ height: 12, width: 12, data: levels }, 2) }];
+           const [sample] = t.makeSamples(pairs, 2);
+           const source = new t.PatchSource(pairs, { scale: 2, patch: 6, batch: 1, seed: 5 });
+           const trained = new t.Trainer(tf, { config, settings, parameters, source });
            for (let i = 0; i < 3; i++) await trained.trainStep();
            const before = tf.memory().numTensors;
-           const upscale = async (network) => (await samples.upscaleSample(tf, network, sample)).span.data.join();
+           const upscale = async (network) => (await t.upscaleSample(tf, network, sample)).span.data.join();
            const upscaleWith = async (parameters) => {
-             const other = new network.Network(tf, config, parameters);
+             const other = new t.Network(tf, config, parameters);
              const output = await upscale(other);
              other.dispose();
              return output;
@@ -327,15 +326,15 @@ def test_samples_are_of_the_averaged_weights_and_training_is_not(train, backend)
 def test_training_goes_on_exactly_where_it_stopped(train):
     found = train(
         """const tf = await start('cpu');
-           const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
-           const parameters = await init.initialise(tf, config, 3);
+           const config = t.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
+           const parameters = await t.initialise(tf, config, 3);
            const levels = Uint8Array.from({ length: 4320 }, (_, i) => (i * 7919) % 251);
            const picture = { height: 40, width: 36, data: levels };
-           const pairs = [{ name: 'a', ...data.makePair(picture, 2) }];
-           const source = new data.PatchSource(pairs, { scale: 2, patch: 6, batch: 2, seed: 5 });
+           const pairs = [{ name: 'a', ...t.makePair(picture, 2) }];
+           const source = new t.PatchSource(pairs, { scale: 2, patch: 6, batch: 2, seed: 5 });
            const settings = { ...given[0], vggWeight: 0 };
            const run = async (start, state, steps) => {
-             const trained = new trainer.Trainer(tf, { config, settings, parameters: start, source, state });
+             const trained = new t.Trainer(tf, { config, settings, parameters: start, source, state });
              const losses = [];
              for (let i = 0; i < steps; i++) losses.push((await trained.trainStep()).mae);
              const kept = await trained.snapshot();
@@ -360,14 +359,14 @@ def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch)
     found = train(
         """const tf = await start('cpu');
            const resting = tf.memory().numTensors;
-           const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
-           const parameters = await init.initialise(tf, config, 3);
+           const config = t.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
+           const parameters = await t.initialise(tf, config, 3);
            const grey = (size) => new Float32Array(size).fill(0.5);
            const good = { lr: grey(48), lrShape: [1, 4, 4, 3], hr: grey(192), hrShape: [1, 8, 8, 3] };
            const bad = { ...good, hr: new Float32Array(192).fill(given[1] === 'nan' ? NaN : 1e6) };
            const settings = { ...given[0], vggWeight: 0 };
            const source = { get: (step) => (step < 25 && step !== 23 ? good : bad) };
-           const trained = new trainer.Trainer(tf, { config, settings, parameters, source });
+           const trained = new t.Trainer(tf, { config, settings, parameters, source });
            const [skipped, restored, states] = [[], [], []];
            let message;
            try {
@@ -432,9 +431,9 @@ def test_the_loss_with_vgg_and_its_gradient_are_pythons(train, perceptual_model,
            const resting = tf.memory().numTensors;
            const [input, target] = [tensor(lr), tensor(hr)];
            const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
-           const perceptual = await vgg.PerceptualLoss.load(tf, '/perceptual-test/model.json');
+           const perceptual = await t.PerceptualLoss.load(tf, '/perceptual-test/model.json');
            const options = { config, settings, parameters: new Float32Array(parameters), source: null, perceptual };
-           const trained = new trainer.Trainer(tf, options);
+           const trained = new t.Trainer(tf, options);
            const [gradient, measured] = tf.tidy(() => trained.differentiate(batch));
            const result = { gradient: [...(await gradient.data())], measured: [...(await measured.data())] };
            tf.dispose([gradient, measured]);
@@ -455,7 +454,7 @@ def test_the_loss_with_vgg_and_its_gradient_are_pythons(train, perceptual_model,
 def test_initialisation_gives_every_block_a_signal(train, variant):
     config = SpanConfig(scale=2, channels=8, blocks=3, variant=variant)
     parameters = train(
-        "const tf = await start('cpu'); return [...(await init.initialise(tf, given[0], 1))];", browser_config(config)
+        "const tf = await start('cpu'); return [...(await t.initialise(tf, given[0], 1))];", browser_config(config)
     )
     weights = unflatten(config, parameters)
     model = weights.assign_to(build_deploy(config))
@@ -470,7 +469,7 @@ def test_initialisation_gives_every_block_a_signal(train, variant):
 
 
 def test_synthetic_images_have_the_statistics_of_pythons(train):
-    found = np.array(train("return [...init.naturalNoise(6, 32, 1)];")).reshape(6, 32, 32, 3)
+    found = np.array(train("return [...t.naturalNoise(6, 32, 1)];")).reshape(6, 32, 32, 3)
     expected = init.natural_noise(48, 32, seed=1)
     assert (found.min() >= 0, found.max() <= 1) == (True, True)
     assert found.mean() == pytest.approx(expected.mean(), abs=0.08)
@@ -486,9 +485,9 @@ def test_saved_artifacts_load_with_plain_tensorflow_js_and_compute_the_same(trai
     found = train(
         """const [config, parameters, lr] = given;
            const tf = await start('cpu');
-           const artifacts = network.toArtifacts(tf, config, new Float32Array(parameters), { generator: 'test' });
+           const artifacts = t.toArtifacts(tf, config, new Float32Array(parameters), { generator: 'test' });
            const model = await tf.loadLayersModel(tf.io.fromMemory(artifacts));
-           const again = await network.readParameters(tf, artifacts, config);
+           const again = await t.readParameters(tf, artifacts, config);
            const { shape, data } = tensor(lr);
            const output = model.predict(tf.tensor4d(data, shape));
            const names = artifacts.weightSpecs.map(({ name }) => name);
@@ -502,17 +501,15 @@ def test_saved_artifacts_load_with_plain_tensorflow_js_and_compute_the_same(trai
 
 def test_the_rate_is_halved_at_its_epochs(train):
     epochs = [0, 199, 200, 201, 299, 300, 499]
-    rates = train(
-        "return given[0].map((epoch) => settings.rateAt({ rate: 1e-4, halveAt: [200, 300] }, epoch));", epochs
-    )
+    rates = train("return given[0].map((epoch) => t.rateAt({ rate: 1e-4, halveAt: [200, 300] }, epoch));", epochs)
     assert rates == [1e-4, 1e-4, 5e-5, 5e-5, 5e-5, 2.5e-5, 2.5e-5]
-    assert train("return settings.rateAt({ rate: 1e-4, halveAt: [] }, 400);") == 1e-4
+    assert train("return t.rateAt({ rate: 1e-4, halveAt: [] }, 400);") == 1e-4
 
 
 def test_default_settings_are_the_recipes(train):
     from span_keras.runs.recipes import RECIPES
 
-    found, recipe = train("return settings.DEFAULTS;"), RECIPES["default"]
+    found, recipe = train("return t.DEFAULTS;"), RECIPES["default"]
     names = {
         "epochs": "epochs",
         "stepsPerEpoch": "steps_per_epoch",
@@ -524,7 +521,7 @@ def test_default_settings_are_the_recipes(train):
     }
     assert {key: found[key] for key in names} == {key: recipe[name] for key, name in names.items()}
     assert tuple(found["halveAt"]) == recipe["rate_epochs"]
-    assert train("return settings.validate(settings.DEFAULTS).problems;") == {}
+    assert train("return t.validate(t.DEFAULTS).problems;") == {}
 
 
 @pytest.mark.parametrize(
@@ -550,12 +547,12 @@ def test_default_settings_are_the_recipes(train):
     ],
 )
 def test_absurd_settings_get_a_sentence(train, key, value, sentence):
-    problems = train("return settings.validate({ ...settings.DEFAULTS, [given[0]]: given[1] }).problems;", key, value)
+    problems = train("return t.validate({ ...t.DEFAULTS, [given[0]]: given[1] }).problems;", key, value)
     assert problems == {key: sentence}
 
 
 def test_a_batch_beyond_graphics_memory_gets_a_sentence(train):
-    problems = train("return settings.validate({ ...settings.DEFAULTS, batch: 64, patch: 256 }).problems;")
+    problems = train("return t.validate({ ...t.DEFAULTS, batch: 64, patch: 256 }).problems;")
     assert problems == {
         "batch": "64 patches of 256 pixels do not fit into usual graphics memory; with this patch take 4 or fewer."
     }
@@ -569,7 +566,7 @@ def test_patches_are_aligned_and_repeat_with_seed_and_step(train):
              hr.data[(y * 42 + x) * 3 + c] = lr.data[(Math.floor(y / 3) * 14 + Math.floor(x / 3)) * 3 + c];
            }
            const options = { scale: 3, patch: 5, batch: 16 };
-           const make = (seed) => new data.PatchSource([{ name: 'a', lr, hr }], { ...options, seed });
+           const make = (seed) => new t.PatchSource([{ name: 'a', lr, hr }], { ...options, seed });
            const batch = make(1).get(7);
            const equal = (a, b) => a.lr.join() === b.lr.join() && a.hr.join() === b.hr.join();
            const others = [make(1).get(7), make(1).get(8), make(2).get(7)];
@@ -585,7 +582,7 @@ def test_patches_are_aligned_and_repeat_with_seed_and_step(train):
 
 def test_pairs_are_made_as_in_python(train, scene):
     found = train(
-        "const { lr, hr } = data.makePair({ height: 29, width: 23, data: Uint8Array.from(given[0]) }, 4);"
+        "const { lr, hr } = t.makePair({ height: 29, width: 23, data: Uint8Array.from(given[0]) }, 4);"
         "return { lr: [...lr.data], hr: [...hr.data], shape: [lr.height, lr.width] };",
         scene.ravel().tolist(),
     )
@@ -610,7 +607,7 @@ def test_a_photograph_too_large_for_the_memory_is_left_out_and_named(train):
                super(size, ...others);
              }
            };
-           const { pairs, problems } = await data.loadPairs(files, { scale: 2, patch: 8 });
+           const { pairs, problems } = await t.loadPairs(files, { scale: 2, patch: 8 });
            return { names: pairs.map(({ name }) => name), problems };"""
     )
     assert found == {
@@ -621,7 +618,7 @@ def test_a_photograph_too_large_for_the_memory_is_left_out_and_named(train):
 
 def test_a_session_trains_once_at_a_time_and_a_stop_before_the_lock_counts(train):
     found = train(
-        """const training = new session.TrainingSession(() => {});
+        """const training = new t.TrainingSession(() => {});
            let prepared;
            const preparing = new Promise((resolve) => { prepared = resolve; });
            training.startTrainable = () => { prepared(); return new Promise(() => {}); };
@@ -636,10 +633,10 @@ def test_a_session_trains_once_at_a_time_and_a_stop_before_the_lock_counts(train
 
 def test_curves_stay_bounded_and_keep_their_average(train):
     found = train(
-        """const curve = new history.History();
+        """const curve = new t.History();
            for (let step = 1; step <= 5000; step++) curve.addLoss({ step, mae: step % 2, perceptual: 2, rate: 1e-4 });
            for (let step = 1; step <= 3000; step++) curve.addQuality({ step, psnr: 30 });
-           const again = new history.History(JSON.parse(JSON.stringify(curve)));
+           const again = new t.History(JSON.parse(JSON.stringify(curve)));
            return { points: again.points, quality: again.quality.length, last: again.quality.at(-1).step };"""
     )
     assert 250 < len(found["points"]) < 600
@@ -648,9 +645,9 @@ def test_curves_stay_bounded_and_keep_their_average(train):
 
 
 STATE = """
-    const config = network.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
-    const size = network.weightCount(config);
-    const state = { config, origin: { name: 'test' }, settings: settings.DEFAULTS,
+    const config = t.defaultConfig({ scale: 2, channels: 4, blocks: 1 });
+    const size = t.weightCount(config);
+    const state = { config, origin: { name: 'test' }, settings: t.DEFAULTS,
       step: 5, skipped: 0, streak: 0, recentLosses: [],
       history: { points: [], quality: [] }, updates: 5,
       parameters: new Float32Array(size).fill(1), average: new Float32Array(size).fill(0.5),
@@ -671,16 +668,16 @@ STATE = """
 def test_the_state_is_replaced_whole_or_not_at_all(train):
     found = train(
         STATE
-        + """await store.saveTraining(state, [{ name: 'a', blob: new Blob(['photo']) }]);
-           const failed = await message(store.saveTraining({ ...state, step: 6 }, [{ name: 'b', blob: () => {} }]));
-           const { state: kept, photographs } = await store.loadTraining();
+        + """await t.saveTraining(state, [{ name: 'a', blob: new Blob(['photo']) }]);
+           const failed = await message(t.saveTraining({ ...state, step: 6 }, [{ name: 'b', blob: () => {} }]));
+           const { state: kept, photographs } = await t.loadTraining();
            const average = kept.average[0];
            const text = await photographs[0].blob.text();
-           await store.saveTraining({ ...state, step: 7 });
-           const later = await store.loadTraining();
-           await store.deleteTraining();
+           await t.saveTraining({ ...state, step: 7 });
+           const later = await t.loadTraining();
+           await t.deleteTraining();
            return { failed, step: kept.step, average, text, later: [later.state.step, later.photographs.length],
-                    nothing: await store.loadTraining() };"""
+                    nothing: await t.loadTraining() };"""
     )
     assert "The browser could not keep or read the training" in found["failed"]
     assert (found["step"], found["average"], found["text"]) == (5, 0.5, "photo")
@@ -690,14 +687,14 @@ def test_the_state_is_replaced_whole_or_not_at_all(train):
 def test_a_state_stored_before_weights_were_averaged_is_trained_on(train):
     found = train(
         STATE
-        + """await store.saveTraining(state, []);
+        + """await t.saveTraining(state, []);
            const { average, streak, ...earlier } = state;
            await put({ ...earlier, format: 1 });
            const tf = await start('cpu');
-           const kept = (await store.loadTraining()).state;
+           const kept = (await t.loadTraining()).state;
            const grey = (size) => new Float32Array(size).fill(0.5);
            const batch = { lr: grey(48), lrShape: [1, 4, 4, 3], hr: grey(192), hrShape: [1, 8, 8, 3] };
-           const trained = new trainer.Trainer(tf, {
+           const trained = new t.Trainer(tf, {
              config, settings: { ...kept.settings, vggWeight: 0 }, parameters: kept.parameters,
              source: { get: () => batch }, state: kept });
            const { skipped } = await trained.trainStep();
@@ -724,16 +721,16 @@ def test_a_state_stored_before_weights_were_averaged_is_trained_on(train):
         ("step: -1", "its step count is damaged"),
         ("streak: -1", "its step count is damaged"),
         ("config: { scale: 9 }", "its network is not described"),
-        ("settings: { ...settings.DEFAULTS, batch: 0 }", "its settings are damaged: Batch size must be from 1 to 64"),
+        ("settings: { ...t.DEFAULTS, batch: 0 }", "its settings are damaged: Batch size must be from 1 to 64"),
         ("history: {}", "its history is damaged"),
     ],
 )
 def test_a_damaged_state_gets_a_sentence(train, damage, reason):
     found = train(
         STATE
-        + f"""await store.saveTraining(state, []);
+        + f"""await t.saveTraining(state, []);
            await put({{ ...state, format: 1, {damage} }});
-           return message(store.loadTraining());"""
+           return message(t.loadTraining());"""
     )
     assert found.startswith(f"The training stored in this browser cannot be used ({reason}")
     assert found.endswith("Delete Model removes it.")

@@ -12,6 +12,7 @@ from span_keras.checkpoints import load_weights
 from span_keras.network.config import SpanConfig
 
 from .conftest import PAGE, PATIENCE, make_scene
+from .helpers import hook_workers
 
 TINY = {"epochs": 5000, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
 
@@ -108,7 +109,7 @@ class View:
 
     @property
     def worker(self):
-        return next(worker for worker in self.page.workers if "train/worker.js" in worker.url)
+        return next(worker for worker in self.page.workers if "train/session/worker.js" in worker.url)
 
     def answer(self, name: str):
         self.page.locator("#train-question").get_by_role("button", name=name).click()
@@ -161,19 +162,10 @@ def test_reaches_its_end_and_improves(view):
     assert [point["step"] for point in stored["history"]["points"]] == list(range(1, 61))
 
 
-HOLD_PEEK = """
-const { postMessage } = Worker.prototype;
-window.held = [];
-Worker.prototype.postMessage = function (...message) {
-  const send = () => postMessage.apply(this, message);
-  if (message[0].method === 'peek') held.push(send);
-  else send();
-};"""
-
-
 def test_starts_only_when_the_view_knows_what_is_stored(page, open_page, photographs):
     """When it is opened and when a training has ended: a stored training would be replaced without a question."""
-    page.add_init_script(HOLD_PEEK)
+    page.add_init_script("window.held = [];")
+    hook_workers(page, outgoing="({ method }, pass) => (method === 'peek' ? held.push(pass) : pass())")
     view = View(open_page("x2", "wasm"))
     page.click("#tab-train")
     view.until(lambda: page.evaluate("held.length"))
@@ -392,7 +384,7 @@ def test_deleting_removes_the_training_everywhere(view):
     view.until(lambda: view.state == "The Upscale view now uses the trained model.")
     assert page.inner_text("[data-origin=page]") == "Trained in this browser"
     page.wait_for_selector("html[data-state=ready]")
-    models = "async () => (await (await import('./store.js')).listModels()).map(({ name }) => name)"
+    models = "async () => (await (await import('./storage/models.js')).listModels()).map(({ name }) => name)"
     assert page.evaluate(models) == ["Trained in this browser"]
     view.click("Delete Model")
     view.answer("Cancel")
@@ -484,7 +476,7 @@ def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path
         del site.mounts["perceptual"]
     assert "loss: MAE + 0.01 · VGG" in view.log
     assert ", VGG " in view.log
-    shown = "import('/tf.js').then(({ loadChart }) => loadChart()).then((Chart) => Chart.getChart('train-loss')"
+    shown = "import('/engine/tf.js').then(({ loadChart }) => loadChart()).then((Chart) => Chart.getChart('train-loss')"
     visible = view.page.evaluate(
         f"{shown}.data.datasets.filter(({{ hidden }}) => !hidden).map(({{ label }}) => label))"
     )
@@ -665,7 +657,7 @@ def test_a_training_deleted_in_another_tab_is_stored_again_with_its_photographs(
     page.set_input_files("#train-files", [str(save_image(make_scene(40, 44, seed), f"{seed}.png")) for seed in (1, 2)])
     view.fill()
     view.train(1)
-    page.evaluate("async () => (await import('./train/store.js')).deleteTraining()")
+    page.evaluate("async () => (await import('./train/session/store.js')).deleteTraining()")
     reached = view.train(1)
     page.reload()
     view.wait("idle")
@@ -742,7 +734,7 @@ def test_a_training_that_replaced_a_damaged_one_is_not_called_damaged(damaged):
 def test_new_samples_leave_the_focus_where_it_is(view):
     view.page.evaluate(
         """async () => {
-            const { showSamples } = await import('./train/sample-strip.js');
+            const { showSamples } = await import('./train/view/sample-strip.js');
             const image = { width: 1, height: 1, data: new Uint8Array(3) };
             const images = { lr: image, bicubic: image, span: image, hr: image };
             const sample = { name: 'photo', bicubicPsnr: 1, psnr: 1, ...images };
@@ -779,7 +771,7 @@ def test_a_lost_gpu_gets_a_sentence_and_training_goes_on_from_the_kept_state(vie
     # While the state is read, as it is for Save Model and from time to time.
     view.worker.evaluate(
         f"""async () => {{
-            const {{ Trainer }} = await import('./trainer.js');
+            const {{ Trainer }} = await import('./step.js');
             const {{ snapshot }} = Trainer.prototype;
             Trainer.prototype.snapshot = function () {{
                 {lose};
@@ -800,7 +792,7 @@ def test_repeated_bad_steps_stop_with_advice(view):
     view.wait("training")
     view.worker.evaluate(
         """async () => {
-            const { PatchSource } = await import('./data.js');
+            const { PatchSource } = await import('./patches.js');
             const { get } = PatchSource.prototype;
             PatchSource.prototype.get = function (step) {
                 const batch = get.call(this, step);

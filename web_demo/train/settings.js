@@ -13,7 +13,7 @@
  * @property {number} seed
  */
 
-/** In the order of the form; defaults as in `span_keras/settings.py`. */
+/** In the order of the form; defaults as in `span_keras/runs/settings.py`. */
 export const FIELDS = [
   { key: 'epochs', label: 'Epochs', value: 500, min: 1, max: 100000, whole: true },
   { key: 'stepsPerEpoch', label: 'Steps per epoch', value: 100, min: 1, max: 100000, whole: true },

@@ -1,7 +1,7 @@
 /** The view that measures: quality against bicubic on a user's own original, time and memory by backend. */
-import { CHAIN, LABELS } from '../backend.js';
+import { CHAIN, LABELS } from '../engine/backend.js';
+import { loadChart } from '../engine/tf.js';
 import { loadUpscaler } from '../span.js';
-import { loadChart } from '../tf.js';
 import { bytes, duration, size } from './format.js';
 import { loadStyle } from './style.js';
 

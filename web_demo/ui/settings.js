@@ -1,7 +1,7 @@
 /** The dialog that chooses a model and a backend, and shows why others are not used. */
-import { CHAIN, LABELS } from '../backend.js';
-import { readModelFiles } from '../model-files.js';
-import { modelsBeside } from '../model.js';
+import { CHAIN, LABELS } from '../engine/backend.js';
+import { readModelFiles } from '../network/model-files.js';
+import { modelsBeside } from '../network/model.js';
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -75,7 +75,7 @@ export function mountSettings(dialog, { state, load, announce }) {
   }
 
   async function readStored(name) {
-    const artifacts = await (await import('../store.js')).loadModel(name);
+    const artifacts = await (await import('../storage/models.js')).loadModel(name);
     if (!artifacts) throw new Error(`${name} is not stored in this browser any longer.`);
     return { name, artifacts };
   }
@@ -89,7 +89,7 @@ export function mountSettings(dialog, { state, load, announce }) {
 
   /** Models beside the page, stored in the browser, and the one in use. */
   async function list() {
-    const [beside, store] = await Promise.all([modelsBeside(), import('../store.js')]);
+    const [beside, store] = await Promise.all([modelsBeside(), import('../storage/models.js')]);
     const stored = await store.listModels().catch(() => []);
     choices.clear();
     choices.set('current', state.model);

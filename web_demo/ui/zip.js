@@ -1,5 +1,5 @@
 /** A zip archive of files that are compressed already: stored as they are, with their checksums. */
-import { crc32 } from '../checksum.js';
+import { crc32 } from '../images/checksum.js';
 
 /**
  * @param {Array<{name: string, blob: Blob}>} files names are made unique

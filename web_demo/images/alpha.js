@@ -1,5 +1,5 @@
 /**
- * Transparency without dark fringes, as `span_keras/upscale.py` does it: colours bleed into what is fully transparent,
+ * Transparency without dark fringes, as `span_keras/images/alpha.py` does it: colours bleed into what is fully transparent,
  * and alpha goes through the network as a grey image, kept within the range of its neighbourhood.
  */
 

@@ -1,8 +1,8 @@
 /** The card with what the training starts from and its settings. */
 
-import { LABELS } from '../backend.js';
-import { SCALES } from './network.js';
-import { DEFAULTS, FIELDS, validate } from './settings.js';
+import { LABELS } from '../../engine/backend.js';
+import { SCALES } from '../session/layers-model.js';
+import { DEFAULTS, FIELDS, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
   { key: 'channels', label: 'Channels', least: 4, most: 128 },
@@ -93,7 +93,7 @@ export function mountForm(root) {
     write,
     originKind: () => root.querySelector('input[name=origin]:checked').value,
     backend: () => find('train-backend').value,
-    /** @returns {{settings: import('./settings.js').Settings, problem: string}} the first problem's field has the focus */
+    /** @returns {{settings: import('../settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
       const { settings, problems } = check();
       const [wrong] = Object.keys(problems);

@@ -1,8 +1,8 @@
 /** Photographs -> batches of random paired patches, the same for the same seed and step. */
 
-import { downscale, dropAlpha, toUint8 } from '../bicubic.js';
-import { decode } from '../decode.js';
-import { TrainingError } from './errors.js';
+import { downscale, dropAlpha, toUint8 } from '../../images/bicubic.js';
+import { decode } from '../../images/decode.js';
+import { TrainingError } from '../errors.js';
 import { uniformStream } from './random.js';
 
 /** @typedef {{height: number, width: number, data: Uint8Array | Uint8ClampedArray}} Picture RGB, three values a pixel */
@@ -79,7 +79,7 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
 
 /**
  * Random aligned crops, flipped and turned. A photograph is drawn with a probability proportional to its area, as in
- * `span_keras/data.py`.
+ * `span_keras/data/`.
  */
 export class PatchSource {
   /**

@@ -70,7 +70,7 @@ export class AdamW {
   }
 }
 
-/** Decay of the averaged weights once it has grown, as `ema_decay` in `span_keras/trainer.py`. */
+/** Decay of the averaged weights once it has grown, as `ema_decay` in `span_keras/training/trainer.py`. */
 const EMA_DECAY = 0.999;
 
 /** The exponential moving average of the weights: what is shown, measured and saved, while the latest ones train on. */

@@ -1,7 +1,7 @@
 /** How good and how fast an upscaler is on a photograph whose original is known. Runs in the worker. */
-import { downscale, dropAlpha, resize, toUint8 } from './bicubic.js';
-import { decode } from './decode.js';
-import { evaluatePair } from './metrics.js';
+import { downscale, dropAlpha, resize, toUint8 } from '../images/bicubic.js';
+import { decode } from '../images/decode.js';
+import { evaluatePair } from '../images/metrics.js';
 
 /**
  * Shrink a photograph, enlarge it again, and compare: the network's result, and bicubic interpolation's beside it.

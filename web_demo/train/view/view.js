@@ -1,97 +1,30 @@
 /** The training view: its controls, and what they make of the events of the training thread. */
 
-import { LABELS } from '../backend.js';
-import { readModelFiles } from '../model-files.js';
-import { readConfig } from '../model.js';
-import * as store from '../store.js';
-import { loadChart } from '../tf.js';
-import { save } from '../ui/download.js';
-import { bytes, duration } from '../ui/format.js';
-import { loadStyle } from '../ui/style.js';
+import { LABELS } from '../../engine/backend.js';
+import { loadChart } from '../../engine/tf.js';
+import { readModelFiles } from '../../network/model-files.js';
+import { readConfig } from '../../network/model.js';
+import * as store from '../../storage/models.js';
+import { save } from '../../ui/download.js';
+import { bytes, duration } from '../../ui/format.js';
+import { loadStyle } from '../../ui/style.js';
+import { defaultConfig, toFiles } from '../session/layers-model.js';
 import { createCharts } from './chart.js';
-import { TrainingClient } from './client.js';
+import { startSession } from './client.js';
 import { mountForm } from './form.js';
-import { defaultConfig, toFiles } from './network.js';
 import { mountPhotographs } from './photographs.js';
 import { showSamples } from './sample-strip.js';
+import { TEMPLATE } from './template.js';
 
 /** Beside the page, from `span-export --perceptual`. */
 const PERCEPTUAL = 'perceptual/model.json';
 const LOG_LINES = 200;
 
-const TEMPLATE = `
-  <div class="train">
-    <section class="card train-head" aria-labelledby="train-title">
-      <div class="train-title">
-        <h2 id="train-title">Train a network on your photographs</h2>
-        <div class="train-actions">
-          <button class="button primary" data-do="start" disabled>Start Training</button>
-          <button class="button" data-do="stop" disabled>Stop Training</button>
-        </div>
-      </div>
-      <p id="train-state" class="note">Everything stays on this device.</p>
-      <input type="file" id="train-model-files" accept=".json,.bin" multiple hidden aria-label="Model files to train on" />
-      <progress id="train-progress" max="1" value="0" aria-label="Progress of the training"></progress>
-      <dl class="train-figures">
-        <div><dt>Step</dt><dd data-figure="step">–</dd></div>
-        <div><dt>Epoch</dt><dd data-figure="epoch">–</dd></div>
-        <div><dt>Time per step</dt><dd data-figure="stepTime">–</dd></div>
-        <div><dt>Time left</dt><dd data-figure="remaining">–</dd></div>
-        <div><dt>Loss</dt><dd data-figure="loss">–</dd></div>
-        <div><dt>PSNR</dt><dd data-figure="psnr">–</dd></div>
-        <div><dt>Backend</dt><dd data-figure="backend">–</dd></div>
-        <div><dt>Memory</dt><dd data-figure="memory">–</dd></div>
-      </dl>
-      <p class="train-problem" id="train-problem" role="alert" hidden></p>
-      <div class="train-actions train-model">
-        <button class="button" data-do="save" disabled>Save Model</button>
-        <button class="button" data-do="load" disabled>Load Model</button>
-        <button class="button" data-do="delete" disabled>Delete Model</button>
-        <button class="button" data-do="use" disabled>Upscale with It</button>
-      </div>
-    </section>
-
-    <div class="train-setup">
-      <section class="card" id="train-photographs" aria-labelledby="train-photographs-title"></section>
-      <form class="card" id="train-form" aria-label="Settings" novalidate></form>
-    </div>
-
-    <div class="train-results">
-      <section class="card train-charts" aria-label="Curves">
-        <div class="train-chart"><h3>Loss</h3><div><canvas id="train-loss" role="img" aria-label="Loss by step"></canvas></div></div>
-        <div class="train-chart"><h3>Quality and rate</h3><div><canvas id="train-quality" role="img" aria-label="PSNR and learning rate by step"></canvas></div></div>
-        <p class="note train-empty" id="train-empty">The curves appear when the training starts.</p>
-      </section>
-      <section class="card" id="train-samples" aria-labelledby="train-samples-title" hidden>
-        <div class="train-samples-head">
-          <h3 id="train-samples-title">Samples</h3>
-          <div class="train-picker" id="train-picker" role="group" aria-label="Which sample"></div>
-        </div>
-        <div class="train-strip" id="train-strip"></div>
-        <p class="note" id="train-samples-note"></p>
-      </section>
-      <details class="card" open>
-        <summary><h3>Log</h3></summary>
-        <ol class="train-log" id="train-log" tabindex="0" aria-label="Log"></ol>
-      </details>
-    </div>
-
-    <dialog id="train-question" aria-labelledby="train-question-text">
-      <form method="dialog">
-        <p id="train-question-text"></p>
-        <div class="dialog-actions">
-          <button class="button" value="no">Cancel</button>
-          <button class="button primary" value="yes" id="train-question-yes"></button>
-        </div>
-      </form>
-    </dialog>
-  </div>`;
-
 /**
  * @param {HTMLElement} root an empty section
  * @param {object} context what the page gives
  * @param {() => string} context.getName of the page's model
- * @param {() => Promise<{name: string, artifacts: import('../model.js').ModelArtifacts}>} context.getModel the page's
+ * @param {() => Promise<{name: string, artifacts: import('../../network/model.js').ModelArtifacts}>} context.getModel the page's
  * @param {(model: {name: string, artifacts: object}) => Promise<boolean>} context.setModel makes a trained model the
  *   page's, if it can be used
  * @param {() => void} context.onModelsChanged models were stored or deleted: the picker reads the store again
@@ -111,7 +44,7 @@ class TrainingView {
   constructor(root, context) {
     Object.assign(this, { root, context });
     this.find = (selector) => root.querySelector(selector);
-    this.client = new TrainingClient((event) => this.receive(event));
+    this.session = startSession((event, detail) => this.receive(event, detail));
     this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
     this.form = mountForm(this.find('#train-form'));
     /** What the training thread has kept, see `TrainingSession.peek`. */
@@ -127,7 +60,7 @@ class TrainingView {
       input.value = '';
       this.attempt(() => this.offer(files));
     });
-    this.onHidden = () => document.hidden && this.phase === 'training' && this.client.call('keepNow').catch(() => {});
+    this.onHidden = () => document.hidden && this.phase === 'training' && this.session.call('keepNow').catch(() => {});
     document.addEventListener('visibilitychange', this.onHidden);
     // What was learnt since the training was last kept would be lost, so the browser asks.
     addEventListener('beforeunload', (event) => this.started && this.phase !== 'idle' && event.preventDefault());
@@ -178,7 +111,7 @@ class TrainingView {
   /** Read what is stored. */
   async peek() {
     try {
-      this.stored = await this.client.call('peek');
+      this.stored = await this.session.call('peek');
       this.damaged = false;
     } catch (error) {
       this.damaged = error.name === 'DamagedError';
@@ -221,7 +154,7 @@ class TrainingView {
     this.setPhase('preparing', 'Preparing…');
     this.passFocus('stop');
     try {
-      const { finished, step } = await this.client.call('start', { settings, ...request });
+      const { finished, step } = await this.session.call('start', { settings, ...request });
       this.say(
         finished
           ? `Finished after ${count(step)} steps.`
@@ -264,11 +197,11 @@ class TrainingView {
 
   async stop() {
     this.setPhase('stopping', 'Stopping after this step…');
-    await this.client.call('stop');
+    await this.session.call('stop');
   }
 
   async save() {
-    const { name, artifacts } = await this.client.call('export');
+    const { name, artifacts } = await this.session.call('export');
     for (const file of toFiles(artifacts, name)) save(file, file.name);
     this.say(`Saved ${name}.json and ${name}.bin; keep the two together.`);
   }
@@ -293,7 +226,7 @@ class TrainingView {
       ? 'The damaged training is removed from this browser.'
       : 'The trained model, its photographs and its progress are removed from this browser.';
     if (!(await this.ask(what, 'Delete'))) return;
-    await this.client.call('remove');
+    await this.session.call('remove');
     this.stored = null;
     this.damaged = false;
     this.photographs.setStored(null);
@@ -313,7 +246,7 @@ class TrainingView {
 
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
   async use() {
-    const { artifacts } = await this.client.call('export');
+    const { artifacts } = await this.session.call('export');
     let unkept = '';
     try {
       await store.saveModel(TRAINED, artifacts);
@@ -351,7 +284,7 @@ class TrainingView {
 
   // ---- What the training thread tells ----
 
-  receive(event) {
+  receive(event, detail) {
     const handlers = {
       preparing: ({ done, total }) => this.setState(`Reading photographs: ${done} of ${total}.`),
       started: (started) => this.onStarted(started),
@@ -363,7 +296,7 @@ class TrainingView {
       saved: ({ step }) => (this.root.dataset.saved = step),
       unsaved: ({ message }) => this.showProblem(message),
     };
-    handlers[event.type]?.(event);
+    handlers[event]?.(detail);
   }
 
   onStarted({ backend, perceptual, config, settings, heldOut, weights }) {

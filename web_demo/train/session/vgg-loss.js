@@ -1,10 +1,10 @@
 /**
- * The perceptual loss: distances between the features of a lightweight VGG, as `span_keras/losses.py` computes them.
+ * The perceptual loss: distances between the features of a lightweight VGG, as `span_keras/training/losses.py` computes them.
  * The features come from the layers model that `span-export --perceptual` writes.
  */
 
-import { fetchModel } from '../model.js';
-import { applyLayers } from './network.js';
+import { fetchModel } from '../../network/model.js';
+import { applyLayers } from './layers-model.js';
 
 export class PerceptualLoss {
   /**

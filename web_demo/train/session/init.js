@@ -1,5 +1,5 @@
 /**
- * A start from which SPAN learns: layer-sequential scaling on synthetic images, as `span_keras/init.py` does it.
+ * A start from which SPAN learns: layer-sequential scaling on synthetic images, as `span_keras/network/init.py` does it.
  *
  * Every SPAB multiplies its features by sym(o3). If o3 is tiny the block passes almost nothing on and gets almost no
  * gradient; if it is large, activations grow from block to block. So every convolution's output is given a chosen
@@ -8,8 +8,8 @@
  * Source: "All you need is a good init" (LSUV), Mishkin & Matas, ICLR 2016.
  */
 
-import { weightTable } from '../model.js';
-import { buildModel, weightCount } from './network.js';
+import { weightTable } from '../../network/model.js';
+import { buildModel, weightCount } from './layers-model.js';
 import { normalStream, uniformStream } from './random.js';
 
 /** Standard deviation given to the output of conv_1, c1, c2 and conv_2. */
@@ -26,7 +26,7 @@ const PLAIN_LAYERS = ['conv_cat', 'upsampler'];
 /**
  * Weights of a new network.
  * @param {object} tf
- * @param {import("./network.js").SpanConfig} config
+ * @param {import("./layers-model.js").SpanConfig} config
  * @param {number} [seed]
  * @returns {Promise<Float32Array>} in the order of `weightTable`
  */

@@ -37,7 +37,7 @@ export async function startBackend(name, { pool = Infinity } = {}) {
   if (name === 'webgl') tf.env().set('WEBGL_DELETE_TEXTURE_THRESHOLD', pool);
   const started = await tf.setBackend(name); // false, not an exception, if it cannot initialise
   if (!started || tf.getBackend() !== name) throw new Error(`${LABELS[name]} did not start`);
-  if (name === 'webgpu') (await import('./webgpu.js')).prepareWebgpu(tf, pool);
+  if (name === 'webgpu') (await import('../network/webgpu.js')).prepareWebgpu(tf, pool);
   return { tf, lost: watch(tf, name) };
 }
 

@@ -1,6 +1,6 @@
 /** The self-check inside a saved model, in the form of `export/span_export/golden.py`: an input and what it must give. */
 
-import { Network } from './network.js';
+import { Network } from './layers-model.js';
 
 const HEIGHT = 8;
 const WIDTH = 12;
@@ -9,9 +9,9 @@ const HALF_LEVEL = 0.5 / 255;
 
 /**
  * @param {object} tf with a backend that computes in float32
- * @param {import('./network.js').SpanConfig} config
+ * @param {import('./layers-model.js').SpanConfig} config
  * @param {Float32Array} parameters
- * @returns {Promise<import('../model.js').Golden>}
+ * @returns {Promise<import('../../network/model.js').Golden>}
  */
 export async function makeGolden(tf, config, parameters) {
   const tile = testTile();

@@ -1,6 +1,6 @@
 /**
  * Bicubic resizing as MATLAB's `imresize` does it: antialiased when shrinking, mirrored at the borders.
- * The same operation as `span_keras/bicubic.py`, which the tests compare it with.
+ * The same operation as `span_keras/images/bicubic.py`, which the tests compare it with.
  */
 
 /**

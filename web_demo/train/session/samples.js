@@ -1,8 +1,8 @@
 /** A few fixed crops that show, and measure, what the network can do so far. */
 
-import { resize, toUint8 } from '../bicubic.js';
-import { psnrY } from '../metrics.js';
-import { crop } from './data.js';
+import { resize, toUint8 } from '../../images/bicubic.js';
+import { psnrY } from '../../images/metrics.js';
+import { crop } from './patches.js';
 
 /** Crops shown at most. */
 const MOST = 4;
@@ -10,11 +10,11 @@ const MOST = 4;
 const SIZE = 48;
 
 /** @typedef {{name: string, lr: Picture, bicubic: Picture, hr: Picture, bicubicPsnr: number}} Sample */
-/** @typedef {import('./data.js').Picture} Picture */
+/** @typedef {import('./patches.js').Picture} Picture */
 
 /**
  * Set photographs aside where there are enough of them, so that quality is measured on ones never trained on.
- * @param {import('./data.js').Pair[]} pairs
+ * @param {import('./patches.js').Pair[]} pairs
  * @returns {{training: Pair[], shown: Pair[], heldOut: boolean}}
  */
 export function split(pairs) {
@@ -25,7 +25,7 @@ export function split(pairs) {
 
 /**
  * The middle of each pair.
- * @param {import('./data.js').Pair[]} pairs
+ * @param {import('./patches.js').Pair[]} pairs
  * @returns {Sample[]}
  */
 export function makeSamples(pairs, scale) {
@@ -43,7 +43,7 @@ export function makeSamples(pairs, scale) {
 /**
  * Upscale a sample with the network.
  * @param {object} tf
- * @param {import('./network.js').Network} network
+ * @param {import('./layers-model.js').Network} network
  * @returns {Promise<{span: Picture, psnr: number}>}
  */
 export async function upscaleSample(tf, network, { lr, hr }) {

@@ -3,19 +3,19 @@
  * It runs in a worker (`worker.js`) and knows nothing of the page.
  */
 
-import { BackendLost, isExhaustion, LABELS, nextTask, startBackend, stopBackend } from '../backend.js';
-import { haloOf, readConfig } from '../model.js';
-import { loadTf } from '../tf.js';
-import { loadPairs, PatchSource } from './data.js';
-import { TrainingError } from './errors.js';
-import { makeGolden } from './golden.js';
+import { BackendLost, isExhaustion, LABELS, nextTask, startBackend, stopBackend } from '../../engine/backend.js';
+import { loadTf } from '../../engine/tf.js';
+import { haloOf, readConfig } from '../../network/model.js';
+import { TrainingError } from '../errors.js';
+import { validate } from '../settings.js';
 import { History } from './history.js';
 import { initialise } from './init.js';
-import { readParameters, toArtifacts, weightCount } from './network.js';
+import { readParameters, toArtifacts, weightCount } from './layers-model.js';
+import { loadPairs, PatchSource } from './patches.js';
 import { makeSamples, split, upscaleSample } from './samples.js';
-import { validate } from './settings.js';
+import { makeGolden } from './self-check.js';
+import { Trainer } from './step.js';
 import { deleteTraining, loadTraining, saveTraining } from './store.js';
-import { Trainer } from './trainer.js';
 import { PerceptualLoss } from './vgg-loss.js';
 
 /** Backends that have the gradients of a convolution, fastest first; TF.js's WebAssembly lacks them. */
@@ -39,7 +39,7 @@ const LOSS_DELAY = 100;
  */
 
 export class TrainingSession {
-  /** @param {(event: {type: string}) => void} send receives progress, samples, history and log events */
+  /** @param {(event: string, detail: object) => void} send receives progress, samples, history and log events */
   constructor(send) {
     this.send = send;
     /** The newest state and photographs off the GPU: what Start goes on from and Save writes. */
@@ -186,13 +186,12 @@ export class TrainingSession {
       const { config, settings } = state;
       this.log(`Reading photographs: ${photographs.length}.`);
       const { pairs, problems } = await loadPairs(photographs, { ...settings, scale: config.scale }, (done, total) =>
-        this.send({ type: 'preparing', done, total }),
+        this.send('preparing', { done, total }),
       );
       problems.forEach((problem) => this.log(problem));
       const { training, shown, heldOut } = split(pairs);
       perceptual = settings.vggWeight > 0 ? await PerceptualLoss.load(tf, request.perceptualUrl) : null;
-      this.send({
-        type: 'started',
+      this.send('started', {
         backend,
         perceptual: Boolean(perceptual),
         config,
@@ -221,7 +220,7 @@ export class TrainingSession {
       this.trainer?.dispose();
       this.trainer = null;
       perceptual?.dispose();
-      this.send({ type: 'rest', tensors: tf.memory().numTensors, resting });
+      this.send('rest', { tensors: tf.memory().numTensors, resting });
       if (this.lostBackends.has(backend)) stopBackend(tf, backend);
     }
   }
@@ -354,7 +353,7 @@ export class TrainingSession {
           if (this.omitted) failure = PHOTOGRAPHS_TOO_LARGE;
         }
         this.unstored = null;
-        this.send({ type: 'saved', step: state.step });
+        this.send('saved', { step: state.step });
         break;
       } catch (error) {
         failure = error.message;
@@ -362,7 +361,7 @@ export class TrainingSession {
     }
     if (failure && failure !== this.reported) {
       this.log(failure);
-      this.send({ type: 'unsaved', message: failure });
+      this.send('unsaved', { message: failure });
     }
     this.reported = failure;
   }
@@ -377,15 +376,14 @@ export class TrainingSession {
     await this.onGpu(upscaling);
     const psnr = mean(results.map((result) => result.psnr));
     this.history.addQuality({ step: trainer.step, psnr });
-    this.send({ type: 'samples', step: trainer.step, samples: results, psnr, bicubic: this.history.bicubic });
-    this.send({ type: 'history', history: this.history.toJSON() });
+    this.send('samples', { step: trainer.step, samples: results, psnr, bicubic: this.history.bicubic });
+    this.send('history', { history: this.history.toJSON() });
   }
 
   report({ mae, perceptual, rate }, stepTime) {
     const { trainer } = this;
     const { numTensors, numBytes } = trainer.tf.memory();
-    this.send({
-      type: 'progress',
+    this.send('progress', {
       step: trainer.step,
       totalSteps: trainer.totalSteps,
       epoch: trainer.epoch,
@@ -398,7 +396,7 @@ export class TrainingSession {
       tensors: numTensors,
       bytes: numBytes,
     });
-    this.send({ type: 'history', history: this.history.toJSON() });
+    this.send('history', { history: this.history.toJSON() });
   }
 
   logStep({ mae, perceptual, rate }, stepTime) {
@@ -419,7 +417,7 @@ export class TrainingSession {
 
   log(message) {
     console.info(`[span training] ${message}`);
-    this.send({ type: 'log', message, time: Date.now() });
+    this.send('log', { message, time: Date.now() });
   }
 
   /** Start the first backend that really computes gradients. */

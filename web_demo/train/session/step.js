@@ -3,18 +3,18 @@
  * guard against bad steps.
  */
 
-import { TrainingError } from './errors.js';
-import { Network } from './network.js';
+import { TrainingError } from '../errors.js';
+import { rateAt } from '../settings.js';
+import { Network } from './layers-model.js';
 import { AdamW, WeightAverage } from './optimizer.js';
-import { rateAt } from './settings.js';
 
-/** Gradients are scaled down to this Euclidean norm, as in `span_keras/trainer.py`. */
+/** Gradients are scaled down to this Euclidean norm, as in `span_keras/training/step.py`. */
 export const CLIP_NORM = 1;
 /** So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place. */
 const RESTORE_AFTER = 10;
-/** So many skipped steps in a row stop the training; both as in `span_keras/trainer.py`. */
+/** So many skipped steps in a row stop the training; both as in `span_keras/training/step.py`. */
 const MAX_SKIPPED = 50;
-/** A step whose loss exceeds the median of recent ones this many times is skipped, as in `span_keras/trainer.py`. */
+/** A step whose loss exceeds the median of recent ones this many times is skipped, as in `span_keras/training/step.py`. */
 const SPIKE_FACTOR = 10;
 /** Recent losses that are remembered, and that must be known before a leap can be told from ordinary variation. */
 const WINDOW = 101;
@@ -34,8 +34,8 @@ export class Trainer {
   /**
    * @param {object} tf
    * @param {object} options
-   * @param {import('./network.js').SpanConfig} options.config
-   * @param {import('./settings.js').Settings} options.settings
+   * @param {import('./layers-model.js').SpanConfig} options.config
+   * @param {import('../settings.js').Settings} options.settings
    * @param {Float32Array} options.parameters
    * @param {{get(step: number): object}} options.source batches, see `PatchSource`
    * @param {import('./vgg-loss.js').PerceptualLoss | null} [options.perceptual]

@@ -1,4 +1,4 @@
-/** PSNR and SSIM as `span_keras/metrics.py` defines them: on 8-bit levels, sides shaved, Y of BT.601. */
+/** PSNR and SSIM as `span_keras/images/metrics.py` defines them: on 8-bit levels, sides shaved, Y of BT.601. */
 
 const WINDOW = 11;
 const SIGMA = 1.5;

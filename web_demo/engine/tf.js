@@ -24,7 +24,7 @@ export async function loadChart() {
 }
 
 /** @returns {string} the address of a library's vendored file */
-export const vendored = (part) => new URL(`vendor/${LIBRARIES[part].path.split('/').pop()}`, import.meta.url).href;
+export const vendored = (part) => new URL(`../vendor/${LIBRARIES[part].path.split('/').pop()}`, import.meta.url).href;
 
 /**
  * An address for a file that is fetched as data (the .wasm binaries): the vendored one if it is there, else one that

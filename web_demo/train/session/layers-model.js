@@ -1,16 +1,16 @@
 /**
- * The fused SPAN network as a TF.js layers model: the twin of `build_deploy` in `span_keras/model.py`.
+ * The fused SPAN network as a TF.js layers model: the twin of `build_deploy` in `span_keras/network/model.py`.
  * It trains in this form, and what it saves is what `span-export` writes.
  */
 
-import { LEAKY_SLOPE, weightTable } from '../model.js';
+import { LEAKY_SLOPE, weightTable } from '../../network/model.js';
 
 export const SCALES = [2, 3, 4];
 export const VARIANTS = ['span', 'official'];
 /** Mean RGB of DIV2K in [0, 1]. */
 const DIV2K_MEAN = [0.4488, 0.4371, 0.404];
 
-/** @typedef {import('../model.js').SpanConfig} SpanConfig */
+/** @typedef {import('../../network/model.js').SpanConfig} SpanConfig */
 
 /** @returns {SpanConfig} */
 export const defaultConfig = (overrides = {}) => ({
@@ -132,7 +132,7 @@ function shuffleKernel(scale) {
 /**
  * All trainable weights of a loaded model as one array in the order of `weightTable`.
  * @param {object} tf
- * @param {import('../model.js').ModelArtifacts} artifacts quantised or not
+ * @param {import('../../network/model.js').ModelArtifacts} artifacts quantised or not
  * @param {SpanConfig} config of `readConfig`, which has checked the weights
  * @returns {Promise<Float32Array>}
  */
@@ -227,7 +227,7 @@ export class Network {
  * @param {SpanConfig} config
  * @param {Float32Array} parameters
  * @param {object} span becomes `userDefinedMetadata.span`
- * @returns {import('../model.js').ModelArtifacts}
+ * @returns {import('../../network/model.js').ModelArtifacts}
  */
 export function toArtifacts(tf, config, parameters, span) {
   const model = buildModel(tf, config);
@@ -257,7 +257,7 @@ export function toArtifacts(tf, config, parameters, span) {
 
 /**
  * The two files of a model in TF.js layers format.
- * @param {import('../model.js').ModelArtifacts} artifacts
+ * @param {import('../../network/model.js').ModelArtifacts} artifacts
  * @param {string} name without extension; the JSON refers to `NAME.bin`
  * @returns {File[]} `NAME.json` and `NAME.bin`
  */

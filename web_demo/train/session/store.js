@@ -3,22 +3,23 @@
  * full disk the earlier state is there whole, never half of a new one.
  */
 
-import { openDatabase } from '../database.js';
-import { DamagedError, StorageError } from './errors.js';
-import { SCALES, VARIANTS, weightCount } from './network.js';
-import { validate } from './settings.js';
+import { transact } from '../../storage/database.js';
+import { DamagedError, StorageError } from '../errors.js';
+import { validate } from '../settings.js';
+import { SCALES, VARIANTS, weightCount } from './layers-model.js';
 
-const DATABASE = 'span-training';
-const STATE = 'state';
-const PHOTOGRAPHS = 'photographs';
+/** @type {import('../../storage/database.js').Schema} */
+const DATABASE = { name: 'span-training', stores: { state: {}, photographs: {} } };
+/** Key of the one state. */
+const CURRENT = 'current';
 /** Raised when an older state could not be read as the new one. */
 const FORMAT = 1;
 
 /**
  * @typedef {object} TrainingState
- * @property {import('./network.js').SpanConfig} config
+ * @property {import('./layers-model.js').SpanConfig} config
  * @property {object} origin what the training started from: `{name, source?, license?}`
- * @property {import('./settings.js').Settings} settings
+ * @property {import('../settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
  * @property {number} streak
@@ -38,14 +39,15 @@ const FORMAT = 1;
  * Replace the stored state, and the photographs if some are given.
  * @param {TrainingState} state `savedAt` is now where it says nothing
  * @param {Photograph[]} [photographs]
+ * @returns {Promise<void>}
  * @throws {StorageError}
  */
 export async function saveTraining(state, photographs) {
-  await transact('readwrite', (stores) => {
-    stores[STATE].put({ savedAt: Date.now(), ...state, format: FORMAT }, 'current');
+  await run('readwrite', (stores) => {
+    stores.state.put({ savedAt: Date.now(), ...state, format: FORMAT }, CURRENT);
     if (!photographs) return;
-    stores[PHOTOGRAPHS].clear();
-    photographs.forEach((photograph, i) => stores[PHOTOGRAPHS].put(photograph, i));
+    stores.photographs.clear();
+    photographs.forEach((photograph, i) => stores.photographs.put(photograph, i));
   });
 }
 
@@ -55,11 +57,10 @@ export async function saveTraining(state, photographs) {
  * @throws {StorageError} the browser keeps nothing for the page
  */
 export async function loadTraining() {
-  let stored, photographs;
-  await transact('readonly', (stores) => {
-    stores[STATE].get('current').onsuccess = ({ target }) => (stored = target.result);
-    stores[PHOTOGRAPHS].getAll().onsuccess = ({ target }) => (photographs = target.result);
-  });
+  const { stored, photographs } = await run('readonly', (stores) => ({
+    stored: stores.state.get(CURRENT),
+    photographs: stores.photographs.getAll(),
+  }));
   if (stored === undefined) return null;
   // The page once kept no average, which starts at the weights, and no such count.
   const state = { average: stored?.parameters, streak: 0, ...stored };
@@ -70,13 +71,19 @@ export async function loadTraining() {
   return { state, photographs };
 }
 
-/** Remove the state and the photographs. */
-export const deleteTraining = () =>
-  transact('readwrite', (stores) => {
-    stores[STATE].clear();
-    stores[PHOTOGRAPHS].clear();
+/**
+ * Remove the state and the photographs.
+ * @returns {Promise<void>}
+ * @throws {StorageError}
+ */
+export async function deleteTraining() {
+  await run('readwrite', (stores) => {
+    stores.state.clear();
+    stores.photographs.clear();
   });
+}
 
+/** @returns {string} why a stored training cannot be used; empty if it can */
 function findProblem(state, photographs) {
   if (state.format !== FORMAT) return `its format is ${state.format}, expected ${FORMAT}`;
   const { config, step, skipped, streak, updates } = state;
@@ -101,33 +108,19 @@ function findProblem(state, photographs) {
   return photographs.every(({ blob }) => blob instanceof Blob) ? '' : 'its photographs are damaged';
 }
 
-/** Run `work` on the object stores; resolves when everything is on disk. */
-async function transact(mode, work) {
-  const database = await openDatabase(DATABASE, { [STATE]: {}, [PHOTOGRAPHS]: {} }).catch((error) => {
-    throw new StorageError(`This browser keeps no data for the page (${error?.message}); progress lasts until it is closed.`);
-  });
-  try {
-    await new Promise((resolve, reject) => {
-      const transaction = database.transaction([STATE, PHOTOGRAPHS], mode, { durability: 'strict' });
-      transaction.oncomplete = resolve;
-      transaction.onerror = transaction.onabort = ({ target }) => reject(transaction.error ?? target.error);
-      try {
-        work({ [STATE]: transaction.objectStore(STATE), [PHOTOGRAPHS]: transaction.objectStore(PHOTOGRAPHS) });
-      } catch (error) {
-        transaction.abort(); // else what was asked for before the error would be committed
-        reject(error);
-      }
-    });
-  } catch (error) {
-    if (error?.name === 'QuotaExceededError') {
+/** `transact` with errors that the page can show. */
+function run(mode, work) {
+  return transact(DATABASE, mode, work).catch(({ kind, message }) => {
+    if (kind === 'unavailable') {
+      throw new StorageError(`This browser keeps no data for the page (${message}); progress lasts until it is closed.`);
+    }
+    if (kind === 'full') {
       throw new StorageError(
         'The storage that the browser grants this page is full; free some, or use Save Model to keep the weights.',
       );
     }
     throw new StorageError(
-      `The browser could not keep or read the training (${error?.message ?? error}); use Save Model to keep the weights.`,
+      `The browser could not keep or read the training (${message}); use Save Model to keep the weights.`,
     );
-  } finally {
-    database.close();
-  }
+  });
 }

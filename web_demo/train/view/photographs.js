@@ -87,7 +87,7 @@ export function mountPhotographs(root, onFiles) {
       bundled = (list?.photos ?? []).map(({ file }) => ({ name: file, url: new URL(file, base).href }));
       render();
     },
-    /** @param {import('./store.js').Photograph[] | null} photographs */
+    /** @param {import('../session/store.js').Photograph[] | null} photographs */
     setStored(photographs) {
       stored = photographs?.length ? photographs : null;
       own = null;
@@ -98,7 +98,7 @@ export function mountPhotographs(root, onFiles) {
       enabled = on;
       for (const button of root.querySelectorAll('button')) button.disabled = !on;
     },
-    /** @returns {Promise<import('./store.js').Photograph[] | null>} `null` for the stored ones */
+    /** @returns {Promise<import('../session/store.js').Photograph[] | null>} `null` for the stored ones */
     async get() {
       if (own) return own;
       if (stored && !useBundled) return null;

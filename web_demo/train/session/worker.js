@@ -1,0 +1,22 @@
+/** The training session's own thread. */
+
+import { notify, serve } from '../../rpc.js';
+import { TrainingError } from '../errors.js';
+import { TrainingSession } from './session.js';
+
+const session = new TrainingSession(notify);
+
+serve(
+  {
+    peek: () => session.peek(),
+    start: (request) => session.start(request),
+    stop: () => session.stop(),
+    export: () => session.export(),
+    keepNow: () => session.keepNow(),
+    remove: () => session.remove(),
+  },
+  (error) => {
+    // Other errors are defects; the page shows a sentence only.
+    if (!(error instanceof TrainingError) && error.name !== 'ModelError') console.error(error);
+  },
+);
