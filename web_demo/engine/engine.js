@@ -22,12 +22,15 @@ const PROBE = 48;
  */
 const POOL = 2 ** 30;
 
+/** @typedef {import('./backend.js').BackendName} BackendName */
+
 /**
  * @typedef {object} Status
- * @property {import('./backend.js').BackendName} backend the one in use
- * @property {number} tile side of its tiles
- * @property {Array<{backend: string, reason: string}>} demoted backends that were tried and are not used
- * @property {Record<string, number>} measured milliseconds of the probe by backend
+ * @property {BackendName} backend the one in use
+ * @property {number} tile side of its tiles in pixels of the input
+ * @property {Array<{backend: BackendName, reason: string}>} demoted backends that were tried and are not used, and why
+ * @property {Partial<Record<BackendName, number>>} measured milliseconds of the probe by backend, where some were compared
+ * @property {string} [notice] what just changed, as a sentence
  */
 
 export class Engine {

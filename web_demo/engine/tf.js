@@ -10,14 +10,14 @@ const loading = new Map();
 /**
  * Load parts of TensorFlow.js once.
  * @param {string[]} parts names in libraries.js: `core` comes first, then backends, then `layers` for training
- * @returns {Promise<object>} the namespace `tf`
+ * @returns {Promise<Tf>} the namespace `tf`
  */
 export async function loadTf(parts = ['core', 'cpu', 'webgl', 'webgpu', 'layers']) {
   for (const part of ['core', ...parts]) await load(part);
   return globalThis.tf;
 }
 
-/** @returns {Promise<Function>} Chart.js's constructor */
+/** @returns {Promise<ChartConstructor>} Chart.js's constructor */
 export async function loadChart() {
   await load('chart');
   return globalThis.Chart;

@@ -11,7 +11,7 @@ export const BLEED = 8;
  * @param {{data: Float32Array, width: number, height: number}} pixels RGBA
  */
 export function bleed({ data, width, height }) {
-  let known = Uint8Array.from({ length: width * height }, (_, i) => data[4 * i + 3] > 0);
+  let known = Uint8Array.from({ length: width * height }, (_, i) => Number(data[4 * i + 3] > 0));
   if (known.every(Boolean) || !known.some(Boolean)) return;
   for (let step = 0; step < BLEED; step++) {
     const next = known.slice();

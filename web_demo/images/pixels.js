@@ -26,8 +26,8 @@ export function bled(image, x, y) {
     return { start: from, size: Math.min(length, start + size + BLEED) - from };
   };
   const [wideX, wideY] = [widen(x, image.width), widen(y, image.height)];
-  const wide = crop(image, wideX, wideY);
-  wide.data = Float32Array.from(wide.data, (value) => value / 255);
+  const levels = crop(image, wideX, wideY);
+  const wide = { ...levels, data: Float32Array.from(levels.data, (value) => value / 255) };
   bleed(wide);
   const data = new Float32Array(x.size * y.size * 4);
   for (let row = 0; row < y.size; row++) {

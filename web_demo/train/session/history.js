@@ -9,7 +9,11 @@ const MOST = 600;
 export class History {
   /** @param {{points?: LossPoint[], quality?: QualityPoint[], interval?: number, bicubic?: number | null}} [saved] from `toJSON` */
   constructor({ points = [], quality = [], interval = 1, bicubic = null } = {}) {
-    Object.assign(this, { points: [...points], quality: [...quality], interval, bicubic });
+    this.points = [...points];
+    this.quality = [...quality];
+    this.interval = interval;
+    this.bicubic = bicubic;
+    /** @type {LossPoint[]} */
     this.pending = [];
   }
 

@@ -25,7 +25,7 @@ const PLAIN_LAYERS = ['conv_cat', 'upsampler'];
 
 /**
  * Weights of a new network.
- * @param {object} tf
+ * @param {Tf} tf
  * @param {import("./layers-model.js").SpanConfig} config
  * @param {number} [seed]
  * @returns {Promise<Float32Array>} in the order of `weightTable`

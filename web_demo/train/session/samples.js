@@ -11,10 +11,11 @@ const SIZE = 48;
 
 /** @typedef {{name: string, lr: Picture, bicubic: Picture, hr: Picture, bicubicPsnr: number}} Sample */
 /** @typedef {import('./patches.js').Picture} Picture */
+/** @typedef {import('./patches.js').Pair} Pair */
 
 /**
  * Set photographs aside where there are enough of them, so that quality is measured on ones never trained on.
- * @param {import('./patches.js').Pair[]} pairs
+ * @param {Pair[]} pairs
  * @returns {{training: Pair[], shown: Pair[], heldOut: boolean}}
  */
 export function split(pairs) {
@@ -25,7 +26,7 @@ export function split(pairs) {
 
 /**
  * The middle of each pair.
- * @param {import('./patches.js').Pair[]} pairs
+ * @param {Pair[]} pairs
  * @returns {Sample[]}
  */
 export function makeSamples(pairs, scale) {
@@ -42,7 +43,7 @@ export function makeSamples(pairs, scale) {
 
 /**
  * Upscale a sample with the network.
- * @param {object} tf
+ * @param {Tf} tf
  * @param {import('./layers-model.js').Network} network
  * @returns {Promise<{span: Picture, psnr: number}>}
  */

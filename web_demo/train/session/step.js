@@ -20,6 +20,8 @@ const SPIKE_FACTOR = 10;
 const WINDOW = 101;
 const KNOWN = 21;
 
+/** @typedef {import('./patches.js').PatchSource} PatchSource */
+
 /**
  * @typedef {object} StepResult
  * @property {number} mae
@@ -32,20 +34,23 @@ const KNOWN = 21;
 
 export class Trainer {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {object} options
    * @param {import('./layers-model.js').SpanConfig} options.config
    * @param {import('../settings.js').Settings} options.settings
    * @param {Float32Array} options.parameters
-   * @param {{get(step: number): object}} options.source batches, see `PatchSource`
+   * @param {{get: PatchSource['get']}} options.source batches
    * @param {import('./vgg-loss.js').PerceptualLoss | null} [options.perceptual]
-   * @param {import('./store.js').TrainingState} [options.state] where to go on
+   * @param {import('./store.js').TrainingState | null} [options.state] where to go on
    */
   constructor(tf, { config, settings, parameters, source, perceptual = null, state = null }) {
-    Object.assign(this, { tf, settings, source, perceptual });
+    this.tf = tf;
+    this.settings = settings;
+    this.source = source;
+    this.perceptual = perceptual;
     this.network = new Network(tf, config, parameters);
     const options = { weightDecay: settings.weightDecay, clipNorm: CLIP_NORM };
-    this.optimizer = new AdamW(tf, this.network.decayMask(), options, state);
+    this.optimizer = new AdamW(tf, this.network.decayMask(), options, state ?? undefined);
     this.average = new WeightAverage(tf, state?.average ?? parameters);
     this.step = state?.step ?? 0;
     this.skipped = state?.skipped ?? 0;
@@ -95,7 +100,7 @@ export class Trainer {
       const mae = tf.mean(tf.abs(tf.sub(output, target)));
       const distance = weighted ? perceptual.distance(perceptual.features(output), targetFeatures) : tf.scalar(0);
       parts = [mae, distance].map((part) => tf.keep(part));
-      return weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae;
+      return /** @type {tf.Scalar} */ (weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae);
     }, network.variables);
     const gradient = tf.concat(network.variables.map(({ name }) => tf.reshape(grads[name], [-1])));
     const measured = tf.stack([...parts, tf.sqrt(tf.sum(tf.square(gradient)))]);

@@ -44,7 +44,7 @@ const FORMAT = 1;
  */
 export async function saveTraining(state, photographs) {
   await run('readwrite', (stores) => {
-    stores.state.put({ savedAt: Date.now(), ...state, format: FORMAT }, CURRENT);
+    stores.state.put({ ...state, savedAt: state.savedAt ?? Date.now(), format: FORMAT }, CURRENT);
     if (!photographs) return;
     stores.photographs.clear();
     photographs.forEach((photograph, i) => stores.photographs.put(photograph, i));

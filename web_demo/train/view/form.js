@@ -15,7 +15,7 @@ export function mountForm(root) {
   root.innerHTML = `
     <fieldset class="train-fields">
       <legend><h3>Start from</h3></legend>
-      <div class="train-origins" role="radiogroup" aria-label="Start from">
+      <div class="train-origins" id="train-origins" role="radiogroup" aria-label="Start from">
         ${originChoice('stored', 'The stored training')}${originChoice('page', 'The model of this page')}
         ${originChoice('file', 'The loaded file')}${originChoice('scratch', 'Scratch')}
       </div>
@@ -37,8 +37,10 @@ export function mountForm(root) {
       </div>
       <button type="button" class="button" id="train-reset">Restore Defaults</button>
     </fieldset>`;
+  /** @type {(id: string) => any} */
   const find = (id) => root.querySelector(`#${id}`);
   const input = (key) => find(`train-${key}`);
+  /** @type {(kind: string) => any} */
   const radio = (kind) => root.querySelector(`input[name=origin][value=${kind}]`);
   find('train-scale').value = '4';
   find('train-channels').value = '48';
@@ -81,17 +83,18 @@ export function mountForm(root) {
   };
   const describe = (kind, text) => {
     radio(kind).closest('label').hidden = !text;
-    root.querySelector(`[data-origin=${kind}]`).textContent = text ?? '';
+    radio(kind).parentElement.querySelector('[data-origin]').textContent = text ?? '';
   };
 
   root.addEventListener('submit', (event) => event.preventDefault());
   root.addEventListener('input', check);
-  root.querySelector('.train-origins').addEventListener('change', originChanged);
+  find('train-origins').addEventListener('change', originChanged);
   find('train-reset').addEventListener('click', () => write(DEFAULTS));
 
   const api = {
     write,
-    originKind: () => root.querySelector('input[name=origin]:checked').value,
+    /** @returns {string} */
+    originKind: () => /** @type {any} */ (root.querySelector('input[name=origin]:checked')).value,
     backend: () => find('train-backend').value,
     /** @returns {{settings: import('../settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
@@ -106,7 +109,7 @@ export function mountForm(root) {
       blocks: Number(find('train-blocks').value),
       variant: find('train-variant').value,
     }),
-    /** @param {object | null} stored see `TrainingSession.peek` */
+    /** @param {any} stored see `TrainingSession.peek`; null if nothing is */
     describeStored(stored) {
       const text =
         stored &&
@@ -146,6 +149,7 @@ const networkField = ({ key, label, least, most }) => `
   <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${least}" max="${most}" step="1"
     aria-describedby="train-network-problem" /></label>`;
 
+/** @param {import('../settings.js').Field} field */
 function fieldMarkup({ key, label, list, unit }) {
   const mode = list ? 'text' : 'decimal';
   const hint = HINTS[key] ?? unit;
