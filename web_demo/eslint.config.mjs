@@ -34,7 +34,9 @@ export default [
       'prefer-template': 'error',
     },
   },
-  { files: ['web_demo/**/*.js'], languageOptions: { globals: { ...globals.browser } } },
-  { files: ['web_demo/sw.js'], languageOptions: { globals: { ...globals.serviceworker } } },
-  { files: ['**/*.mjs'], languageOptions: { globals: { ...globals.node } } },
+  { files: ['web_demo/**/*.js'], languageOptions: { globals: globals.browser } },
+  { files: ['web_demo/sw.js'], languageOptions: { globals: globals.serviceworker } },
+  { files: ['**/*.mjs'], languageOptions: { globals: globals.node } },
+  // Node with the package `webgpu`, which brings what browsers have.
+  { files: ['benchmarks/*.mjs'], languageOptions: { globals: globals.browser } },
 ];

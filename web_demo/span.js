@@ -5,7 +5,8 @@
  *     const { blob } = await upscaler.upscale(file, { onProgress: ({ done, total }) => console.log(done / total) });
  *     upscaler.dispose();
  *
- * Everything heavy runs in a worker. `npm run types` writes span.d.ts, the same for TypeScript, from the comments here.
+ * Everything heavy runs in a worker. span.d.ts says the same to TypeScript; `npm run declare` writes it from
+ * the comments here.
  */
 
 import { Thread } from './rpc.js';
@@ -14,7 +15,7 @@ import { Thread } from './rpc.js';
 /** @typedef {import('./engine/engine.js').Status} Status */
 /** @typedef {import('./engine/measure.js').Measurement} Measurement */
 /** @typedef {import('./network/model.js').ModelArtifacts} ModelArtifacts */
-/** @typedef {import('./network/model.js').SpanConfig} SpanConfig */
+/** @typedef {import('./network/model.js').SpanConfig} Config */
 
 /** @typedef {Blob | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement} ImageSource */
 
@@ -46,9 +47,10 @@ import { Thread } from './rpc.js';
  */
 
 /**
+ * @template {'png' | 'pixels'} [Output='png']
  * @typedef {object} UpscaleOptions
  * @property {AbortSignal} [signal] cancels within one tile; the promise rejects with an `AbortError`
- * @property {'png' | 'pixels'} [output] a PNG file as a Blob, the default, or RGBA values
+ * @property {Output} [output] a PNG file as a Blob, the default, or RGBA values
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles done
  * @property {(size: Size) => void} [onSize] called before the first tile
  * @property {(tile: Tile) => void} [onTile] called with each finished tile
@@ -72,8 +74,19 @@ import { Thread } from './rpc.js';
  */
 
 /** @typedef {Size & Work} Result */
-/** @typedef {Result & {blob: Blob | null}} FileResult `blob` is the PNG file, with the colour profile of the input; null if `write` took it */
-/** @typedef {Result & {data: Uint8ClampedArray<ArrayBuffer>}} PixelResult `data` is RGBA, straight alpha */
+
+/**
+ * @typedef {object} PngFile
+ * @property {Blob | null} blob the PNG file, with the colour profile of the input; null if `write` took it
+ */
+
+/**
+ * @typedef {object} Pixels
+ * @property {Uint8ClampedArray<ArrayBuffer>} data RGBA, straight alpha
+ */
+
+/** @typedef {Result & PngFile} FileResult */
+/** @typedef {Result & Pixels} PixelResult */
 
 /**
  * Load a model and take the best backend that reproduces its self-check.
@@ -82,11 +95,11 @@ import { Thread } from './rpc.js';
  * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it
  */
 export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = () => {}, signal } = {}) {
-  /** @type {Upscaler | undefined} */
-  let upscaler;
+  /** @type {{status?: Status}} */
+  const latest = {};
   const thread = new Thread(new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'span' }), {
     onEvent(event, status) {
-      if (upscaler) upscaler.status = status;
+      latest.status = status;
       onStatus(status);
     },
     explain: (reason) =>
@@ -98,8 +111,8 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const isAddress = typeof model === 'string' || model instanceof URL;
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
     const { config, status } = await thread.call('load', { ...source, options: { backend, tile } }, { signal });
-    upscaler = new Upscaler(thread, config, status);
-    return upscaler;
+    latest.status = status;
+    return new Upscaler(thread, config, latest);
   } catch (error) {
     thread.end();
     signal?.throwIfAborted();
@@ -116,42 +129,42 @@ export class Upscaler {
   /** The last call's end: calls take their turns. @type {Promise<unknown>} */
   #last = Promise.resolve();
 
+  #config;
+  #latest;
+
   /**
    * @internal
    * @param {Thread} thread of worker.js, with the model loaded
-   * @param {SpanConfig} config
-   * @param {Status} status
+   * @param {Config} config
+   * @param {{status?: Status}} latest what the worker told last
    */
-  constructor(thread, config, status) {
+  constructor(thread, config, latest) {
     this.#thread = thread;
-    /** @readonly */
-    this.config = config;
-    /** The backend in use, and why not another. */
-    this.status = status;
+    this.#config = config;
+    this.#latest = latest;
   }
 
-  /** @returns {number} how many times larger the result's sides are */
+  /** What the model is. @returns {Config} */
+  get config() {
+    return this.#config;
+  }
+
+  /** The backend in use, and why not another. @returns {Status} */
+  get status() {
+    return /** @type {Status} */ (this.#latest.status);
+  }
+
+  /** How many times larger the result's sides are. @returns {number} */
   get scale() {
-    return this.config.scale;
+    return this.#config.scale;
   }
 
   /**
    * Upscale one image. Calls made meanwhile wait for their turn.
-   * @overload
+   * @template {'png' | 'pixels'} [Output='png']
    * @param {ImageSource} image
-   * @param {UpscaleOptions & {output: 'pixels'}} options
-   * @returns {Promise<PixelResult>}
-   */
-  /**
-   * Upscale one image. Calls made meanwhile wait for their turn.
-   * @overload
-   * @param {ImageSource} image
-   * @param {UpscaleOptions & {output?: 'png'}} [options]
-   * @returns {Promise<FileResult>}
-   */
-  /**
-   * @param {ImageSource} image
-   * @param {UpscaleOptions} [options]
+   * @param {UpscaleOptions<Output>} [options]
+   * @returns {Promise<Output extends 'pixels' ? PixelResult : FileResult>}
    */
   upscale(image, options = {}) {
     return this.#inTurn(() => this.#upscale(image, options));
@@ -167,7 +180,7 @@ export class Upscaler {
     return this.#inTurn(() => this.#thread.call('measure', { source: original }, { signal }));
   }
 
-  /** @returns {Promise<Memory>} what is allocated on the backend now */
+  /** What is allocated on the backend now. @returns {Promise<Memory>} */
   memory() {
     return this.#thread.call('memory');
   }
@@ -184,7 +197,7 @@ export class Upscaler {
     return turn;
   }
 
-  /** @param {ImageSource} image @param {UpscaleOptions} options @returns {Promise<any>} */
+  /** @param {ImageSource} image @param {UpscaleOptions<any>} options @returns {Promise<any>} */
   async #upscale(image, { signal, output, onProgress, onSize, onTile, write }) {
     const file = write && pipeInto(write);
     const on = { progress: onProgress, size: onSize, tile: onTile };

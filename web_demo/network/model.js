@@ -24,11 +24,18 @@
  * @property {'span' | 'official'} variant
  * @property {number} imgRange the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1]
  * @property {number[]} rgbMean
- * @property {number} halo see `haloOf`
- * @property {Golden} [golden]
+ * @property {number} halo pixels of the input that a pixel of the result depends on, on every side: see `haloOf`
+ * @property {Golden} [golden] the self-check
  */
 
-/** @typedef {{inputShape: number[], input: string, outputShape: number[], output: string, tolerance: number}} Golden */
+/**
+ * @typedef {object} Golden an input and what the model must make of it
+ * @property {number[]} inputShape (height, width, 3)
+ * @property {string} input levels 0..255, in base64
+ * @property {number[]} outputShape (height · scale, width · scale, 3)
+ * @property {string} output float32 values, in base64
+ * @property {number} tolerance largest difference that is allowed
+ */
 
 /** Negative slope of LeakyReLU in variant `span`. */
 export const LEAKY_SLOPE = 0.1;
