@@ -498,7 +498,8 @@ def test_full_storage_gets_a_sentence_and_training_goes_on(view, tmp_path):
     assert view.train(1) > reached
     assert "is full" in view.problem  # it is told in each run
     view.click("Upscale with It")
-    view.until(lambda: view.state == "The Upscale view now uses the trained model until the page is closed: full")
+    unkept = "until the page is closed: The browser has no room left to keep this model."
+    view.until(lambda: view.state == f"The Upscale view now uses the trained model {unkept}")
 
 
 def test_losses_do_not_compare_with_those_of_another_function(view):
