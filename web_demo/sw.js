@@ -23,8 +23,8 @@ const FILES = [
   'train/view/chart.js', 'train/view/client.js', 'train/view/form.js', 'train/view/photographs.js',
   'train/view/question.js', 'train/view/report.js', 'train/view/sample-strip.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/view.js',
-  'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/measure.css', 'ui/measure.js', 'ui/pack.js',
-  'ui/queue.js', 'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/zip.js',
+  'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/items.js', 'ui/measure.css', 'ui/measure.js',
+  'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/zip.js',
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
   'vendor/tf-backend-wasm.es2017.min.js', 'vendor/tf-backend-webgl.es2017.min.js',
   'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm', 'vendor/tfjs-backend-wasm-simd.wasm',
@@ -91,7 +91,7 @@ async function keepModel(cache, address) {
   await Promise.all(weightsManifest.flatMap(({ paths }) => paths).map((path) => keep(cache, new URL(path, url))));
 }
 
-/** The model that the page starts with, as `start` in main.js chooses it. */
+/** The model that the page starts with, as `start` in ui/models.js chooses it. */
 async function keepFirstModel(cache) {
   const list = await keep(cache, 'models.json').catch(() => null);
   const { models } = list ? await list.json() : { models: [] };
