@@ -11,8 +11,8 @@ const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
   'worker.js',
   'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/tf.js',
-  'images/alpha.js', 'images/bicubic.js', 'images/checksum.js', 'images/color-space.js', 'images/decode.js',
-  'images/icc.js', 'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
+  'images/alpha.js', 'images/bicubic.js', 'images/color-space.js', 'images/decode.js', 'images/icc.js',
+  'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
   'network/model-files.js', 'network/model.js', 'network/network.js', 'network/webgpu.js',
   'storage/database.js', 'storage/models.js',
   'train/errors.js', 'train/settings.js',
@@ -25,11 +25,11 @@ const FILES = [
   'train/view/question.js', 'train/view/report.js', 'train/view/sample-strip.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/view.js',
   'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/items.js', 'ui/measure.css', 'ui/measure.js',
-  'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/zip.js',
+  'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js', 'ui/tabs.js',
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
   'vendor/tf-backend-wasm.es2017.min.js', 'vendor/tf-backend-webgl.es2017.min.js',
   'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm', 'vendor/tfjs-backend-wasm-simd.wasm',
-  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js',
+  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js', 'vendor/client-zip.js',
 ]; // prettier-ignore
 
 addEventListener('install', (event) => {

@@ -898,9 +898,26 @@ def test_without_vendored_libraries(genuine, page, open_page, save_image):
         page.set_input_files("#files", str(save_image(make_scene(9, 12))))
         page.wait_for_selector("#download:enabled")
         assert any(path.endswith(".wasm") for path in asked)
+        with page.expect_download() as download:
+            page.click("#download-all")
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert archive.namelist() == ["scene-x2.png"]
+        assert asked[-1] == "client-zip/index.js"
     else:
         assert page.get_attribute("html", "data-state") == "error"
         assert "could not be loaded; check the connection, or put the file into vendor/" in page.inner_text("#status")
+    page.problems.clear()  # the browser reports what was not there
+
+
+def test_an_altered_archiver_is_refused(page, open_page, save_image):
+    altered = (PAGE / "vendor" / "client-zip.js").read_bytes() + b"\n"
+    headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
+    page.route("**/vendor/client-zip.js", lambda route: route.fulfill(status=404))
+    page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(body=altered, headers=headers))
+    open_page("x2", "wasm")
+    page.set_input_files("#files", str(save_image(make_scene(9, 12))))
+    page.click("#download-all")
+    page.wait_for_selector("#status:has-text('client-zip@2.5.1/index.js could not be loaded')")
     page.problems.clear()  # the browser reports what was not there
 
 
@@ -985,7 +1002,7 @@ def test_the_service_worker_knows_every_file(page, site):
         files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css")]
         own |= {path.relative_to(PAGE).as_posix() for path in files}
     assert own - named == set()
-    vendored = {f"vendor/{path.name}" for path in (PAGE / "vendor").iterdir() if not path.name.startswith(".")}
+    vendored = {f"vendor/{path.name}" for path in (PAGE / "vendor").iterdir() if path.suffix in (".js", ".wasm")}
     assert vendored - named == set()
     assert {name for name in named if not (PAGE / name).exists()} == set()
 
@@ -1046,9 +1063,10 @@ def test_hashes_are_those_of_the_pinned_packages():
 
     lock = json.loads((PAGE / "package-lock.json").read_text())["packages"]
     text = (PAGE / "engine/libraries.js").read_text()
-    entries = re.findall(r"path: '((?:@[\w-]+/)?[\w.-]+)@([\d.]+)/(\S+)',\s+integrity: 'sha384-(\S+)'", text)
-    assert len(entries) == 10
-    for package, version, path, digest in entries:
+    entry = r"file: '(\S+)',\s+path: '((?:@[\w-]+/)?[\w.-]+)@([\d.]+)/\S+',\s+integrity: 'sha384-(\S+)'"
+    entries = re.findall(entry, text)
+    assert len(entries) == 11
+    for file, package, version, digest in entries:
         assert lock[f"node_modules/{package}"]["version"] == version
-        content = (PAGE / "vendor" / path.split("/")[-1]).read_bytes()
+        content = (PAGE / "vendor" / file).read_bytes()
         assert base64.b64encode(hashlib.sha384(content).digest()).decode() == digest

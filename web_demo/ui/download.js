@@ -1,24 +1,50 @@
 /** Handing files to the user. */
+import { loadZip } from '../engine/tf.js';
 import { size } from './format.js';
 
-/** @param {Blob} blob */
+/**
+ * Let the browser save a file as it does with downloads.
+ * @param {Blob} blob
+ * @param {string} name of the file
+ */
 export function save(blob, name) {
   const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** Save a finished image as a file of its own. */
+/**
+ * Save a finished image as a file of its own.
+ * @param {import('./items.js').Item} item
+ * @param {string} type as for `convert`
+ * @returns {Promise<void>}
+ */
 export async function saveOne(item, type) {
   save(await convert(item, type), resultName(item.name, item.scale, type));
 }
 
-/** Save finished images as one archive. */
+/**
+ * Save finished images as one archive; what bears the same name is numbered.
+ * @param {Array<import('./items.js').Item>} items
+ * @param {string} type of the files in it, as for `convert`
+ * @returns {Promise<void>}
+ */
 export async function saveAll(items, type) {
-  const { zip } = await import('./zip.js');
+  const { downloadZip } = await loadZip();
+  const names = unique(items.map(({ name, scale }) => resultName(name, scale, type)));
   const files = [];
-  for (const item of items) files.push({ name: resultName(item.name, item.scale, type), blob: await convert(item, type) });
-  save(await zip(files), 'span.zip');
+  for (const [i, item] of items.entries()) files.push({ name: names[i], input: await convert(item, type) });
+  save(await downloadZip(files).blob(), 'span.zip');
+}
+
+/** a.png, a.png -> a.png, a (2).png */
+function unique(names) {
+  const seen = new Map();
+  return names.map((name) => {
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return count === 1 ? name : name.replace(/(\.[^.]*)?$/, ` (${count})$1`);
+  });
 }
 
 /**
