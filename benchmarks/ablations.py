@@ -30,11 +30,13 @@ import click
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes on one GPU
 
-from span_keras import data
 from span_keras.cli import reports_errors
+from span_keras.data import dataset, decode
+from span_keras.data.photos import list_photos
+from span_keras.data.variants import contrast_of
 from span_keras.errors import DataError
-from span_keras.runs import RunFolder
-from span_keras.settings import Settings, resolve
+from span_keras.runs.folder import RunFolder
+from span_keras.runs.settings import Settings, resolve
 
 BASE = {
     "recipe": "paper",
@@ -128,7 +130,7 @@ def main(photos, val, teacher, teacher_cache, out, scale, steps, only, parallel,
     base = {**BASE, "scale": scale, "data": photos, "val": val, "steps_per_epoch": steps, **parse(changes)}
     runs = resolve_runs(base, folder, teacher, only)
     runs = {name: replace(s, teacher_cache=teacher_cache) if s.teacher else s for name, s in runs.items()}
-    decode_for_all(runs.values(), data.list_photos(photos), data.list_photos(val))
+    decode_for_all(runs.values(), list_photos(photos), list_photos(val))
     with multiprocessing.get_context("fork").Pool(parallel, maxtasksperchild=1) as pool:
         for stage in in_order(runs, folder):
             pool.starmap(train_one, [(name, runs[name], folder) for name in stage], chunksize=1)
@@ -140,10 +142,13 @@ def decode_for_all(runs: Iterable[Settings], photos: list[Path], val: list[Path]
 
     Processes made by fork share it.
     """
-    data.load_pair, data.load_lr = kept(data.load_pair), kept(data.load_lr)
+    for name in ("load_pair", "load_lr"):
+        keeping = kept(getattr(decode, name))
+        setattr(decode, name, keeping)
+        setattr(dataset, name, keeping)
     runs = list(runs)
 
-    def decode(call: tuple) -> None:
+    def make(call: tuple) -> None:
         function, *arguments = call
         with contextlib.suppress(DataError):  # training names what it skips
             function(*arguments)
@@ -151,13 +156,13 @@ def decode_for_all(runs: Iterable[Settings], photos: list[Path], val: list[Path]
     scales = {settings.scale for settings in runs}
     hr_scales = {1.0}.union(*(settings.hr_scales for settings in runs))
     lr_scales = set().union(*(settings.lr_scales for settings in runs))
-    calls = list(itertools.product([data.load_pair], val, scales))
+    calls = list(itertools.product([decode.load_pair], val, scales))
     for path in photos:
-        contrasts = {data.contrast_of(path, settings.contrast) for settings in runs} | {1.0}
-        calls += itertools.product([data.load_pair], [path], scales, hr_scales, contrasts)
-        calls += itertools.product([data.load_lr], [path], lr_scales, contrasts)
+        contrasts = {contrast_of(path, settings.contrast) for settings in runs} | {1.0}
+        calls += itertools.product([decode.load_pair], [path], scales, hr_scales, contrasts)
+        calls += itertools.product([decode.load_lr], [path], lr_scales, contrasts)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(decode, calls))
+        list(pool.map(make, calls))
 
 
 def kept(function: Callable) -> Callable:
@@ -234,7 +239,7 @@ def train_one(name: str, settings: Settings, folder: Path) -> None:
     with (out / "train.log").open("w") as log:
         sys.stdout = sys.stderr = log
         try:
-            from span_keras.training import train
+            from span_keras.runs.run import train
 
             train(settings, out, echo=functools.partial(print, flush=True))
         except Exception:

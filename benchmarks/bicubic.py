@@ -13,8 +13,8 @@ import click
 import numpy as np
 from PIL import Image
 
-from span_keras import bicubic
-from span_keras.metrics import psnr
+from span_keras.images import bicubic
+from span_keras.images.metrics import psnr
 
 METHODS = {
     "replicate": lambda hr, scale: bicubic.downscale(hr, scale, border="replicate"),

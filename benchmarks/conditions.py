@@ -16,10 +16,14 @@ import click
 import numpy as np
 from quality import split_label
 
-from span_keras import bicubic, data, leaves
-from span_keras.cli import hushed, reports_errors, tell_assumed
+from span_keras import leaves
+from span_keras.cli import reports_errors, tell_assumed
+from span_keras.data.decode import load_pair
+from span_keras.data.photos import list_photos
 from span_keras.errors import DataError, ImageError
-from span_keras.metrics import evaluate_pair
+from span_keras.images import bicubic
+from span_keras.images.metrics import evaluate_pair
+from span_keras.quiet import hushed
 
 CONDITIONS = {
     "as they are": {},
@@ -29,7 +33,7 @@ CONDITIONS = {
     "rotated by 30°": {"rotation": 30.0},
     "half, rotated by 30°": {"hr_scale": 0.5, "rotation": 30.0},
 }
-"""Column -> arguments of ``data.load_pair``."""
+"""Column -> arguments of ``load_pair``."""
 SHAPES = "drawn shapes"
 """The last column."""
 SEED, SIDE = 77, 240
@@ -39,7 +43,7 @@ SEED, SIDE = 77, 240
 def pairs(path, number: int, scale: int):
     """``(column, LR, HR)`` of a photograph, uint8."""
     for condition, arguments in CONDITIONS.items():
-        yield condition, *data.load_pair(path, scale, **arguments)
+        yield condition, *load_pair(path, scale, **arguments)
     hr = np.asarray(leaves.draw(np.random.default_rng((SEED, number)), SIDE, leaves.colours_of(path)))
     yield SHAPES, bicubic.downscale(hr, scale), hr
 
@@ -52,7 +56,7 @@ def main(folder, given):
     """Print the table; progress goes to stderr."""
     with hushed():
         from span_keras.checkpoints import load_weights
-        from span_keras.inference import Upscaler
+        from span_keras.inference.upscaler import Upscaler
 
         networks = [(label, load_weights(path)) for label, path in map(split_label, given)]
         upscalers = {label: Upscaler(weights) for label, weights in networks}
@@ -64,7 +68,7 @@ def main(folder, given):
     if len(scales := {upscaler.scale for upscaler in upscalers.values()}) > 1:
         raise click.UsageError(f"expected networks of one scale, found {sorted(scales)}.")
     (scale,) = scales
-    files = data.list_photos(folder)
+    files = list_photos(folder)
     columns = [*CONDITIONS, SHAPES]
     figures = {label: {column: [] for column in columns} for label in upscalers}
     left_out: dict[Path, Exception] = {}

@@ -86,7 +86,8 @@ def main(data, photos, megapixels, distinct, cache_gb, workers, scale, patch, ba
             )
             maker.start()
             maker.join()
-        from span_keras.data import BUNDLED_TRAIN, PatchDataset
+        from span_keras.data.dataset import PatchDataset
+        from span_keras.data.photos import BUNDLED_TRAIN
 
         folder = Path(temporary if photos else data or BUNDLED_TRAIN)
         before, begin = peak_gb(), time.perf_counter()

@@ -16,8 +16,8 @@ from span_export import export_model
 from span_export.quantize import MODES
 from span_keras.checkpoints import load_weights
 from span_keras.cli import reports_errors, tell_assumed, weights_options
-from span_keras.evaluate import evaluate
-from span_keras.inference import Upscaler
+from span_keras.inference.evaluation import evaluate
+from span_keras.inference.upscaler import Upscaler
 
 
 @click.command()

@@ -17,7 +17,8 @@ import time
 import click
 import numpy as np
 
-from span_keras.cli import hushed, reports_errors, tell_assumed, weights_options
+from span_keras.cli import reports_errors, tell_assumed, weights_options
+from span_keras.quiet import hushed
 
 FRAMEWORKS = {
     "torch": "PyTorch, channels_last",
@@ -31,8 +32,8 @@ def torch_network(weights, threads: int):
     import torch
     import torch.nn.functional as F
 
-    from span_keras.config import LEAKY_SLOPE
-    from span_keras.reparam import shuffle_order
+    from span_keras.network.config import LEAKY_SLOPE
+    from span_keras.network.reparam import shuffle_order
 
     torch.set_num_threads(threads)
     config = weights.config
@@ -71,7 +72,7 @@ def torch_network(weights, threads: int):
 
 def smooth_image(size: int) -> np.ndarray:
     """(size, size, 3) float32: on white noise, which no photograph is, a network amplifies rounding errors."""
-    from span_keras import bicubic
+    from span_keras.images import bicubic
 
     coarse = np.random.default_rng(0).random((max(1, size // 8), max(1, size // 8), 3), np.float32)
     return np.clip(bicubic.resize(coarse, (size, size)), 0, 1)
@@ -91,7 +92,7 @@ def worker(framework: str, weights, threads: int, pipe) -> None:
             run = torch_network(weights, threads)
         else:
             os.environ["KERAS_BACKEND"] = framework
-            from span_keras.inference import Upscaler
+            from span_keras.inference.upscaler import Upscaler
 
             run = Upscaler(weights).predict
     pipe.send("ready")
@@ -106,8 +107,8 @@ def time_tiles(weights, threads: int, sides: list[int], size: int, rounds: int) 
     pin(threads)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with hushed():
-        from span_keras.inference import Upscaler
-        from span_keras.tiling import split
+        from span_keras.images.tiling import split
+        from span_keras.inference.upscaler import Upscaler
 
         upscalers = {side: Upscaler(weights, tile=side) for side in [*sides, size]}
     image = smooth_image(size)

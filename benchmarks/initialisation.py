@@ -20,7 +20,7 @@ SPREAD = 1e-12
 
 
 def batches(data: str, scale: int, count: int):
-    from span_keras.data import PatchDataset
+    from span_keras.data.dataset import PatchDataset
 
     dataset = PatchDataset(data, scale=scale, patch=32, batch_size=8, steps_per_epoch=count, workers=1, dtype="float32")
     yield from map(dataset.__getitem__, range(count))
@@ -29,8 +29,8 @@ def batches(data: str, scale: int, count: int):
 def build(config, scheme: str):
     import keras
 
-    from span_keras.init import initialise
-    from span_keras.model import build_span
+    from span_keras.network.init import initialise
+    from span_keras.network.model import build_span
 
     keras.utils.set_random_seed(0)
     model = build_span(config)
@@ -62,7 +62,7 @@ def block_table(model, blocks: int, lr, hr) -> list[tuple[float, float, float]]:
 def main(data, steps, channels, learning_rate):
     import keras
 
-    from span_keras.config import VARIANTS, SpanConfig
+    from span_keras.network.config import VARIANTS, SpanConfig
 
     lr, hr = next(batches(data, 4, 1))
     for variant in VARIANTS:

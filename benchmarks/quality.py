@@ -18,9 +18,10 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import hushed, reports_errors, tell_assumed
-from span_keras.config import SCALES
+from span_keras.cli import reports_errors, tell_assumed
 from span_keras.errors import DataError, SpanError
+from span_keras.network.config import SCALES
+from span_keras.quiet import hushed
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT_BENCH = Path(os.environ.get("SPAN_SHARED", REPOSITORY.parent / "shared")) / "data" / "bench"
@@ -81,7 +82,7 @@ def find_sets(benches: tuple[Path, ...], only: tuple[str, ...]) -> dict[str, dic
     Raises:
         DataError: there are none, or a set asked for is missing.
     """
-    from span_keras.evaluate import find_pairs
+    from span_keras.inference.pairs import find_pairs
 
     found: dict[str, dict[int, Path]] = {}
     for folder in (path.parent for bench in benches for path in bench.glob("*/x[234]/HR")):
@@ -105,8 +106,8 @@ def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure:
     Raises:
         DataError: no set has images of this scale.
     """
-    from span_keras import bicubic
-    from span_keras.inference import Upscaler
+    from span_keras.images import bicubic
+    from span_keras.inference.upscaler import Upscaler
 
     folders = {name: scales[scale] for name, scales in sets.items() if scale in scales}
     if not folders:
@@ -125,7 +126,8 @@ def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure:
 
 def row(label: str, parameters: str, upscale: Callable, scale: int, folders: dict[str, Path], measure) -> str:
     """One line of a table: ``PSNR / SSIM`` or ``PSNR / SSIM / LPIPS`` on every set."""
-    from span_keras.evaluate import evaluate, find_pairs
+    from span_keras.inference.evaluation import evaluate
+    from span_keras.inference.pairs import find_pairs
 
     cells = []
     images = sum(len(find_pairs(folder)) for folder in folders.values())
@@ -150,8 +152,8 @@ def with_lpips_added() -> Callable:
 
     import numpy as np
 
-    from span_keras.bicubic import to_uint8
-    from span_keras.metrics import evaluate_pair
+    from span_keras.images.bicubic import to_uint8
+    from span_keras.images.metrics import evaluate_pair
 
     try:
         with hushed():

@@ -53,21 +53,23 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
     """A trainer whose step composes the kernels, or one that runs four convolutions per RepConv."""
     from keras import ops
 
-    from span_keras import stacked
-    from span_keras.losses import SpanLoss
-    from span_keras.model import topology
-    from span_keras.schedule import Schedule
-    from span_keras.trainer import SpanTrainer, StepOptions, TrainStep
+    from span_keras.network.functional import PLAIN_LAYERS, REPCONV_WEIGHTS, functions, stack_names
+    from span_keras.network.model import topology
+    from span_keras.training.losses import SpanLoss
+    from span_keras.training.options import StepOptions
+    from span_keras.training.schedule import Schedule
+    from span_keras.training.step import TrainStep
+    from span_keras.training.trainer import SpanTrainer
 
     class FourConvolutions(TrainStep):
         def network(self, parameters, lr, dtype, share=None):
-            names = stacked.stack_names(self.config)
-            keys = stacked.REPCONV_WEIGHTS
+            names = stack_names(self.config)
+            keys = REPCONV_WEIGHTS
             split = {key: ops.split(parameters[f"stack/{key}"], len(names)) for key in keys}
             layers = {name: [ops.squeeze(split[key][i], 0) for key in keys] for i, name in enumerate(names)}
             layers["conv_1"] = [parameters[f"conv_1/{key}"] for key in keys]
-            plain = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in stacked.PLAIN_LAYERS}
-            stock = stacked.functions(self.config, plain, dtype)
+            plain = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in PLAIN_LAYERS}
+            stock = functions(self.config, plain, dtype)
 
             def repconv(name):
                 sk, sb, ek, eb, ck, cb, pk, pb = (ops.cast(w, dtype) for w in layers[name])
@@ -129,8 +131,8 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
     from torch import nn
     from torch.nn import functional
 
-    from span_keras.config import LEAKY_SLOPE
-    from span_keras.reparam import shuffle_order
+    from span_keras.network.config import LEAKY_SLOPE
+    from span_keras.network.reparam import shuffle_order
 
     config, layers = weights.config, weights.expand().layers
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -206,7 +208,7 @@ def matmul_rate(precision: str) -> float:
     import keras
     from keras import ops
 
-    from span_keras.strategies import device_kind
+    from span_keras.training.devices import device_kind
 
     gpu = device_kind() != "cpu"
     n = 8192 if gpu else 1024
@@ -227,7 +229,7 @@ def matmul_rate(precision: str) -> float:
 
 def step_flops(config, batch: int, patch: int) -> float:
     """Floating-point operations of the fused network, forward and backward."""
-    from span_keras.state import layer_shapes
+    from span_keras.network.weights import layer_shapes
 
     return 3 * 2 * batch * patch**2 * sum(float(np.prod(shape)) for shape in layer_shapes(config).values())
 
@@ -267,11 +269,11 @@ def trace(trainer, batches) -> Counter:
 def main(scale, channels, variant, batch, patch, precisions, forms, steps_per_execution, executions, workers, traced):
     import keras
 
-    from span_keras.config import SpanConfig
-    from span_keras.init import initialise
-    from span_keras.model import build_span
-    from span_keras.state import SpanWeights
-    from span_keras.strategies import device_kind
+    from span_keras.network.config import SpanConfig
+    from span_keras.network.init import initialise
+    from span_keras.network.model import build_span
+    from span_keras.network.weights import SpanWeights
+    from span_keras.training.devices import device_kind
 
     config = SpanConfig(scale=scale, channels=channels, variant=variant)
     keras.utils.set_random_seed(0)

@@ -25,8 +25,8 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from span_export.serve import make_server
-from span_keras import bicubic
-from span_keras.evaluate import evaluate
+from span_keras.images import bicubic
+from span_keras.inference.evaluation import evaluate
 
 SETUP = """async ([backendName, range]) => {
   const [{ startBackend }, { loadTf }, model, { createNetwork }] = await Promise.all(

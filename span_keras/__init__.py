@@ -8,23 +8,23 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PatchDataset": "data",
-    "SpanLoss": "losses",
-    "SpanConfig": "config",
+    "PatchDataset": "data.dataset",
+    "SpanLoss": "training.losses",
+    "SpanConfig": "network.config",
     "SpanError": "errors",
-    "SpanWeights": "state",
-    "build_span": "model",
-    "build_deploy": "model",
-    "config_of": "model",
-    "initialise": "init",
-    "RepConv": "layers",
-    "PixelShuffle": "layers",
+    "SpanWeights": "network.weights",
+    "build_span": "network.model",
+    "build_deploy": "network.model",
+    "config_of": "network.model",
+    "initialise": "network.init",
+    "RepConv": "network.layers",
+    "PixelShuffle": "network.layers",
     "load_weights": "checkpoints",
     "save_weights": "checkpoints",
-    "Upscaler": "inference",
-    "Schedule": "schedule",
-    "SpanTrainer": "trainer",
-    "StepOptions": "trainer",
+    "Upscaler": "inference.upscaler",
+    "Schedule": "training.schedule",
+    "SpanTrainer": "training.trainer",
+    "StepOptions": "training.options",
 }
 __all__ = sorted(_HOMES)
 

@@ -7,50 +7,13 @@ starts, or long trained apart, do not, and their mean is worse than any of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
-import numpy as np
 
-from span_keras.cli import CONTEXT, hushed, reports_errors, tell_assumed
-from span_keras.errors import CheckpointError
-from span_keras.state import SpanWeights
-
-
-def average(networks: Sequence[SpanWeights]) -> SpanWeights:
-    """The mean of the fused weights.
-
-    Args:
-        networks: one or more of the same configuration, in either form.
-
-    Returns:
-        A network in deploy form, with what all agree about in their metadata, such as a licence.
-
-    Raises:
-        CheckpointError: there are none, or the configurations differ.
-    """
-    fused = [network.fuse() for network in networks]
-    if not fused:
-        raise CheckpointError("expected networks to average, found none.")
-    first = fused[0]
-    for other in fused[1:]:
-        ours, theirs = first.config.to_dict(), other.config.to_dict()
-        if differ := [name for name in ours if ours[name] != theirs[name]]:
-            a, b = (", ".join(f"{name} {values[name]}" for name in differ) for values in (ours, theirs))
-            raise CheckpointError(
-                f"expected networks alike, found {first.source} with {a} and {other.source} with {b}."
-            )
-    layers = {
-        name: {
-            key: np.mean([n.layers[name][key] for n in fused], axis=0, dtype=np.float64).astype(np.float32)
-            for key in group
-        }
-        for name, group in first.layers.items()
-    }
-    shared = {key: value for key, value in first.metadata.items() if all(n.metadata.get(key) == value for n in fused)}
-    return replace(first, layers=layers, source="average", metadata=shared)
+from span_keras.cli import CONTEXT, reports_errors, tell_assumed
+from span_keras.network.weights import average
+from span_keras.quiet import hushed
 
 
 @click.command(context_settings=CONTEXT)

@@ -7,18 +7,17 @@ import errno
 import functools
 import os
 import signal
-import sys
 import threading
 
 import click
 
-from span_keras.config import VARIANTS
 from span_keras.errors import SpanError
+from span_keras.network.config import VARIANTS
 
 # TensorFlow's start-up chatter hides our own output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 """Click's settings of every command."""
@@ -28,23 +27,6 @@ class Failure(click.ClickException):
     """One sentence on stderr, exit code 1."""
 
     exit_code = 1
-
-
-@contextlib.contextmanager
-def hushed():
-    """Drop what C++ libraries write to stderr: TensorFlow heeds its log level only after it has been set up.
-
-    Exceptions pass, so nothing that matters is lost. Meant for imports and model building, not for work.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a file
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 @contextlib.contextmanager

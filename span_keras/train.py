@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
-from span_keras.cli import CONTEXT, hushed, parse_mean, reports_errors
-from span_keras.config import SCALES, VARIANTS
+from span_keras.cli import CONTEXT, parse_mean, reports_errors
+from span_keras.data.options import TARGETS
 from span_keras.errors import ConfigError
-from span_keras.settings import OPTIMIZERS, PRECISIONS, TARGETS, Settings, resolve
+from span_keras.network.config import SCALES, VARIANTS
+from span_keras.quiet import hushed
+from span_keras.runs.settings import Settings, resolve
+from span_keras.training.options import OPTIMIZERS, PRECISIONS
 
 
 class Grouped(click.Command):
@@ -203,14 +206,14 @@ def main(out: str, resume: bool, **given) -> None:
     settings = _settings(given, out, resume)
     click.echo(f"{out}: " + ", ".join(f"{k}={v}" for k, v in settings.to_dict().items() if v not in (None, [])))
     with hushed():
-        from span_keras.training import train
+        from span_keras.runs.run import train
 
     train(settings, out, resume=resume)
 
 
 def _settings(given: dict, out: str, resume: bool) -> Settings:
     """The resolved configuration; impossible values are wrong usage (exit code 2)."""
-    from span_keras.runs import RunFolder
+    from span_keras.runs.folder import RunFolder
 
     try:
         saved = RunFolder(out).config if resume else None

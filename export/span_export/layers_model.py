@@ -12,7 +12,7 @@ import span_keras
 from span_export import golden, quantize
 from span_export.quiet import quiet
 from span_keras.errors import ExportError
-from span_keras.state import SpanWeights
+from span_keras.network.weights import SpanWeights
 
 FORMAT_VERSION = 1
 """Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
@@ -88,7 +88,7 @@ def write_perceptual(folder: Path) -> None:
     (N, H, W, 3) RGB in [0, 1] -> a list of feature maps, in float16, which loses nothing: so they are shipped.
     ``userDefinedMetadata.perceptual`` names network, features and licence.
     """
-    from span_keras import perceptual
+    from span_keras.training import perceptual
 
     with quiet():
         model = perceptual.build("vgg16", framework=_converter()[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from span_keras.errors import ExportError
-from span_keras.state import SpanWeights
+from span_keras.network.weights import SpanWeights
 
 MODES = ("none", "float16", "uint8")
 

@@ -12,7 +12,7 @@ from span_export import bundle
 from span_export.folder import publish
 from span_export.layers_model import write_model, write_perceptual
 from span_keras.checkpoints import READERS
-from span_keras.state import SpanWeights
+from span_keras.network.weights import SpanWeights
 
 
 def export_model(

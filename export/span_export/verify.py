@@ -14,7 +14,7 @@ import span_keras
 from span_export import golden
 from span_export.quantize import MAX_COST, MODES, max_weight_error
 from span_keras.errors import ExportError
-from span_keras.state import SpanWeights
+from span_keras.network.weights import SpanWeights
 
 BUNDLED_PHOTOS = Path(span_keras.__file__).parent / "bundled" / "photos"
 CROP = 384
@@ -135,8 +135,8 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
-    from span_keras.bicubic import to_uint8
-    from span_keras.metrics import MOST_PSNR, psnr, rgb_to_y
+    from span_keras.images.bicubic import to_uint8
+    from span_keras.images.metrics import MOST_PSNR, psnr, rgb_to_y
 
     inside = np.s_[shave:-shave, shave:-shave]
     # Two infinite figures, of a blank photograph, have no difference.
@@ -145,7 +145,7 @@ def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
 
 def _pairs(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(LR, HR) uint8 crops of every readable photograph."""
-    from span_keras.data import load_validation
+    from span_keras.data.decode import load_validation
 
     for _, lr, hr in load_validation(photos or BUNDLED_PHOTOS, scale):
         if crop:

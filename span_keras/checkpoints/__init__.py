@@ -31,7 +31,7 @@ import numpy as np
 from span_keras.checkpoints.detect import detect
 from span_keras.checkpoints.files import MAX_BYTES, atomic_output, sha256
 from span_keras.errors import CheckpointError
-from span_keras.state import SpanWeights
+from span_keras.network.weights import SpanWeights
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 """Folder of the weights that come with the package, named ``bundled:NAME``."""

@@ -19,8 +19,8 @@ import numpy as np
 from span_keras.checkpoints import topology_json
 from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError
-from span_keras.reparam import REPCONV_WEIGHTS
-from span_keras.state import SpanWeights
+from span_keras.network.reparam import REPCONV_WEIGHTS
+from span_keras.network.weights import SpanWeights
 
 if TYPE_CHECKING:
     import h5py

@@ -10,7 +10,7 @@ import numpy as np
 
 from span_keras.checkpoints.files import Contents, Tensor
 from span_keras.errors import CheckpointError
-from span_keras.state import SpanWeights
+from span_keras.network.weights import SpanWeights
 
 CONFIG_KEY = "span"
 """Metadata entry of our own files: the JSON of ``SpanConfig.to_dict``."""

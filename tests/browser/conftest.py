@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from span_export import serve
-from span_keras.config import SpanConfig
+from span_keras.network.config import SpanConfig
 
 PAGE = Path(__file__).parents[2] / "web_demo"
 AXE = PAGE / "node_modules" / "axe-core" / "axe.min.js"

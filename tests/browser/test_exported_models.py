@@ -121,7 +121,7 @@ def photograph():
 
 @pytest.fixture(scope="module")
 def upscaler():
-    from span_keras.inference import Upscaler
+    from span_keras.inference.upscaler import Upscaler
 
     return Upscaler("bundled:x4")
 

@@ -9,11 +9,11 @@ import re
 
 import numpy as np
 import pytest
-from conftest import random_weights
 from PIL import Image
 
+from helpers.weights import random_weights
 from span_export.tfjs import export_model
-from span_keras.config import SpanConfig
+from span_keras.network.config import SpanConfig
 
 from .conftest import BACKENDS, library, make_scene
 
@@ -666,7 +666,7 @@ def test_a_stream_is_given_up_with_its_image(blank, image, stream, expected):
 
 
 def test_metrics_equal_pythons(blank):
-    from span_keras.metrics import evaluate_pair
+    from span_keras.images.metrics import evaluate_pair
 
     a = make_scene(40, 31)
     b = np.uint8(np.clip(a.astype(int) + np.random.default_rng(1).integers(-9, 10, a.shape), 0, 255))

@@ -21,7 +21,7 @@ def difference(a, b) -> int:
 @pytest.fixture
 def python_alpha(weights):
     """``(name, HWC uint8 with alpha) -> HWC uint8`` as ``span-upscale`` makes it."""
-    from span_keras.upscale import bleed, predict_channels
+    from span_keras.images.alpha import bleed, predict_channels
 
     def upscale(name, pixels):
         network = weights[name].deploy_model()
@@ -794,8 +794,8 @@ def test_automatic_choice(open_page):
 
 
 def test_measuring(open_page, save_image):
-    from span_keras.bicubic import downscale, resize, to_uint8
-    from span_keras.metrics import evaluate_pair
+    from span_keras.images.bicubic import downscale, resize, to_uint8
+    from span_keras.images.metrics import evaluate_pair
 
     hr = make_scene(53, 60)
     page = open_page("x2", "wasm")

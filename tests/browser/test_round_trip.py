@@ -12,11 +12,11 @@ from PIL import Image
 
 from span_export import golden
 from span_export.cli import main as span_export
-from span_keras.bicubic import to_uint8
 from span_keras.checkpoints import load_weights
-from span_keras.config import SpanConfig
 from span_keras.evaluate import main as span_evaluate
-from span_keras.inference import Upscaler
+from span_keras.images.bicubic import to_uint8
+from span_keras.inference.upscaler import Upscaler
+from span_keras.network.config import SpanConfig
 from span_keras.train import main as span_train
 
 from .conftest import PATIENCE, library, make_scene

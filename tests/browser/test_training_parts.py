@@ -6,13 +6,17 @@ import json
 import keras
 import numpy as np
 import pytest
-from conftest import random_weights
 
-from span_keras import bicubic, init, losses, perceptual, stacked
-from span_keras.config import SpanConfig
-from span_keras.model import build_deploy, config_of
-from span_keras.state import SpanWeights, layer_shapes
-from span_keras.trainer import GUARD_WINDOW, RESTORE_AFTER, StepOptions, TrainStep
+from helpers.weights import random_weights
+from span_keras.images import bicubic
+from span_keras.network import init
+from span_keras.network.config import SpanConfig
+from span_keras.network.functional import apply
+from span_keras.network.model import build_deploy, config_of
+from span_keras.network.weights import SpanWeights, layer_shapes
+from span_keras.training import losses, perceptual
+from span_keras.training.options import StepOptions
+from span_keras.training.step import GUARD_WINDOW, RESTORE_AFTER, TrainStep
 
 TRAINING_BACKENDS = ("webgpu", "webgl", "cpu")
 SESSION = ("history", "init", "layers-model", "patches", "random", "samples", "session", "step", "store", "vgg-loss")
@@ -186,7 +190,7 @@ class FusedStep(TrainStep):
 
     def network(self, parameters, lr, dtype, share=None):
         fused = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in layer_shapes(self.config)}
-        return stacked.apply(fused, lr, self.config, dtype)
+        return apply(fused, lr, self.config, dtype)
 
 
 EPSILON = 1e-12
@@ -503,7 +507,7 @@ def test_the_rate_is_halved_at_its_epochs(train):
 
 
 def test_default_settings_are_the_recipes(train):
-    from span_keras.settings import RECIPES
+    from span_keras.runs.recipes import RECIPES
 
     found, recipe = train("return t.DEFAULTS;"), RECIPES["default"]
     names = {

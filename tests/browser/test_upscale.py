@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from span_export.layers_model import write_model
-from span_keras.bicubic import to_uint8
 from span_keras.checkpoints import load_weights
-from span_keras.data import BUNDLED_VAL
-from span_keras.imageio import read_image
-from span_keras.inference import Upscaler
-from span_keras.upscale import upscale_file
+from span_keras.data.photos import BUNDLED_VAL
+from span_keras.images.bicubic import to_uint8
+from span_keras.images.read import read_image
+from span_keras.inference.files import upscale_file
+from span_keras.inference.upscaler import Upscaler
 
 from .conftest import BACKENDS, make_scene
 

@@ -1,0 +1,177 @@
+"""Decode photographs to 8-bit RGB and make their LR images."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from span_keras.data.photos import list_photos
+from span_keras.data.variants import rotated, with_contrast
+from span_keras.errors import DataError
+from span_keras.images import bicubic
+from span_keras.images.metrics import SSIM_WINDOW
+from span_keras.images.read import deep_grey, mend_transparency
+
+STRIP = 64
+"""Rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
+
+
+class Pair(NamedTuple):
+    """An LR image (h, w, 3) and its HR image (h·scale, w·scale, 3), uint8 RGB."""
+
+    lr: np.ndarray
+    hr: np.ndarray
+
+
+def load_pair(
+    path: str | os.PathLike, scale: int, hr_scale: float = 1.0, contrast: float = 1.0, rotation: float = 0.0
+) -> Pair:
+    """Decode a photograph and make its LR image.
+
+    EXIF orientation is applied; greyscale, palette, CMYK and 16-bit images become 8-bit RGB; transparency is laid over
+    white. HR is cropped (right and bottom) to multiples of ``scale``; LR is its MATLAB-bicubic reduction, rounded.
+
+    Args:
+        hr_scale: reduce the photograph by this factor (Lanczos) before its LR image is made.
+        contrast: then raise its contrast by this factor, see ``with_contrast``.
+        rotation: before both, rotate it by this many degrees, see ``rotated``.
+
+    Raises:
+        DataError: the file cannot be decoded, or is smaller than ``scale``.
+    """
+    with decoded(path) as image:
+        image = rotated(image, rotation)
+        if hr_scale != 1:
+            image = image.resize(reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
+        image = with_contrast(image, contrast)
+        lr_shape = image.height // scale, image.width // scale, 3
+        hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
+        for top in range(0, hr.shape[0], STRIP):
+            # Strips, because a conversion in one piece holds two more copies of the photograph.
+            bottom = min(top + STRIP, hr.shape[0])
+            hr[top:bottom] = np.asarray(image.crop((0, top, hr.shape[1], bottom)))
+    if 0 in lr_shape:
+        raise DataError(f"{path} is smaller than {scale} pixels.")
+    lr = np.empty(lr_shape, np.uint8)
+    # The kernel reaches 2·scale HR rows; two more LR rows on each side make a strip equal to the whole image.
+    margin = 4
+    for top in range(0, lr_shape[0], STRIP):
+        first, last = max(top - margin, 0), min(top + STRIP + margin, lr_shape[0])
+        rows = bicubic.downscale(hr[first * scale : last * scale], scale)[top - first :][:STRIP]
+        lr[top : top + len(rows)] = rows
+    return Pair(lr, hr)
+
+
+def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0, rotation: float = 0.0) -> np.ndarray:
+    """Decode a photograph as ``load_pair`` does and reduce it by a factor: (H·lr_scale, W·lr_scale, 3) uint8.
+
+    Pillow's bicubic kernel is MATLAB's; only at the borders do they differ.
+
+    Raises:
+        DataError: the file cannot be decoded.
+    """
+    with decoded(path) as image:
+        image = rotated(image, rotation)
+        image = image.resize(reduced(image.size, lr_scale), Image.Resampling.BICUBIC)
+        return np.asarray(with_contrast(image, contrast))
+
+
+@contextlib.contextmanager
+def decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """The photograph, upright and in RGB."""
+    try:
+        with opened(path) as image:
+            mend_transparency(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            yield _to_rgb(image)
+    except Exception as error:  # decoders raise whatever their formats' damage makes of them
+        raise DataError(f"{path} cannot be read as an image: {error}.") from error
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    # Pillow's remarks on odd metadata and large images help nobody here. For good, because filters belong to the whole
+    # process: threads that change them for a while and back, as `catch_warnings` does, can leave each other's behind.
+    # Behind all other filters, so that users have the say.
+    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
+    with Image.open(path, formats=_formats()) as image:
+        yield image
+
+
+@functools.cache
+def _formats() -> list[str]:
+    """Those of ``SUFFIXES`` that this Pillow decodes. Others are refused whatever they are called: EPS runs code."""
+    Image.init()
+    known = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
+    return [name for name in known if name in Image.OPEN]
+
+
+def reason_unusable(error: Exception) -> str:
+    """Why a file is no photograph to train on."""
+    match error:
+        case FileNotFoundError():
+            return "missing"
+        case PermissionError():
+            return "no permission to read it"
+        case Image.DecompressionBombError():
+            return f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels, the most that is decoded"
+    return "not a readable image"
+
+
+def reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        if (values := deep_grey(image)) is None:
+            raise DataError("it has values beyond 16 bits, or 1 in floating point; save it with 8 or 16 bits a channel")
+        # Pillow hands out 16 bits as 16 or 32-bit integers. Floating-point files hold [0, 1].
+        full = np.float32(1 if image.mode == "F" else 65535)
+        image = Image.fromarray(bicubic.to_uint8(np.float32(values) / full), "L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def load_validation(
+    source: str | os.PathLike | Iterable[str | os.PathLike],
+    scale: int,
+    on_skip: Callable[[Path, str], None] = lambda path, reason: None,
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Whole images for validation, in sorted order.
+
+    Args:
+        on_skip: told of every image that cannot be used, and why.
+
+    Returns:
+        A list of ``(name, LR (h, w, 3), HR (h·scale, w·scale, 3))``, uint8 RGB.
+
+    Raises:
+        DataError: no image can be used.
+    """
+    images, problems = [], []
+    least = SSIM_WINDOW + 2 * scale  # what is left once the border is shaved
+    for path in list_photos(source):
+        try:
+            pair = load_pair(path, scale)
+            if min(pair.hr.shape[:2]) < least:
+                raise DataError(f"{path} is smaller than the {least} pixels that SSIM needs.")
+            images.append((path.name, *pair))
+        except DataError as error:
+            problems.append(str(error))
+            on_skip(path, str(error))
+    if not images:
+        raise DataError(f"None of the {len(problems)} validation images can be used. {problems[0]}")
+    return images

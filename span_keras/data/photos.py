@@ -1,0 +1,81 @@
+"""Find photographs, and hold some of them out for validation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from span_keras.errors import DataError
+from span_keras.images.folders import files_below
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
+"""File names that count as photographs, in any case of letters."""
+
+BUNDLED_TRAIN = Path(__file__).parent.parent / "bundled" / "photos" / "train"
+"""Eight photographs in the public domain: what training uses without ``--data``."""
+
+BUNDLED_VAL = Path(__file__).parent.parent / "bundled" / "photos" / "val"
+"""Two more, for validation."""
+
+
+def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
+    """All photographs of a folder and its subfolders, sorted; a list of files is only sorted.
+
+    Raises:
+        DataError: the folder is missing or holds none.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        files = sorted(map(Path, source))
+        if not files:
+            raise DataError("Expected photographs, found an empty list of files.")
+        return files
+    folder = Path(source)
+    if not folder.exists():
+        raise DataError(f"Expected a folder of photographs, found nothing at {folder}; check the path.")
+    if folder.is_file():
+        if folder.suffix.lower() not in SUFFIXES:
+            raise DataError(
+                f"Expected a folder of photographs or one photograph ({' '.join(SUFFIXES)}), found {folder}."
+            )
+        return [folder]
+    files = sorted(
+        path
+        for path in files_below(folder)
+        # Names that start with a dot are not photographs (macOS leaves "._photo.jpg" beside each photo.jpg).
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not files:
+        raise DataError(f"Expected photographs ({' '.join(SUFFIXES)}) in {folder} or its subfolders, found none.")
+    return files
+
+
+def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int = 0) -> tuple[list[Path], list[Path]]:
+    """Hold out ``count`` files: ``(training, validation)``, both sorted.
+
+    The choice goes by a hash of seed and name (with its folder), so it does not depend on the order of the files or
+    on where they lie, and adding photographs hardly changes it.
+
+    Raises:
+        DataError: fewer than ``count + 1`` files.
+    """
+    files = sorted(map(Path, files))
+    if not 0 <= count < len(files):
+        raise DataError(
+            f"Holding out {count} validation images must leave some for training, found {len(files)} in all; "
+            "add photographs, or name a folder of validation images (--val)."
+        )
+    ranked = sorted(files, key=lambda path: name_digest(path, f"{seed}/"))
+    return sorted(ranked[count:]), sorted(ranked[:count])
+
+
+def name_digest(path: Path, prefix: str = "") -> bytes:
+    """A hash of the names of a file and its folder: the same wherever that lies, and whatever else is in it."""
+    # Names need not be UTF-8: Python holds the bytes that are not as surrogates.
+    return hashlib.sha256(f"{prefix}{path.parent.name}/{path.name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def hash_fraction(path: Path, prefix: str = "") -> float:
+    """``name_digest`` as a number from 0 to 1."""
+    return int.from_bytes(name_digest(path, prefix)[:8], "big") / 2**64

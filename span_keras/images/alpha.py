@@ -1,0 +1,112 @@
+"""Run an RGB network on images with transparency, and on grey ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+BLEED = 8
+"""How far colours are carried into fully transparent areas, in LR pixels; farther ones hardly reach a visible pixel."""
+
+
+def is_grey(samples) -> bool:
+    """Whether red, green and blue of (H, W, 3) or (H, W, 4) are equal wherever anything is seen."""
+
+    def is_grey_row(row) -> bool:
+        equal = (row[:, :1] == row[:, 1:3]).all(axis=1)
+        return bool((equal if row.shape[1] == 3 else equal | (row[:, 3] == 0)).all())
+
+    # Row by row: of most photographs the first tells.
+    return all(map(is_grey_row, samples))
+
+
+class Windows:
+    """Samples seen as float32 in [0, 1], converted window by window; colours bleed into what is fully transparent.
+
+    Nobody sees the colour of a transparent pixel, so files hold anything there, mostly black. The network would mix it
+    into the visible edge: the dark fringes of other upscalers.
+    """
+
+    def __init__(self, samples):
+        self.samples, self.shape = samples, samples.shape
+
+    def __getitem__(self, window):
+        from span_keras.images.picture import to_float
+
+        rows, columns = window
+        if self.shape[2] % 2:
+            return to_float(self.samples[rows, columns])
+        top, left = max(0, rows.start - BLEED), max(0, columns.start - BLEED)
+        pixels = bleed(to_float(self.samples[top : rows.stop + BLEED, left : columns.stop + BLEED]))
+        return pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+
+def bleed(pixels):
+    """Give fully transparent pixels within ``BLEED`` of others the mean colour of their neighbours, in place.
+
+    Args:
+        pixels: (H, W, C) floating point, the last channel alpha.
+
+    Returns:
+        ``pixels``.
+    """
+    import numpy as np
+
+    known = pixels[..., -1:] > 0
+    if known.all() or not known.any():
+        return pixels
+    colors = pixels[..., :-1]
+    for _ in range(BLEED):
+        weighted = np.concatenate([np.where(known, colors, 0), known], -1, dtype=pixels.dtype)
+        for axis in (0, 1):
+            weighted = sum(shifted(weighted, offset, axis) for offset in (-1, 0, 1))
+        count = weighted[..., -1:]
+        reached = ~known & (count > 0)
+        np.copyto(colors, weighted[..., :-1] / np.maximum(count, 1), where=reached)
+        known |= reached
+    return pixels
+
+
+def shifted(array, offset: int, axis: int, fill: float = 0):
+    """The array moved by ``offset`` (1, 0 or -1) along an axis, ``fill`` moving in."""
+    import numpy as np
+
+    moved = np.roll(array, offset, axis)
+    if offset:
+        edge = [slice(None)] * array.ndim
+        edge[axis] = 0 if offset > 0 else -1
+        moved[tuple(edge)] = fill
+    return moved
+
+
+def predict_channels(predict: Callable, tiles, scale: int):
+    """Run an RGB network on grey, grey and alpha, RGB, or RGB and alpha.
+
+    Args:
+        predict: (N, h, w, 3) -> (N, h·scale, w·scale, 3).
+        tiles: (N, h, w, C) with C from 1 to 4.
+        scale: the factor.
+
+    Returns:
+        (N, h·scale, w·scale, C). Grey is the luma of what the network makes of it. Alpha stays within the range of each
+        pixel's 3×3 neighbourhood, so that opaque areas stay wholly opaque and empty ones wholly empty.
+    """
+    import numpy as np
+
+    from span_keras.images.metrics import LUMA
+
+    channels = tiles.shape[3]
+    if channels == 3:
+        return predict(tiles)
+    luma = np.float32(LUMA)[:, None]
+    grey = lambda plane: predict(np.repeat(plane, 3, axis=3)) @ luma  # noqa: E731
+    if channels == 1:
+        return grey(tiles)
+    colors = predict(tiles[..., :3]) if channels == 4 else grey(tiles[..., :1])
+    alpha = tiles[..., -1:]
+    low, high = alpha, alpha
+    for axis in (1, 2):
+        low = np.minimum.reduce([low, shifted(low, 1, axis, 1), shifted(low, -1, axis, 1)])
+        high = np.maximum.reduce([high, shifted(high, 1, axis), shifted(high, -1, axis)])
+    low, high = (bound.repeat(scale, 1).repeat(scale, 2) for bound in (low, high))
+    upscaled = low if np.array_equal(low, high) else np.clip(grey(alpha), low, high)
+    return np.concatenate([colors, upscaled], -1)

@@ -1,0 +1,191 @@
+"""Encoders that take rows one after another.
+
+Pillow encodes JPEG and WebP. It can write neither 16-bit RGB nor rows that come one after another, so PNG, TIFF and
+BMP are written here: these are containers around plain or zlib-compressed rows.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from span_keras.errors import ImageError
+from span_keras.images.picture import PNG_SIGNATURE, SUB_DIRECTORIES, XMP_TEXT, load_exif
+
+
+class PngWriter:
+    """PNG with 8 or 16 bits, rows filtered and deflated as they come. Source: the W3C's PNG specification."""
+
+    LEVEL = 5
+
+    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
+        self.file, self.stride = file, channels * dtype.itemsize
+        self.previous = np.zeros(width * self.stride, np.uint8)
+        self.deflate = zlib.compressobj(self.LEVEL, strategy=zlib.Z_FILTERED)
+        file.write(PNG_SIGNATURE)
+        color_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * dtype.itemsize, color_type, 0, 0, 0))
+        if metadata.icc:
+            self._chunk(b"iCCP", b"profile\0\0" + zlib.compress(metadata.icc))
+        elif metadata.srgb is not None:
+            self._chunk(b"sRGB", bytes([metadata.srgb]))
+        if metadata.gamma and not metadata.icc:
+            self._chunk(b"gAMA", struct.pack(">I", round(metadata.gamma * 1e5)))
+        if metadata.dpi:
+            self._chunk(b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in metadata.dpi), 1))
+        if metadata.exif:
+            self._chunk(b"eXIf", metadata.exif.removeprefix(b"Exif\0\0"))
+        texts = {**metadata.texts, **({XMP_TEXT: metadata.xmp.decode("utf-8", "replace")} if metadata.xmp else {})}
+        for key, text in texts.items():
+            self._chunk(b"iTXt", key.encode("latin-1", "replace") + b"\0\0\0\0\0" + text.encode())
+
+    def write(self, rows):
+        if rows.dtype == np.uint16:
+            rows = rows.astype(">u2")
+        rows = rows.view(np.uint8).reshape(len(rows), -1)
+        for start in range(0, len(rows), 64):  # small enough to stay in the cache
+            block = rows[start : start + 64]
+            if data := self.deflate.compress(self._filter(block).tobytes()):
+                self._chunk(b"IDAT", data)
+
+    def close(self):
+        self._chunk(b"IDAT", self.deflate.flush())
+        self._chunk(b"IEND", b"")
+
+    def _filter(self, rows: np.ndarray) -> np.ndarray:
+        """Each row as what its neighbours do not predict, by the predictor that leaves the least."""
+        above = np.concatenate([self.previous[None], rows[:-1]])
+        self.previous = rows[-1].copy()
+        left = np.zeros_like(rows)
+        left[:, self.stride :] = rows[:, : -self.stride]
+        average = (left & above) + ((left ^ above) >> 1)  # without leaving 8 bits
+        candidates = np.stack([rows - left, rows - above, rows - average])
+        cost = np.abs(candidates.view(np.int8).astype(np.int16)).sum(2, dtype=np.int64)
+        best = cost.argmin(0)
+        out = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
+        out[:, 0] = best + 1  # 1 Sub, 2 Up, 3 Average
+        out[:, 1:] = candidates[best, np.arange(len(rows))]
+        return out
+
+    def _chunk(self, kind: bytes, data: bytes) -> None:
+        self.file.write(struct.pack(">I", len(data)) + kind)
+        self.file.write(data)
+        self.file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+
+
+class TiffWriter:
+    """TIFF with 8 or 16 bits in one uncompressed strip, which may come row by row. Source: TIFF 6.0."""
+
+    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
+        self.file = file
+        # Few programs read 16-bit grey with alpha, so it becomes RGB with alpha.
+        self.order = [0, 0, 0, 1] if channels == 2 and dtype == np.uint16 else list(range(channels))
+        channels = len(self.order)
+        T = TiffImagePlugin
+        tags = T.ImageFileDirectory_v2(prefix=b"II")
+        for tag, value in (load_exif(metadata.exif) if metadata.exif else {}).items():
+            tags[tag] = value
+        if metadata.exif:
+            exif = load_exif(metadata.exif)
+            for tag in SUB_DIRECTORIES:
+                if values := dict(exif.get_ifd(tag)):
+                    tags.tagtype[tag] = 4  # LONG: an offset
+                    tags[tag] = values
+        tags[T.IMAGEWIDTH], tags[T.IMAGELENGTH], tags[T.ROWSPERSTRIP] = width, height, height
+        tags[T.BITSPERSAMPLE] = (8 * dtype.itemsize,) * channels
+        tags[T.SAMPLESPERPIXEL], tags[T.COMPRESSION] = channels, 1
+        tags[T.PHOTOMETRIC_INTERPRETATION] = 2 if channels > 2 else 1
+        if channels % 2 == 0:
+            tags[T.EXTRASAMPLES] = 2  # alpha, not premultiplied
+        tags.tagtype[T.STRIPOFFSETS] = tags.tagtype[T.STRIPBYTECOUNTS] = 4
+        tags[T.STRIPOFFSETS] = 0  # Pillow adds where the directory ends, and there the pixels begin
+        tags[T.STRIPBYTECOUNTS] = height * width * channels * dtype.itemsize
+        if metadata.dpi:
+            tags[T.RESOLUTION_UNIT], (tags[T.X_RESOLUTION], tags[T.Y_RESOLUTION]) = 2, metadata.dpi
+        if metadata.icc:
+            tags.tagtype[T.ICCPROFILE] = 7  # UNDEFINED
+            tags[T.ICCPROFILE] = metadata.icc
+        if metadata.xmp:
+            tags.tagtype[700] = 1  # BYTE
+            tags[700] = metadata.xmp
+        tags.save(file)
+
+    def write(self, rows):
+        if len(self.order) != rows.shape[2]:
+            rows = rows[..., self.order]
+        self.file.write(np.ascontiguousarray(rows, rows.dtype.newbyteorder("<")))
+
+    def close(self):
+        pass
+
+
+class BmpWriter:
+    """BMP with 24 bits, or 32 with alpha, top row first. Resolution is all the metadata it holds."""
+
+    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
+        self.file = file
+        depth = 3 if channels % 2 else 4
+        self.padding = -width * depth % 4
+        size = (width * depth + self.padding) * height
+        dots = [round(d / 0.0254) for d in metadata.dpi or (0, 0)]
+        # Alpha counts only where a version 4 header names its mask.
+        masks = struct.pack("<5I48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, 0x73524742) if depth == 4 else b""
+        start = 54 + len(masks)
+        file.write(struct.pack("<2sIII", b"BM", start + size, 0, start))
+        compression = 3 if masks else 0
+        file.write(
+            struct.pack("<IiiHHIIiiII", start - 14, width, -height, 1, 8 * depth, compression, size, *dots, 0, 0)
+        )
+        file.write(masks)
+
+    def write(self, rows):
+        channels = rows.shape[2]
+        order = {1: [0, 0, 0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
+        rows = rows[..., order].reshape(len(rows), -1)
+        self.file.write(np.pad(rows, ((0, 0), (0, self.padding))))
+
+    def close(self):
+        pass
+
+
+class PillowWriter:
+    """JPEG and WebP through Pillow, which wants the whole image: rows are collected in a temporary file, mapped.
+
+    The file has the layout in which Pillow can use it without a copy, so that memory holds only what the system caches.
+    """
+
+    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
+        self.file, self.format, self.metadata, self.quality = file, kind, metadata, quality
+        if self.format == "JPEG" and channels % 2 == 0:
+            raise ImageError("JPEG cannot hold transparency; write a .png, .webp or .tif.")
+        self.mode = {1: "L", 2: "RGBA", 3: "RGBX", 4: "RGBA"}[channels]
+        self.order = {1: [0], 2: [0, 0, 0, 1], 3: [0, 1, 2, 2], 4: [0, 1, 2, 3]}[channels]
+        self.spool = tempfile.TemporaryFile(dir=Path(file.name).parent)  # noqa: SIM115 - closed when complete
+        self.size = (width, height)
+
+    def write(self, rows):
+        self.spool.write(np.ascontiguousarray(rows[..., self.order]))
+
+    def close(self):
+        self.spool.flush()
+        width, height = self.size
+        mapped = np.memmap(self.spool, np.uint8, "r", shape=(height, width * len(self.order)))
+        image = Image.frombuffer(self.mode, self.size, mapped, "raw", self.mode, 0, 1)
+        m = self.metadata
+        options = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "dpi": m.dpi and tuple(map(round, m.dpi))}
+        options = {key: value for key, value in options.items() if value}
+        if self.format == "JPEG":
+            options["comment"] = m.texts.get("Comment", "").encode()
+            options["subsampling"] = 0  # halving the colours of a sharpened image would undo some of it
+        elif self.quality == 100:
+            options["lossless"] = True
+        image.save(self.file, self.format, quality=self.quality, **options)
+        self.spool.close()
+
+
+WRITERS = {"PNG": PngWriter, "TIFF": TiffWriter, "BMP": BmpWriter, "JPEG": PillowWriter, "WEBP": PillowWriter}

@@ -1,0 +1,173 @@
+"""A decoded image with its metadata, and what each file format can hold of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from span_keras.errors import ImageError
+
+READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+"""Formats that are read. Others that Pillow knows are refused: some run other programs (EPS)."""
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+"""Written formats by file name suffix."""
+
+MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
+"""Longest side that a format's encoder accepts."""
+
+MAX_BYTES = 2**32 - 2**20
+"""Most bytes of pixels in TIFF and BMP, whose offsets have 32 bits; a mebibyte is left for metadata."""
+
+MAX_SEGMENT = 65000
+"""Most bytes of EXIF, XMP or comment in a JPEG, with room for what Pillow adds to them."""
+
+QUALITY = 95
+"""Default quality of JPEG and WebP."""
+
+SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+XMP_TEXT = "XML:com.adobe.xmp"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about its pixels. Orientation is already applied, and reset to "upright" here.
+
+    Attributes:
+        icc: colour profile, or None.
+        exif: descriptive EXIF tags with their sub-directories, starting with ``b"Exif\\0\\0"``, or None.
+        xmp: XMP packet, or None.
+        dpi: pixels per inch, horizontally and vertically, or None.
+        texts: texts of a PNG by keyword; a JPEG's comment is ``"Comment"``.
+        gamma, srgb: a PNG's gAMA value and sRGB intent, which matter where there is no profile.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+    gamma: float | None = None
+    srgb: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image, upright.
+
+    Attributes:
+        samples: (H, W, C) uint8 or uint16; C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).
+        metadata: everything beside the pixels.
+        notes: sentences about what the file held that could not be kept.
+    """
+
+    samples: np.ndarray
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(H, W, 3) float32 RGB in [0, 1]; grey is repeated, alpha left out."""
+        colors = to_float(self.samples[..., : 3 if self.samples.shape[2] > 2 else 1])
+        return np.broadcast_to(colors, (*colors.shape[:2], 3)).copy() if colors.shape[2] == 1 else colors
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """(H, W) float32 in [0, 1], or None for an image without."""
+        return None if self.samples.shape[2] % 2 else to_float(self.samples[..., -1])
+
+
+def to_float(samples: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 over its whole range -> float32 in [0, 1]."""
+    return samples.astype(np.float32) * np.float32(1 / np.iinfo(samples.dtype).max)
+
+
+def to_samples(pixels: np.ndarray, dtype) -> np.ndarray:
+    """Floating point -> uint8 or uint16 over its whole range: clipped, halves rounded up."""
+    most = np.float32(np.iinfo(dtype).max)
+    return (np.clip(pixels, 0, 1) * most + np.float32(0.5)).astype(dtype)
+
+
+def scaled_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
+    """The same metadata for an image of another size: the sizes that EXIF repeats are corrected."""
+    if not metadata.exif:
+        return metadata
+    exif = load_exif(metadata.exif)
+    values = dict(exif.get_ifd(ExifTags.IFD.Exif))
+    sizes = {ExifTags.Base.ExifImageWidth: width, ExifTags.Base.ExifImageHeight: height}
+    if not set(sizes) & set(values):
+        return metadata
+    exif[ExifTags.IFD.Exif] = values | sizes
+    return replace(metadata, exif=exif.tobytes())
+
+
+def load_exif(data: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(data)
+    return exif
+
+
+def format_of(path: str | Path) -> str:
+    """``"PNG"``, ``"JPEG"``, ... by suffix.
+
+    Raises:
+        ImageError: the suffix is of no written format.
+    """
+    try:
+        return FORMATS[Path(path).suffix.lower()]
+    except KeyError:
+        raise ImageError(
+            f"the output {path} should end in one of {', '.join(FORMATS)}, found {Path(path).suffix or 'no suffix'!r}."
+        ) from None
+
+
+def depth_of(path: str | Path, dtype) -> np.dtype:
+    """The sample type a file of this name will hold: uint16 only where the format can."""
+    return np.dtype(dtype if format_of(path) in ("PNG", "TIFF") else np.uint8)
+
+
+def storable(path: str | Path, metadata: Metadata, channels: int, dtype) -> tuple[Metadata, list[str]]:
+    """What of the metadata a file of this name can hold, and sentences about what it cannot.
+
+    Args:
+        channels, dtype: of the samples to be written.
+    """
+    kind = format_of(path)
+    lost, notes = {}, []
+    grey_becomes_rgb = channels < 3 and (kind == "WEBP" or (kind == "TIFF" and channels == 2 and dtype == np.uint16))
+    if metadata.icc and metadata.icc[16:20] == b"GRAY" and grey_becomes_rgb:
+        notes.append(f"{path} holds RGB, so the colour profile, which is for grey, is left out; a .png keeps it.")
+        metadata = replace(metadata, icc=None)
+    if kind == "BMP":
+        lost = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP"}
+    elif kind == "JPEG":
+        # A segment of the file holds 64 kB, and longer EXIF or XMP is not worth losing the picture for.
+        lost = {key: key.upper() for key in ("exif", "xmp") if len(getattr(metadata, key) or b"") >= MAX_SEGMENT}
+    elif kind == "WEBP":
+        lost = {"dpi": "resolution"}
+    lost = {key: name for key, name in lost.items() if getattr(metadata, key)}
+    names = list(lost.values())
+    texts = metadata.texts
+    if kind != "PNG":
+        comment = texts.get("Comment", "")
+        fits = kind == "JPEG" and comment and len(comment.encode()) < MAX_SEGMENT
+        texts = {"Comment": comment} if fits else {}
+        names += [f"text {key!r}" for key in metadata.texts if key not in texts]
+    if names:
+        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        notes.append(f"{path} cannot hold the {listed}; a .png can.")
+    return replace(metadata, texts=texts, **dict.fromkeys(lost)), notes

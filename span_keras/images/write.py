@@ -1,0 +1,100 @@
+"""Write image files atomically, row by row, so that a result larger than the memory can be written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from span_keras import atomic
+from span_keras.errors import ImageError
+from span_keras.images.encoders import WRITERS
+from span_keras.images.picture import MAX_BYTES, MAX_SIDE, QUALITY, Metadata, Picture, depth_of, format_of, storable
+
+
+def write_image(path: str | Path, picture: Picture, quality: int = QUALITY) -> None:
+    """Write a picture in the format of the path's suffix; the file appears whole or not at all.
+
+    Args:
+        quality: 1 to 100 for JPEG and WebP; 100 makes WebP lossless.
+
+    Raises:
+        ImageError: see ``open_writer``.
+    """
+    with open_writer(path, *picture.samples.shape, picture.samples.dtype, picture.metadata, quality) as write:
+        write(picture.samples)
+
+
+@contextlib.contextmanager
+def open_writer(
+    path: str | Path,
+    height: int,
+    width: int,
+    channels: int,
+    dtype,
+    metadata: Metadata | None = None,
+    quality: int = QUALITY,
+) -> Iterator:
+    """Write an image from top to bottom: ``with open_writer(...) as write: write(rows); write(more_rows)``.
+
+    ``rows`` are (n, width, channels) of ``dtype``, n in all adding up to ``height``. What is written lies in a hidden
+    temporary file in the same folder, which replaces ``path`` only when the block ends without an exception. Metadata
+    that the format cannot hold are left out, see ``storable``.
+
+    Raises:
+        ImageError: the folder is missing or not writable, the disk is full, the suffix is unknown, or the format
+            cannot hold the size, the channels or the depth.
+    """
+    path, metadata, kind = Path(path), metadata or Metadata(), format_of(path)
+    dtype = np.dtype(dtype)
+    if depth_of(path, dtype) != dtype:
+        raise ImageError(f"{kind} holds 8 bits per sample; write {path.name} as .png or .tif to keep 16.")
+    if max(height, width) > MAX_SIDE.get(kind, 2**31 - 1):
+        raise ImageError(
+            f"{kind} holds at most {MAX_SIDE[kind]} pixels per side, {path.name} would be {width}×{height}; "
+            "write a .png."
+        )
+    if kind in ("TIFF", "BMP") and height * width * max(channels, 3) * dtype.itemsize > MAX_BYTES:
+        raise ImageError(f"{kind} holds at most 4 GB, {path.name} would be {width}×{height} pixels; write a .png.")
+    metadata, _ = storable(path, metadata, channels, dtype)
+    rows_written = 0
+
+    def write(rows: np.ndarray) -> None:
+        nonlocal rows_written
+        if rows.shape[1:] != (width, channels) or rows.dtype != dtype or rows_written + len(rows) > height:
+            raise ValueError(
+                f"expected {dtype} rows of {(width, channels)} up to {height}, found {rows.dtype} {rows.shape}"
+            )
+        with names_unwritable(path):
+            writer.write(np.ascontiguousarray(rows))
+        rows_written += len(rows)
+
+    with contextlib.ExitStack() as stack:
+        with names_unwritable(path):
+            file = stack.enter_context(atomic.replaced(path)).open("wb")
+            stack.callback(close_quietly, file)
+            writer = WRITERS[kind](file, kind, height, width, channels, dtype, metadata, quality)
+        yield write
+        if rows_written != height:
+            raise ValueError(f"expected {height} rows, found {rows_written}")
+        with names_unwritable(path):
+            writer.close()
+            file.close()
+            stack.close()
+
+
+def close_quietly(file) -> None:
+    with contextlib.suppress(OSError):  # on a full disk, what is left in the buffer fails once more
+        file.close()
+
+
+@contextlib.contextmanager
+def names_unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be written ({error.strerror or error}); check the folder and the free space."
+        ) from error

@@ -1,0 +1,182 @@
+"""A SPAN network as plain arrays: what every checkpoint format is read into and every model is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from span_keras.errors import CheckpointError
+from span_keras.network import reparam
+from span_keras.network.config import SpanConfig
+
+
+def layer_shapes(config: SpanConfig) -> dict[str, tuple[int, ...]]:
+    """Kernel shapes (HWIO) of the fused network's convolutions by layer name, in forward order."""
+    c = config.channels
+    names = ["conv_1"]
+    names += [f"block_{i}_c{j}" for i in range(1, config.blocks + 1) for j in (1, 2, 3)]
+    shapes = {name: (3, 3, 3 if name == "conv_1" else c, c) for name in [*names, "conv_2"]}
+    shapes["conv_cat"] = (1, 1, 4 * c, c)
+    shapes["upsampler"] = (3, 3, c, 3 * config.scale**2)
+    return shapes
+
+
+def shape_problems(found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> list[str]:
+    """Everything that tells two sets of tensors apart: missing, unexpected and misshaped ones, in words."""
+    return [
+        *(f"missing {key} {shape}" for key, shape in expected.items() if key not in found),
+        *(f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected),
+        *(
+            f"{key} has shape {found[key]}, expected {shape}"
+            for key, shape in expected.items()
+            if key in found and found[key] != shape
+        ),
+    ]
+
+
+PLAIN_LAYERS = ("conv_cat", "upsampler")
+"""Convolutions that are not re-parameterised in the training form either."""
+
+
+@dataclass(frozen=True)
+class SpanWeights:
+    """Configuration and weights of one SPAN network.
+
+    Attributes:
+        config: the network the weights belong to.
+        layers: layer name -> weight name -> float32 array. Fused layers hold ``kernel`` (HWIO) and ``bias``; layers in
+            training form hold the eight of ``reparam.REPCONV_WEIGHTS``. Upsampler channels are block-major.
+        source: where the weights come from, for messages and metadata.
+        metadata: anything worth carrying along (licence, iteration, file hash).
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or of the wrong shape; all of them are listed.
+    """
+
+    config: SpanConfig
+    layers: dict[str, dict[str, np.ndarray]]
+    source: str = "memory"
+    metadata: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        found = {f"{name}/{key}": value.shape for name, group in self.layers.items() for key, value in group.items()}
+        expected = {}
+        for name, shape in layer_shapes(self.config).items():
+            if set(self.layers.get(name, ())) & set(reparam.REPCONV_WEIGHTS) and name not in PLAIN_LAYERS:
+                shapes = reparam.repconv_shapes(*shape[2:])
+            else:
+                shapes = {"kernel": shape, "bias": shape[3:]}
+            expected |= {f"{name}/{key}": value for key, value in shapes.items()}
+        problems = shape_problems(found, expected)
+        if problems:
+            raise CheckpointError(f"{self.source} does not hold this SPAN network: {'; '.join(problems)}.")
+
+    @property
+    def form(self) -> str:
+        """``"deploy"`` if every convolution is fused, else ``"train"``."""
+        return "deploy" if all("kernel" in group for group in self.layers.values()) else "train"
+
+    def fuse(self) -> SpanWeights:
+        """The deploy form: every RepConv as one 3×3 convolution."""
+        layers = {k: g if "kernel" in g else reparam.fuse(g) for k, g in self.layers.items()}
+        return replace(self, layers=layers)
+
+    def expand(self, seed: int = 0) -> SpanWeights:
+        """The training form that computes the same function; layers already in that form are kept."""
+        rng = np.random.default_rng(seed)
+        layers = {
+            k: g if k in PLAIN_LAYERS or "kernel" not in g else reparam.expand(g["kernel"], g["bias"], rng)
+            for k, g in self.layers.items()
+        }
+        return replace(self, layers=layers)
+
+    def fold_range(self) -> SpanWeights:
+        """The network of input range 1 that computes the same function.
+
+        Padding follows normalisation, so ``conv_1`` can multiply instead. A range of 255 makes its kernel so small that
+        an optimiser's first steps, of one size for all weights, would replace it.
+        """
+        if self.config.img_range == 1:
+            return self
+        # Fused: ``expand`` gives its four convolutions ordinary sizes, however a file spreads the range over them.
+        first = self.layers["conv_1"] if "kernel" in self.layers["conv_1"] else reparam.fuse(self.layers["conv_1"])
+        first = {**first, "kernel": first["kernel"] * np.float32(self.config.img_range)}
+        return replace(self, config=replace(self.config, img_range=1.0), layers={**self.layers, "conv_1": first})
+
+    def resample(self, scale: int) -> SpanWeights:
+        """The network of another scale whose output is this one's, resampled by area within each LR pixel."""
+        upsampler = {
+            key: reparam.resample_subpixels(value, self.config.scale, scale)
+            for key, value in self.layers["upsampler"].items()
+        }
+        return replace(self, config=replace(self.config, scale=scale), layers={**self.layers, "upsampler": upsampler})
+
+    def deploy_model(self, framework=None):
+        """A fused Keras model (or ``tf_keras`` model) with these weights; see ``model.build_deploy``."""
+        import keras
+
+        from span_keras.network.model import build_deploy
+
+        return self.fuse().assign_to(build_deploy(self.config, framework or keras))
+
+    def train_model(self, dtype: str | None = None):
+        """A training-form Keras model with these weights; see ``model.build_span``."""
+        from span_keras.network.model import build_span
+
+        return self.expand().assign_to(build_span(self.config, dtype=dtype))
+
+    def assign_to(self, model):
+        """Write the weights into a model of the same form and return it."""
+        for name, group in self.layers.items():
+            keys = ("kernel", "bias") if "kernel" in group else reparam.REPCONV_WEIGHTS
+            model.get_layer(name).set_weights([group[key] for key in keys])
+        return model
+
+    @classmethod
+    def from_model(cls, model, source: str = "memory", metadata: dict | None = None) -> SpanWeights:
+        """Read the weights of a model made by ``build_span`` or ``build_deploy`` (Keras 3 or ``tf_keras``)."""
+        from span_keras.network.model import config_of
+
+        config = config_of(model)
+        layers = {}
+        for name in layer_shapes(config):
+            arrays = [np.asarray(w, np.float32) for w in model.get_layer(name).get_weights()]
+            keys = ("kernel", "bias") if len(arrays) == 2 else reparam.REPCONV_WEIGHTS
+            layers[name] = dict(zip(keys, arrays, strict=True))
+        return cls(config, layers, source, metadata or {})
+
+
+def average(networks: Sequence[SpanWeights]) -> SpanWeights:
+    """The mean of the fused weights.
+
+    Args:
+        networks: one or more of the same configuration, in either form.
+
+    Returns:
+        A network in deploy form, with what all agree about in their metadata, such as a licence.
+
+    Raises:
+        CheckpointError: there are none, or the configurations differ.
+    """
+    fused = [network.fuse() for network in networks]
+    if not fused:
+        raise CheckpointError("expected networks to average, found none.")
+    first = fused[0]
+    for other in fused[1:]:
+        ours, theirs = first.config.to_dict(), other.config.to_dict()
+        if differ := [name for name in ours if ours[name] != theirs[name]]:
+            a, b = (", ".join(f"{name} {values[name]}" for name in differ) for values in (ours, theirs))
+            raise CheckpointError(
+                f"expected networks alike, found {first.source} with {a} and {other.source} with {b}."
+            )
+    layers = {
+        name: {
+            key: np.mean([n.layers[name][key] for n in fused], axis=0, dtype=np.float64).astype(np.float32)
+            for key in group
+        }
+        for name, group in first.layers.items()
+    }
+    shared = {key: value for key, value in first.metadata.items() if all(n.metadata.get(key) == value for n in fused)}
+    return replace(first, layers=layers, source="average", metadata=shared)

@@ -1,0 +1,110 @@
+"""The training loss: a pixel loss, by default the mean absolute error, plus a weighted perceptual distance.
+
+A share of the pixel loss can be measured on luma.
+
+Images are RGB in [0, 1], (N, H, W, 3); everything is measured in float32 whatever the network computes in.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+from span_keras.errors import ConfigError
+from span_keras.images.metrics import LUMA
+from span_keras.training.perceptual import least_side
+
+
+def mean_absolute_error(hr, sr):
+    """Mean absolute difference over all values, a float32 scalar."""
+    return ops.mean(ops.abs(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
+
+
+def mean_squared_error(hr, sr):
+    """Mean squared difference over all values, a float32 scalar."""
+    return ops.mean(ops.square(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
+
+
+def charbonnier(hr, sr, epsilon: float = 1e-3):
+    """Mean of ``√(difference² + epsilon²)``: the absolute error, smooth at zero (Lai et al., LapSRN, CVPR 2017)."""
+    return ops.mean(ops.sqrt(ops.square(ops.cast(hr, "float32") - ops.cast(sr, "float32")) + epsilon**2))
+
+
+PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error, "charbonnier": charbonnier}
+
+
+def blended(distance, hr, sr, luma: float):
+    """``(1 - luma) · distance of the images + luma · distance of their luma``, a float32 scalar.
+
+    Detail is seen, and by convention measured, on luma; a small network can spend more of itself on that. Between grey
+    images both distances are the same.
+
+    Args:
+        distance: a function of ``PIXEL_LOSSES``.
+        hr, sr: (N, H, W, 3), float in [0, 1], the latter not clipped.
+        luma: from 0 to 1. At 1 nothing holds the colours.
+    """
+    if not luma:
+        return distance(hr, sr)
+    grey = (ops.sum(ops.cast(image, "float32") * ops.convert_to_tensor(LUMA, "float32"), axis=-1) for image in (hr, sr))
+    return (1 - luma) * distance(hr, sr) + luma * distance(*grey)
+
+
+def perceptual_distance(features, hr, sr):
+    """Mean over the features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
+
+    Args:
+        features: a model from ``perceptual.build``.
+        hr, sr: (N, H, W, 3) in [0, 1], H and W known.
+
+    Raises:
+        ConfigError: the images would vanish in the network's pooling, see ``perceptual.least_side``.
+    """
+    least = least_side(features)
+    if min(sr.shape[1:3]) < least:
+        raise ConfigError(
+            f"{features.name} expects images of at least {least} pixels a side, found {sr.shape[1]}×{sr.shape[2]}; "
+            "use a larger patch."
+        )
+    wanted = [ops.stop_gradient(feature) for feature in _as_list(features(hr, training=False))]
+    found = _as_list(features(sr, training=False))
+    distances = [mean_absolute_error(a, b) for a, b in zip(wanted, found, strict=True)]
+    return sum(distances) / len(distances)
+
+
+def _as_list(outputs) -> list:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+class SpanLoss:
+    """``pixel loss + weight · perceptual distance``.
+
+    Args:
+        perceptual: a feature model from ``perceptual.build``, or ``None`` for the pixel loss alone.
+        weight: of the perceptual part; 0 leaves it out altogether.
+        pixel: a key of ``PIXEL_LOSSES``.
+        luma: share of luma in the pixel loss, 0 to 1, see ``blended``.
+    """
+
+    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae", luma: float = 0.0):
+        self.pixel = pixel
+        self.luma = luma
+        self.perceptual = perceptual if weight else None
+        self.weight = weight
+
+    def __call__(self, hr, sr):
+        """The loss of a batch.
+
+        Args:
+            hr: target images (N, H, W, 3), float in [0, 1].
+            sr: the network's output of the same shape, not clipped.
+
+        Returns:
+            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name (its value with the share of luma)
+            and, if used, ``"perceptual"`` (before its weight) to their values.
+        """
+        total = blended(PIXEL_LOSSES[self.pixel], hr, sr, self.luma)
+        parts = {self.pixel: total}
+        if self.perceptual is not None:
+            parts["perceptual"] = perceptual_distance(self.perceptual, hr, sr)
+            total = total + self.weight * parts["perceptual"]
+        return total, parts

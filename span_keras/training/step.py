@@ -1,0 +1,141 @@
+"""One update of the weights as a pure function of state, batch and rate, written once with ``keras.ops``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keras import ops
+
+from span_keras.images.orientation import turn_each
+from span_keras.network.functional import apply, apply_with_features, fuse, fused_arrays
+from span_keras.network.weights import SpanWeights
+from span_keras.training import activation_blend, hints, muon
+from span_keras.training.losses import blended, mean_absolute_error
+from span_keras.training.options import StepOptions
+
+GUARD_WINDOW = 101
+"""Number of recent losses whose median a loss is compared with."""
+
+GUARD_START = 21
+"""Losses that must be known before a leap can be told from ordinary variation."""
+
+RESTORE_AFTER = 10
+"""So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place."""
+
+
+class TrainStep:
+    """One update as a pure function ``(state, images, rate) -> (state, logs)``; see ``SpanTrainer`` for the state.
+
+    Each engine gives ``gradient(function, parameters) -> ((loss, parts), gradients)``, and ``mean(tree)``, the average
+    over its devices.
+    """
+
+    def __init__(self, config, loss, options: StepOptions, parameters: list[str], teacher: SpanWeights | None = None):
+        self.config, self.loss, self.options, self.parameters = config, loss, options, parameters
+        self.teacher = teacher if options.hint_weight else None
+
+    def __call__(self, state: dict, images: tuple, rate, gradient: Callable, mean: Callable = lambda tree: tree):
+        if len(images[-1].shape) == 1:
+            *images, numbers = images
+            images = [turn_each(image, numbers) for image in images]
+        images = [ops.cast(image, "float32") / 255.0 for image in images]
+        parameters = {name: state[f"weights/{name}"] for name in self.parameters}
+        share = activation_blend.share_at(state["step"], self.options.morph_steps) if self.options.morph_steps else None
+        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, share, *images), parameters)
+        loss, parts, gradients = mean((loss, parts, gradients))
+        gradients, norm = self._clip(gradients)
+        median, known = self._median(state)
+        sane = ops.logical_and(ops.isfinite(loss), ops.isfinite(norm))
+        leap = ops.logical_and(known >= GUARD_START, loss > self.options.spike_factor * median)
+        accept = ops.logical_and(sane, ops.logical_not(leap))
+        updated = self._update(state, gradients, rate) | self._record(state, loss)
+        streak = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
+        restore = ops.logical_and(streak > 0, ops.equal(streak % RESTORE_AFTER, 0))
+        # Where, not cond: nothing leaves the device, and all of it fuses into the update.
+        kept = state | self._restored(state, restore)
+        new = {name: ops.where(accept, value, kept[name]) for name, value in updated.items()}
+        new |= {"step": state["step"] + 1, "streak": streak}
+        logs = {"loss": loss, **parts, "grad_norm": norm, "streak": streak}
+        logs["skipped"] = ops.cast(ops.logical_not(accept), "float32")
+        logs["restored"] = ops.cast(restore, "float32")
+        return new, logs
+
+    def _restored(self, state, restore) -> dict:
+        """Weights from their average and a first moment of zero, where ``restore``."""
+        new = {}
+        for name in self.parameters:
+            weight, moment = state[f"weights/{name}"], state[f"moment_1/{name}"]
+            new[f"weights/{name}"] = ops.where(restore, state[f"ema/{name}"], weight)
+            new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
+        return new
+
+    def _total_loss(self, parameters: dict, share, lr, hr, taught=None):
+        dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
+        if self.teacher is None:
+            sr = self.network(parameters, lr, dtype, share)
+        else:
+            fused = fuse(parameters, self.config)
+            sr, features = apply_with_features(fused, lr, self.config, dtype, share)
+        total, parts = self.loss(hr, sr)
+        if taught is not None:
+            parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.options.luma)}
+            total = total + self.options.teacher_weight * parts["teacher"]
+        if self.teacher is not None:
+            fused = fused_arrays(self.teacher)
+            _, hinted = apply_with_features(fused, lr, self.teacher.config, dtype)
+            parts = {**parts, "hints": hints.unexplained(features, hinted)}
+            total = total + self.options.hint_weight * parts["hints"]
+        return total, parts
+
+    def network(self, parameters: dict, lr, dtype: str, share=None):
+        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
+        return apply(fuse(parameters, self.config), lr, self.config, dtype, share)
+
+    def _clip(self, gradients: dict):
+        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
+        if self.options.clip_norm:
+            factor = ops.minimum(1.0, self.options.clip_norm / (norm + 1e-12))
+            gradients = {name: g * factor for name, g in gradients.items()}
+        return gradients, norm
+
+    @staticmethod
+    def _median(state):
+        """Of the recent losses, and how many are known."""
+        known = ops.sum(ops.cast(ops.isfinite(state["recent_losses"]), "int32"))
+        return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2), known
+
+    @staticmethod
+    def _record(state, loss):
+        here = ops.equal(ops.arange(GUARD_WINDOW, dtype="int32"), state["updates"] % GUARD_WINDOW)
+        return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
+
+    def _update(self, state: dict, gradients: dict, rate) -> dict:
+        """A step of the optimizer with decoupled weight decay (Loshchilov & Hutter 2019), and the weights' average."""
+        o = self.options
+        t = ops.cast(state["updates"] + 1, "float32")
+        ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
+        by_muon = {name: g for name, g in gradients.items() if f"moment_2/{name}" not in state}
+        changes, momenta = muon.step(by_muon, {name: state[f"moment_1/{name}"] for name in by_muon})
+        new = {f"moment_1/{name}": momentum for name, momentum in momenta.items()}
+        corrections = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
+        for name in self.parameters:
+            weight = state[f"weights/{name}"]
+            if name in changes:
+                change = changes[name]
+            else:
+                change, moments = self._adam(state, name, gradients[name], *corrections)
+                new |= moments
+            if o.weight_decay and name.endswith("kernel"):
+                change = change + o.weight_decay * weight
+            weight = weight - rate * change
+            ema = state[f"ema/{name}"]
+            new |= {f"weights/{name}": weight, f"ema/{name}": ema + (1 - ema_decay) * (weight - ema)}
+        return new
+
+    def _adam(self, state: dict, name: str, gradient, correction_1, correction_2) -> tuple:
+        """Adam's change of one array and its new moments (Kingma & Ba 2015); the corrections are of their bias."""
+        o = self.options
+        m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
+        v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
+        change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
+        return change, {f"moment_1/{name}": m, f"moment_2/{name}": v}

@@ -1,0 +1,214 @@
+"""``SpanTrainer``: the train step and the loop around it, on TensorFlow (GradientTape) and JAX (stateless).
+
+The step is one pure function of (state, batch, rate), written once with ``keras.ops``; a backend only differentiates
+and compiles it, several steps in one call, and keeps the state on its devices. The host waits once per call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from span_keras.errors import TrainingError
+from span_keras.network.functional import stack, unstack
+from span_keras.network.weights import SpanWeights
+from span_keras.training import muon
+from span_keras.training.devices import Devices
+from span_keras.training.engines import JaxEngine, TensorFlowEngine
+from span_keras.training.options import OPTIMIZERS, PRECISIONS, StepOptions
+from span_keras.training.schedule import Schedule
+from span_keras.training.step import GUARD_WINDOW, TrainStep
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one call of the compiled steps did.
+
+    Attributes:
+        step: number of steps finished after it.
+        logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, and ``skipped`` and
+            ``restored``, 0 or 1.
+        seconds: wall time since the report before it.
+        settled: whether the trainer's state is that of this report; if not, the device is an execution further.
+    """
+
+    step: int
+    logs: dict[str, np.ndarray]
+    seconds: float
+    settled: bool = True
+
+
+class SpanTrainer:
+    """Trains a SPAN network.
+
+    Args:
+        weights: where to start, in either form.
+        loss: ``(hr, sr) -> (total, {part: value})`` on (N, H, W, 3) float32 tensors.
+        schedule: the learning rate.
+        options: see ``StepOptions``.
+        teacher: the network whose features are hints, with as many blocks; see ``StepOptions.hint_weight``.
+        steps_per_execution: steps that one call runs on the device without returning to Python.
+        devices: from ``strategies.choose``; one device by default.
+
+    The state is a flat dictionary of arrays: ``weights/…``, ``ema/…``, ``moment_1/…``, ``moment_2/…`` with the names of
+    ``stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``. Kernels that Muon is for
+    have no second moment.
+    """
+
+    step_class = TrainStep
+    """What one step computes; benchmarks put another formulation here."""
+
+    def __init__(
+        self,
+        weights: SpanWeights,
+        loss: Callable,
+        schedule: Schedule,
+        options: StepOptions = StepOptions(),  # noqa: B008 (frozen)
+        *,
+        teacher: SpanWeights | None = None,
+        steps_per_execution: int = 1,
+        devices: Devices = Devices(),  # noqa: B008 (frozen)
+    ):
+        if options.precision not in PRECISIONS:
+            raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
+        if options.optimizer not in OPTIMIZERS:
+            raise TrainingError(f"optimizer must be one of {OPTIMIZERS}, found {options.optimizer!r}.")
+        if options.hint_weight and (teacher is None or teacher.config.blocks != weights.config.blocks):
+            found = "none" if teacher is None else f"one with {teacher.config.blocks}"
+            raise TrainingError(
+                f"hints expected a teacher with as many blocks as the network ({weights.config.blocks}), found {found}."
+            )
+        if options.morph_steps and weights.config.variant != "span":
+            raise TrainingError(f"morph_steps expected weights of variant span, found {weights.config.variant}.")
+        self.config = weights.config
+        self.options = options
+        self.schedule = schedule
+        self.steps_per_execution = steps_per_execution
+        state = initial_state(weights, options)
+        self._parameters = [name.removeprefix("weights/") for name in state if name.startswith("weights/")]
+        step = self.step_class(self.config, loss, options, self._parameters, teacher)
+        backend = keras.backend.backend()
+        if backend == "jax":
+            self._engine = JaxEngine(step, state, devices)
+        elif backend == "tensorflow":
+            self._engine = TensorFlowEngine(step, state, devices)
+        else:
+            raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}.")
+        self.step = 0
+        self.settle = False
+
+    def run(
+        self, batches: Callable[[int], tuple], stop: int, workers: int = 4, cut: int | None = None
+    ) -> Iterator[Report]:
+        """Train from the present step until ``stop`` steps are done, yielding a report per execution.
+
+        Args:
+            batches: ``step -> (lr, hr)`` or ``(lr, hr, taught)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of
+                several processes this one's share; called in ``workers`` threads, for every step before ``stop``.
+                ``taught`` is a second target. A last array (N,) has the images turned first, all of them square: each
+                to the orientation of that number, see ``orientation``.
+            cut: at multiples of this number of steps an execution ends and its report is settled.
+
+        Set ``trainer.settle = True`` to have the next report settled, so that the state can be saved with it.
+
+        Raises:
+            TrainingError: ``max_skipped`` steps in a row were skipped, or a batch is not uint8.
+        """
+        cut = cut or stop
+        with contextlib.closing(self._prefetch(batches, self.step, stop, workers)) as source:
+            before, running = time.perf_counter(), deque()
+            while self.step < stop or running:
+                # A second execution waits on the device while the host looks at the first, unless the caller wants to
+                # see the state between them.
+                while self.step < stop and len(running) < 2 and not (running and (self.settle or self.step % cut == 0)):
+                    size = min(self.steps_per_execution, cut - self.step % cut, stop - self.step)
+                    rates = np.float32([self.schedule.rate(self.step + i) for i in range(size)])
+                    logs = self._engine.execute(list(itertools.islice(source, size)), rates)
+                    self.step += size
+                    running.append((self.step, rates, logs))
+                step, rates, logs = running.popleft()
+                logs = self._engine.fetch(logs)
+                self._check(logs)
+                after = time.perf_counter()
+                self.settle = False
+                yield Report(step, {**logs, "rate": rates}, after - before, settled=not running)
+                before = after
+
+    def _prefetch(self, batches, start: int, stop: int, workers: int) -> Iterator:
+        """Batches in order, on the device, made ahead by threads: an execution and what the threads work on."""
+        ahead = self.steps_per_execution + workers
+        pool, pending = ThreadPoolExecutor(workers, thread_name_prefix="batches"), deque()
+        try:
+            for step in range(start, stop):
+                pending.append(pool.submit(lambda i: self._engine.put(_checked(batches(i))), step))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            # Not waiting for the threads: they may wait for photographs that nobody needs any more.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _check(self, logs) -> None:
+        streak = int(logs.pop("streak")[-1])
+        if streak >= self.options.max_skipped:
+            raise TrainingError(
+                f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
+                f"finite or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
+                "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume"
+                + ("; or begin anew with more --morph-steps." if self.options.morph_steps else ".")
+            )
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """A copy of everything that training changes, on the host."""
+        return self._engine.read()
+
+    @state.setter
+    def state(self, state: dict[str, np.ndarray]) -> None:
+        present = {name: np.shape(array) for name, array in self._engine.read().items()}
+        found = {name: np.shape(array) for name, array in state.items()}
+        if present != found:
+            differ = sorted(name for name in present | found if present.get(name) != found.get(name))
+            raise TrainingError(f"the checkpoint does not fit this network; these arrays differ: {', '.join(differ)}.")
+        self._engine.write(state)
+        self.step = int(state["step"])
+
+    def forget_losses(self) -> None:
+        """Compare the losses to come with one another alone: those before are of another function or other images."""
+        state = self._engine.read()
+        self._engine.write(state | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
+
+    def weights(self, *, ema: bool = True) -> SpanWeights:
+        """The trained network in training form: the averaged weights, or the latest ones."""
+        group = "ema/" if ema else "weights/"
+        arrays = {name.removeprefix(group): a for name, a in self.state.items() if name.startswith(group)}
+        return unstack(arrays, self.config, source="training", steps=self.step)
+
+
+def initial_state(weights: SpanWeights, options: StepOptions) -> dict[str, np.ndarray]:
+    """The state of a ``SpanTrainer`` that has made no step yet."""
+    start = stack(weights)
+    by_muon = set(filter(muon.takes, start)) if options.optimizer == "muon" else set()
+    state = {f"weights/{name}": array for name, array in start.items()}
+    state |= {f"ema/{name}": array for name, array in start.items()}
+    state |= {f"moment_1/{name}": np.zeros_like(array) for name, array in start.items()}
+    state |= {f"moment_2/{name}": np.zeros_like(array) for name, array in start.items() if name not in by_muon}
+    state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
+    # Infinity sorts behind every loss that is known.
+    state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
+    return state
+
+
+def _checked(batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    if wrong := [str(image.dtype) for image in batch if image.dtype != np.uint8]:
+        raise TrainingError(f"expected uint8 batches with values from 0 to 255, found {', '.join(wrong)}.")
+    return batch

@@ -1,0 +1,1112 @@
+"""Photographs to patches: pairing, decoding, sampling, reproducibility, memory and every kind of bad folder."""
+
+import _thread
+import hashlib
+import os
+import shutil
+import signal
+import struct
+import threading
+import time
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from helpers.image_files import few_bits, tiff_bytes
+from PIL import Image
+
+from span_keras.data import dataset as dataset_module
+from span_keras.data import decode, variants, working_sets
+from span_keras.data.dataset import PatchDataset
+from span_keras.data.decode import Pair, load_lr, load_pair, load_validation, opened
+from span_keras.data.options import DEGRADATIONS
+from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL, list_photos, name_digest, split_validation
+from span_keras.data.variants import contrast_of, degraded, rotation_of
+from span_keras.errors import DataError
+from span_keras.images import bicubic, orientation
+
+
+def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """An RGB picture whose every pixel differs from its neighbours, so that a misplaced crop shows."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (height // 6 + 2, width // 6 + 2, 3), dtype=np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three photographs of different shapes and formats, one in a subfolder."""
+    (tmp_path / "more").mkdir()
+    Image.fromarray(smooth(50, 70, 1)).save(tmp_path / "a.png")
+    Image.fromarray(smooth(40, 41, 2)).save(tmp_path / "b.webp", lossless=True)
+    Image.fromarray(smooth(90, 60, 3)).save(tmp_path / "more" / "C.BMP")
+    (tmp_path / "notes.txt").write_text("not a photograph")
+    return tmp_path
+
+
+def make(source, **options):
+    settings = {"scale": 2, "patch": 8, "batch_size": 6, "steps_per_epoch": 5, "workers": 1}
+    return PatchDataset(source, **{**settings, **options})
+
+
+def raised(picture: np.ndarray, factor: float) -> np.ndarray:
+    """Every value so many times as far from the mean brightness, clipped; not rounded."""
+    mean = (picture @ [0.299, 0.587, 0.114]).mean()
+    return np.clip(mean + factor * (picture - mean), 0, 255)
+
+
+def rotated(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """What Pillow makes of it amid its mirror images; equal to ours but for rounding in the last bit of a tie."""
+    margin = 2 * max(picture.shape)
+    large = np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), "symmetric")
+    large = Image.fromarray(large).rotate(degrees, Image.Resampling.BICUBIC)
+    return np.asarray(large)[margin:-margin, margin:-margin]
+
+
+def enlarge(lr: np.ndarray) -> np.ndarray:
+    """Stands for a teacher of x2."""
+    return lr.repeat(2, 0).repeat(2, 1)
+
+
+def equal(batch, other) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(batch, other, strict=True))
+
+
+# -- pairs
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_pair_is_the_whole_image_reduced(tmp_path, scale, monkeypatch):
+    picture = smooth(101, 67)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    monkeypatch.setattr(decode, "STRIP", 5)
+    lr, hr = load_pair(tmp_path / "a.png", scale)
+    assert np.array_equal(hr, picture[: 101 // scale * scale, : 67 // scale * scale])
+    # Strips must leave no seam: equal but for rounding in the last bit of a tie.
+    whole = bicubic.downscale(np.ascontiguousarray(hr), scale)
+    assert lr.shape == (101 // scale, 67 // scale, 3) and lr.dtype == np.uint8
+    assert np.abs(lr.astype(int) - whole).max() <= 1 and (lr != whole).mean() < 1e-3
+
+
+def test_raised_contrast(tmp_path):
+    """The LR image is made of the clipped HR image; Pillow rounds the mean brightness and cuts fractions off."""
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])  # channels of different means
+    file = tmp_path / "a.png"
+    Image.fromarray(picture).save(file)
+    plain = load_pair(file, 2, 1.0, 1.0)
+    assert equal(plain, load_pair(file, 2)) and np.array_equal(plain.hr, picture)
+    lr, hr = load_pair(file, 2, contrast=2.5)
+    assert np.abs(hr - raised(picture, 2.5)).max() < 2
+    assert np.isin(hr, (0, 255)).mean() > 0.3
+    assert np.array_equal(lr, bicubic.downscale(hr, 2))
+    assert np.abs(lr - raised(plain.lr, 2.5)).max() > 20
+    # Reduced first.
+    small = np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS))
+    _, hr = load_pair(file, 2, 0.5, 2.5)
+    assert np.abs(hr - raised(small, 2.5)[:24, :34]).max() < 2
+    later = Image.fromarray(np.uint8(raised(picture, 2.5))).resize((35, 25), Image.Resampling.LANCZOS)
+    assert np.abs(hr.astype(int) - np.asarray(later)[:24, :34]).max() > 20
+
+
+def test_raised_contrast_of_lr_images(tmp_path):
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    plain = load_lr(tmp_path / "a.png", 0.8)
+    lr = load_lr(tmp_path / "a.png", 0.8, 2.5)
+    assert lr.shape == (40, 56, 3) and lr.dtype == np.uint8
+    assert np.abs(lr - raised(plain, 2.5)).max() < 2
+    assert np.array_equal(load_lr(tmp_path / "a.png", 0.8, 1.0), plain)
+
+
+def test_factors_of_contrast_are_spread_evenly():
+    """On a logarithmic scale; by names, so that a moved folder and further photographs change none of them."""
+    factors = np.array([contrast_of(Path(f"photos/{index}.png"), 4.0) for index in range(1000)])
+    assert 1 <= factors.min() < 1.01 and 3.95 < factors.max() < 4
+    quarters, _ = np.histogram(np.log(factors) / np.log(4), 4, (0, 1))
+    assert quarters.min() > 200 and quarters.max() < 300
+    assert contrast_of(Path("/moved/photos/7.png"), 4.0) == factors[7] != contrast_of(Path("other/7.png"), 4)
+    assert contrast_of(Path("photos/7.png"), 1.0) == 1
+
+
+@pytest.mark.parametrize("degrees", [-45, -7.3, 0.5, 30, 45])
+@pytest.mark.parametrize("shape", [(50, 70), (51, 33), (4, 200), (200, 4), (40, 40), (1, 9)])
+def test_rotated_pictures_are_mirrored_at_their_borders(shape, degrees):
+    picture = smooth(*shape)
+    found = np.asarray(variants.rotated(Image.fromarray(picture), degrees)).astype(int)
+    assert found.shape == picture.shape
+    difference = np.abs(found - rotated(picture, degrees))
+    assert difference.max() <= 1 and difference.mean() < 1e-3
+    # Where no border is near, Pillow makes the same of the picture alone.
+    inside = np.zeros(shape, np.uint8)
+    inside[3:-3, 3:-3] = 255
+    inside = np.asarray(Image.fromarray(inside).rotate(degrees, Image.Resampling.BICUBIC)) == 255
+    assert inside.mean() > 0.3 or min(shape) < 7
+    alone = np.asarray(Image.fromarray(picture).rotate(degrees, Image.Resampling.BICUBIC))
+    difference = np.abs(found - alone)[inside]
+    assert not difference.size or (difference.max() <= 1 and difference.mean() < 1e-3)
+
+
+def test_rotations_that_are_known():
+    """A picture of one colour keeps it up to the corners, and quarter turns are those of NumPy, ties aside."""
+    plain = Image.new("RGB", (50, 7), (10, 250, 128))
+    for degrees in (-45, -20, 1, 33.3, 45):
+        assert np.array_equal(variants.rotated(plain, degrees), plain)
+    picture = smooth(31, 31)
+    assert np.array_equal(variants.rotated(Image.fromarray(picture), 0), picture)
+    for quarters in (-1, 1, 2):
+        found = np.asarray(variants.rotated(Image.fromarray(picture), 90 * quarters)).astype(int)
+        assert np.abs(found - np.rot90(picture, quarters)).max() <= 1
+
+
+def test_rotated_copies(tmp_path):
+    """Rotated, then reduced, then of raised contrast."""
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
+    file = tmp_path / "a.png"
+    Image.fromarray(picture).save(file)
+    lr, hr = load_pair(file, 2, rotation=30)
+    assert np.abs(hr - rotated(picture, 30).astype(int)).max() <= 1
+    assert np.array_equal(lr, bicubic.downscale(hr, 2))
+    assert equal(load_pair(file, 2, 0.5, 2.5, 0), load_pair(file, 2, 0.5, 2.5))
+    _, hr = load_pair(file, 2, 0.5, 2.5, 30)
+    small = np.asarray(Image.fromarray(rotated(picture, 30)).resize((35, 25), Image.Resampling.LANCZOS))
+    assert np.abs(hr - raised(small, 2.5)[:24, :34]).max() < 4
+    for later in (
+        rotated(np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS)), 30),
+        np.asarray(Image.open(file).resize((35, 25), Image.Resampling.LANCZOS).rotate(30, Image.Resampling.BICUBIC)),
+    ):
+        assert np.abs(hr - raised(later, 2.5)[:24, :34]).max() > 20
+    later = rotated(load_pair(file, 2, 0.5, 2.5).hr, 30)
+    assert np.abs(hr.astype(int) - later).max() > 20
+
+
+def test_rotated_copies_of_lr_images(tmp_path):
+    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    lr = load_lr(tmp_path / "a.png", 0.8, rotation=-20)
+    small = np.asarray(Image.fromarray(rotated(picture, -20)).resize((56, 40), Image.Resampling.BICUBIC))
+    assert lr.dtype == np.uint8 and lr.shape == (40, 56, 3) and np.abs(lr - small.astype(int)).max() <= 1
+    assert np.abs(load_lr(tmp_path / "a.png", 0.8, 2.5, -20) - raised(small, 2.5)).max() < 4
+    assert np.array_equal(load_lr(tmp_path / "a.png", 0.8, 2.5, 0), load_lr(tmp_path / "a.png", 0.8, 2.5))
+
+
+def test_a_photograph_is_upright_before_it_is_rotated(tmp_path):
+    picture = Image.fromarray(smooth(20, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90° clockwise to display
+    picture.save(tmp_path / "a.png", exif=exif)
+    _, hr = load_pair(tmp_path / "a.png", 2, rotation=20)
+    assert np.abs(hr - rotated(np.rot90(np.asarray(picture), -1), 20).astype(int)).max() <= 1
+
+
+def test_angles_of_rotation_are_spread_evenly():
+    """By names, so that a moved folder and further photographs change none of them."""
+    angles = np.array([rotation_of(Path(f"photos/{index}.png"), "half") for index in range(1000)])
+    assert -45 <= angles.min() < -44.5 and 44.5 < angles.max() < 45
+    quarters, _ = np.histogram(angles, 4, (-45, 45))
+    assert quarters.min() > 200 and quarters.max() < 300
+    others = np.array([rotation_of(Path(f"photos/{index}.png"), "third") for index in range(1000)])
+    assert abs(np.corrcoef(angles, others)[0, 1]) < 0.15 and (angles != others).all()
+    factors = [np.log(contrast_of(Path(f"photos/{index}.png"), 4.0)) for index in range(1000)]
+    assert abs(np.corrcoef(angles, factors)[0, 1]) < 0.15
+    assert rotation_of(Path("/moved/photos/7.png"), "half") == angles[7]
+    assert rotation_of(Path("other/7.png"), "half") != angles[7]
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("rgb_order", [False, True])
+def test_every_lr_patch_belongs_to_its_hr_patch(folder, augment, rgb_order):
+    scale, patch = 2, 8
+    lr, hr = make(folder, augment=augment, rgb_order=rgb_order, batch_size=40)[0]
+    assert lr.shape == (40, patch, patch, 3) and hr.shape == (40, 16, 16, 3)
+    assert lr.dtype == hr.dtype == np.uint8
+    for one_lr, one_hr in zip(lr, hr, strict=True):
+        # Away from the border, where the patch's own reduction lacks context.
+        own = bicubic.downscale(one_hr, scale)[2:-2, 2:-2].astype(int)
+        assert np.abs(own - one_lr[2:-2, 2:-2]).max() <= 1
+
+
+def test_all_eight_orientations_occur_and_are_exact():
+    patch = smooth(12, 12)
+    views = [orientation.turned(patch, number) for number in range(8)]
+    expected = {np.rot90(flip, k).tobytes() for flip in (patch, patch[::-1]) for k in range(4)}
+    assert len(expected) == 8 and {view.tobytes() for view in views} == expected
+    on_device = keras.ops.convert_to_numpy(orientation.turn_each(np.stack([patch] * 8), np.arange(8, dtype=np.uint8)))
+    assert np.array_equal(on_device, views) and on_device.dtype == np.uint8
+    for number, view in enumerate(views):
+        assert np.array_equal(orientation.turned(view, orientation.INVERSE[number]), patch)
+
+
+def test_turning_can_be_left_to_the_device(folder):
+    options = {"rgb_order": True, "degrade": ("noise",), "teacher": enlarge}
+    dataset = make(folder, batch_size=24, shard=(1, 2), **options)
+    *batch, numbers = dataset.unturned(3)
+    assert numbers.shape == (12,) and len(set(numbers)) > 4
+    turned = [keras.ops.convert_to_numpy(orientation.turn_each(images, numbers)) for images in batch]
+    assert equal(turned, dataset[3])
+
+
+def test_patches_are_slices_of_the_photograph_and_reach_its_corners(tmp_path):
+    picture = smooth(20, 24)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    _, hr = make(tmp_path, augment=False, batch_size=400)[0]
+    positions = {}
+    for top in range(0, 5, 2):
+        for left in range(0, 9, 2):
+            positions[picture[top : top + 16, left : left + 16].tobytes()] = (top, left)
+    found = {positions[patch.tobytes()] for patch in hr}
+    assert found == set(positions.values())
+
+
+def test_photographs_are_drawn_by_area(tmp_path):
+    Image.fromarray(np.full((40, 40, 3), 10, np.uint8)).save(tmp_path / "small.png")
+    Image.fromarray(np.full((80, 120, 3), 200, np.uint8)).save(tmp_path / "large.png")
+    _, hr = make(tmp_path, batch_size=4000)[0]
+    share = (hr[:, 0, 0, 0] == 10).mean()
+    assert abs(share - 1600 / 11200) < 0.03  # five standard deviations
+
+
+# -- reproducibility
+
+
+def test_reduced_copies_count_as_further_photographs(folder):
+    dataset = make(folder, hr_scales=(0.5, 0.4), patch=10)
+    # 40×41 pixels, reduced by 0.4, no longer hold an HR patch of 20.
+    assert dataset.describe().startswith("3 photographs and 5 reduced copies")
+    held = sorted(hr.shape[:2] for _, hr in dataset.working_sets.at(0).photos)
+    assert held == [(20, 20), (20, 28), (24, 34), (36, 24), (40, 40), (44, 30), (50, 70), (90, 60)]
+    picture = Image.open(folder / "a.png")
+    half = np.asarray(picture.resize((35, 25), Image.Resampling.LANCZOS))
+    lr, hr = load_pair(folder / "a.png", 2, 0.5)
+    assert np.array_equal(hr, half[:24, :34])
+    assert np.abs(lr.astype(int) - bicubic.downscale(np.ascontiguousarray(hr), 2)).max() <= 1
+    assert not dataset.skipped
+
+
+def held_copies(folder, hr_scales, contrast: float) -> list[Pair]:
+    """What a dataset should hold of every photograph, whatever its seed."""
+    return [
+        load_pair(path, 2, hr_scale, factor)
+        for path in list_photos(folder)
+        for hr_scale in (1.0, *hr_scales)
+        for factor in (1.0, contrast_of(path, contrast))
+    ]
+
+
+def test_copies_of_raised_contrast_count_as_further_photographs(folder):
+    dataset = make(folder, hr_scales=(0.5,), contrast=3)
+    text = dataset.describe()
+    assert text.startswith("3 photographs and 3 reduced copies, 6 more copies of raised contrast, ")
+    photos = dataset.working_sets.at(0).photos
+    expected = {hr.tobytes(): lr for lr, hr in held_copies(folder, (0.5,), 3)}
+    assert len(expected) == len(photos) == 12
+    assert all(np.array_equal(expected[hr.tobytes()], lr) for lr, hr in photos)
+    assert not dataset.skipped
+    other = make(folder, hr_scales=(0.5,), contrast=3, seed=1)
+    assert {hr.tobytes() for _, hr in other.working_sets.at(0).photos} == expected.keys()
+    Image.fromarray(smooth(40, 40, 9)).save(folder / "0.png")  # sorts before the others
+    more = {hr.tobytes() for _, hr in make(folder, hr_scales=(0.5,), contrast=3).working_sets.at(0).photos}
+    assert len(more) == 16 and more > expected.keys()
+    (folder / "0.png").unlink()
+    assert not equal(other[2], dataset[2])
+    assert equal(dataset[2], dataset[2]) and equal(make(folder, hr_scales=(0.5,), contrast=3)[2], dataset[2])
+    plain = make(folder, contrast=1)
+    assert plain.describe().startswith("3 photographs, ") and equal(plain[0], make(folder)[0])
+    assert make(folder, contrast=3).describe().startswith("3 photographs, 3 more copies of raised contrast, ")
+
+
+def angles(dataset) -> dict[tuple, float]:
+    """By name of the photograph and kind of copy."""
+    found = {
+        (photo.path.name, photo.hr_scale, photo.lr_scale, photo.contrast != 1): photo.rotation
+        for photo in dataset.photos
+    }
+    assert len(found) == len(dataset.photos)
+    return found
+
+
+def test_all_copies_are_rotated_and_no_photograph(folder, tmp_path_factory):
+    options = {"hr_scales": (0.5,), "contrast": 3, "rotate": True}
+    dataset = make(folder, **options)
+    text = "3 photographs and 3 reduced copies, 6 more copies of raised contrast, 9 copies rotated, "
+    assert dataset.describe().startswith(text)
+    found = angles(dataset)
+    assert {copy for copy, angle in found.items() if angle == 0} == {
+        (path.name, 1.0, 0.0, False) for path in list_photos(folder)
+    }
+    assert len(set(found.values())) == 10 and all(abs(angle) <= 45 for angle in found.values())
+    expected = {
+        hr.tobytes(): lr
+        for photo in dataset.photos
+        for lr, hr in [load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)]
+    }
+    photos = dataset.working_sets.at(0).photos
+    assert len(expected) == len(photos) == 12
+    assert all(np.array_equal(expected[hr.tobytes()], lr) for lr, hr in photos)
+    # Reduced and raised as without rotation.
+    unrotated = make(folder, hr_scales=(0.5,), contrast=3)
+    assert [photo._replace(rotation=0, decoding=0) for photo in dataset.photos] == [
+        photo._replace(decoding=0) for photo in unrotated.photos
+    ]
+    assert not equal(unrotated[2], dataset[2]) and equal(make(folder, **options)[2], dataset[2])
+    # The angles depend on names alone.
+    assert angles(make(folder, seed=1, **options)) == found
+    moved = tmp_path_factory.mktemp("moved") / folder.name
+    shutil.copytree(folder, moved)
+    assert angles(make(moved, **options)) == found
+    Image.fromarray(smooth(40, 40, 9)).save(folder / "0.png")  # sorts before the others
+    more = angles(make(folder, hr_scales=(0.6, 0.5), contrast=2, rotate=True))
+    assert len(more) == 24 and more.items() > found.items()
+
+
+def test_without_copies_nothing_is_rotated(folder):
+    plain, dataset = make(folder), make(folder, rotate=True)
+    assert dataset.describe() == plain.describe() and equal(dataset[0], plain[0])
+    text = make(folder, contrast=3, rotate=True).describe()
+    assert text.startswith("3 photographs, 3 more copies of raised contrast, 3 copies rotated, ")
+    text = make(folder, hr_scales=(0.5,), rotate=True).describe()
+    assert text.startswith("3 photographs and 3 reduced copies, 3 copies rotated, ")
+
+
+def test_half_of_all_patches_have_raised_contrast(tmp_path):
+    for name, size in {"small": 40, "large": 100}.items():
+        picture = np.full((size, size, 3), 100, np.uint8)
+        picture[:, ::2] = 150
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    _, hr = make(tmp_path, batch_size=4000, contrast=10)[0]
+    share = (~np.isin(hr, (100, 150))).any((1, 2, 3)).mean()
+    assert abs(share - 0.5) < 0.04  # five standard deviations
+
+
+def test_a_batch_depends_on_seed_epoch_and_index_alone(folder):
+    options = {"degrade": DEGRADATIONS, "rgb_order": True}
+    first, second = make(folder, **options), make(folder, **options)
+    second.epoch = 3
+    for _ in range(3):
+        first.on_epoch_end()
+    expected = first[4]
+    second[0], second[2]
+    assert equal(second[4], expected)
+    assert not equal(second[3], expected)
+    first.on_epoch_end()
+    assert not equal(first[4], expected)
+    other = make(folder, seed=1, **options)
+    other.epoch = 3
+    assert not equal(other[4], expected)
+
+
+def test_shards_are_the_parts_of_the_whole_batch(folder):
+    whole = make(folder, degrade=("noise",))[1]
+    parts = [make(folder, degrade=("noise",), shard=(i, 3))[1] for i in range(3)]
+    assert equal([np.concatenate(side) for side in zip(*parts, strict=True)], whole)
+
+
+def test_keras_iterates_it_in_order_with_several_workers(folder):
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    dataset = make(folder, workers=3)
+    adapter = PyDatasetAdapter(dataset, shuffle=False)
+    expected = make(folder)
+    for _ in range(2):
+        adapter.on_epoch_begin()
+        batches = list(adapter.get_numpy_iterator())
+        adapter.on_epoch_end()
+        assert len(batches) == 5
+        assert all(equal(batch, expected[i]) for i, batch in enumerate(batches))
+        expected.on_epoch_end()
+    assert dataset.epoch == 2
+
+
+def test_past_the_end_is_an_index_error(folder):
+    with pytest.raises(IndexError):
+        make(folder)[5]
+
+
+# -- working sets
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Sixteen photographs of one colour each: 16 levels apart, 64×64."""
+    for level in range(16):
+        Image.fromarray(np.full((64, 64, 3), 16 * level, np.uint8)).save(tmp_path / f"{level:02d}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def small_cache(monkeypatch):
+    """Makes ``cache_gb`` hold few of the photographs of ``many``, and sets short."""
+    monkeypatch.setattr(working_sets, "MOST_DECODERS", 1)
+    monkeypatch.setattr(working_sets, "LAG", 4)
+    # Room for 2 sets of 4 photographs (15,360 bytes decoded) besides one being decoded (4 · 4,096 bytes).
+    return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
+
+
+def make_in_sets(source, cache_gb, steps: int, **options):
+    """A dataset of 4 working sets of 4 photographs that take 8 steps each."""
+    dataset = make(source, cache_gb=cache_gb, steps_per_epoch=steps, batch_size=256, **options)
+    assert "4 working sets" in dataset.describe() and dataset.working_sets.steps_per_set == 8
+    return dataset
+
+
+def test_more_photographs_than_fit_are_used_in_turn(many, small_cache):
+    dataset = make_in_sets(many, small_cache, 64)
+    # The sets of one turn share no photograph and cover all.
+    levels = [{int(patch[0, 0, 0]) for patch in dataset[8 * number][0]} for number in range(8)]
+    assert all(len(group) == 4 for group in levels)
+    for turn in (levels[:4], levels[4:]):
+        assert set().union(*turn) == set(range(0, 256, 16))
+    assert levels[:4] != levels[4:]
+
+
+def test_working_sets_never_hold_more_than_the_bound(many, small_cache, monkeypatch):
+    held, most, lock = set(), [0], threading.Lock()
+    load = load_pair
+
+    class Held(Pair):
+        def __del__(self):
+            with lock:
+                held.discard(id(self))
+
+    def counted(*arguments):
+        pair = Held(*load(*arguments))
+        with lock:
+            held.add(id(pair))
+            most[0] = max(most[0], len(held))
+        return pair
+
+    monkeypatch.setattr(dataset_module, "load_pair", counted)
+    dataset = make_in_sets(many, small_cache, 100)
+    for index in range(100):
+        dataset[index]
+    # Two sets of four, and what is being decoded; all sixteen would be there if sets were kept.
+    assert 8 <= most[0] <= 10
+
+
+def test_any_batch_can_be_made_again_with_working_sets(many, small_cache):
+    first = make_in_sets(many, small_cache, 40)
+    in_order = [first[i] for i in range(40)]
+    again = make_in_sets(many, small_cache, 40)
+    for index in (39, 0, 17, 8, 7, 30):
+        assert equal(again[index], in_order[index])
+
+
+def test_working_sets_are_the_same_on_every_machine(many, monkeypatch):
+    """However many processors it has."""
+    batches = []
+    for processors in (1, 2, 64):
+        monkeypatch.setattr(os, "cpu_count", lambda processors=processors: processors)
+        dataset = make(many, cache_gb=200_000 / 1e9, steps_per_epoch=40, batch_size=256)
+        assert dataset.set_count > 1
+        batches.append([dataset[i] for i in (0, 20)])
+    assert all(equal(a, b) for made in batches[1:] for a, b in zip(batches[0], made, strict=True))
+
+
+def test_copies_of_raised_contrast_take_room(many, small_cache):
+    """Twice the room, hence twice as many sets; a turn through them shows every photograph twice."""
+    plain = make_in_sets(many, small_cache, 80)
+    options = {"cache_gb": small_cache, "steps_per_epoch": 80, "batch_size": 256, "contrast": 3}
+    dataset = make(many, **options)
+    assert sum(photo.bytes for photo in dataset.photos) == 2 * sum(photo.bytes for photo in plain.photos)
+    sets = dataset.set_count
+    assert sets >= 8 and f" in {sets} working sets" in dataset.describe()
+    groups = [dataset.working_sets.at(number * dataset.working_sets.steps_per_set).photos for number in range(sets)]
+    levels = sorted(int(hr[0, 0, 0]) for group in groups for _, hr in group)
+    assert levels == sorted(2 * list(range(0, 256, 16)))
+    again = make(many, **options)
+    for index in (79, 0, 33):
+        assert equal(again[index], dataset[index])
+
+
+def test_rotated_copies_take_room_while_they_are_decoded(many, small_cache):
+    """Less of it is left for working sets, hence more of them."""
+    options = {"cache_gb": 2 * small_cache, "steps_per_epoch": 80, "batch_size": 256, "contrast": 3}
+    plain, dataset = make(many, **options), make(many, rotate=True, **options)
+    assert sum(photo.bytes for photo in dataset.photos) == sum(photo.bytes for photo in plain.photos)
+    sets = dataset.set_count
+    assert sets > plain.set_count and f" 16 copies rotated, 0.1 megapixels, 0.00 GB in {sets} " in dataset.describe()
+    groups = [dataset.working_sets.at(number * dataset.working_sets.steps_per_set).photos for number in range(sets)]
+    levels = sorted(int(hr[0, 0, 0]) for group in groups for _, hr in group)
+    assert levels == sorted(2 * list(range(0, 256, 16)))
+    again = make(many, rotate=True, **options)
+    for index in (79, 0, 33):
+        assert equal(again[index], dataset[index])
+
+
+def test_what_a_rotation_reads_is_counted(folder, monkeypatch):
+    """Three bytes per pixel of the mirrored picture, and four of Pillow's."""
+    Image.fromarray(smooth(20, 300)).save(folder / "wide.png")
+    options = {"hr_scales": (0.8,), "contrast": 3}
+    plain, dataset = (make(folder, rotate=rotate, **options) for rotate in (False, True))
+    pad, read = np.pad, []
+
+    def padded(*arguments):
+        read.append(pad(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr(np, "pad", padded)
+    assert len(dataset.photos) == len(plain.photos) == 16
+    for photo, other in zip(dataset.photos, plain.photos, strict=True):
+        read.clear()
+        load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation)
+        assert 3 * (photo.decoding - other.decoding) == 7 * sum(array.nbytes for array in read)
+        assert len(read) == (photo.rotation != 0)
+
+
+def test_a_teacher_takes_room_and_follows_the_working_sets(many, small_cache):
+    # LR, HR and the teacher's output: 9/5 of what LR and HR alone take.
+    dataset = make_in_sets(many, 9 / 5 * small_cache, 40, teacher=enlarge)
+    for lr, _, taught in (dataset[index] for index in (0, 9, 39)):
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+
+
+def test_a_cache_too_small_for_a_photograph_says_what_it_takes(many):
+    with pytest.raises(DataError, match=r"cache of 1e-06 GB is too small for .*png .*give at least 0\.\d\d GB"):
+        make(many, cache_gb=1e-6)
+
+
+def test_closed_it_decodes_no_further(many, small_cache, monkeypatch):
+    decoding, go_on = threading.Event(), threading.Event()
+    load, loaded = load_pair, []
+
+    def slow(*args):
+        loaded.append(args)
+        decoding.set()
+        go_on.wait(60)
+        return load(*args)
+
+    monkeypatch.setattr(dataset_module, "load_pair", slow)
+    dataset = make_in_sets(many, small_cache, 64)
+    threading.Thread(target=dataset.working_sets.at, args=(0,), daemon=True).start()
+    assert decoding.wait(60)
+    dataset.close()
+    go_on.set()
+    dataset.working_sets.at(0)
+    assert len(loaded) == 1, "a set has four"
+
+
+def test_interrupted_it_tells_of_no_further_photographs(many, monkeypatch):
+    go_on, load, told = threading.Event(), load_pair, []
+
+    def interrupted(*args):
+        if not go_on.is_set():
+            _thread.interrupt_main()
+            go_on.wait(60)
+        return load(*args)
+
+    monkeypatch.setattr(dataset_module, "load_pair", interrupted)
+    monkeypatch.setattr(working_sets, "decoder_count", lambda: 1)
+    # A shell's background jobs inherit that the signal is ignored.
+    before, handler = threading.enumerate(), signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make(many, progress=lambda done, total: told.append(done))
+    finally:
+        go_on.set()
+        signal.signal(signal.SIGINT, handler)
+    for thread in set(threading.enumerate()) - set(before):
+        thread.join(60)
+    assert told == []
+
+
+def test_corrupt_photographs_in_a_working_set_are_skipped(many, small_cache):
+    whole = (many / "03.png").read_bytes()
+    (many / "03.png").write_bytes(whole[: len(whole) // 2])
+    dataset = make_in_sets(many, small_cache, 64)
+    for number in range(4):
+        dataset[8 * number]
+    assert [path.name for path in dataset.skipped] == ["03.png"]
+
+
+def spoil(path: Path) -> None:
+    """Leave the header alone, so that only decoding tells."""
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def test_a_working_set_without_any_usable_photograph_gives_way_to_the_next(many, small_cache):
+    sets = make_in_sets(many, small_cache, 64).working_sets.shuffled(0)
+    for photo in sets[1]:
+        spoil(photo.path)
+    datasets = make_in_sets(many, small_cache, 64), make_in_sets(many, small_cache, 64)
+    batch = datasets[0][8]
+    assert set(batch[0][:, 0, 0, 0]) == {16 * int(photo.path.stem) for photo in sets[2]}
+    datasets[1][16]
+    assert equal(datasets[1][8], batch), "whatever was drawn before"
+    # The last set of a turn gives way to those of the next turn, until all photographs have had their chance.
+    left = sets[0][0].path
+    for path in many.iterdir():
+        if path != left:
+            spoil(path)
+    dataset = make_in_sets(many, small_cache, 64)
+    assert all((dataset[8 * number][0] == 16 * int(left.stem)).all() for number in range(8))
+    spoil(left)
+    with pytest.raises(DataError, match=r"Expected photographs, found none among 16 files .*truncated.*; use others"):
+        make_in_sets(many, small_cache, 64)[0]
+
+
+def test_more_threads_than_a_set_has_steps(many, small_cache, monkeypatch):
+    """Those that are far ahead wait, nobody's set is given up, and no more than two are held."""
+    load, go_on = load_pair, threading.Event()
+    monkeypatch.setattr(dataset_module, "load_pair", lambda *args: go_on.wait(60) and load(*args))
+    dataset = make_in_sets(many, small_cache, 64)
+    with ThreadPoolExecutor(16) as pool:
+        # The first to ask are those that are furthest ahead.
+        batches = [pool.submit(dataset.unturned, 2 * index + 1) for index in reversed(range(16))][::-1]
+        try:
+            while dataset.working_sets.waiting < 16:
+                time.sleep(0.01)
+            assert len(dataset.working_sets.held) <= 2
+        finally:
+            go_on.set()
+        batches = [batch.result() for batch in batches]
+    assert not dataset.working_sets.waiting and len(dataset.working_sets.held) <= 2
+    for index, batch in enumerate(batches):
+        assert equal(batch, dataset.unturned(2 * index + 1))
+
+
+# -- decoding
+
+
+def decoded(path) -> np.ndarray:
+    return load_pair(path, 2).hr
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    picture = Image.fromarray(smooth(20, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90° clockwise to display
+    picture.save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(decoded(tmp_path / "a.png"), np.rot90(np.asarray(picture), -1))
+
+
+def test_grey_palette_and_16_bit_become_rgb(tmp_path):
+    grey = smooth(20, 30)[..., 0]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    Image.fromarray(grey.astype(np.float32) / 255).save(tmp_path / "float.tiff")
+    for name in ("grey.png", "deep.png", "palette.png", "float.tiff"):
+        assert np.array_equal(decoded(tmp_path / name), np.repeat(grey[..., None], 3, 2)), name
+
+
+def test_deep_grey_means_what_its_file_says(tmp_path):
+    grey = smooth(20, 30)[..., :1]
+    (tmp_path / "inverted.tif").write_bytes(tiff_bytes(65535 - grey * np.uint16(257), photometric=0))
+    assert np.array_equal(decoded(tmp_path / "inverted.tif"), np.repeat(grey, 3, 2))
+
+
+@pytest.mark.parametrize("values", [70_000, -1, 1.5, -0.1, float("nan")])
+def test_deep_grey_of_unknown_range_is_skipped(folder, values):
+    dtype = np.float32 if isinstance(values, float) else np.int32
+    Image.fromarray(np.full((40, 40), values, dtype)).save(folder / "deep.tif")
+    with pytest.raises(DataError, match=r"deep\.tif cannot be read as an image: it has values beyond 16 bits, or 1 in"):
+        decoded(folder / "deep.tif")
+    dataset = make(folder)
+    assert "deep.tif (it has values beyond" in dataset.describe() and len(dataset.skipped) == 1
+
+
+def test_transparent_grey_of_few_bits(tmp_path):
+    (tmp_path / "a.png").write_bytes(few_bits(4, 5))
+    assert np.array_equal(
+        decoded(tmp_path / "a.png")[0, :, 0], [17 * (value if value != 5 else 15) for value in range(16)]
+    )
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    rgba = np.zeros((20, 20, 4), np.uint8)
+    rgba[:10, :, 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    hr = decoded(tmp_path / "a.png")
+    assert (hr[:10] == 0).all() and (hr[10:] == 255).all()
+
+
+def test_cmyk_is_converted(tmp_path):
+    Image.new("CMYK", (20, 20), (255, 0, 0, 0)).save(tmp_path / "a.jpg")
+    red, green, blue = decoded(tmp_path / "a.jpg")[5, 5]
+    assert red < 60 and min(green, blue) > 150
+
+
+# -- degradations
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_a_degradation_changes_lr_alone(folder, name):
+    clean, degraded = make(folder)[0], make(folder, degrade=(name,))[0]
+    assert np.array_equal(clean[1], degraded[1])
+    difference = np.abs(clean[0].astype(int) - degraded[0]).mean((1, 2, 3))
+    assert difference.max() > 0 and difference.mean() < 30
+
+
+def test_blur_smooths_and_noise_roughens():
+    patch = smooth(32, 32)
+    roughness = lambda image: np.abs(np.diff(image.astype(int), axis=0)).mean()  # noqa: E731
+    rng = np.random.default_rng(0)
+    assert roughness(degraded(patch, ("blur",), rng)) < roughness(patch)
+    assert roughness(degraded(patch, ("noise",), rng)) > roughness(patch)
+
+
+# -- files
+
+
+def test_photographs_are_found_in_subfolders_whatever_their_case(folder):
+    (folder / "._a.png").write_bytes(b"left by a Mac")
+    assert [path.name for path in list_photos(folder)] == ["a.png", "b.webp", "C.BMP"]
+    assert list_photos([folder / "b.webp", folder / "a.png"]) == [folder / "a.png", folder / "b.webp"]
+    assert list_photos(folder / "a.png") == [folder / "a.png"]
+
+
+def test_links_to_folders_are_followed_once(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("b.png", "more.png"):
+        shutil.copy(folder / "a.png", elsewhere / name)
+    (folder / "d").symlink_to(elsewhere)
+    found = ["a.png", "b.webp", "d/b.png", "d/more.png", "more/C.BMP"]
+    names = lambda: [str(path.relative_to(folder)) for path in list_photos(folder)]  # noqa: E731
+    assert names() == found
+    # By another way the same, above everything, and round in circles.
+    (folder / "again").symlink_to(elsewhere)
+    (folder / "d").unlink()
+    (folder / "d").symlink_to(folder / "more")
+    (folder / "up").symlink_to(folder.parent)
+    (elsewhere / "back").symlink_to(folder)
+    assert names() == ["a.png", "again/b.png", "again/more.png", "b.webp", "more/C.BMP"]
+
+
+def test_names_need_not_be_utf_8():
+    path = Path(os.fsdecode(b"caf\xe9/1.png"))
+    assert 1 <= contrast_of(path, 4.0) <= 4 and -45 <= rotation_of(path, "1 0 True") <= 45
+    assert split_validation([path, Path("a.png")], 1)
+    # Others keep the numbers that teachers' outputs were made for.
+    digest = hashlib.sha256("1 0 True/café/1.png".encode()).digest()
+    assert name_digest(Path("café/1.png"), "1 0 True/") == digest
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(DataError, match=r"found nothing at .*nowhere; check the path"):
+        make(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"Expected photographs \(\.jpg .*found none"):
+        make(tmp_path)
+    with pytest.raises(DataError, match="empty list"):
+        make([])
+    (tmp_path / "notes.txt").write_text("not a photograph")
+    with pytest.raises(DataError, match=r"Expected a folder of photographs or one photograph .*notes\.txt"):
+        make(tmp_path / "notes.txt")
+
+
+def test_unusable_files_are_skipped_counted_and_named(folder):
+    whole = (folder / "a.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("hello")
+    (folder / "empty.png").touch()
+    Image.fromarray(smooth(15, 100)).save(folder / "thin.png")
+    header = struct.pack(">IIBBBBB", 30_000, 20_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(header)) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (folder / "huge.png").write_bytes(whole[:8] + chunk + whole[33:])
+    (folder / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\n")
+    dataset = make(folder)
+    skipped = {"cut.png", "text.jpg", "empty.png", "thin.png", "huge.png", "program.png"}
+    assert {path.name for path in dataset.skipped} == skipped
+    text = dataset.describe()
+    assert text.startswith("3 photographs") and "6 skipped" in text
+    assert "huge.png (more than 179 megapixels, the most that is decoded)" in text
+    assert "program.png (not a readable image)" in text
+    assert "thin.png (100×15, smaller than the 16×16 HR patch)" in text
+    assert "text.jpg (not a readable image)" in text
+    assert "cut.png (" in text and "truncated" in text
+    assert dataset[0][0].shape == (6, 8, 8, 3)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("decode failed"), struct.error("unpack requires a buffer")])
+def test_whatever_a_decoder_raises_skips_the_file(folder, monkeypatch, error):
+    """As seen of damaged AVIF and WebP files."""
+    load = Image.Image.load
+
+    def broken(image):
+        if image.size == (41, 40):
+            raise error
+        return load(image)
+
+    monkeypatch.setattr(Image.Image, "load", broken)
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", broken)
+    dataset = make(folder)
+    dataset[0]
+    assert [path.name for path in dataset.skipped] == ["b.webp"]
+    assert str(error) in dataset.skipped[folder / "b.webp"]
+
+
+@pytest.fixture
+def python_warnings(monkeypatch):
+    """What is warned of in a process whose filters nobody has touched."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.resetwarnings()
+        yield told
+
+
+def test_large_photographs_cause_no_remarks(folder, python_warnings):
+    make(folder)[0]
+    assert not python_warnings
+
+
+def test_decoding_leaves_the_users_warnings_alone(folder, python_warnings):
+    """Also when threads begin and end at once, one before the other."""
+    first, second = opened(folder / "a.png"), opened(folder / "a.png")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    warnings.warn("of the user", stacklevel=1)
+    assert [str(warning.message) for warning in python_warnings] == ["of the user"]
+    # Whoever wants to know of large images is told.
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with pytest.raises(Image.DecompressionBombWarning), opened(folder / "a.png"):
+        pass
+
+
+def test_no_usable_photograph_at_all(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG")
+    Image.fromarray(smooth(15, 15)).save(tmp_path / "small.png")
+    with pytest.raises(DataError, match=r"at least 16 pixels a side, found none among 2 files .*bad\.png"):
+        make(tmp_path)
+    (tmp_path / "bad.png").unlink()
+    with pytest.raises(DataError, match=r"15×15, smaller than the 16×16 HR patch.*smaller patch"):
+        make(tmp_path)
+
+
+def test_every_photograph_corrupt_behind_its_header(tmp_path):
+    Image.fromarray(smooth(40, 40)).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"found none among 1 files .*cut\.png"):
+        make(tmp_path)[0]
+
+
+def test_a_teachers_patches_lie_where_the_others_do(folder):
+    """In every orientation and order of colours; its output is made of the LR image before degradation."""
+
+    for degrade in ((), ("noise",)):
+        plain = make(folder, rgb_order=True, degrade=degrade, batch_size=24)[0]
+        lr, hr, taught = make(folder, rgb_order=True, degrade=degrade, batch_size=24, teacher=enlarge)[0]
+        assert equal((lr, hr), plain)
+        clean = make(folder, rgb_order=True, batch_size=24)[0][0]
+        assert np.array_equal(taught, clean.repeat(2, 1).repeat(2, 2))
+
+
+def test_the_teacher_as_the_only_target(folder):
+    """The patches of photographs are those drawn otherwise; larger copies join them as LR images."""
+
+    options = {"rgb_order": True, "batch_size": 24, "teacher": enlarge}
+    lr, _, taught = make(folder, **options)[0]
+    assert equal(make(folder, target="teacher", **options)[0], (lr, taught))
+    assert make(folder, target="teacher", dtype="float32", **options)[0][1].max() <= 1
+
+    dataset = make(folder, target="teacher", patch=20, lr_scales=(0.8,), **options)
+    photos = dataset.working_sets.at(0).photos
+    # Of 40×41 pixels, neither half, (20, 20), nor 0.8, (33, 32), is too small for a patch of 20.
+    assert sorted(lr.shape[:2] for lr, _ in photos) == [(20, 20), (25, 35), (32, 33), (40, 56), (45, 30), (72, 48)]
+    assert dataset.describe().startswith("3 photographs and 3 reduced copies")
+    assert all(np.array_equal(taught, enlarge(lr)) for lr, taught in photos)
+    held = sum(image.nbytes for photo in photos for image in photo)
+    assert sum(photo.bytes for photo in dataset.photos) == pytest.approx(held, rel=0.01)  # cropping left out
+    picture = load_lr(folder / "a.png", 0.8).astype(int)
+    whole = np.asarray(Image.open(folder / "a.png").convert("RGB"))
+    assert np.abs(picture - bicubic.resize(whole, picture.shape[:2]))[3:-3, 3:-3].max() <= 1
+
+
+def test_a_teacher_sees_copies_of_raised_contrast(folder):
+    """Of every size of an LR image; for every seed the same, so that kept output serves further runs."""
+    factors = {path: (1.0, contrast_of(path, 3)) for path in list_photos(folder)}
+    expected = {lr.tobytes() for lr, _ in held_copies(folder, (0.5,), 3)}
+    expected |= {load_lr(path, 0.8, factor).tobytes() for path in factors for factor in factors[path]}
+    assert len(expected) == 18
+    options = {"target": "teacher", "hr_scales": (0.5,), "lr_scales": (0.8,), "contrast": 3, "batch_size": 24}
+    for seed in (0, 1):
+        seen = []
+        dataset = make(
+            folder, teacher=lambda lr, seen=seen: seen.append(lr.tobytes()) or enlarge(lr), seed=seed, **options
+        )
+        assert len(seen) == 18 and set(seen) == expected
+        lr, taught = dataset[0]
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+        text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, "
+        assert dataset.describe().startswith(text)
+    held = sum(image.nbytes for photo in dataset.working_sets.at(0).photos for image in photo)
+    assert sum(photo.bytes for photo in dataset.photos) == pytest.approx(held, rel=0.01)  # cropping left out
+
+
+def test_a_teacher_sees_rotated_copies(folder):
+    """Of every size of an LR image but the photographs' own; for every seed the same."""
+    options = {"target": "teacher", "hr_scales": (0.5,), "lr_scales": (0.8,), "contrast": 3, "rotate": True}
+    for seed in (0, 1):
+        seen = []
+        dataset = make(
+            folder, teacher=lambda lr, seen=seen: seen.append(lr.tobytes()) or enlarge(lr), seed=seed, **options
+        )
+        found = angles(dataset)
+        assert [copy[1:] for copy, angle in found.items() if angle == 0] == 3 * [(1.0, 0.0, False)]
+        assert len(found) == 18 and len(set(found.values())) == 16
+        expected = {
+            load_lr(photo.path, photo.lr_scale, photo.contrast, photo.rotation).tobytes()
+            if photo.lr_scale
+            else load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation).lr.tobytes()
+            for photo in dataset.photos
+        }
+        assert len(seen) == len(expected) == 18 and set(seen) == expected
+        text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, 15 copies rotated, "
+        assert dataset.describe().startswith(text)
+        lr, taught = dataset[0]
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+
+
+def test_a_photograph_too_small_for_a_patch_can_be_an_lr_image(folder):
+    options = {
+        "teacher": enlarge,
+        "target": "teacher",
+        "patch": 30,
+        "lr_scales": (0.8,),
+    }
+    dataset = make(folder, **options)
+    # 40×41 pixels make no HR patch of 60, and neither do 50×70; reduced by 0.8 both hold an LR patch of 30.
+    assert dataset.describe().startswith("1 photographs and 3 reduced copies")
+    assert not dataset.skipped
+    assert list(make(folder, **options | {"patch": 35}).skipped) == [folder / "b.webp"]
+
+
+def test_the_teacher_as_the_only_target_follows_the_working_sets(many, small_cache):
+    """Degraded LR images and shares of a batch, too."""
+
+    options = {"teacher": enlarge, "target": "teacher", "lr_scales": (0.9,)}
+    options |= {"batch_size": 8, "steps_per_epoch": 200, "cache_gb": 2 * small_cache}
+    dataset = make(many, **options)
+    assert "working sets" in dataset.describe()
+    for lr, taught in (dataset[index] for index in (0, 100, 199)):
+        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+    noisy = make(many, degrade=("noise",), **options)
+    shares = [make(many, degrade=("noise",), shard=(i, 2), **options) for i in (0, 1)]
+    assert np.array_equal(noisy[100][1], dataset[100][1])
+    assert not np.array_equal(noisy[100][0], dataset[100][0])
+    for whole, parts in zip(noisy[100], zip(*(share[100] for share in shares), strict=True), strict=True):
+        assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_larger_copies_of_files_that_cannot_be_read(folder):
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"cut\.png cannot be read as an image"):
+        load_lr(folder / "cut.png", 0.5)
+    dataset = make(folder, teacher=enlarge, target="teacher", lr_scales=(0.9,))
+    dataset[0]
+    assert [path.name for path in dataset.skipped] == ["cut.png"]
+
+
+@pytest.mark.parametrize(
+    ("enlarge", "found"),
+    [
+        (lambda lr: lr.repeat(3, 0).repeat(3, 1), r"\(50, 70, 3\) uint8 .* found \(75, 105, 3\) uint8; .* must be 2"),
+        (lambda lr: lr.repeat(2, 0).repeat(2, 1) / np.float32(255), r"found \(50, 70, 3\) float32"),
+    ],
+)
+def test_a_teacher_that_does_not_fit(folder, enlarge, found):
+    with pytest.raises(DataError, match=found):
+        make(folder / "a.png", teacher=enlarge)[0]
+
+
+def test_float_batches_are_the_same_patches(folder):
+    for whole, fraction in zip(make(folder)[1], make(folder, dtype="float32")[1], strict=True):
+        assert fraction.dtype == np.float32
+        np.testing.assert_allclose(fraction, whole / 255, atol=1e-7)
+
+
+def test_plain_keras_fit_trains_on_it(folder):
+    """A compiled ``build_span`` model learns from the dataset with nothing of our own in between."""
+    from span_keras import SpanConfig, build_span, initialise
+
+    keras.utils.set_random_seed(0)
+    model = build_span(SpanConfig(scale=2, channels=4, blocks=1))
+    initialise(model)
+    model.compile("adam", "mae")
+    history = model.fit(make(folder, dtype="float32"), epochs=4, shuffle=False, verbose=0).history["loss"]
+    assert history[-1] < 0.9 * history[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 5}, r"scale among \(2, 3, 4\), found 5"),
+        ({"patch": 0}, "patch size of 1 or more, found 0"),
+        ({"batch_size": -1}, "batch size of 1 or more, found -1"),
+        ({"steps_per_epoch": 2.5}, r"steps per epoch of 1 or more, found 2\.5"),
+        ({"seed": -1}, "seed of 0 or more, found -1"),
+        ({"degrade": ("blur", "rain")}, "among blur, noise, jpeg, found 'rain'"),
+        ({"degrade": "blur"}, "among blur, noise, jpeg, found 'blur'"),
+        ({"hr_scales": (0.5, 1.0)}, r"HR scales above 0 and below 1, found 0\.5, 1\.0"),
+        ({"dtype": "float32", "teacher": lambda lr: lr}, "one target with dtype float32, found two"),
+        ({"target": "both"}, "target among photo, teacher, found 'both'"),
+        ({"target": "teacher"}, "The target teacher expects a teacher, found none"),
+        ({"lr_scales": (0.5,)}, "LR scales expect the target teacher, found photo"),
+        ({"lr_scales": (2,), "target": "teacher", "teacher": lambda lr: lr}, "LR scales above 0 and below 1, found 2"),
+        ({"hr_scales": ("0.5",)}, "HR scales above 0 and below 1, found 0.5"),
+        ({"contrast": 0.5}, r"contrast from 1 to 10, found 0\.5"),
+        ({"contrast": 11}, r"contrast from 1 to 10, found 11"),
+        ({"contrast": "2"}, r"contrast from 1 to 10, found '2'"),
+        ({"contrast": float("nan")}, r"contrast from 1 to 10, found nan"),
+        ({"dtype": "float16"}, "dtype uint8 or float32, found 'float16'"),
+        ({"shard": (0, 4)}, "4 processes share evenly, found 6"),
+        ({"patch": 1000}, "smaller than the 2000×2000 HR patch"),
+    ],
+)
+def test_impossible_settings(folder, options, message):
+    with pytest.raises(DataError, match=message):
+        make(folder, **options)
+
+
+# -- validation
+
+
+def test_validation_images_are_whole_and_paired(folder):
+    images = load_validation(folder, 4)
+    assert [name for name, _, _ in images] == ["a.png", "b.webp", "C.BMP"]
+    for _, lr, hr in images:
+        assert hr.shape == (4 * lr.shape[0], 4 * lr.shape[1], 3) and hr.dtype == lr.dtype == np.uint8
+
+
+def test_validation_skips_what_it_cannot_use_and_tells(folder):
+    (folder / "a.png").write_text("broken")
+    Image.fromarray(smooth(40, 14)).save(folder / "thin.png")
+    skipped = {}
+    images = load_validation(folder, 2, on_skip=lambda path, reason: skipped.update({path.name: reason}))
+    assert [name for name, _, _ in images] == ["b.webp", "C.BMP"]
+    assert "cannot be read" in skipped["a.png"] and "the 15 pixels that SSIM needs" in skipped["thin.png"]
+    with pytest.raises(DataError, match=r"None of the 1 validation images can be used\. .*a\.png cannot be read"):
+        load_validation([folder / "a.png"], 2)
+
+
+def test_hold_out_is_disjoint_complete_and_stable():
+    files = [f"photos/{i:03d}.jpg" for i in range(50)]
+    training, validation = split_validation(files, 10, seed=3)
+    assert len(validation) == 10 and sorted(map(str, training + validation)) == files
+    assert split_validation(files[::-1], 10, seed=3) == (training, validation)
+    assert split_validation([f"/elsewhere/{f}" for f in files], 10, 3)[1] == [
+        Path("/elsewhere") / path for path in validation
+    ]
+    assert split_validation(files, 10, seed=4)[1] != validation
+    with pytest.raises(DataError, match=r"Holding out 50 validation images .* found 50 in all"):
+        split_validation(files, 50)
+
+
+# -- what ships
+
+
+def test_bundled_photographs_are_listed_and_small():
+    root = BUNDLED_TRAIN.parent
+    files = list_photos(root)
+    sources = (root / "SOURCES.md").read_text()
+    assert len(list_photos(BUNDLED_TRAIN)) == 8 and len(list_photos(BUNDLED_VAL)) == 2
+    assert sum(path.stat().st_size for path in files) <= 2e6
+    for path in files:
+        (line,) = [line for line in sources.splitlines() if f"| {path.relative_to(root).as_posix()} |" in line]
+        assert "CC0 1.0" in line or "public domain" in line
+    lr, hr = make(BUNDLED_TRAIN, scale=4, patch=48)[0]
+    assert lr.shape == (6, 48, 48, 3) and hr.shape == (6, 192, 192, 3)

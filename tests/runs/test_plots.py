@@ -1,0 +1,103 @@
+"""Curves and samples of a run, and the figures they show."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from span_keras.images import bicubic
+from span_keras.images.metrics import evaluate_pair
+from span_keras.inference.upscaler import Upscaler
+from span_keras.runs import plots
+from span_keras.runs.validation import Validation
+
+
+def opened(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def rows(count: int) -> list[dict]:
+    return [
+        {"step": 10 * i, "loss": 1 / i, "mae": 1 / i, "perceptual": 2 / i, "rate": 1e-4} for i in range(1, count + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log", "validation"),
+    [
+        ([], []),
+        (rows(1), [{"step": 10, "psnr_y": 20.0}]),
+        (rows(200), [{"step": 10 * i, "psnr_y": 20 + i / 20} for i in range(0, 201, 20)]),
+        ([{**row, "loss": float("nan")} for row in rows(3)], [{"step": 0, "psnr_y": float("inf")}]),
+        ([{**row, "loss": 0.0} for row in rows(3)], []),
+        ([{**row, "mse": float("nan")} for row in rows(3)], [{"step": i, "psnr_y": float("nan")} for i in range(2)]),
+    ],
+)
+def test_curves_of_any_run(log, validation):
+    """Also of one that has not begun, and of one whose loss is not finite or zero."""
+    image = opened(plots.curves(log, validation, "run", bicubic=19.0))
+    assert image.shape[1] == 960
+    assert image.shape[0] > 3 * 200
+    # Something is drawn in every panel.
+    for top in range(44, image.shape[0] - 200, 230):
+        assert (image[top : top + 230] < 200).any()
+
+
+def test_a_falling_curve_falls():
+    """The line's highest point lies at the left, its lowest at the right."""
+    image = opened(plots.curves(rows(50), [], "run")).astype(int)
+    blue = (abs(image - (0x25, 0x63, 0xEB)).sum(-1) < 60)[74:230, 84:932]
+    heights = [np.flatnonzero(blue[:, x]).mean() for x in np.flatnonzero(blue.any(0))]
+    assert heights[0] < heights[len(heights) // 2] < heights[-1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (28.1, 30.9, [28, 29, 30, 31]),
+        (0, 50000, [0, 10000, 20000, 30000, 40000, 50000]),
+    ],
+)
+def test_ticks_are_round_and_cover_the_values(low, high, ticks):
+    assert plots._ticks(low, high) == ticks
+
+
+def test_the_liveliest_square_is_found():
+    image = np.full((64, 96, 3), 100, np.uint8)
+    image[32:48, 64:80] = np.random.default_rng(0).integers(0, 256, (16, 16, 3))
+    assert plots.busiest_square(image, 16) == (32, 64)
+
+
+@pytest.fixture
+def pair(tiny_config):
+    """A smooth LR image and its bicubic enlargement as the original."""
+    rng = np.random.default_rng(0)
+    lr = np.asarray(
+        Image.fromarray(rng.integers(0, 256, (8, 7, 3), np.uint8)).resize((61, 70), Image.Resampling.BICUBIC)
+    )
+    return lr, bicubic.to_uint8(bicubic.upscale(np.float32(lr) / 255, tiny_config.scale))
+
+
+def test_validation_measures_what_the_upscaler_makes(tiny_weights, tiny_config, pair):
+    lr, hr = pair
+    validation = Validation([("a", lr, hr), ("b", lr[:40], hr[:80])], tiny_config)
+    expected = [
+        evaluate_pair(Upscaler(tiny_weights)(np.float32(small) / 255), large, tiny_config.scale)
+        for _, small, large in validation.images
+    ]
+    found = validation(tiny_weights)
+    for key, value in found.items():
+        assert value == pytest.approx(np.mean([figures[key] for figures in expected]), abs=0.01)
+    # The original here is the bicubic enlargement itself.
+    assert validation.bicubic_psnr() > 60
+
+
+def test_a_strip_shows_the_same_place_four_times(tiny_weights, tiny_config, pair):
+    strip = opened(Validation([("a", *pair)], tiny_config).strip(tiny_weights, side=64))
+    crops = [strip[34:290, 8 + i * 264 : 264 + i * 264].astype(float) for i in range(4)]
+    assert np.abs(crops[1] - crops[3]).max() == 0, "bicubic is the original here"
+    # The LR crop, without smoothing, is the enlargement up to detail.
+    assert np.corrcoef(crops[0].ravel(), crops[3].ravel())[0, 1] > 0.9
+    assert np.abs(crops[2] - crops[3]).max() > 0

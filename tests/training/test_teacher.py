@@ -1,0 +1,138 @@
+"""A teacher's targets: the average over orientations, in tiles, and what a run makes of them."""
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from span_keras import Upscaler, save_weights
+from span_keras.errors import TrainingError
+from span_keras.network.backend import compiled
+from span_keras.network.config import SpanConfig
+from span_keras.runs.folder import RunFolder
+from span_keras.train import main
+from span_keras.training import teacher
+from span_keras.training.teacher import Teacher
+
+TINY = (
+    "--scale 2 --channels 4 --blocks 1 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none"
+)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    from conftest import random_weights
+
+    made = random_weights(SpanConfig(scale=2, channels=8, blocks=1), seed=4)
+    made.layers["upsampler"]["kernel"] *= np.float32(0.1)
+    made.layers["upsampler"]["bias"] += np.float32(0.5)  # around mid-grey: little is clipped
+    return made
+
+
+@pytest.fixture
+def picture():
+    rng = np.random.default_rng(2)
+    return rng.integers(0, 256, (37, 50, 3), np.uint8)
+
+
+def orientations(image):
+    """Every orientation of an image with the function that brings a result back."""
+    for turns in range(4):
+        turned = np.rot90(image, turns)
+        yield turned, lambda y, turns=turns: np.rot90(y, -turns)
+        yield turned[::-1], lambda y, turns=turns: np.rot90(y[::-1], -turns)
+
+
+def test_is_the_average_over_eight_orientations(weights, picture):
+    upscaler = Upscaler(weights)
+    turned = list(orientations(picture))
+    assert len({image.tobytes() for image, _ in turned}) == 8
+    mean = np.mean([back(upscaler(np.float32(image) / 255)) for image, back in turned], axis=0)
+    taught = Teacher(weights)(picture)
+    assert taught.dtype == np.uint8
+    # At the border the teacher sees mirrored surroundings, where the network alone pads with zeros.
+    rim = 2 * weights.config.receptive_radius
+    inside = np.s_[rim:-rim, rim:-rim]
+    expected = np.clip(mean, 0, 1)[inside] * 255
+    assert np.abs(taught[inside] - expected).max() < 0.5 + 1e-3
+    single = np.clip(upscaler(np.float32(picture) / 255), 0, 1)[inside] * 255
+    assert np.abs(single - expected).max() > 1, "one orientation alone would not do"
+
+
+def test_kept_output_is_read_again(weights, picture, tmp_path, monkeypatch):
+    folder = tmp_path / "new" / "kept"
+    fresh = Teacher(weights)(picture)
+    assert np.array_equal(Teacher(weights, folder)(picture), fresh)
+    assert len(list(folder.iterdir())) == 1
+    again = Teacher(weights, folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(again, "_upscale", lambda lr: pytest.fail("computed again"))
+        assert np.array_equal(again(picture), fresh)
+    # Another image, another network and a damaged file are computed.
+    assert again(picture[:-1]).shape == (72, 100, 3)
+    other = weights.expand(0).fuse()
+    other.layers["conv_2"]["bias"] += np.float32(0.2)
+    assert not np.array_equal(Teacher(other, folder)(picture), fresh)
+    assert len(list(folder.iterdir())) == 3
+    whole = {file: file.read_bytes() for file in folder.iterdir()}
+    # Cut off, taken for an archive, and with a header that NumPy's parser chokes on.
+    for content in (None, b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr': ((((" + b" " * 105):
+        for file in whole:
+            file.write_bytes(content or whole[file][:200])
+        assert np.array_equal(again(picture), fresh)
+    assert np.array_equal(Teacher(weights, folder)(picture), fresh)
+
+
+@pytest.mark.parametrize(("exact", "precision"), [(True, "highest"), (False, None)])
+def test_only_what_is_to_be_exact_keeps_jax_from_tf32(exact, precision, monkeypatch):
+    jax, found = pytest.importorskip("jax"), []
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    compiled(lambda x: found.append(jax.config.jax_default_matmul_precision) or x, exact)(np.zeros(1))
+    assert found == [precision]
+
+
+def test_output_that_cannot_be_kept(weights, picture, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TrainingError, match=r"expected to write .*file.*; free space, or choose another folder"):
+        Teacher(weights, tmp_path / "file")(picture)
+
+
+def test_tiles_leave_no_seam(weights, picture, monkeypatch):
+    whole = Teacher(weights)(picture)
+    monkeypatch.setattr(teacher, "CORE", 16)
+    assert np.abs(Teacher(weights)(picture).astype(int) - whole).max() <= 1
+
+
+def test_a_run_learns_from_it(weights, photos, tmp_path):
+    save_weights(weights, tmp_path / "teacher.safetensors")
+    arguments = [*TINY.split(), f"--data={photos}", f"--teacher={tmp_path / 'teacher.safetensors'}", "--log-every=1"]
+    result = CliRunner().invoke(main, [*arguments, f"--out={tmp_path / 'run'}"])
+    assert result.exit_code == 0, result.output
+    plain = RunFolder(tmp_path / "run").rows("log.csv")
+    result = CliRunner().invoke(main, [*arguments, "--luma=0.9", f"--out={tmp_path / 'luma'}"])
+    assert result.exit_code == 0, result.output
+    on_luma = RunFolder(tmp_path / "luma").rows("log.csv")
+    for row in (*plain, *on_luma):
+        assert row["loss"] == pytest.approx(row["mae"] + row["teacher"], rel=1e-5)
+    assert on_luma[0]["teacher"] != plain[0]["teacher"]
+
+
+def test_a_run_that_learns_from_it_alone(weights, photos, tmp_path):
+    save_weights(weights, tmp_path / "teacher.safetensors")
+    arguments = [*TINY.split(), f"--data={photos}", f"--teacher={tmp_path / 'teacher.safetensors'}", "--log-every=1"]
+    arguments += ["--target=teacher", "--lr-scales=0.9", "--loss=mse", f"--out={tmp_path / 'run'}"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert " reduced copies" in result.output
+    for row in RunFolder(tmp_path / "run").rows("log.csv"):
+        assert "teacher" not in row
+        assert row["loss"] == row["mse"] > 0
+
+
+def test_of_another_scale(weights, photos, tmp_path):
+    save_weights(weights, tmp_path / "teacher.safetensors")
+    arguments = [*TINY.replace("--scale 2", "--scale 3").split(), f"--data={photos}"]
+    arguments += [f"--teacher={tmp_path / 'teacher.safetensors'}", f"--out={tmp_path / 'run'}"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert "--teacher expected a x3 network, found a x2 one" in result.output
