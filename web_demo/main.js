@@ -57,10 +57,8 @@ async function takeFiles(files) {
   else (await open(shown))?.take(files);
 }
 
-models.addEventListener('change', () => {
-  settings?.update();
-  opened.train?.then((view) => view?.modelChanged(models.model.name));
-});
+models.addEventListener('change', () => settings?.update());
+models.addEventListener('choose', () => opened.train?.then((view) => view?.modelChanged(models.model.name)));
 $('settings-button').addEventListener('click', async () => (await open('settings'))?.open());
 mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 mountTabs(showView);

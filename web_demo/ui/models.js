@@ -14,8 +14,8 @@ import { $, announce, setState } from './page.js';
  */
 
 /**
- * Dispatches `leave` before the model in use is given up, `ready` when another can be used, and `change` whenever there
- * is another model, backend, status or problem.
+ * Dispatches `leave` before the model in use is given up, `choose` when another one was chosen and when it cannot be used,
+ * `ready` when it can, and `change` whenever there is another model, backend, status or problem.
  */
 export class Models extends EventTarget {
   /** @type {import('../span.js').Upscaler | null} in use */
@@ -61,6 +61,7 @@ export class Models extends EventTarget {
     Object.assign(this, { model, backend, upscaler: null, problem: '' });
     setState('loading');
     this.#showChip('', 'Loading…');
+    this.dispatchEvent(new Event('choose'));
     announce('Loading the model…');
     try {
       const options = { backend, tile: this.tile, onStatus: (status) => this.#showStatus(status), signal };
@@ -71,6 +72,7 @@ export class Models extends EventTarget {
       document.documentElement.dataset.backend = '';
       setState('error');
       this.#showChip('', 'No model');
+      this.dispatchEvent(new Event('choose'));
       announce(error.message);
       return false;
     }
