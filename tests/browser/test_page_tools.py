@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import PATIENCE, make_scene
+from helpers.browser import PATIENCE, make_scene, until
 
 WIDE_GREEN = """
 async () => {
@@ -135,9 +135,12 @@ def test_the_view_by_keyboard(compared):
     fitted = place()
     view = page.get_by_role("group", name="Before and after")
     page.click("#tab-upscale")
-    page.keyboard.press("Tab")
-    while not view.evaluate("(view) => view === document.activeElement"):
+
+    def reached():
         page.keyboard.press("Tab")
+        return view.evaluate("(view) => view === document.activeElement")
+
+    until(page, reached)
     assert view.evaluate("(view) => getComputedStyle(view).outlineStyle") == "solid"
     page.keyboard.press("ArrowRight")
     assert place() == fitted  # all of it is in sight
