@@ -28,7 +28,10 @@ rmSync(join(root, 'vendor'), { recursive: true, force: true });
 mkdirSync(join(root, 'vendor'));
 const lines = Object.entries(FILES).map(([name, path]) => {
   const source = join(root, 'node_modules', path);
-  const owner = path.split('/').slice(0, path.startsWith('@') ? 2 : 1).join('/');
+  const owner = path
+    .split('/')
+    .slice(0, path.startsWith('@') ? 2 : 1)
+    .join('/');
   const { version } = JSON.parse(readFileSync(join(root, 'node_modules', owner, 'package.json')));
   const hash = createHash('sha384').update(readFileSync(source)).digest('base64');
   const file = basename(path) === 'index.js' ? `${owner}.js` : basename(path);
@@ -38,7 +41,9 @@ const lines = Object.entries(FILES).map(([name, path]) => {
     path: `${owner}@${version}${path.slice(owner.length)}`,
     integrity: `sha384-${hash}`,
   };
-  return `  ${name}: {\n${Object.entries(fields).map(([key, value]) => `    ${key}: '${value}',\n`).join('')}  },\n`;
+  return `  ${name}: {\n${Object.entries(fields)
+    .map(([key, value]) => `    ${key}: '${value}',\n`)
+    .join('')}  },\n`;
 });
 for (const [path, file] of Object.entries(LICENSES)) {
   copyFileSync(join(root, 'node_modules', path), join(root, 'vendor', file));

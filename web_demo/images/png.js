@@ -8,6 +8,7 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return n;
 });
 
+/** Writes one PNG file: `rows` as they come, then `finish` or `abort`. */
 export class PngEncoder {
   /**
    * @param {number} width

@@ -63,7 +63,7 @@ export async function askForFile({ name, scale }) {
 }
 
 /** Encoders take sides up to these (JPEG's is libjpeg's, below the format's own) and silently cut off what is beyond. */
-const LONGEST = { 'image/jpeg': 65500, 'image/webp': 16383 };
+const MAX_SIDES = { 'image/jpeg': 65500, 'image/webp': 16383 };
 const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
 
 /**
@@ -78,8 +78,8 @@ export async function convert({ name, result }, type) {
   if (type === png.type) return png;
   const refuse = (reason) => new Error(`${name} cannot be saved as ${NAMES[type]}: ${reason}; take PNG.`);
   const pixels = size(width, height);
-  if (Math.max(width, height) > LONGEST[type]) {
-    throw refuse(`its sides may have ${LONGEST[type]} pixels at most, and the result has ${pixels}`);
+  if (Math.max(width, height) > MAX_SIDES[type]) {
+    throw refuse(`its sides may have ${MAX_SIDES[type]} pixels at most, and the result has ${pixels}`);
   }
   const blob = await encode(png, type, { width, height, colorSpace }).catch((error) => {
     throw refuse(`this browser failed on its ${pixels} pixels (${error.message.replace(/\.$/, '')})`);
@@ -103,4 +103,5 @@ async function encode(png, type, { width, height, colorSpace }) {
 }
 
 /** photo.jpeg, 4 -> photo-x4.png */
-const resultName = (name, scale, type) => `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+const resultName = (name, scale, type) =>
+  `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;

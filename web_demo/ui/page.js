@@ -1,8 +1,9 @@
 /** What there is once on the page: its elements by their ids, and its status line. */
 
 /**
- * @param {string} id of an element that index.html has
- * @returns {any} the element
+ * Find an element of the page.
+ * @param {string} id that index.html gives it
+ * @returns {any}
  */
 export const $ = (id) => document.getElementById(id);
 

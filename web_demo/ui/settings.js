@@ -112,7 +112,9 @@ export function mountSettings(dialog, models) {
     problem.textContent = models.problem; // the status line is out of reach behind the dialog
     backends.value = models.backend;
     const status = models.upscaler?.status;
-    const lines = status ? [`${LABELS[status.backend]} is in use, in tiles of ${status.tile} × ${status.tile} pixels.`] : [];
+    const lines = status
+      ? [`${LABELS[status.backend]} is in use, in tiles of ${status.tile} × ${status.tile} pixels.`]
+      : [];
     for (const { backend, reason } of status?.demoted ?? []) lines.push(`${LABELS[backend]} is not used: ${reason}.`);
     reasons.replaceChildren(...lines.map(entry));
   }
