@@ -276,8 +276,8 @@ export class Engine {
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
     await Promise.race([this.#check(), lost]);
-    const least = 2 * this.config.halo + 8;
-    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), least);
+    const minTile = 2 * this.config.halo + 8;
+    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), minTile);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */

@@ -40,8 +40,8 @@ export const FIELDS = [
 
 export const DEFAULTS = /** @type {Settings} */ (Object.fromEntries(FIELDS.map(({ key, value }) => [key, value])));
 
-/** LR pixels in a batch at most: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
-const BATCH_PIXELS = 4 * 256 * 256;
+/** LR pixels in a batch: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
+const MAX_BATCH_PIXELS = 4 * 256 * 256;
 
 /**
  * @param {Record<string, string | number | number[]>} values as typed
@@ -59,8 +59,8 @@ export function validate(values) {
     else settings[field.key] = parsed;
   }
   const { patch, batch } = settings;
-  if (patch ** 2 * batch > BATCH_PIXELS) {
-    const largest = Math.floor(BATCH_PIXELS / patch ** 2);
+  if (patch ** 2 * batch > MAX_BATCH_PIXELS) {
+    const largest = Math.floor(MAX_BATCH_PIXELS / patch ** 2);
     problems.batch = `${batch} patches of ${patch} pixels do not fit into usual graphics memory; with this patch take ${largest} or fewer.`;
   }
   return { settings, problems };

@@ -1,7 +1,7 @@
 /** The curves of a run in bounded memory: when there are too many points, neighbours are averaged. */
 
-/** Points kept at most per curve. */
-const MOST = 600;
+/** Points of a curve. */
+const MAX_POINTS = 600;
 
 /** @typedef {{step: number, mae: number, perceptual: number, rate: number}} LossPoint averages over an interval */
 /** @typedef {{step: number, psnr: number}} QualityPoint */
@@ -23,7 +23,7 @@ export class History {
     if (this.pending.length < this.interval) return;
     this.points.push(average(this.pending));
     this.pending = [];
-    if (this.points.length < MOST) return;
+    if (this.points.length < MAX_POINTS) return;
     this.points = pairwise(this.points);
     this.interval *= 2;
   }
@@ -32,7 +32,7 @@ export class History {
   addQuality(point) {
     if (this.quality.at(-1)?.step === point.step) this.quality.pop();
     this.quality.push(point);
-    if (this.quality.length >= MOST) this.quality = this.quality.filter((_, i) => i % 2 === 1);
+    if (this.quality.length >= MAX_POINTS) this.quality = this.quality.filter((_, i) => i % 2 === 1);
   }
 
   /** What `new History(...)` goes on from. */

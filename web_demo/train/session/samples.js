@@ -4,8 +4,8 @@ import { resize, toUint8 } from '../../images/bicubic.js';
 import { psnrY } from '../../images/metrics.js';
 import { crop } from './patches.js';
 
-/** Crops shown at most. */
-const MOST = 4;
+/** Crops that are shown. */
+const MAX_SAMPLES = 4;
 /** Side of an LR crop in pixels. */
 const SIZE = 48;
 
@@ -19,8 +19,8 @@ const SIZE = 48;
  * @returns {{training: Pair[], shown: Pair[], heldOut: boolean}}
  */
 export function split(pairs) {
-  const count = Math.min(MOST, Math.floor(pairs.length / 5));
-  if (!count) return { training: pairs, shown: pairs.slice(0, MOST), heldOut: false };
+  const count = Math.min(MAX_SAMPLES, Math.floor(pairs.length / 5));
+  if (!count) return { training: pairs, shown: pairs.slice(0, MAX_SAMPLES), heldOut: false };
   return { training: pairs.slice(0, -count), shown: pairs.slice(-count), heldOut: true };
 }
 

@@ -87,7 +87,7 @@ export async function deleteTraining() {
 function findProblem(state, photographs) {
   if (state.format !== FORMAT) return `its format is ${state.format}, expected ${FORMAT}`;
   const { config, step, skipped, streak, updates } = state;
-  const whole = (value, least) => Number.isInteger(value) && value >= least;
+  const whole = (value, min) => Number.isInteger(value) && value >= min;
   const known = SCALES.includes(config?.scale) && VARIANTS.includes(config.variant);
   if (!known || !whole(config.channels, 1) || !whole(config.blocks, 1) || config.rgbMean?.length !== 3) {
     return 'its network is not described';
@@ -112,7 +112,9 @@ function findProblem(state, photographs) {
 function run(mode, work) {
   return transact(DATABASE, mode, work).catch(({ kind, message }) => {
     if (kind === 'unavailable') {
-      throw new StorageError(`This browser keeps no data for the page (${message}); progress lasts until it is closed.`);
+      throw new StorageError(
+        `This browser keeps no data for the page (${message}); progress lasts until it is closed.`,
+      );
     }
     if (kind === 'full') {
       throw new StorageError(

@@ -5,8 +5,8 @@ import { SCALES } from '../session/layers-model.js';
 import { DEFAULTS, FIELDS, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
-  { key: 'channels', label: 'Channels', least: 4, most: 128 },
-  { key: 'blocks', label: 'Blocks', least: 1, most: 12 },
+  { key: 'channels', label: 'Channels', min: 4, max: 128 },
+  { key: 'blocks', label: 'Blocks', min: 1, max: 12 },
 ];
 const HINTS = { vggWeight: '0: MAE alone', halveAt: 'Leave empty for a constant rate.' };
 
@@ -66,10 +66,10 @@ export function mountForm(root) {
   const mark = (key, problem) => input(key).setAttribute('aria-invalid', String(Boolean(problem)));
   const networkProblems = () => {
     const problems = {};
-    for (const { key, label, least, most } of api.originKind() === 'scratch' ? NETWORK_FIELDS : []) {
+    for (const { key, label, min, max } of api.originKind() === 'scratch' ? NETWORK_FIELDS : []) {
       const { value } = input(key);
-      if (value && Number.isInteger(Number(value)) && value >= least && value <= most) continue;
-      problems[key] = `${label} must be a whole number from ${least} to ${most}, found ${value || 'nothing'}.`;
+      if (value && Number.isInteger(Number(value)) && value >= min && value <= max) continue;
+      problems[key] = `${label} must be a whole number from ${min} to ${max}, found ${value || 'nothing'}.`;
     }
     return problems;
   };
@@ -145,8 +145,8 @@ const originChoice = (kind, title) => `
 
 const options = (values, label) => values.map((value) => `<option value="${value}">${label(value)}</option>`).join('');
 
-const networkField = ({ key, label, least, most }) => `
-  <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${least}" max="${most}" step="1"
+const networkField = ({ key, label, min, max }) => `
+  <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${min}" max="${max}" step="1"
     aria-describedby="train-network-problem" /></label>`;
 
 /** @param {import('../settings.js').Field} field */

@@ -2,8 +2,8 @@
 
 /** Beside the page: `{"photos": [{"file": "name.jpg"}]}`, written by `span-export --demo`. */
 const BUNDLED = 'samples/samples.json';
-/** Pictures shown at most. */
-const THUMBNAILS = 12;
+/** Pictures that are shown. */
+const MAX_THUMBNAILS = 12;
 
 /** @typedef {import('../session/store.js').Photograph} Photograph */
 
@@ -59,8 +59,8 @@ export function mountPhotographs(root, onFiles) {
   function render() {
     urls.forEach((url) => URL.revokeObjectURL(url));
     const blobs = own ?? stored;
-    urls = blobs ? blobs.slice(0, THUMBNAILS).map(({ blob }) => URL.createObjectURL(blob)) : [];
-    const shown = blobs ? urls : bundled.slice(0, THUMBNAILS).map(({ url }) => url);
+    urls = blobs ? blobs.slice(0, MAX_THUMBNAILS).map(({ blob }) => URL.createObjectURL(blob)) : [];
+    const shown = blobs ? urls : bundled.slice(0, MAX_THUMBNAILS).map(({ url }) => url);
     const total = (blobs ?? bundled).length;
     const whose = own ? 'of your own' : stored ? 'of the stored training' : 'bundled with the page';
     find('train-photographs-text').textContent = total
