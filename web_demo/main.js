@@ -64,4 +64,4 @@ mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 mountTabs(showView);
 models.start();
 if ('serviceWorker' in navigator)
-  addEventListener('load', () => navigator.serviceWorker.register('sw.js').catch(() => {}));
+  {addEventListener('load', () => navigator.serviceWorker.register('sw.js').catch(() => {}));}

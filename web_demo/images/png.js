@@ -20,6 +20,7 @@ export class PngEncoder {
     this.width = width;
     this.channels = alpha ? 4 : 3;
     this.previous = new Uint8Array(width * this.channels);
+    /** @type {BlobPart[] | null} */
     this.parts = write ? null : [];
     this.pending = 0;
     this.write = write ?? (async (bytes) => this.#collect(bytes));

@@ -118,7 +118,7 @@ const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[store
 
 /**
  * Every trainable weight in forward order.
- * @param {SpanConfig} config
+ * @param {Pick<SpanConfig, 'scale' | 'channels' | 'blocks'>} config
  * @returns {Array<{layer: string, weight: 'kernel' | 'bias', shape: number[], size: number, offset: number}>}
  */
 export function weightTable({ scale, channels: c, blocks }) {

@@ -23,6 +23,9 @@ export function createNetwork(tf, artifacts, config, { plain = false } = {}) {
 }
 
 export class Network {
+  /** The most bytes that tensors, and a GPU where the backend tells, took in any run since `forgetPeak`. */
+  peak = { bytes: 0, gpuBytes: 0 };
+
   /**
    * @param {Tf} tf
    * @param {Record<string, any>} tensors weights by name
@@ -36,7 +39,6 @@ export class Network {
     this.config = config;
     this.fused = fused;
     this.scalarKernels = scalarKernels;
-    this.forgetPeak();
     /**
      * Tensors of unfinished `compute` calls: a lost GPU may never answer, so that they cannot free them themselves.
      * @type {Set<tf.Tensor[]>}
@@ -95,7 +97,7 @@ export class Network {
     });
   }
 
-  /** Begin anew with `peak`: the most bytes that tensors, and a GPU where the backend tells, took in any run since. */
+  /** Begin anew with `peak`. */
   forgetPeak() {
     this.peak = { bytes: 0, gpuBytes: 0 };
   }

@@ -68,12 +68,13 @@ const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
 
 /**
  * A finished image in another format.
- * @param {{name: string, result: import('../span.js').Result}} item
+ * @param {{name: string, result?: import('../span.js').FileResult}} item one with a result that was not written elsewhere
  * @param {string} type image/png, image/jpeg or image/webp
  * @returns {Promise<Blob>}
  * @throws {Error} with a sentence, if the file would not be what the user asked for
  */
 export async function convert({ name, result }, type) {
+  if (!result?.blob) throw new Error(`${name} has no result yet; wait until it is done.`);
   const { blob: png, width, height, colorSpace } = result;
   if (type === png.type) return png;
   const refuse = (reason) => new Error(`${name} cannot be saved as ${NAMES[type]}: ${reason}; take PNG.`);
@@ -92,7 +93,7 @@ export async function convert({ name, result }, type) {
 async function encode(png, type, { width, height, colorSpace }) {
   const bitmap = await createImageBitmap(png);
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d', { colorSpace });
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d', { colorSpace }));
   if (type === 'image/jpeg') {
     context.fillStyle = '#fff'; // JPEG has no transparency
     context.fillRect(0, 0, width, height);

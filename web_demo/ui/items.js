@@ -103,7 +103,8 @@ export class Items {
 
   /** Draw the present state with the next frame, however often it changes until then. */
   #render() {
-    this.#frame ||= requestAnimationFrame(() => {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
       this.#draw();
     });
@@ -111,14 +112,14 @@ export class Items {
 
   #draw() {
     const [items, current] = [this.#items, this.#current];
-    const focused = document.activeElement;
+    const focused = /** @type {HTMLButtonElement} */ (document.activeElement);
     $('drop').hidden = items.length > 0;
     $('workspace').hidden = items.length === 0;
     this.#queue.update(items, current);
     $('job-name').textContent = current?.name ?? '';
     $('job-detail').textContent = current?.detail ?? '';
     $('job-progress').value = current?.state === 'done' ? 1 : (current?.progress ?? 0);
-    const pending = ['running', 'waiting', 'held'].includes(current?.state);
+    const pending = current !== null && ['running', 'waiting', 'held'].includes(current.state);
     $('cancel').disabled = !pending;
     $('again').disabled = pending;
     $('download').textContent = current?.state === 'held' ? 'Choose file' : 'Download';
@@ -151,8 +152,7 @@ export class Items {
     setState('busy');
     this.#render();
     try {
-      await this.#run(item, upscaler, controller.signal);
-      const { width, height, milliseconds, backend } = item.result;
+      const { width, height, milliseconds, backend } = await this.#run(item, upscaler, controller.signal);
       const written = item.write ? ', written' : '';
       item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}${written}`;
       item.state = 'done';
@@ -190,10 +190,10 @@ export class Items {
     const result = await upscaler.upscale(item.file, {
       signal,
       write: item.write,
-      onSize: (size) => {
+      onSize: (whole) => {
         started = performance.now();
-        painter = resultCanvas(size);
-        shown = { after: painter.canvas, alpha: size.alpha, scale: upscaler.scale };
+        painter = resultCanvas(whole);
+        shown = { after: painter.canvas, alpha: whole.alpha, scale: upscaler.scale };
         if (!item.result) show(); // else what is there stays until it is replaced
       },
       onTile: (tile) => painter.paint(tile),
@@ -206,6 +206,7 @@ export class Items {
     });
     if (item.result) show();
     item.result = result;
+    return result;
   }
 
   /** A large result waits for a file to be written into: browsers let a page ask only when the user clicks. */
@@ -246,7 +247,7 @@ export class Items {
 
   /** Take images off the page; the neighbour of the one in sight comes into sight. */
   #remove(items) {
-    const place = this.#items.indexOf(this.#current);
+    const place = this.#items.findIndex((item) => item === this.#current);
     for (const item of items) {
       this.#stop(item);
       URL.revokeObjectURL(item.url);
@@ -264,7 +265,7 @@ export class Items {
   }
 
   #stop(item) {
-    if (item.state === 'running') return this.#running.abort();
+    if (item.state === 'running') return this.#running?.abort();
     forgetFile(item);
     Object.assign(item, { state: 'cancelled', detail: 'Cancelled' });
     this.#render();
@@ -272,7 +273,7 @@ export class Items {
 
   // Copies are saved: the images may be run again meanwhile.
   async #download() {
-    const item = this.#current;
+    const item = /** @type {Item} */ (this.#current); // else the button is disabled
     if (item.state === 'held') return this.#chooseFile(item);
     await (await import('./download.js')).saveOne({ ...item }, $('format').value);
   }

@@ -32,7 +32,8 @@ export class Models extends EventTarget {
     const backend = query.get('backend') ?? '';
     /** @type {Model} chosen last */
     this.model = { name: modelName(url), url: url ?? 'model.json' };
-    this.backend = Object.hasOwn(LABELS, backend) ? backend : 'auto';
+    /** @type {'auto' | import('../span.js').BackendName} */
+    this.backend = Object.hasOwn(LABELS, backend) ? /** @type {any} */ (backend) : 'auto';
     this.isChosen = url !== null;
     this.tile = Number(query.get('tile')) || undefined;
   }
@@ -50,7 +51,7 @@ export class Models extends EventTarget {
   /**
    * Take a model into use in place of the present one.
    * @param {Model} model
-   * @param {string} backend `auto`, or where to begin in the chain of backends
+   * @param {'auto' | import('../span.js').BackendName} backend where to begin in the chain of backends
    * @returns {Promise<boolean>} whether it is in use now; if not, the page has been told why
    */
   async load(model, backend) {
@@ -88,12 +89,13 @@ export class Models extends EventTarget {
 
   /** @returns {string | import('../network/model.js').ModelArtifacts} what `loadUpscaler` takes for the model */
   get source() {
-    return this.model.artifacts ?? this.model.url;
+    return this.model.artifacts ?? /** @type {string} */ (this.model.url);
   }
 
   /** @returns {Promise<import('../network/model.js').ModelArtifacts>} of the model */
   async artifacts() {
-    return this.model.artifacts ?? fetchModel(this.model.url);
+    const { source } = this;
+    return typeof source === 'string' ? fetchModel(source) : source;
   }
 
   /** Show what is allocated on the backend. */
@@ -104,6 +106,7 @@ export class Models extends EventTarget {
     $('memory').textContent = `${memory.tensors} tensors, ${bytes(memory.bytes)}`;
   }
 
+  /** @param {import('../span.js').Status} status */
   #showStatus({ backend, notice }) {
     document.documentElement.dataset.backend = backend;
     if (notice) announce(`${notice}.`);
@@ -125,5 +128,5 @@ function modelName(url) {
 /** Browsers run service workers only for pages from https: or this computer. */
 async function keepOffline(url) {
   const registration = await navigator.serviceWorker?.ready;
-  registration?.active.postMessage({ model: new URL(url, document.baseURI).href });
+  registration?.active?.postMessage({ model: new URL(url, document.baseURI).href });
 }

@@ -10,7 +10,7 @@ const MARKS = { waiting: '…', held: '?', running: '▶', done: '✓', failed: 
  * @returns {{update: (items: Item[], current: Item | null) => void}}
  */
 export function mountQueue(list, onChoose) {
-  /** @type {Map<Item, HTMLElement>} */
+  /** @type {Map<Item, any>} */
   const buttons = new Map();
   return {
     /** Bring the list in line with the items, and mark the one that is in sight. */

@@ -28,6 +28,7 @@ export function mountSettings(dialog, models) {
     </div>
     <div class="dialog-actions"><button class="button primary">Done</button></div>
     </form>`;
+  /** @type {(id: string) => any} */
   const find = (id) => dialog.querySelector(`#${id}`);
   const [picker, backends, problem, reasons] = ['model', 'backend', 'problem', 'reasons'].map(find);
   const [url, fetchButton, input] = ['model-url', 'model-fetch', 'model-input'].map(find);
@@ -93,11 +94,11 @@ export function mountSettings(dialog, models) {
   /** Models beside the page, stored in the browser, and the one in use. */
   async function list() {
     const [beside, store] = await Promise.all([modelsBeside(), import('../storage/models.js')]);
-    const stored = await store.listModels().catch(() => []);
+    const kept = await store.listModels().catch(() => []);
     choices.clear();
     choices.set('current', models.model);
     for (const model of beside) if (model.url !== models.model.url) choices.set(`page:${model.name}`, model);
-    for (const { name } of stored) choices.set(`stored:${name}`, { name, stored: true });
+    for (const { name } of kept) choices.set(`stored:${name}`, { name, stored: true });
     const option = ([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value);
     picker.replaceChildren(...[...choices].map(option));
   }

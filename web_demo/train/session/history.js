@@ -6,8 +6,16 @@ const MAX_POINTS = 600;
 /** @typedef {{step: number, mae: number, perceptual: number, rate: number}} LossPoint averages over an interval */
 /** @typedef {{step: number, psnr: number}} QualityPoint */
 
+/**
+ * @typedef {object} HistoryData
+ * @property {LossPoint[]} points
+ * @property {QualityPoint[]} quality
+ * @property {number} [interval] steps that a new point averages
+ * @property {number | null} [bicubic] PSNR of bicubic interpolation on the same samples
+ */
+
 export class History {
-  /** @param {{points?: LossPoint[], quality?: QualityPoint[], interval?: number, bicubic?: number | null}} [saved] from `toJSON` */
+  /** @param {Partial<HistoryData>} [saved] from `toJSON` */
   constructor({ points = [], quality = [], interval = 1, bicubic = null } = {}) {
     this.points = [...points];
     this.quality = [...quality];
@@ -35,7 +43,7 @@ export class History {
     if (this.quality.length >= MAX_POINTS) this.quality = this.quality.filter((_, i) => i % 2 === 1);
   }
 
-  /** What `new History(...)` goes on from. */
+  /** What `new History(...)` goes on from. @returns {HistoryData} */
   toJSON() {
     const { points, quality, interval, bicubic } = this;
     return { points, quality, interval, bicubic };

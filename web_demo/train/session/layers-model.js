@@ -11,8 +11,9 @@ export const VARIANTS = ['span', 'official'];
 const DIV2K_MEAN = [0.4488, 0.4371, 0.404];
 
 /** @typedef {import('../../network/model.js').SpanConfig} SpanConfig */
+/** @typedef {Omit<SpanConfig, 'halo' | 'golden'>} NetworkConfig what the weights are for */
 
-/** @returns {Omit<SpanConfig, 'halo'>} */
+/** @returns {NetworkConfig} */
 export const defaultConfig = (overrides = {}) => ({
   scale: 4,
   channels: 48,
@@ -31,7 +32,7 @@ export const weightCount = (config) => weightTable(config).reduce((sum, { size }
 /**
  * Build the model. Weights are zeros except the fixed ones (normalisation, pixel shuffle).
  * @param {Tf} tf
- * @param {SpanConfig} config
+ * @param {NetworkConfig} config
  * @returns {tf.LayersModel} (N, H, W, 3) RGB in [0, 1] -> (N, H·scale, W·scale, 3), not clipped
  */
 export function buildModel(tf, config) {
@@ -135,7 +136,7 @@ function shuffleKernel(scale) {
  * All trainable weights of a loaded model as one array in the order of `weightTable`.
  * @param {Tf} tf
  * @param {import('../../network/model.js').ModelArtifacts} artifacts quantised or not
- * @param {SpanConfig} config of `readConfig`, which has checked the weights
+ * @param {NetworkConfig} config of `readConfig`, which has checked the weights
  * @returns {Promise<Float32Array>}
  */
 export async function readParameters(tf, artifacts, config) {
@@ -155,7 +156,7 @@ export async function readParameters(tf, artifacts, config) {
 export class Network {
   /**
    * @param {Tf} tf
-   * @param {SpanConfig} config
+   * @param {NetworkConfig} config
    * @param {Float32Array} parameters see `weightTable`
    */
   constructor(tf, config, parameters) {
@@ -225,7 +226,7 @@ export class Network {
 /**
  * The model as TF.js holds it in memory; `tf.loadLayersModel(tf.io.fromMemory(artifacts))` reads it.
  * @param {Tf} tf
- * @param {SpanConfig} config
+ * @param {NetworkConfig} config
  * @param {Float32Array} parameters
  * @param {object} span becomes `userDefinedMetadata.span`
  * @returns {import('../../network/model.js').ModelArtifacts}

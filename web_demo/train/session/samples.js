@@ -10,6 +10,7 @@ const MAX_SAMPLES = 4;
 const SIZE = 48;
 
 /** @typedef {{name: string, lr: Picture, bicubic: Picture, hr: Picture, bicubicPsnr: number}} Sample */
+/** @typedef {Sample & {span: Picture, psnr: number}} ShownSample what the network made of it beside it */
 /** @typedef {import('./patches.js').Picture} Picture */
 /** @typedef {import('./patches.js').Pair} Pair */
 

@@ -24,16 +24,30 @@ const REPORT_EVERY = 100;
 const LOSS_DELAY = 100;
 
 export class TrainingSession {
+  running = false;
+  stopping = false;
+  /** @type {Array<() => Promise<any>>} to be run between two steps */
+  jobs = [];
+  /** @type {Promise<any> | undefined} the last of them that was run while no training was under way */
+  job;
+  /** @type {Set<string>} backends whose GPU was lost, perhaps while nothing ran: they never answer, and start afresh */
+  lostBackends = new Set();
+  // What a training that is under way has.
+  /** @type {Trainer} null while none is */
+  trainer;
+  /** @type {History} */
+  history;
+  /** @type {import('./samples.js').Sample[]} */
+  samples;
+  /** @type {import('../../engine/backend.js').BackendName} */
+  backend;
+  /** @type {Promise<never>} rejects if the GPU goes away */
+  lost;
+
   /** @param {(event: string, detail: object) => void} send receives progress, samples, history and log events */
   constructor(send) {
     this.send = send;
     this.stored = new StoredTraining(send, (message) => this.log(message));
-    this.trainer = null;
-    this.running = false;
-    this.stopping = false;
-    this.jobs = [];
-    /** Backends whose GPU was lost, perhaps while nothing ran: they would never answer and must start afresh. */
-    this.lostBackends = new Set();
   }
 
   /** Describe the stored training, or `null`. */
@@ -111,6 +125,7 @@ export class TrainingSession {
     const { tf, name: backend, lost } = await startTrainable(request.backend, this.lostBackends, log);
     Object.assign(this, { backend, lost });
     const resting = tf.memory().numTensors;
+    /** @type {PerceptualLoss | null} */
     let perceptual = null;
     try {
       const { state, photographs, fresh } = await this.onGpu(prepare(tf, this.stored, request));
@@ -148,14 +163,19 @@ export class TrainingSession {
       throw this.explain(error);
     } finally {
       this.trainer?.dispose();
-      this.trainer = null;
+      this.trainer = /** @type {any} */ (null);
       perceptual?.dispose();
       this.send('rest', { tensors: tf.memory().numTensors, resting });
       if (this.lostBackends.has(backend)) stopBackend(tf, backend);
     }
   }
 
-  /** Await work on the GPU, which a lost one would leave undone for ever. */
+  /**
+   * Await work on the GPU, which a lost one would leave undone for ever.
+   * @template T
+   * @param {Promise<T>} work
+   * @returns {Promise<T>}
+   */
   async onGpu(work) {
     try {
       return await Promise.race([work, this.lost]);
@@ -170,8 +190,9 @@ export class TrainingSession {
     const times = [];
     let [saved, sampled, logged, reported] = [performance.now(), -Infinity, performance.now(), -Infinity];
     let sampling = 0;
-    let last = null;
-    let loggedStep = null;
+    /** @type {import('./step.js').StepResult | undefined} */
+    let last;
+    let loggedStep = NaN;
     await this.sample();
     sampled = performance.now();
     while (!this.stopping && trainer.step < trainer.totalSteps) {
@@ -205,7 +226,7 @@ export class TrainingSession {
         await this.stored.write();
         saved = performance.now();
       }
-      while (this.jobs.length) await this.jobs.shift()();
+      for (let job; (job = this.jobs.shift()); ) await job();
       await nextTask();
     }
     if (last) {
@@ -225,10 +246,12 @@ export class TrainingSession {
 
   async sample() {
     const { trainer } = this;
+    /** @type {import('./samples.js').ShownSample[]} */
     const results = [];
     const upscaling = trainer.withAverage(async (network) => {
-      for (const sample of this.samples)
+      for (const sample of this.samples) {
         results.push({ ...sample, ...(await upscaleSample(trainer.tf, network, sample)) });
+      }
     });
     await this.onGpu(upscaling);
     const psnr = mean(results.map((result) => result.psnr));
@@ -258,7 +281,7 @@ export class TrainingSession {
 
   logStep({ mae, perceptual, rate }, stepTime) {
     const { trainer } = this;
-    const psnr = this.history.quality.at(-1)?.psnr;
+    const psnr = this.history.quality.at(-1)?.psnr ?? NaN;
     const vgg = trainer.perceptual ? `, VGG ${perceptual.toPrecision(4)}` : '';
     this.log(
       `Step ${trainer.step}, epoch ${Math.ceil(trainer.step / trainer.settings.stepsPerEpoch)} of ${trainer.settings.epochs}: MAE ${mae.toFixed(5)}${vgg}, ` +

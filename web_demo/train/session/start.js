@@ -7,12 +7,15 @@ import { History } from './history.js';
 import { initialise } from './init.js';
 import { readParameters } from './layers-model.js';
 
+/** @typedef {import('../../network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('./store.js').Photograph} Photograph */
+/** @typedef {import('./store.js').TrainingState} TrainingState */
+/** @typedef {TrainingState['config']} Config */
 
 /**
  * @typedef {object} StartRequest
  * @property {Record<string, unknown>} settings
- * @property {{kind: 'stored'} | {kind: 'scratch', config: object} | {kind: 'model', name: string, artifacts: object}} origin
+ * @property {{kind: 'stored'} | {kind: 'scratch', config: Config} | {kind: 'model', name: string, artifacts: ModelArtifacts}} origin
  * @property {Photograph[] | null} photographs `null` keeps those of the stored training
  * @property {string} [backend] tried first
  * @property {string} perceptualUrl
@@ -20,10 +23,10 @@ import { readParameters } from './layers-model.js';
 
 /**
  * The state and the photographs that a training begins with.
- * @param {object} tf
+ * @param {Tf} tf
  * @param {import('./stored.js').StoredTraining} stored
  * @param {StartRequest} request
- * @returns {Promise<{state: import('./store.js').TrainingState, photographs: Photograph[], fresh: boolean}>} `fresh`
+ * @returns {Promise<{state: TrainingState, photographs: Photograph[], fresh: boolean}>} `fresh`
  *   photographs are not stored yet
  * @throws {TrainingError} a setting is wrong, or nothing is stored to go on with
  * @throws {import('../../network/model.js').ModelError} the model that was chosen cannot be used
@@ -37,19 +40,19 @@ export async function prepare(tf, stored, { origin, settings: typed, photographs
     const recentLosses = comparable ? state.recentLosses : [];
     return { state: { ...state, settings, recentLosses }, photographs: chosen, fresh };
   }
+  const artifacts = origin.kind === 'model' ? origin.artifacts : null;
   const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;
   const settings = checked(typed);
-  const parameters =
-    origin.kind === 'model'
-      ? await readParameters(tf, origin.artifacts, config)
-      : await initialise(tf, config, settings.seed);
+  const parameters = artifacts
+    ? await readParameters(tf, artifacts, config)
+    : await initialise(tf, config, settings.seed);
   const zeros = () => new Float32Array(parameters.length);
-  const { source, license } = origin.artifacts?.userDefinedMetadata?.span ?? {};
+  const { source, license } = artifacts?.userDefinedMetadata?.span ?? {};
   const { scale, channels, blocks, variant, imgRange } = config;
   const rgbMean = config.rgbMean.map((mean) => Number(mean.toPrecision(6))); // float32 leaves digits that nobody wrote
   const state = {
     config: { scale, channels, blocks, variant, imgRange, rgbMean },
-    origin: { name: origin.name ?? 'scratch', source, license },
+    origin: { name: origin.kind === 'model' ? origin.name : 'scratch', source, license },
     settings,
     step: 0,
     skipped: 0,

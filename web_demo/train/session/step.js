@@ -6,7 +6,7 @@
 import { TrainingError } from '../errors.js';
 import { rateAt } from '../settings.js';
 import { Network } from './layers-model.js';
-import { AdamW, WeightAverage } from './optimizer.js';
+import { AdamW, WeightAverage, floats } from './optimizer.js';
 
 /** Gradients are scaled down to this Euclidean norm, as in `span_keras/training/step.py`. */
 export const CLIP_NORM = 1;
@@ -36,7 +36,7 @@ export class Trainer {
   /**
    * @param {Tf} tf
    * @param {object} options
-   * @param {import('./layers-model.js').SpanConfig} options.config
+   * @param {import('./layers-model.js').NetworkConfig} options.config
    * @param {import('../settings.js').Settings} options.settings
    * @param {Float32Array} options.parameters
    * @param {{get: PatchSource['get']}} options.source batches
@@ -147,11 +147,14 @@ export class Trainer {
     return this.network.withWeights(this.average.flat, work);
   }
 
-  /** The weights, their average, the optimizer and the counters, off the GPU. */
+  /**
+   * Take the weights, their average, the optimizer and the counters off the GPU.
+   * @returns {Promise<Omit<import('./store.js').TrainingState, 'config' | 'origin' | 'settings' | 'history'>>}
+   */
   async snapshot() {
     const [parameters, average, optimizer] = await Promise.all([
-      this.network.flat.data(),
-      this.average.flat.data(),
+      floats(this.network.flat),
+      floats(this.average.flat),
       this.optimizer.state(),
     ]);
     const { step, skipped, streak, recentLosses } = this;
@@ -160,8 +163,8 @@ export class Trainer {
       skipped,
       streak,
       recentLosses,
-      parameters: parameters.slice(),
-      average: average.slice(),
+      parameters,
+      average,
       ...optimizer,
     };
   }

@@ -17,20 +17,20 @@ const FORMAT = 1;
 
 /**
  * @typedef {object} TrainingState
- * @property {import('./layers-model.js').SpanConfig} config
- * @property {object} origin what the training started from: `{name, source?, license?}`
+ * @property {import('./layers-model.js').NetworkConfig} config
+ * @property {{name: string, source?: {name: string, sha256: string}, license?: string}} origin what the training started from
  * @property {import('../settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
  * @property {number} streak
  * @property {number[]} recentLosses to recognise a leap
- * @property {object} history see `history.js`
+ * @property {import('./history.js').HistoryData} history
  * @property {number} updates the optimizer's step count
  * @property {Float32Array} parameters in the order of `weightTable`, like the three below
  * @property {Float32Array} average of the parameters: the network that is shown and saved
  * @property {Float32Array} momentum
  * @property {Float32Array} velocity
- * @property {number} savedAt milliseconds since 1970
+ * @property {number} [savedAt] when it was kept, in milliseconds since 1970
  */
 
 /** @typedef {{name: string, blob: Blob}} Photograph */

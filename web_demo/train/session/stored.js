@@ -43,7 +43,8 @@ export class StoredTraining {
       if (!this.kept) throw error;
       return null;
     });
-    if (stored && !(stored.state.savedAt <= this.kept?.state.savedAt)) this.kept = stored;
+    const age = (training) => Number(training?.state.savedAt); // not a number, and never older, where nothing tells
+    if (stored && !(age(stored) <= age(this.kept))) this.kept = stored;
     return Boolean(stored);
   }
 
@@ -82,12 +83,14 @@ export class StoredTraining {
 
   /** @param {Partial<TrainingState>} changes keep the state with them */
   update(changes) {
+    if (!this.kept) throw new Error('There is no training to update.');
     const { state, photographs } = this.kept;
     this.kept = { state: { ...state, ...changes, savedAt: Date.now() }, photographs };
   }
 
   /** Write what is kept; a full disk is reported once, and at the end again, and does not stop the training. */
   async write() {
+    if (!this.kept) return;
     const { state } = this.kept;
     let failure = '';
     // Photographs that do not fit must not keep the state from being stored.

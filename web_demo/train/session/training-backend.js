@@ -15,7 +15,7 @@ const TRAINING_CHAIN = ['webgpu', 'webgl', 'cpu'];
  * @param {Set<string>} lostBackends those whose GPU was lost: they start afresh and are taken out; one that is lost later
  *   is put in
  * @param {(message: string) => void} log receives why another backend is used
- * @returns {Promise<{tf: object, name: BackendName, lost: Promise<never>}>} `lost` rejects when the GPU goes away
+ * @returns {Promise<{tf: Tf, name: BackendName, lost: Promise<never>}>} `lost` rejects when the GPU goes away
  * @throws {TrainingError} none can train
  */
 export async function startTrainable(preferred, lostBackends, log) {
@@ -44,12 +44,11 @@ export async function startTrainable(preferred, lostBackends, log) {
 
 /** A backend counts only if the gradient of a small convolution is right on it. */
 async function checkGradient(tf) {
-  const [image, kernel, gradient] = tf.tidy(() => {
+  const gradient = tf.tidy(() => {
     const image = tf.ones([1, 3, 3, 1]);
-    const kernel = tf.ones([3, 3, 1, 1]);
-    return [image, kernel, tf.grad((k) => tf.sum(tf.conv2d(image, k, 1, 'same')))(kernel)];
+    return tf.grad((kernel) => tf.sum(tf.conv2d(image, kernel, 1, 'same')))(tf.ones([3, 3, 1, 1]));
   });
   const values = [...(await gradient.data())];
-  tf.dispose([image, kernel, gradient]);
+  gradient.dispose();
   if (values.join() !== '4,6,4,6,9,6,4,6,4') throw new Error('computes wrong gradients');
 }

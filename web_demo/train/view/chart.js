@@ -61,10 +61,10 @@ export function createCharts(Chart, lossCanvas, qualityCanvas) {
     recolour,
     resize: () => charts.forEach((chart) => chart.resize()),
     /**
-     * @param {import('../session/history.js').History} history
+     * @param {import('../session/history.js').HistoryData} history
      * @param {number} vggWeight weight of the perceptual part
      */
-    show({ points, quality: measured, bicubic }, vggWeight) {
+    show({ points, quality: measured, bicubic = null }, vggWeight) {
       const weighted = points.some(({ perceptual }) => perceptual > 0); // else the training has no perceptual loss
       const curve = (value) => points.map((point) => ({ x: point.step, y: value(point) }));
       const [mae, vgg, total] = loss.data.datasets;

@@ -5,9 +5,11 @@
  * @returns {(text: string, yes: string) => Promise<boolean>} asks; whether the answer was the button `yes`
  */
 export function mountQuestion(dialog) {
+  /** @type {(id: string) => any} */
+  const find = (id) => dialog.querySelector(`#${id}`);
   return (text, yes) => {
-    dialog.querySelector('#train-question-text').textContent = text;
-    dialog.querySelector('#train-question-yes').textContent = yes;
+    find('train-question-text').textContent = text;
+    find('train-question-yes').textContent = yes;
     dialog.returnValue = 'no';
     dialog.showModal();
     return new Promise((resolve) => {

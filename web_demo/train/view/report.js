@@ -15,6 +15,7 @@ export class Report {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
     this.charts = null;
+    /** @type {import('../session/history.js').HistoryData | null} */
     this.history = null;
     /** Curves that nobody sees are not drawn. */
     this.shown = false;
@@ -77,7 +78,7 @@ export class Report {
 
   /**
    * Show a training's progress.
-   * @param {object} progress what the event `progress` of the session tells; without `stepTime` only how far it is
+   * @param {any} progress what the event `progress` of the session tells; without `stepTime` only how far it is
    */
   showStep({ step, totalSteps, epoch, stepTime, remaining, mae, perceptual, tensors, bytes: used }) {
     this.root.dataset.step = step;
@@ -92,7 +93,7 @@ export class Report {
     this.setFigure('memory', `${bytes(used)}, ${tensors} tensors`);
   }
 
-  /** @param {{points: object[], quality: object[], bicubic: number | null}} history of the loss and of the samples */
+  /** @param {import('../session/history.js').HistoryData} history of the loss and of the samples */
   showHistory(history) {
     this.history = history;
     this.drawCharts();
@@ -114,7 +115,7 @@ export class Report {
     });
   }
 
-  /** @param {object} samples what the event `samples` of the session tells */
+  /** @param {any} samples what the event `samples` of the session tells */
   showSamples(samples) {
     this.find('#train-samples').hidden = false;
     showSamples(this.root, samples, this.heldOut);

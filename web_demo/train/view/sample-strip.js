@@ -1,6 +1,6 @@
 /** LR, bicubic, SPAN and HR of one sample side by side; a row of buttons chooses the sample. */
 
-/** @typedef {import('../session/samples.js').Sample & {span: import('../session/samples.js').Picture, psnr: number}} ShownSample */
+/** @typedef {import('../session/samples.js').ShownSample} ShownSample */
 
 /** @type {WeakMap<HTMLElement, number>} */
 const chosen = new WeakMap();

@@ -41,7 +41,8 @@ export async function mountTraining(root, context) {
 
 class TrainingView {
   constructor(root, context) {
-    Object.assign(this, { root, context });
+    this.root = root;
+    this.context = context;
     this.find = (selector) => root.querySelector(selector);
     this.session = startSession((event, detail) => this.receive(event, detail));
     this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
@@ -300,7 +301,7 @@ class TrainingView {
   /** A button that is disabled loses the focus; the one that takes its place has it next, unless the user moved it. */
   passFocus(name) {
     const left = 'body, [data-do=start], [data-do=stop], #train-question *';
-    if (document.activeElement.matches(left)) this.button(name).focus({ preventScroll: true });
+    if (document.activeElement?.matches(left)) this.button(name).focus({ preventScroll: true });
   }
 
   showProblem(text) {
