@@ -1,5 +1,5 @@
 /** How good and how fast an upscaler is on a photograph whose original is known. Runs in the worker. */
-import { downscale, dropAlpha, resize, toUint8 } from '../images/bicubic.js';
+import { downscale, dropAlpha, upscale } from '../images/bicubic.js';
 import { decode } from '../images/decode.js';
 import { evaluatePair } from '../images/metrics.js';
 
@@ -25,8 +25,8 @@ import { evaluatePair } from '../images/metrics.js';
 export async function measure(engine, source, signal) {
   const { scale } = engine.config;
   const hr = modcrop(await decode(source), scale);
-  const lr = toLevels(downscale(normalized(hr), scale));
-  const bicubic = toLevels(resize(normalized(lr), hr.height, hr.width));
+  const lr = downscale(hr, scale);
+  const bicubic = upscale(lr, scale);
   const input = toRgba(lr);
   await engine.pixels(input, { signal }); // shaders compile in the first run
   engine.network.forgetPeak();
@@ -54,9 +54,6 @@ function modcrop({ width, height, data }, scale) {
   rows.forEach((row, y) => rgb.set(row, y * across * 3));
   return { width: across, height: down, data: rgb };
 }
-
-const normalized = ({ width, height, data }) => ({ width, height, data: Float32Array.from(data, (level) => level / 255) });
-const toLevels = ({ width, height, data }) => ({ width, height, data: toUint8(data) });
 
 function toRgba({ width, height, data }) {
   const rgba = new Uint8ClampedArray(width * height * 4).fill(255);

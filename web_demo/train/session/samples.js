@@ -1,6 +1,6 @@
 /** A few fixed crops that show, and measure, what the network can do so far. */
 
-import { resize, toUint8 } from '../../images/bicubic.js';
+import { toUint8, upscale } from '../../images/bicubic.js';
 import { psnrY } from '../../images/metrics.js';
 import { crop } from './patches.js';
 
@@ -36,8 +36,7 @@ export function makeSamples(pairs, scale) {
     const [top, left] = [(lr.height - height) >> 1, (lr.width - width) >> 1];
     const small = crop(lr, top, left, height, width);
     const large = crop(hr, top * scale, left * scale, height * scale, width * scale);
-    const unit = { ...small, data: Float32Array.from(small.data, (level) => level / 255) };
-    const bicubic = { ...large, data: toUint8(resize(unit, height * scale, width * scale).data) };
+    const bicubic = upscale(small, scale);
     return { name, lr: small, bicubic, hr: large, bicubicPsnr: finite(psnrY(bicubic, large, scale)) };
   });
 }
