@@ -79,7 +79,7 @@ def row(browser, address: str, photograph: Path) -> str:
 
 
 def count_bytes(page) -> Counter:
-    """Bytes of TensorFlow.js, the model and the page, counted as they come."""
+    """Bytes of the libraries, the model and the page, counted as they come: the server compresses texts."""
     sizes, seen = Counter(), set()
 
     def note(response) -> None:

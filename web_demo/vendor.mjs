@@ -37,8 +37,8 @@ const lines = Object.entries(FILES).map(([name, path]) => {
   const file = basename(path) === 'index.js' ? `${owner}.js` : basename(path);
   copyFileSync(source, join(root, 'vendor', file));
   const fields = {
-    file,
     path: `${owner}@${version}${path.slice(owner.length)}`,
+    ...(file !== basename(path) && { file }),
     integrity: `sha384-${hash}`,
   };
   return `  ${name}: {\n${Object.entries(fields)
@@ -49,8 +49,9 @@ for (const [path, file] of Object.entries(LICENSES)) {
   copyFileSync(join(root, 'node_modules', path), join(root, 'vendor', file));
 }
 const comment = `/**
- * Written by vendor.mjs. Of every library: its file in vendor/, its place among the npm packages, and the file's hash.
- * @type {Record<string, {file: string, path: string, integrity: string}>}
+ * Written by vendor.mjs. Of every library: its place among the npm packages, its name in vendor/ if that is another, and
+ * the file's hash.
+ * @type {Record<string, {path: string, file?: string, integrity: string}>}
  */
 `;
 writeFileSync(join(root, 'engine/libraries.js'), `${comment}export const LIBRARIES = {\n${lines.join('')}};\n`);

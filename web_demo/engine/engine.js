@@ -1,6 +1,6 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
 import { decode } from '../images/decode.js';
-import { allocate, alphaOf, bled, crop, store, storeAlpha, storeGrey } from '../images/pixels.js';
+import { allocate, crop, store, storeGrey } from '../images/pixels.js';
 import { PngEncoder } from '../images/png.js';
 import { planAxis, planTiles } from '../images/tiling.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
@@ -204,6 +204,7 @@ export class Engine {
     const { scale, halo } = this.config;
     const width = (column.to - column.from) * scale;
     const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+    const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
     // The tile may have become smaller than when the image was divided.
     for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
       for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
@@ -211,9 +212,9 @@ export class Engine {
         signal?.throwIfAborted();
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
-        const colors = await this.#run(image.alpha ? bled(image, x, y) : pixels);
+        const colors = await this.#run(alpha ? alpha.bled(image, x, y) : pixels);
         (image.grey ? storeGrey : store)(colors, place, scale, out);
-        if (image.alpha) storeAlpha(await this.#run(alphaOf(pixels)), image, place, scale, out);
+        if (alpha) alpha.storeAlpha(await this.#run(alpha.alphaOf(pixels)), image, place, scale, out);
       }
     }
     return out;

@@ -1,61 +1,52 @@
 /**
- * Written by vendor.mjs. Of every library: its file in vendor/, its place among the npm packages, and the file's hash.
- * @type {Record<string, {file: string, path: string, integrity: string}>}
+ * Written by vendor.mjs. Of every library: its place among the npm packages, its name in vendor/ if that is another, and
+ * the file's hash.
+ * @type {Record<string, {path: string, file?: string, integrity: string}>}
  */
 export const LIBRARIES = {
   core: {
-    file: 'tf-core.es2017.min.js',
     path: '@tensorflow/tfjs-core@4.22.0/dist/tf-core.es2017.min.js',
     integrity: 'sha384-pwFlZMvh0feP+i0lcqJy+EGMsa8y8MInwWkUgARHZEHUGyTNqxnqfi38fzMU994Z',
   },
   layers: {
-    file: 'tf-layers.es2017.min.js',
     path: '@tensorflow/tfjs-layers@4.22.0/dist/tf-layers.es2017.min.js',
     integrity: 'sha384-VCNY+R50Py3QOJmSjkLCmIKwyHS5ohljWYTclF6aWp2ZjLMGxrm6W8pzUUZnR842',
   },
   cpu: {
-    file: 'tf-backend-cpu.es2017.min.js',
     path: '@tensorflow/tfjs-backend-cpu@4.22.0/dist/tf-backend-cpu.es2017.min.js',
     integrity: 'sha384-sPiIjbpRaPJB90ZO/johjqnr46hhKnEcpE8PDDzhNxpvbVFzxmuetWaLaZQtFwEG',
   },
   webgl: {
-    file: 'tf-backend-webgl.es2017.min.js',
     path: '@tensorflow/tfjs-backend-webgl@4.22.0/dist/tf-backend-webgl.es2017.min.js',
     integrity: 'sha384-vLZ29FEcQ9QWLdF6cKts4jNSPRioiSHmaggrIjdw0FbgdUp3CV0qUb4Mvp1C/ehV',
   },
   webgpu: {
-    file: 'tf-backend-webgpu.es2017.min.js',
     path: '@tensorflow/tfjs-backend-webgpu@4.22.0/dist/tf-backend-webgpu.es2017.min.js',
     integrity: 'sha384-PMbEpqRHflyIjqjUzZNr1ZjYSccb6KDXZAfYugyFU5jJ0Z+CFE+qPYxpLm6JTQkL',
   },
   wasm: {
-    file: 'tf-backend-wasm.es2017.min.js',
     path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tf-backend-wasm.es2017.min.js',
     integrity: 'sha384-SqoVPLooc7QMMmp0JuPMz9M6JqkYFd7wX08paKmclTcGS/36X7RY+hbkK7Big30W',
   },
   wasmPlain: {
-    file: 'tfjs-backend-wasm.wasm',
     path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tfjs-backend-wasm.wasm',
     integrity: 'sha384-ZwWxXkngOvkV9/jOFE8ZwnuJTftuqBs9dPATM9/5t0SK6UNhYkhiCmKe98UmiVMj',
   },
   wasmSimd: {
-    file: 'tfjs-backend-wasm-simd.wasm',
     path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tfjs-backend-wasm-simd.wasm',
     integrity: 'sha384-K3GxiUF8sNsf8m8ZYuEKWXFARCxCn0erZqbTdbYOpxeDRf0k+CWFF5gZ3xbW4cez',
   },
   wasmThreads: {
-    file: 'tfjs-backend-wasm-threaded-simd.wasm',
     path: '@tensorflow/tfjs-backend-wasm@4.22.0/dist/tfjs-backend-wasm-threaded-simd.wasm',
     integrity: 'sha384-EuJw7PP3AQ4wqZVHrEgsG4/kh0NOitIk4QYoE+NEXyq03nKu/1qfVy0MSCwvvzMK',
   },
   chart: {
-    file: 'chart.umd.min.js',
     path: 'chart.js@4.5.1/dist/chart.umd.min.js',
     integrity: 'sha384-jb8JQMbMoBUzgWatfe6COACi2ljcDdZQ2OxczGA3bGNeWe+6DChMTBJemed7ZnvJ',
   },
   zip: {
-    file: 'client-zip.js',
     path: 'client-zip@2.5.1/index.js',
+    file: 'client-zip.js',
     integrity: 'sha384-N2b5Iwe+/N/0a3k+gkP3At3IgaLXhiOFfUuBoCNJnpbprct+Qb3ciMKwqmbkcB1L',
   },
 };

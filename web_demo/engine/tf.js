@@ -40,7 +40,10 @@ export async function loadZip() {
  * @param {string} part name in libraries.js
  * @returns {string} the address of its vendored file
  */
-export const vendored = (part) => new URL(`../vendor/${LIBRARIES[part].file}`, import.meta.url).href;
+export function vendored(part) {
+  const { path, file = path.split('/').pop() } = LIBRARIES[part];
+  return new URL(`../vendor/${file}`, import.meta.url).href;
+}
 
 /**
  * An address for a file that is fetched as data (the .wasm binaries): the vendored one if it is there, else one that
