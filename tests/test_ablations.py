@@ -22,7 +22,7 @@ from span_keras.network.config import SpanConfig
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.settings import resolve
 
-SOURCE = Path(__file__).parents[1] / "benchmarks" / "ablations.py"
+SOURCE = Path(__file__).parents[1] / "benchmarks" / "quality" / "ablations.py"
 
 
 @pytest.fixture(scope="module")
