@@ -12,21 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from helpers.environment import SHARED
+from helpers.photos import save_photos
+from helpers.weights import random_weights
 from span_keras.network.config import SpanConfig
-from span_keras.network.weights import SpanWeights, layer_shapes
-
-QUICK_JAX = {
-    "KERAS_BACKEND": "jax",
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false",
-}
-"""Environment of other processes that run JAX: compiling takes most of the time of networks so small."""
-
-REPOSITORY = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("SPAN_SHARED", REPOSITORY.parent / "shared"))
+from span_keras.network.weights import SpanWeights
 
 
 @pytest.fixture(scope="session")
@@ -58,16 +49,6 @@ def tiny_official_config() -> SpanConfig:
     return SpanConfig.official(scale=2, channels=8, blocks=2)
 
 
-def random_weights(config: SpanConfig, seed: int = 0) -> SpanWeights:
-    """Fused weights whose activations stay of order 1 and whose biases are not zero, so that borders matter."""
-    rng = np.random.default_rng(seed)
-    layers = {}
-    for name, shape in layer_shapes(config).items():
-        kernel = rng.normal(0, np.prod(shape[:-1]) ** -0.5, shape)
-        layers[name] = {"kernel": np.float32(kernel), "bias": np.float32(rng.normal(0, 0.1, shape[-1:]))}
-    return SpanWeights(config, layers, source="random")
-
-
 @pytest.fixture
 def tiny_weights(tiny_config) -> SpanWeights:
     """Random fused weights of ``tiny_config``."""
@@ -90,15 +71,6 @@ def wild_weights(tmp_path, tiny_weights) -> Path:
 def make_weights():
     """The function ``(config, seed=0) -> SpanWeights`` behind ``tiny_weights``."""
     return random_weights
-
-
-def save_photos(folder: Path, count: int) -> Path:
-    """Write smooth photographs of 48×40 pixels to train on."""
-    rng = np.random.default_rng(0)
-    for i in range(count):
-        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
-        small.resize((48, 40), Image.Resampling.BICUBIC).save(folder / f"photo_{i}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -140,31 +112,3 @@ def image() -> np.ndarray:
     rows, columns = np.mgrid[0:13, 0:10] / 13
     smooth = np.stack([rows, columns, (rows + columns) / 2], -1)
     return np.float32(np.clip(0.8 * smooth + 0.2 * rng.random((13, 10, 3)), 0, 1))
-
-
-def gradients_of(function):
-    """``parameters -> gradients`` of a scalar function of named arrays, on the backend in force, compiled on JAX.
-
-    The gradient is zero where nothing depends on an array.
-    """
-    import keras
-    from keras import ops
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        compute = jax.jit(jax.grad(function))
-    else:
-        import tensorflow as tf
-
-        def compute(parameters):
-            with tf.GradientTape() as tape:
-                tape.watch(parameters)
-                value = function(parameters)
-            return tape.gradient(value, parameters, unconnected_gradients="zero")
-
-    def gradients(parameters: dict) -> dict:
-        parameters = {name: ops.convert_to_tensor(value) for name, value in parameters.items()}
-        return {name: ops.convert_to_numpy(value) for name, value in compute(parameters).items()}
-
-    return gradients

@@ -9,9 +9,9 @@ import re
 
 import numpy as np
 import pytest
-from conftest import random_weights
 from PIL import Image
 
+from helpers.weights import random_weights
 from span_export.tfjs import export_model
 from span_keras.network.config import SpanConfig
 

@@ -6,8 +6,8 @@ import json
 import keras
 import numpy as np
 import pytest
-from conftest import random_weights
 
+from helpers.weights import random_weights
 from span_keras.images import bicubic
 from span_keras.network import init
 from span_keras.network.config import SpanConfig

@@ -4,9 +4,9 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from conftest import random_weights
 from PIL import Image
 
+from helpers.weights import random_weights
 from span_export.tfjs import export_model
 from span_keras.checkpoints import load_weights
 from span_keras.network.config import SpanConfig

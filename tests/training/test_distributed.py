@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUICK_JAX, random_weights
 
+from helpers.environment import QUICK_JAX
+from helpers.weights import random_weights
 from span_keras.checkpoints import load_weights, save_weights
 from span_keras.errors import TrainingError
 from span_keras.network.config import SpanConfig

@@ -8,10 +8,11 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import QUICK_JAX, gradients_of
 from keras import ops
 from safetensors.numpy import load_file, save_file
 
+from helpers.environment import QUICK_JAX
+from helpers.gradients import gradients_of
 from span_keras.errors import CheckpointError, ConfigError
 from span_keras.images.metrics import LUMA, rgb_to_y
 from span_keras.training import losses, perceptual

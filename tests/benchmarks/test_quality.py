@@ -16,7 +16,7 @@ from span_keras.images import bicubic
 from span_keras.inference.evaluation import evaluate
 from span_keras.network.config import SpanConfig
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "quality" / "sets.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality" / "sets.py"
 
 
 @pytest.fixture(scope="module")

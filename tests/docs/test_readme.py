@@ -12,7 +12,7 @@ from span_keras.evaluate import main as span_evaluate
 from span_keras.train import main as span_train
 from span_keras.upscale import main as span_upscale
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {
     "span-export": span_export,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import random_weights
 
+from helpers.weights import random_weights
 from span_keras import Upscaler, load_weights, save_weights
 from span_keras.average import main
 from span_keras.errors import CheckpointError

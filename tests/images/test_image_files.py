@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
+from helpers.image_files import few_bits, png_bytes, tiff_bytes
 from span_keras.errors import ImageError
 from span_keras.images import read
 from span_keras.images.encoders import PngWriter
@@ -24,14 +25,6 @@ SHAPE = (9, 14)
 def samples(channels, dtype=np.uint8, shape=SHAPE):
     rng = np.random.default_rng(channels)
     return rng.integers(0, np.iinfo(dtype).max + 1, (*shape, channels), dtype)
-
-
-def png_bytes(header, rows, extra=b""):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *header))
-    return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -118,29 +111,6 @@ def test_png_modes(tmp_path, mode, channels):
     assert (found.alpha is None) == (channels % 2 == 1)
 
 
-def tiff_bytes(values, deflate=False, planes=1, photometric=None, extra=2):
-    """A little-endian TIFF of (H, W, C) uint16 in one strip, or in one per channel; ``extra``: 1 premultiplied."""
-    height, width, channels = values.shape
-    strips = [values] if planes == 1 else list(np.moveaxis(values, -1, 0))
-    strips = [zlib.compress(strip.tobytes()) if deflate else strip.tobytes() for strip in strips]
-    tags = [(256, [width]), (257, [height]), (258, [16] * channels), (259, [8 if deflate else 1])]
-    tags += [(262, [(1 if channels == 1 else 2) if photometric is None else photometric])]
-    tags += [(273, []), (277, [channels]), (278, [height]), (279, [len(strip) for strip in strips]), (284, [planes])]
-    tags += [(338, [extra])] if channels == 4 else []
-    out = 8 + 2 + 12 * len(tags) + 4  # where the values are that have no room in the directory
-    starts = out + 4 * sum(len(v) for _, v in tags) + 4 * len(strips)
-    tags[5] = (273, np.cumsum([starts, *map(len, strips)])[:-1].tolist())
-    entries = rest = b""
-    for tag, numbers in tags:
-        packed = struct.pack(f"<{len(numbers)}I", *numbers)
-        inline = len(packed) == 4
-        entries += struct.pack("<HHI", tag, 4, len(numbers))
-        entries += packed if inline else struct.pack("<I", out + len(rest))
-        rest += b"" if inline else packed
-    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + rest
-    return head.ljust(starts, b"\0") + b"".join(strips)
-
-
 @pytest.mark.parametrize("deflate", [False, True])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_16_bit_tiffs_of_other_programs(tmp_path, channels, deflate):
@@ -178,15 +148,6 @@ def test_a_transparent_colour_becomes_alpha(tmp_path, mode):
     key = image.getpixel((0, 0))
     image.save(tmp_path / "image.png", transparency=key)
     np.testing.assert_array_equal(read_image(tmp_path / "image.png").alpha, [[0, 1]])
-
-
-def few_bits(depth, transparent):
-    """A grey PNG of two equal rows that hold all values of ``depth`` bits, one of them transparent."""
-    values = np.arange(2**depth, dtype=np.uint8)[:, None]
-    packed = np.packbits(np.unpackbits(values, axis=1)[:, 8 - depth :]).tobytes()
-    key = b"tRNS" + struct.pack(">H", transparent)
-    extra = struct.pack(">I", 2) + key + struct.pack(">I", zlib.crc32(key))
-    return png_bytes((2**depth, 2, depth, 0, 0, 0, 0), 2 * (b"\0" + packed), extra)
 
 
 @pytest.mark.parametrize(("depth", "transparent"), [(1, 1), (2, 3), (2, 1), (4, 5), (8, 77)])

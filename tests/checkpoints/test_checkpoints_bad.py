@@ -15,8 +15,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
-from torch_files import MAGIC, Call, Pickler, Saved, state_dict, write_legacy, write_zip
 
+from helpers.torch_files import MAGIC, Call, Pickler, Saved, state_dict, write_legacy, write_zip
 from span_keras.checkpoints import load_weights, save_weights
 from span_keras.errors import CheckpointError, SpanError, UnsafeCheckpointError
 from span_keras.network.config import SpanConfig

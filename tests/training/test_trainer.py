@@ -8,9 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import QUICK_JAX, gradients_of
 from keras import ops
 
+from helpers.environment import NO_TENSORFLOW, QUICK_JAX
+from helpers.gradients import gradients_of
 from span_keras.errors import TrainingError
 from span_keras.images.orientation import turned
 from span_keras.network.config import SpanConfig
@@ -404,8 +405,8 @@ ON_JAX = "stacked_network or gradients or updates or several_steps or restored o
 @pytest.mark.skipif(BACKEND == "jax", reason="starts this again on JAX")
 def test_the_same_on_jax_without_tensorflow():
     here = Path(__file__)
-    files = here, here.with_name("test_morph.py")
-    environment = {**os.environ, **QUICK_JAX, "PYTHONPATH": str(here.parent)}
+    files = here, here.with_name("test_activation_blend.py")
+    environment = {**os.environ, **QUICK_JAX, "PYTHONPATH": str(NO_TENSORFLOW)}
     command = [sys.executable, "-m", "pytest", "-p", "no_tensorflow", "-k", ON_JAX, *map(str, files)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]

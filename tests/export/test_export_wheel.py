@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from span_keras.checkpoints import save_weights
 from span_keras.network.config import SpanConfig
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 PARTS = ("span_keras", "export", "web_demo", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from torch_files import Call, Saved, state_dict, write_legacy, write_zip
 
+from helpers.torch_files import Call, Saved, state_dict, write_legacy, write_zip
 from span_keras import checkpoints
 from span_keras.checkpoints import assumption, load_weights, save_weights
 from span_keras.errors import CheckpointError

@@ -16,7 +16,7 @@ from span_keras.images import bicubic
 from span_keras.images.metrics import evaluate_pair
 from span_keras.network.config import SpanConfig
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import gradients_of, random_weights
 from keras import ops
 
+from helpers.gradients import gradients_of
+from helpers.weights import random_weights
 from span_keras import save_weights
 from span_keras.errors import TrainingError
 from span_keras.network.config import SpanConfig

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import QUICK_JAX, save_photos
 from PIL import Image
 
+from helpers.environment import QUICK_JAX
+from helpers.photos import save_photos
 from span_keras import Upscaler, save_weights
 from span_keras.checkpoints import load_weights
 from span_keras.data.dataset import PatchDataset
@@ -500,7 +501,11 @@ def test_help_is_grouped_and_light():
 
 
 def test_it_trains_on_jax_without_tensorflow(photos, tmp_path):
-    environment = {**os.environ, **QUICK_JAX, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {
+        **os.environ,
+        **QUICK_JAX,
+        "PYTHONPATH": str(Path(__file__).parents[1] / "helpers" / "no_tensorflow"),
+    }
     code = "import no_tensorflow; from span_keras.train import main; main()"
     command = [sys.executable, "-c", code, *TINY.split(), "--data", str(photos), "--out", str(tmp_path / "jax")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import pytest
 from click import UsageError
-from conftest import QUICK_JAX, random_weights, save_photos
 
+from helpers.environment import QUICK_JAX
+from helpers.photos import save_photos
+from helpers.weights import random_weights
 from span_keras import save_weights
 from span_keras.data import dataset, decode
 from span_keras.data.dataset import PatchDataset
@@ -22,7 +24,7 @@ from span_keras.network.config import SpanConfig
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.settings import resolve
 
-SOURCE = Path(__file__).parents[1] / "benchmarks" / "quality" / "ablations.py"
+SOURCE = Path(__file__).parents[2] / "benchmarks" / "quality" / "ablations.py"
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import QUICK_JAX
 
+from helpers.environment import QUICK_JAX
 from span_keras.errors import CheckpointError, ConfigError
 from span_keras.network.config import LEAKY_SLOPE, SpanConfig
 from span_keras.network.layers import PixelShuffle, RepConv

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import random_weights
 from keras import ops
 from keras.backend import standardize_dtype
 
+from helpers.weights import random_weights
 from span_keras import load_weights, save_weights
 from span_keras.errors import CheckpointError, ConfigError, TrainingError
 from span_keras.network.config import SpanConfig

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import save_photos
 from PIL import Image, ImageDraw
 
+from helpers.photos import save_photos
 from span_keras import leaves
 from span_keras.data import dead_leaves
 from span_keras.data.dataset import PatchDataset
