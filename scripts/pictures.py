@@ -95,8 +95,8 @@ def page_pictures():
     from playwright.sync_api import sync_playwright
 
     with hushed():
+        from span_export.export import export_model
         from span_export.serve import make_server
-        from span_export.tfjs import export_model
         from span_keras import load_weights
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
