@@ -77,7 +77,7 @@ def test_shown_command_parses(page, name, arguments, tmp_path, monkeypatch):
     for word in arguments:
         if word.endswith("/"):
             Path(word).mkdir(parents=True, exist_ok=True)
-        elif re.search(r"\.(jpg|png|pth|safetensors)$", word):
+        elif re.search(r"\.(jpg|png|pth|safetensors|toml)$", word):
             Path(word).parent.mkdir(parents=True, exist_ok=True)
             Path(word).touch()
         elif re.fullmatch(r"[\w-]+(/x\d)?", word):
