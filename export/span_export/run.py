@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from span_export.export import export_model
 from span_export.quiet import quiet
-from span_export.tfjs import export_model
 from span_export.verify import verify as compare
 from span_keras.cli import tell_assumed
 from span_keras.errors import ExportError

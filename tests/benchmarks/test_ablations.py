@@ -24,7 +24,7 @@ from span_keras.network.config import SpanConfig
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.settings import resolve
 
-SOURCE = Path(__file__).parents[2] / "benchmarks" / "ablations.py"
+SOURCE = Path(__file__).parents[2] / "benchmarks" / "quality" / "ablations.py"
 
 
 @pytest.fixture(scope="module")

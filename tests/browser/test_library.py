@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers.browser import BACKENDS, library, make_scene, until
 from helpers.weights import random_weights
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.network.config import SpanConfig
 
 

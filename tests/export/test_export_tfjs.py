@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from span_export import golden, quantize
+from span_export.export import export_model
 from span_export.quiet import quiet
-from span_export.tfjs import export_model
 from span_keras.errors import ExportError, SpanError
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights

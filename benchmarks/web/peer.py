@@ -2,7 +2,7 @@
 
     npm pack @upscalerjs/esrgan-slim && tar xzf upscalerjs-esrgan-slim-*.tgz
     span-export --tfjs out/ --demo --weights bundled:x4-fast
-    python benchmarks/web_peer.py out/ package/models/x4 [--backend wasm] [--size 64] [--data Set5/x4]
+    python benchmarks/web/peer.py out/ package/models/x4 [--backend wasm] [--size 64] [--data Set5/x4]
 
 The peer is any TF.js layers model of stock layers of the same scale, its input and output in 0 to ``--peer-range``.
 Both run with the libraries of the export, ours as the page runs it. ``--data`` and the figure are ``span-evaluate``'s.

@@ -4,7 +4,7 @@
 - ``stock``: the exported model through ``tf.loadLayersModel(...).predict``;
 - ``page``: as the page runs it.
 
-    python benchmarks/web_forms.py EXPORT_DIR [--backend wasm] [--size 64] [--rounds 7]
+    python benchmarks/web/forms.py EXPORT_DIR [--backend wasm] [--size 64] [--rounds 7]
 
 EXPORT_DIR is made by ``span-export --tfjs EXPORT_DIR --demo``; it has the libraries if they were vendored.
 """

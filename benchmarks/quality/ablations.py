@@ -1,6 +1,7 @@
-"""What each choice of a training recipe gives: short runs that differ from one in a single setting each.
+r"""What each choice of a training recipe gives: short runs that differ from one in a single setting each.
 
-    KERAS_BACKEND=jax python benchmarks/ablations.py --data photos/ --val holdout/ --teacher spanx4_ch48.safetensors
+    KERAS_BACKEND=jax python benchmarks/quality/ablations.py --data photos/ --val holdout/ \
+      --teacher spanx4_ch48.safetensors
 
 Every run is one of ``python -m span_keras.train``; the table shows the PSNR and SSIM of its averaged weights on the
 validation photographs at its end, and the difference to the run ``base``. Several processes share a GPU, so that one

@@ -1,5 +1,5 @@
 // Times an exported model on a GPU through WebGPU, without a browser, as the page runs it and as stock layers run it:
-//   node benchmarks/web_kernels.mjs MODEL_DIR [SIZE...]
+//   node benchmarks/web/kernels.mjs MODEL_DIR [SIZE...]
 // Needs web_demo/node_modules (`npm ci` there) and the npm package `webgpu` (Dawn), found beside this file or through
 // WEBGPU_MODULE=folder; a Vulkan loader and driver (VK_DRIVER_FILES names the driver's file).
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import vm from 'node:vm';
 
 const require = createRequire(import.meta.url);
 const [folder, ...sizes] = process.argv.slice(2);
-const web = new URL('../web_demo/', import.meta.url).pathname;
+const web = new URL('../../web_demo/', import.meta.url).pathname;
 const { create, globals } = require(process.env.WEBGPU_MODULE ? resolve(process.env.WEBGPU_MODULE) : 'webgpu');
 Object.assign(globalThis, globals, { require });
 Object.defineProperty(globalThis, 'navigator', { value: { gpu: create([]), userAgent: 'node' }, configurable: true });

@@ -1,4 +1,4 @@
-"""benchmarks/quality.py: its tables, the sets and networks it takes, LPIPS, its messages."""
+"""benchmarks/quality/sets.py: its tables, the sets and networks it takes, LPIPS, its messages."""
 
 import importlib.util
 import pickle
@@ -16,12 +16,12 @@ from span_keras.images import bicubic
 from span_keras.inference.evaluation import evaluate
 from span_keras.network.config import SpanConfig
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality" / "sets.py"
 
 
 @pytest.fixture(scope="module")
 def quality():
-    spec = importlib.util.spec_from_file_location("quality", SCRIPT)
+    spec = importlib.util.spec_from_file_location("sets", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

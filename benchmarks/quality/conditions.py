@@ -1,6 +1,6 @@
 """PSNR on photographs as they are and changed, and on drawn shapes: where a network falls behind another.
 
-    python benchmarks/conditions.py --data holdout/ -w bundled:x4 -w "the authors' x4=spanx4_ch48.safetensors"
+    python benchmarks/quality/conditions.py --data holdout/ -w bundled:x4 -w "the authors' x4=spanx4_ch48.safetensors"
 
 All networks have one scale. The shapes are those of ``span_keras.leaves``: one picture of 240×240 pixels in the colours
 of each photograph, of another seed than that module's default. LR images are made by MATLAB-compatible bicubic
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from quality import split_label
+from sets import split_label
 
 from span_keras import leaves
 from span_keras.cli import reports_errors, tell_assumed

@@ -1,7 +1,7 @@
 """What every network gives on the benchmark sets: PSNR and SSIM on Y, as Markdown tables, one for each scale.
 
-    python benchmarks/quality.py                                           # bicubic and the bundled networks
-    python benchmarks/quality.py --bench DIR --weights runs/mine/best.weights.h5 --weights "theirs=4xTheirs.pth" --lpips
+    python benchmarks/quality/sets.py                                  # bicubic and the bundled networks
+    python benchmarks/quality/sets.py --bench DIR --lpips -w runs/mine/best.weights.h5 -w "theirs=4xTheirs.pth"
 
 DIR holds ``SET/xS/HR`` and ``SET/xS/LR``; without ``LR``, LR images are made by MATLAB-compatible bicubic shrinking.
 Conventions are those of ``span_keras.metrics``: uint8-rounded, shaved by the scale, means over images. ``--lpips`` adds
@@ -23,7 +23,7 @@ from span_keras.errors import DataError, SpanError
 from span_keras.network.config import SCALES
 from span_keras.quiet import hushed
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT_BENCH = Path(os.environ.get("SPAN_SHARED", REPOSITORY.parent / "shared")) / "data" / "bench"
 
 

@@ -1,7 +1,7 @@
 """A training in the page from scratch: steps, time per step, PSNR against bicubic, and what is left in memory after it.
 
     span-export --tfjs out/ --demo
-    python benchmarks/web_training.py out/ --minutes 30 [--backend webgl] [--screenshot training.png]
+    python benchmarks/web/training.py out/ --minutes 30 [--backend webgl] [--screenshot training.png]
 
 Trains on the photographs bundled with the page and measures, as the page does, averaged weights on photographs that are
 not trained on.

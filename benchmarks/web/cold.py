@@ -1,6 +1,6 @@
 """Cold load of the page, backend by backend: bytes, time to ready, first image, longest task of the page's own thread.
 
-    python benchmarks/web_cold.py EXPORT_DIR [--backends wasm webgl webgpu] [--size 256] [--tile N] [--software]
+    python benchmarks/web/cold.py EXPORT_DIR [--backends wasm webgl webgpu] [--size 256] [--tile N] [--software]
 
 EXPORT_DIR is made by ``span-export --tfjs EXPORT_DIR --demo``. Every backend gets a fresh browser. ``task`` is the
 longest task of the page's main thread while the image is enlarged, ``cpu`` the processor time in it: a task of much

@@ -43,7 +43,7 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
 
     Args:
         weights: any form; they are fused first.
-        folder: created if need be. Nothing here is atomic, ``tfjs.export_model`` is.
+        folder: created if need be. Nothing here is atomic, ``export.export_model`` is.
         quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
 
     Returns:

@@ -1,6 +1,6 @@
 """What the initialisation does to signal and gradients, block by block, and to a short training.
 
-    python benchmarks/initialisation.py --data DIR [--steps 300] [--channels 48]
+    python benchmarks/quality/initialisation.py --data DIR [--steps 300] [--channels 48]
 
 Prints, for both variants and for the naive and the shipped initialisation: the standard deviation of o3 and of the
 block's output, and the gradient of the L1 loss with respect to the block's middle kernel, relative to that kernel.

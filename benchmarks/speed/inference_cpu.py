@@ -1,6 +1,6 @@
 """Time one 256×256 image on the CPU: this package on TensorFlow and JAX against plain PyTorch, same weights, one run.
 
-``python benchmarks/inference_cpu.py [--weights W] [--size N] [--threads N] [--rounds N] [--tiles]``
+``python benchmarks/speed/inference_cpu.py [--weights W] [--size N] [--threads N] [--rounds N] [--tiles]``
 
 Every framework lives in a process of its own, tied to the same cores; the processes take turns, so that whatever else
 the machine does hits all alike. PyTorch runs our own plain form of the fused network in its best layout, channels_last.

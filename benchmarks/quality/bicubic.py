@@ -1,4 +1,6 @@
-"""Compare bicubic downscaling with MATLAB's LR images of the benchmark sets: ``python benchmarks/bicubic.py DIR``.
+"""Compare bicubic downscaling with MATLAB's LR images of the benchmark sets.
+
+    python benchmarks/quality/bicubic.py DIR
 
 DIR holds ``SET/xS/HR`` and ``SET/xS/LR``. Prints the mean PSNR (RGB, images without any difference counted as 99 dB)
 of this package with both kinds of border and of Pillow's antialiased BICUBIC, and the time per megapixel of HR input.

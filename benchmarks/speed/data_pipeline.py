@@ -1,8 +1,8 @@
 """Time per training batch and peak memory of ``span_keras.data.PatchDataset``.
 
-    python benchmarks/data_pipeline.py                                       # the bundled photographs, in memory
-    python benchmarks/data_pipeline.py --data DIR --workers 1,4,8
-    python benchmarks/data_pipeline.py --photos 2000 --megapixels 12 --cache-gb 2   # more than fits: working sets
+    python benchmarks/speed/data_pipeline.py                                       # the bundled photographs, in memory
+    python benchmarks/speed/data_pipeline.py --data DIR --workers 1,4,8
+    python benchmarks/speed/data_pipeline.py --photos 2000 --megapixels 12 --cache-gb 2   # more than fits: working sets
 
 ``--photos`` makes a folder of synthetic JPEG photographs: a few distinct files under many names, since decoding costs
 the same. Memory is the peak resident set of this process, before and after.

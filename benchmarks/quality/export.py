@@ -1,4 +1,4 @@
-"""What exporting costs: ``python benchmarks/export.py DATA [--weights W]``.
+"""What exporting costs: ``python benchmarks/quality/export.py DATA [--weights W]``.
 
 Exports the weights in every number format and prints the size of all the model's files, Y-PSNR on DATA (``HR`` and
 ``LR``, or HR images alone) of what was written, and what that loses against the weights. For x4 with 48 channels the

@@ -1,7 +1,7 @@
 """Time one training step: this package's composed form, the four-convolution form in the same framework, and PyTorch.
 
-    KERAS_BACKEND=jax python benchmarks/train_step.py                                   # a GPU: batch 64, 64×64 LR
-    KERAS_BACKEND=tensorflow python benchmarks/train_step.py --batch 4 --patch 48       # a CPU
+    KERAS_BACKEND=jax python benchmarks/speed/train_step.py                              # a GPU: batch 64, 64×64 LR
+    KERAS_BACKEND=tensorflow python benchmarks/speed/train_step.py --batch 4 --patch 48  # a CPU
     ... --only composed --trace                                                          # where the time goes
 
 All forms compute the same function of the same weights (largest difference printed) on the same uint8 batches, with L1
