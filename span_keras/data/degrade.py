@@ -21,7 +21,7 @@ from span_keras.errors import ConfigError
 from span_keras.network.backend import Random, full_precision
 
 MARGIN = 8
-"""LR pixels that are made beside a patch and cut off again, anywhere: blocks of the last JPEG begin at any pixel of it."""
+"""LR pixels beside a patch that are made and cut off again, so that the last JPEG's blocks begin at any pixel of it."""
 BLUR_RADIUS = 8
 """HR pixels that a blur kernel reaches; three standard deviations of the widest."""
 BLOCK = 16
