@@ -70,20 +70,6 @@ def load_pair(
     return Pair(lr, hr)
 
 
-def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0, rotation: float = 0.0) -> np.ndarray:
-    """Decode a photograph as ``load_pair`` does and reduce it by a factor: (H·lr_scale, W·lr_scale, 3) uint8.
-
-    Pillow's bicubic kernel is MATLAB's; only at the borders do they differ.
-
-    Raises:
-        DataError: the file cannot be decoded.
-    """
-    with decoded(path) as image:
-        image = rotated(image, rotation)
-        image = image.resize(reduced(image.size, lr_scale), Image.Resampling.BICUBIC)
-        return np.asarray(with_contrast(image, contrast))
-
-
 @contextlib.contextmanager
 def decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
     """The photograph, upright and in RGB."""

@@ -1,4 +1,4 @@
-"""A target for training, beside the photograph or instead of it: what a trained network makes of its LR image.
+"""A second target for training, beside the photograph: what a trained network makes of its LR image.
 
 The output is averaged over the eight orientations of its input (geometric self-ensemble, "Enhanced Deep Residual
 Networks for Single Image Super-Resolution", Lim et al., CVPR Workshops 2017, section 3.4). It is made when a photograph

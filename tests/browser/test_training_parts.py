@@ -188,7 +188,7 @@ def assert_changed_alike(before: SpanWeights, after: SpanWeights, wanted: SpanWe
 class FusedStep(TrainStep):
     """Python's train step on the weights of the fused network, which are what the browser trains."""
 
-    def network(self, parameters, lr, dtype, share=None):
+    def network(self, parameters, lr, dtype):
         fused = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in layer_shapes(self.config)}
         return apply(fused, lr, self.config, dtype)
 

@@ -117,18 +117,6 @@ def test_a_run_learns_from_it(weights, photos, tmp_path):
     assert on_luma[0]["teacher"] != plain[0]["teacher"]
 
 
-def test_a_run_that_learns_from_it_alone(weights, photos, tmp_path):
-    save_weights(weights, tmp_path / "teacher.safetensors")
-    arguments = [*TINY.split(), f"--data={photos}", f"--teacher={tmp_path / 'teacher.safetensors'}", "--log-every=1"]
-    arguments += ["--target=teacher", "--lr-scales=0.9", "--loss=mse", f"--out={tmp_path / 'run'}"]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    assert " reduced copies" in result.output
-    for row in RunFolder(tmp_path / "run").rows("log.csv"):
-        assert "teacher" not in row
-        assert row["loss"] == row["mse"] > 0
-
-
 def test_of_another_scale(weights, photos, tmp_path):
     save_weights(weights, tmp_path / "teacher.safetensors")
     arguments = [*TINY.replace("--scale 2", "--scale 3").split(), f"--data={photos}"]
