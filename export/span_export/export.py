@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from span_export import bundle
-from span_export.folder import publish
-from span_export.layers_model import write_model, write_perceptual
+from span_export.page import copy_page
+from span_export.publish import publish
+from span_export.tfjs_model import write_model, write_perceptual
 from span_keras.checkpoints import READERS
 from span_keras.network.weights import SpanWeights
 
@@ -29,17 +29,17 @@ def export_model(
     """Write a folder with everything asked for, atomically.
 
     ========================  ====================================================================================
-    ``model.json``, ``.bin``  the network, see ``layers_model.write_model``
+    ``model.json``, ``.bin``  the network, see ``tfjs_model.write_model``
     ``models/NAME/``          the same for every network of ``also``
     ``models.json``           ``{"models": [{"name", "url", "scale", "channels", "variant", "bytes"}]}``, the first is
                               the main one; written if there is a page or a further network
-    ``perceptual/``           with ``perceptual``: see ``layers_model.write_perceptual``
+    ``perceptual/``           with ``perceptual``: see ``tfjs_model.write_perceptual``
     the rest                  with ``demo``: the page
     ========================  ====================================================================================
 
     Args:
         weights: any form; they are fused first.
-        folder: created; an earlier export there is replaced, see ``folder.publish``.
+        folder: created; an earlier export there is replaced, see ``publish.publish``.
         quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
         also: further networks, each under the name of its source, numbered where it is taken.
         overwrite: accept a folder that holds other files.
@@ -47,11 +47,11 @@ def export_model(
             ``folder`` stays as it was.
 
     Returns:
-        For every network, the main one first: what ``layers_model.write_model`` returns, ``name``, and ``url`` (of
+        For every network, the main one first: what ``tfjs_model.write_model`` returns, ``name``, and ``url`` (of
         its ``model.json``, relative to ``folder``).
 
     Raises:
-        ExportError: see ``layers_model.write_model``, ``folder.publish`` and ``bundle.copy_page``.
+        ExportError: see ``tfjs_model.write_model``, ``publish.publish`` and ``page.copy_page``.
     """
     networks: dict[str, SpanWeights] = {}
     for each in (weights, *also):
@@ -61,7 +61,7 @@ def export_model(
     results = []
     with publish(Path(folder), overwrite) as staged:
         if demo:
-            bundle.copy_page(staged)
+            copy_page(staged)
         for name, network in networks.items():
             place = Path() if network is weights else Path("models") / name
             result = write_model(network, staged / place, quantization)

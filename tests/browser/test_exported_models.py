@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from span_export import golden
-from span_export.layers_model import write_model
+from span_export.tfjs_model import write_model
 
 from .conftest import BACKENDS, PAGE, library, open_blank
 

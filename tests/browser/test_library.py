@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers.weights import random_weights
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.network.config import SpanConfig
 
 from .conftest import BACKENDS, library, make_scene

@@ -405,7 +405,7 @@ def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch)
 @pytest.fixture(scope="session")
 def perceptual_model(site, tmp_path_factory):
     """The exported features, served as /perceptual-test/."""
-    from span_export.layers_model import write_perceptual
+    from span_export.tfjs_model import write_perceptual
 
     folder = tmp_path_factory.mktemp("perceptual")
     write_perceptual(folder)

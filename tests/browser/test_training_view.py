@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from helpers.weights import random_weights
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.checkpoints import load_weights
 from span_keras.network.config import SpanConfig
 
@@ -465,7 +465,7 @@ def test_charts_that_nobody_sees_wait(view):
 
 
 def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path):
-    from span_export.layers_model import write_perceptual
+    from span_export.tfjs_model import write_perceptual
 
     write_perceptual(tmp_path / "features")
     site.mounts["perceptual"] = tmp_path / "features"
