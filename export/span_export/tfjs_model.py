@@ -10,9 +10,9 @@ import numpy as np
 
 import span_keras
 from span_export import golden, quantize
-from span_export.quiet import quiet
 from span_keras.errors import ExportError
 from span_keras.network.weights import SpanWeights
+from span_keras.quiet import hushed
 
 FORMAT_VERSION = 1
 """Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
@@ -56,7 +56,7 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
     _require_finite(weights)
     config = weights.config
     mode = quantize.resolve_mode(quantization, weights)
-    with quiet():
+    with hushed():
         model = weights.deploy_model(_converter()[0])
         _save(model, folder, quantize.dtype_map(mode, weights))
     tile = golden.golden_input()
@@ -90,7 +90,7 @@ def write_perceptual(folder: Path) -> None:
     """
     from span_keras.training import perceptual
 
-    with quiet():
+    with hushed():
         model = perceptual.build("vgg16", framework=_converter()[0])
         _save(model, folder, {"float16": ["block*"]})
     metadata = {

@@ -17,7 +17,9 @@ def rooms() -> dict[str, set[str]]:
     """Room -> rooms that the table lets it import, all of span_keras."""
     section = PAGE.split("## span_keras")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \| .+? \| (.+?) \|$", section, re.M)
-    named = {room.strip("/"): set(re.findall(r"`(\w+)`", allowed)) for names, allowed in rows for room in names_of(names)}
+    named = {
+        room.strip("/"): set(re.findall(r"`(\w+)`", allowed)) for names, allowed in rows for room in names_of(names)
+    }
     return named
 
 

@@ -141,12 +141,12 @@ def test_an_installation_without_the_page(tmp_path, weights_file, monkeypatch):
 def test_perceptual_features_are_those_of_the_loss(tmp_path, weights_file, image):
     import numpy as np
 
-    from span_export.quiet import quiet
+    from span_keras.quiet import hushed
     from span_keras.training import perceptual
 
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--perceptual")
     path = tmp_path / "out" / "perceptual" / "model.json"
-    with quiet():
+    with hushed():
         import tensorflow  # noqa: F401
         import tensorflowjs
 
