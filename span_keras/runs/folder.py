@@ -11,7 +11,8 @@ from pathlib import Path
 from span_keras import atomic
 from span_keras.errors import ConfigError, RetiredError, TrainingError
 from span_keras.runs.checkpoint import Checkpoint
-from span_keras.runs.settings import LAST_WITH_RETIRED, Settings
+from span_keras.runs.retired import LAST_COMMIT, without_retired
+from span_keras.runs.settings import Settings
 
 try:
     import fcntl
@@ -38,6 +39,28 @@ def _replaced(path: Path) -> Iterator[Path]:
         ) from error
 
 
+def read_settings(content) -> dict:
+    """Return the settings of a run's JSON file, without those that were retired and never used.
+
+    Raises:
+        RetiredError: one was used.
+        ConfigError, ValueError, TypeError: it holds something else.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"no object but {json.dumps(content)[:40]}")
+    settings = without_retired(content)
+    Settings.from_dict(settings)
+    return settings
+
+
+def retired_message(error: RetiredError, path: Path) -> str:
+    """Say what to do with a run that a retired setting was used in; ``path`` is the file that names it."""
+    return (
+        f"expected a run of settings that this version has, found {error} in {path}; continue it with commit "
+        f"{LAST_COMMIT} of span-keras, or begin a run in another --out with --init {path.parent / 'best.safetensors'}."
+    )
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run, with pictures in it."""
     return (folder / "config.json").is_file() and (folder / "validation.csv").is_file()
@@ -52,12 +75,15 @@ class RunFolder:
     use) and ``weights.weights.h5`` (the same in training form). ``run.lock`` is empty, see ``alone``.
 
     Args:
-        path: made if missing.
+        path: of the folder.
+        make: whether to make it if it is missing.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, make: bool = True):
         self.path = Path(path)
         self._last_is_complete = False  # as far as this object knows
+        if not make:
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -92,24 +118,16 @@ class RunFolder:
         """The saved settings, ``None`` in a folder without a run."""
         path = self.path / "config.json"
         try:
-            settings = json.loads(path.read_text())
-            if not isinstance(settings, dict):
-                raise ValueError(f"no object but {json.dumps(settings)[:40]}")
-            Settings.from_dict(settings)
+            return read_settings(json.loads(path.read_text()))
         except FileNotFoundError:
             return None
         except RetiredError as error:
-            raise TrainingError(
-                f"expected a run of settings that this version has, found {error} in {path}; continue it with commit "
-                f"{LAST_WITH_RETIRED} of span-keras, or begin a run in another --out with --init "
-                f"{self.path / 'best.safetensors'}."
-            ) from error
+            raise TrainingError(retired_message(error, path)) from error
         except (OSError, ValueError, TypeError, ConfigError) as error:  # TypeError: a value of another kind
             raise TrainingError(
                 f"expected the run's settings in {path}, found: {str(error).rstrip('.')}; restore the file or choose "
                 "another --out."
             ) from error
-        return settings
 
     def save_config(self, settings: dict) -> None:
         """The first thing a run writes, and what it begins with when resumed."""

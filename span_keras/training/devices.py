@@ -29,7 +29,7 @@ class Devices:
     replicas: int = 1
 
     @property
-    def chief(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the files."""
         return self.process == 0
 
@@ -129,14 +129,14 @@ def _jax(name: str) -> Devices:
             "SPAN_COORDINATOR; set them in each process, for instance to host-a:2222, 2 and 0."
         )
     if coordinator and name in ("auto", "multiworker"):
-        keras.distribution.initialize(coordinator, *_span_processes(coordinator))
+        keras.distribution.initialize(coordinator, *span_processes(coordinator))
     elif name == "none" or (name == "auto" and (len(jax.devices()) == 1 or jax.default_backend() == "cpu")):
         return Devices()
     strategy = keras.distribution.DataParallel(devices=keras.distribution.list_devices(), auto_shard_dataset=False)
     return Devices(strategy, jax.process_index(), jax.process_count(), len(jax.devices()))
 
 
-def _span_processes(coordinator: str) -> tuple[int, int]:
+def span_processes(coordinator: str) -> tuple[int, int]:
     """``(count, index)`` of the processes that the environment describes."""
     host, _, port = coordinator.rpartition(":")
     if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:

@@ -8,7 +8,13 @@ OPTIMIZERS = ("adam", "muon")
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
-MOST_LUMA = 0.99
+LOSSES = ("mae", "mse")
+
+PERCEPTUALS = ("vgg16", "none")
+
+STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+
+MAX_LUMA = 0.99
 """Limit of ``luma``: at 1 nothing would hold the colours."""
 
 

@@ -25,14 +25,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from span_keras.errors import CheckpointError, ConfigError
+from span_keras.training.options import PERCEPTUALS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 BUNDLED_VGG16 = Path(__file__).parent.parent / "bundled" / "vgg16_blocks12.safetensors"
-
-PERCEPTUALS = ("vgg16", "none")
 
 VGG16_BLOCKS = ((64, 2), (128, 2))
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from span_keras.errors import ConfigError
 
+SCHEDULES = ("piecewise", "cosine")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -34,7 +36,7 @@ class Schedule:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.initial) and self.initial > 0):
             raise ConfigError(f"learning rate must be a positive number, found {self.initial!r}.")
-        if self.kind not in ("piecewise", "cosine"):
+        if self.kind not in SCHEDULES:
             raise ConfigError(f"schedule must be piecewise or cosine, found {self.kind!r}.")
         if list(self.boundaries) != sorted(set(self.boundaries)) or any(b < 1 for b in self.boundaries):
             raise ConfigError(f"rate boundaries must be ascending and positive, found {list(self.boundaries)}.")

@@ -68,7 +68,7 @@ class TrainStep:
             new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
-    def _total_loss(self, parameters: dict, lr, hr, taught=None):
+    def _total_loss(self, parameters: dict, lr, hr, teacher_sr=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
         if self.teacher is None:
             sr = self.network(parameters, lr, dtype)
@@ -76,8 +76,8 @@ class TrainStep:
             fused = fuse(parameters, self.config)
             sr, features = apply_with_features(fused, lr, self.config, dtype)
         total, parts = self.loss(hr, sr)
-        if taught is not None:
-            parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.options.luma)}
+        if teacher_sr is not None:
+            parts = {**parts, "teacher": blended(mean_absolute_error, teacher_sr, sr, self.options.luma)}
             total = total + self.options.teacher_weight * parts["teacher"]
         if self.teacher is not None:
             fused = fused_arrays(self.teacher)

@@ -101,7 +101,7 @@ def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path,
                 shutil.copy(resolve(name), tmp_path / value)
         train.main(arguments, standalone_mode=False)
     assert len(asked) == len(commands) >= 1
-    assert asked[-1].network() == load_weights(name).config
+    assert asked[-1].config == load_weights(name).config
     for command in re.findall(r"span_keras\.average (.+?)```", card_of(name), re.DOTALL):
         context = average.main.make_context("average", command.replace("\\\n", "").split())
         runs = {f"{run}/weights.safetensors" for run in re.findall(r"--out (\S+)", "".join(commands))}
