@@ -681,7 +681,7 @@ def test_deep_grey_of_unknown_range_is_skipped(folder, values):
     with pytest.raises(DataError, match=r"deep\.tif cannot be read as an image: it has values beyond 16 bits, or 1 in"):
         decoded(folder / "deep.tif")
     dataset = make(folder)
-    assert "deep.tif (it has values beyond" in dataset.describe() and len(dataset.skipped) == 1
+    assert "deep.tif (has values beyond" in dataset.describe() and len(dataset.skipped) == 1
 
 
 def test_transparent_grey_of_few_bits(tmp_path):
@@ -763,7 +763,7 @@ def test_names_need_not_be_utf_8():
 def test_missing_and_empty_folders(tmp_path):
     with pytest.raises(DataError, match=r"found nothing at .*nowhere; check the path"):
         make(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"Expected photographs \(\.jpg .*found none"):
+    with pytest.raises(DataError, match=r"Expected photographs \(\.png .*found none"):
         make(tmp_path)
     with pytest.raises(DataError, match="empty list"):
         make([])
@@ -787,10 +787,10 @@ def test_unusable_files_are_skipped_counted_and_named(folder):
     assert {path.name for path in dataset.skipped} == skipped
     text = dataset.describe()
     assert text.startswith("3 photographs") and "6 skipped" in text
-    assert "huge.png (more than 179 megapixels, the most that is decoded)" in text
-    assert "program.png (not a readable image)" in text
+    assert "huge.png (claims more than 179 megapixels, the most that is decoded)" in text
+    assert "program.png (is not a readable PNG" in text
     assert "thin.png (100×15, smaller than the 16×16 HR patch)" in text
-    assert "text.jpg (not a readable image)" in text
+    assert "text.jpg (is not a readable PNG" in text
     assert "cut.png (" in text and "truncated" in text
     assert dataset[0][0].shape == (6, 8, 8, 3)
 
