@@ -150,7 +150,7 @@ class PatchDataset(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        """Batch ``index`` of the current epoch."""
+        """Return batch ``index`` of the current epoch."""
         *batch, numbers = self.unturned(index)
         for patches in batch:
             for row, number in enumerate(numbers):
@@ -160,7 +160,7 @@ class PatchDataset(keras.utils.PyDataset):
         return tuple(batch)
 
     def unturned(self, index: int) -> tuple[np.ndarray, ...]:
-        """Batch ``index`` with the turning left to the device, which is better at it.
+        """Return batch ``index`` with the turning left to the device, which is better at it.
 
         Returns:
             The uint8 arrays of ``dataset[index]``, patches as they lie in the photographs, and the orientation each is
@@ -193,7 +193,7 @@ class PatchDataset(keras.utils.PyDataset):
         return self.working_sets.count
 
     def describe(self) -> str:
-        """One line on what the patches come from: photographs, megapixels of targets, memory, files skipped and why."""
+        """Say in a line what patches come from: photographs, megapixels of targets, memory, files skipped and why."""
         photos = [photo for photo in self.photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
         raised = sum(photo.contrast != 1 for photo in photos)
@@ -270,7 +270,7 @@ class PatchDataset(keras.utils.PyDataset):
         return teacher_sr
 
     def _load(self, photo: Photo) -> tuple[np.ndarray, ...] | None:
-        """All images of a photograph; None if it cannot be used, or is not needed any more."""
+        """Return all images of a photograph, ``None`` if it cannot be used or is not needed any more."""
         try:
             images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast, photo.rotation)
         except DataError as error:

@@ -24,7 +24,7 @@ CHECKPOINTS = ("last.ckpt", "previous.ckpt")
 
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """``atomic.replaced`` with an error that says what to do.
+    """Replace a file as ``atomic.replaced`` does, with an error that says what to do.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written; the old file is where the block left it.
@@ -93,7 +93,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other processes that ask for it out of the folder, where the system and the disk can do that.
+        """Keep other processes that ask for it out of the folder, where the system and the disk can do that.
 
         Raises:
             TrainingError: another process is at work in the folder.
@@ -130,7 +130,7 @@ class RunFolder:
             ) from error
 
     def save_config(self, settings: dict) -> None:
-        """The first thing a run writes, and what it begins with when resumed."""
+        """Write ``config.json``, the first file of a run, and delete what a killed process left half written."""
         for folder in (self.path, self.path / "samples"):
             atomic.remove_leftovers(folder)
         self.write("config.json", (json.dumps(settings, indent=2) + "\n").encode())
@@ -164,7 +164,7 @@ class RunFolder:
         return any((self.path / name).exists() for name in CHECKPOINTS)
 
     def load_checkpoint(self, echo=print) -> Checkpoint | None:
-        """The newest complete checkpoint, ``None`` if the run never wrote one.
+        """Read the newest complete checkpoint, ``None`` if the run never wrote one.
 
         Raises:
             TrainingError: there are checkpoints, but all are damaged.
@@ -189,7 +189,7 @@ class RunFolder:
     # -- tables
 
     def rows(self, name: str) -> list[dict[str, float]]:
-        """The rows of ``log.csv`` or ``validation.csv`` as numbers, NaN where a row has no value for a column.
+        """Read ``log.csv`` or ``validation.csv`` as numbers, NaN where a row has no value for a column.
 
         Damaged rows and an unfinished last line are left out.
         """
@@ -226,7 +226,7 @@ class RunFolder:
                 self.write(name, _lines([header, *kept] if header else []).encode())
 
     def _table(self, name: str) -> tuple[list[str], list[list[str]]]:
-        """Header and rows as texts, without damaged rows; the first column is the step."""
+        """Read header and rows as texts, without damaged rows; the first column is the step."""
         try:
             text = (self.path / name).read_text(errors="replace")
         except FileNotFoundError:

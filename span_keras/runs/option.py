@@ -65,7 +65,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """``--learning-rate``"""
+        """What the command line calls it: ``--learning-rate``."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
@@ -126,7 +126,7 @@ class Option:
         raise ConfigError(f"{self.spelling} must be {what}, found {value!r}.")
 
     def to_toml(self, text: str | None) -> str:
-        """How a recipe file gives the value of a flag: ``[step] beta_1 = 0.9``."""
+        """Return how a recipe file gives the value of a flag: ``[step] beta_1 = 0.9``."""
         try:
             value = json.dumps(True if self.type is bool else self.parse(text or ""))
         except ConfigError:

@@ -62,7 +62,7 @@ def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list
 
 
 def fingerprint(files: list[Path], folder: str | None) -> str:
-    """Tells other photographs from the same ones in a folder that has moved: a digest of names and sizes."""
+    """Return a digest of names and sizes: the same for the same photographs in a folder that has moved."""
     root = Path(folder) if folder else files[0].parent
     names = [(os.path.relpath(path, root), path.stat().st_size) for path in files]
     return hashlib.sha256(repr(names).encode()).hexdigest()

@@ -13,11 +13,11 @@ from span_keras.runs.options import RunSettings
 BAR = 20
 
 RECENT = 50
-"""Reports over which the rate is taken: the first one compiles, and machines have other things to do at times."""
+"""Reports over which the rate is averaged."""
 
 
 class Progress:
-    """On a terminal one line that is written over, elsewhere a line per ``log_every`` steps.
+    """Prints how a run is getting on: on a terminal in one line, elsewhere in a line per ``log_every`` steps.
 
     Args:
         run: the options of group ``run``.
@@ -76,7 +76,7 @@ class Progress:
 
 
 class Decoding:
-    """Called with ``(done, total)`` photographs; silent for ``QUIET`` seconds, then a line per tenth or 20 seconds.
+    """Prints ``(done, total)`` photographs: nothing for ``QUIET`` seconds, then a line per tenth or 20 seconds.
 
     Args:
         echo: prints a line.
@@ -109,7 +109,7 @@ class Decoding:
 
 
 def duration(seconds: float) -> str:
-    """``"2:05:09"``, ``"5:09"``, with days where needed."""
+    """Return seconds as ``"2:05:09"`` or ``"5:09"``, with days where needed."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -173,7 +173,7 @@ def _check_needs(values: dict, given: dict) -> None:
 
 
 def _complete_perceptual(values: dict, given: dict, saved: dict) -> None:
-    """Whoever asks for a feature network wants a weight for it, and the other way round, whatever the recipe has.
+    """Give a feature network that is asked for a weight, and a weight a feature network, if the recipe has none.
 
     Repeating what a run was started with asks for nothing new.
     """

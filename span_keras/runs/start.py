@@ -27,7 +27,7 @@ def make_trainer(
     echo: Callable = lambda text: None,
     teacher: SpanWeights | None = None,
 ) -> SpanTrainer:
-    """The trainer that the settings describe, at its first step; ``teacher`` gives it hints, if they ask for them."""
+    """Make the trainer that the settings describe, at its first step; ``teacher`` gives hints, if asked for."""
     devices, data, step = devices or Devices(), settings.data, settings.step
     if data.batch_size % devices.replicas:
         raise TrainingError(
@@ -56,7 +56,7 @@ def make_trainer(
 
 
 def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights | None:
-    """The network whose output is a target and whose features are hints, if there is one.
+    """Load the network whose output is a target and whose features are hints, if there is one.
 
     Raises:
         TrainingError, CheckpointError: the file cannot be read, or holds a network that cannot teach this one.
@@ -78,7 +78,7 @@ def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> S
 
 
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:
-    """``--init``'s weights as a trainable start, or fresh ones from the seed.
+    """Load ``--init``'s weights in training form, or make fresh ones from the seed.
 
     Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for.
 
@@ -116,7 +116,7 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
 
 
 def make_deterministic() -> None:
-    """On a CPU, the same run gives the same numbers to the last digit; on a GPU that would cost speed."""
+    """Have the same run give the same numbers to the last digit on a CPU; on a GPU that would cost speed."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -125,7 +125,7 @@ def make_deterministic() -> None:
 
 
 def steps_per_execution(steps_per_epoch: int, devices: Devices) -> int:
-    """On a GPU about twenty, a divisor of the epoch where there is one: another number is compiled anew."""
+    """Choose how many steps a call runs: on a GPU about twenty, best a divisor of the epoch, as others compile anew."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax

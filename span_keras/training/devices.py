@@ -34,13 +34,13 @@ class Devices:
         return self.process == 0
 
     def describe(self) -> str:
-        """Backend and devices, such as ``"jax: 2 × NVIDIA H100"`` or ``"tensorflow: cpu"``."""
+        """Return backend and devices, such as ``"jax: 2 × NVIDIA H100"`` or ``"tensorflow: cpu"``."""
         count = f"{self.replicas} × " if self.replicas > 1 else ""
         processes = f" in {self.processes} processes" if self.processes > 1 else ""
         return f"{keras.backend.backend()}: {count}{device_kind()}{processes}"
 
     def gather(self, number: int) -> list[int]:
-        """The number that each replica's process gives; all processes must call it, and wait for each other."""
+        """Return the numbers that all processes give, one per replica; all must call it, and wait for each other."""
         if self.processes == 1:
             return [number]
         if keras.backend.backend() == "jax":
@@ -54,7 +54,7 @@ class Devices:
 
 
 def choose(name: str = "auto") -> Devices:
-    """Make ready what ``--strategy`` names; to be called before anything else uses the backend.
+    """Make ready what ``--strategy`` names. Call this before anything else uses the backend.
 
     ``auto`` takes several processes where the environment describes them, else all local GPUs, else one device;
     ``none`` one device; ``mirrored`` all local devices; ``multiworker`` several processes, described by ``TF_CONFIG``
@@ -72,7 +72,7 @@ def choose(name: str = "auto") -> Devices:
 
 
 def device_kind() -> str:
-    """What this process computes on, such as ``"NVIDIA H100"``; ``"cpu"`` without an accelerator."""
+    """Return what this process computes on, such as ``"NVIDIA H100"``; ``"cpu"`` without an accelerator."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -103,7 +103,7 @@ def _tensorflow(name: str) -> Devices:
 
 
 def _tf_config() -> tuple[int, int] | None:
-    """``(index, count)`` of this worker, ``None`` without ``TF_CONFIG``."""
+    """Read ``(index, count)`` of this worker, ``None`` without ``TF_CONFIG``."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         return None
@@ -137,7 +137,11 @@ def _jax(name: str) -> Devices:
 
 
 def span_processes(coordinator: str) -> tuple[int, int]:
-    """``(count, index)`` of the processes that the environment describes."""
+    """Read ``(count, index)`` of the processes that the environment describes.
+
+    Raises:
+        TrainingError: it describes none that can be.
+    """
     host, _, port = coordinator.rpartition(":")
     if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         raise TrainingError(

@@ -49,12 +49,12 @@ class Schedule:
 
     @classmethod
     def by_epoch(cls, initial: float, *, steps_per_epoch: int, epochs: int, boundaries=(), **rest) -> Schedule:
-        """A schedule whose boundaries are epochs, counted from 0: 200 means that 200 epochs have the initial rate."""
+        """Make a schedule whose boundaries are epochs: 200 means that 200 epochs have the initial rate."""
         steps = tuple(boundary * steps_per_epoch for boundary in boundaries)
         return cls(initial, epochs * steps_per_epoch, boundaries=steps, **rest)
 
     def rate(self, step: int) -> float:
-        """The rate of the update that follows ``step`` finished ones (``step`` counts from 0)."""
+        """Return the rate of the update that follows ``step`` finished ones."""
         if step < self.warmup_steps:
             return self.initial * (step + 1) / self.warmup_steps
         if self.kind == "cosine":

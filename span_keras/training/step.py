@@ -20,7 +20,7 @@ GUARD_START = 21
 """Losses that must be known before a leap can be told from ordinary variation."""
 
 RESTORE_AFTER = 10
-"""So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place."""
+"""After this many skipped steps in a row, assume the weights are damaged and restore the average."""
 
 
 class TrainStep:
@@ -60,7 +60,7 @@ class TrainStep:
         return new, logs
 
     def _restored(self, state, restore) -> dict:
-        """Weights from their average and a first moment of zero, where ``restore``."""
+        """Take the weights from their average and a first moment of zero, where ``restore``."""
         new = {}
         for name in self.parameters:
             weight, moment = state[f"weights/{name}"], state[f"moment_1/{name}"]
@@ -87,7 +87,7 @@ class TrainStep:
         return total, parts
 
     def network(self, parameters: dict, lr, dtype: str):
-        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
+        """Run the training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
         return apply(fuse(parameters, self.config), lr, self.config, dtype)
 
     def _clip(self, gradients: dict):
@@ -99,7 +99,7 @@ class TrainStep:
 
     @staticmethod
     def _median(state):
-        """Of the recent losses, and how many are known."""
+        """Return the median of the recent losses, and how many are known."""
         known = ops.sum(ops.cast(ops.isfinite(state["recent_losses"]), "int32"))
         return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2), known
 
@@ -109,7 +109,7 @@ class TrainStep:
         return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
 
     def _update(self, state: dict, gradients: dict, rate) -> dict:
-        """A step of the optimizer with decoupled weight decay (Loshchilov & Hutter 2019), and the weights' average."""
+        """Step with decoupled weight decay (Loshchilov & Hutter 2019), and average the weights."""
         o = self.options
         t = ops.cast(state["updates"] + 1, "float32")
         ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
@@ -132,7 +132,7 @@ class TrainStep:
         return new
 
     def _adam(self, state: dict, name: str, gradient, correction_1, correction_2) -> tuple:
-        """Adam's change of one array and its new moments (Kingma & Ba 2015); the corrections are of their bias."""
+        """Return Adam's change of an array and its new moments (Kingma & Ba 2015); the corrections are of their bias."""
         o = self.options
         m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
         v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)

@@ -95,9 +95,9 @@ class SpanTrainer:
         step = self.step_class(self.config, loss, options, self._parameters, teacher)
         backend = keras.backend.backend()
         if backend == "jax":
-            self._engine = JaxEngine(step, state, devices)
+            self.engine = JaxEngine(step, state, devices)
         elif backend == "tensorflow":
-            self._engine = TensorFlowEngine(step, state, devices)
+            self.engine = TensorFlowEngine(step, state, devices)
         else:
             raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}.")
         self.step = 0
@@ -135,23 +135,23 @@ class SpanTrainer:
                         break
                     size = min(self.steps_per_execution, cut - self.step % cut, stop - self.step)
                     rates = np.float32([self.schedule.rate(self.step + i) for i in range(size)])
-                    logs = self._engine.execute(list(itertools.islice(source, size)), rates)
+                    logs = self.engine.execute(list(itertools.islice(source, size)), rates)
                     self.step += size
                     running.append((self.step, rates, logs))
                 step, rates, logs = running.popleft()
-                logs = self._engine.fetch(logs)
+                logs = self.engine.fetch(logs)
                 self._check(logs)
                 after = time.perf_counter()
                 yield Report(step, {**logs, "rate": rates}, after - before, synced=not running)
                 before = after
 
     def _prefetch(self, batches, start: int, stop: int, workers: int) -> Iterator:
-        """Batches in order, on the device, made ahead by threads: an execution and what the threads work on."""
+        """Yield batches in order, on the device; threads make those of an execution and what they work on ahead."""
         ahead = self.steps_per_execution + workers
         pool, pending = ThreadPoolExecutor(workers, thread_name_prefix="batches"), deque()
         try:
             for step in range(start, stop):
-                pending.append(pool.submit(lambda i: self._engine.put(_checked(batches(i))), step))
+                pending.append(pool.submit(lambda i: self.engine.put(_checked(batches(i))), step))
                 if len(pending) > ahead:
                     yield pending.popleft().result()
             while pending:
@@ -172,32 +172,32 @@ class SpanTrainer:
     @property
     def state(self) -> dict[str, np.ndarray]:
         """A copy of everything that training changes, on the host."""
-        return self._engine.read()
+        return self.engine.read()
 
     @state.setter
     def state(self, state: dict[str, np.ndarray]) -> None:
-        present = {name: np.shape(array) for name, array in self._engine.read().items()}
+        present = {name: np.shape(array) for name, array in self.engine.read().items()}
         found = {name: np.shape(array) for name, array in state.items()}
         if present != found:
             differ = sorted(name for name in present | found if present.get(name) != found.get(name))
             raise TrainingError(f"the checkpoint does not fit this network; these arrays differ: {', '.join(differ)}.")
-        self._engine.write(state)
+        self.engine.write(state)
         self.step = int(state["step"])
 
     def forget_losses(self) -> None:
-        """Compare the losses to come with one another alone: those before are of another function or other images."""
-        state = self._engine.read()
-        self._engine.write(state | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
+        """Compare the losses to come with one another alone, because those before are of another function or images."""
+        state = self.engine.read()
+        self.engine.write(state | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
 
     def weights(self, *, ema: bool = True) -> SpanWeights:
-        """The trained network in training form: the averaged weights, or the latest ones."""
+        """Return the trained network in training form: the averaged weights, or the latest ones."""
         group = "ema/" if ema else "weights/"
         arrays = {name.removeprefix(group): a for name, a in self.state.items() if name.startswith(group)}
         return unstack(arrays, self.config, source="training", steps=self.step)
 
 
 def initial_state(weights: SpanWeights, options: StepOptions) -> dict[str, np.ndarray]:
-    """The state of a ``SpanTrainer`` that has made no step yet."""
+    """Return the state of a ``SpanTrainer`` that has made no step yet."""
     start = stack(weights)
     by_muon = set(filter(muon.takes, start)) if options.optimizer == "muon" else set()
     state = {f"weights/{name}": array for name, array in start.items()}

@@ -415,7 +415,7 @@ def many(tmp_path):
 @pytest.fixture
 def small_cache(monkeypatch):
     """Makes ``cache_gb`` hold few of the photographs of ``many``, and sets short."""
-    monkeypatch.setattr(working_sets, "MOST_DECODERS", 1)
+    monkeypatch.setattr(working_sets, "MAX_DECODERS", 1)
     monkeypatch.setattr(working_sets, "LAG", 4)
     # Room for 2 sets of 4 photographs (15,360 bytes decoded) besides one being decoded (4 · 4,096 bytes).
     return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
