@@ -132,7 +132,7 @@ class TrainStep:
         return new
 
     def _adam(self, state: dict, name: str, gradient, correction_1, correction_2) -> tuple:
-        """Return Adam's change of an array and its new moments (Kingma & Ba 2015); the corrections are of their bias."""
+        """Return Adam's change of an array and its new moments (Kingma & Ba 2015), corrected for their bias."""
         o = self.options
         m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
         v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
