@@ -293,7 +293,7 @@ def test_other_photographs_are_announced(photos, tmp_path):
     for path in photos.iterdir():
         (before / ("val" if path.name == "photo_0.png" else ".") / path.name).write_bytes(path.read_bytes())
 
-    def train(folder, epochs=1, resume=True):
+    def told(folder, epochs=1, resume=True):
         said = []
         more = {"val": str(folder / "val"), "steps_per_epoch": 1, "epochs": epochs, "rate_epochs": ()}
         train(settings(folder, **more), out, resume=resume, echo=said.append)
@@ -304,21 +304,21 @@ def test_other_photographs_are_announced(photos, tmp_path):
         progress = {k: v for k, v in {**checkpoint.progress, **progress}.items() if v is not None}
         RunFolder(out).save_checkpoint(Checkpoint(checkpoint.arrays, progress))
 
-    train(before, resume=False)
+    told(before, resume=False)
     now = before.rename(tmp_path / "now")
-    assert "are others than before" not in train(now)
+    assert "are others than before" not in told(now)
     (now / "photo_1.png").unlink()
-    said = train(now)
+    said = told(now)
     assert "to train on are others than before" in said and "to validate on" not in said
     (now / "photo_2.png").replace(now / "val" / "photo_0.png")
     alter(best_psnr=99.0)
-    assert "to validate on are others than before" in train(now, epochs=2)
+    assert "to validate on are others than before" in told(now, epochs=2)
     assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 99
-    assert "are others than before" not in train(now, epochs=2)
+    assert "are others than before" not in told(now, epochs=2)
     # Checkpoints of older versions do not know the photographs.
     (now / "photo_3.png").unlink()
     alter(photos=None)
-    assert "are others than before" not in train(now, epochs=2)
+    assert "are others than before" not in told(now, epochs=2)
 
 
 def test_what_a_killed_run_left_half_written_is_deleted(photos, tmp_path):

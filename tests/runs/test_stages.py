@@ -132,6 +132,7 @@ def test_a_stage_is_the_run_that_its_settings_describe(whole, photos, tmp_path):
 
 
 KILLED = """
+import os
 import signal
 import sys
 from pathlib import Path
