@@ -152,11 +152,11 @@ def _train(
         )
         stack.enter_context(contextlib.closing(reports))
         stack.enter_context(contextlib.closing(dataset))  # first: threads that make batches may wait for its decoding
+        told = len(dataset.skipped)
         if not checkpoint:
             if record:
                 record.validate(trainer.weights(), trainer.step)
             save()
-        told = len(dataset.skipped)
         for report in reports:
             if record:
                 record.log(report)
