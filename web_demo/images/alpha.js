@@ -3,17 +3,16 @@
  * and alpha goes through the network as a grey image, kept within the range of its neighbourhood.
  */
 
-/** How far colours are carried into fully transparent areas, in pixels; farther ones hardly reach a visible pixel. */
-export const BLEED = 8;
+import { ALPHA_BLEED } from '../constants.js';
 
 /**
- * Give fully transparent pixels within `BLEED` of others the mean colour of their neighbours, in place.
+ * Give fully transparent pixels within `ALPHA_BLEED` of others the mean colour of their neighbours, in place.
  * @param {{data: Float32Array, width: number, height: number}} pixels RGBA
  */
 export function bleed({ data, width, height }) {
   let known = Uint8Array.from({ length: width * height }, (_, i) => data[4 * i + 3] > 0);
   if (known.every(Boolean) || !known.some(Boolean)) return;
-  for (let step = 0; step < BLEED; step++) {
+  for (let step = 0; step < ALPHA_BLEED; step++) {
     const next = known.slice();
     const colors = [];
     for (let y = 0, i = 0; y < height; y++) {

@@ -1,5 +1,6 @@
 /** Parts of images on their way to the network and back: RGBA in, RGB values of the network's result in. */
-import { BLEED, alphaRange, bleed } from './alpha.js';
+import { ALPHA_BLEED, LUMA } from '../constants.js';
+import { alphaRange, bleed } from './alpha.js';
 import { ImageError } from './decode.js';
 
 export function allocate(length) {
@@ -22,8 +23,8 @@ export function crop(image, x, y) {
 /** A tile in [0, 1] whose fully transparent pixels have the colours around them, those beyond the tile among them. */
 export function bled(image, x, y) {
   const widen = ({ start, size }, length) => {
-    const from = Math.max(0, start - BLEED);
-    return { start: from, size: Math.min(length, start + size + BLEED) - from };
+    const from = Math.max(0, start - ALPHA_BLEED);
+    return { start: from, size: Math.min(length, start + size + ALPHA_BLEED) - from };
   };
   const [wideX, wideY] = [widen(x, image.width), widen(y, image.height)];
   const wide = crop(image, wideX, wideY);
@@ -85,7 +86,7 @@ function eachKept({ x, y, left, top, width }, scale, visit) {
 }
 
 /** Of the RGB values at an index, as `predict_channels` in `span_keras/images/alpha.py` weighs them. */
-const luma = (values, at) => 0.299 * values[at] + 0.587 * values[at + 1] + 0.114 * values[at + 2];
+const luma = (values, at) => LUMA[0] * values[at] + LUMA[1] * values[at + 1] + LUMA[2] * values[at + 2];
 
 /** [0, 1] -> 0..255, halves up; the clamped array clips. `Math.floor` keeps it from rounding halves to even. */
 const level = (value) => Math.floor(value * 255 + 0.5);

@@ -1,4 +1,5 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
+import { LEAKY_SLOPE, SCALES } from '../constants.js';
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
@@ -21,9 +22,6 @@
  */
 
 /** @typedef {{inputShape: number[], input: string, outputShape: number[], output: string, tolerance: number}} Golden */
-
-/** Negative slope of LeakyReLU in variant `span`. */
-export const LEAKY_SLOPE = 0.1;
 
 /** Low-resolution pixels that an output pixel sees on every side. */
 export const haloOf = ({ blocks }) => 3 * blocks + 3;
@@ -135,7 +133,7 @@ export function readConfig(artifacts) {
   const scale = Math.sqrt(weights.get('upsampler/kernel').shape[3] / 3);
   const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
-  if (![2, 3, 4].includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  if (!SCALES.includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
