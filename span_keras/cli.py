@@ -11,8 +11,8 @@ import threading
 
 import click
 
+from span_keras.constants import VARIANTS
 from span_keras.errors import SpanError
-from span_keras.network.config import VARIANTS
 
 # TensorFlow's start-up chatter hides our own output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

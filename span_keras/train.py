@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from span_keras.cli import CONTEXT, parse_mean, reports_errors
+from span_keras.constants import SCALES, VARIANTS
 from span_keras.data.options import TARGETS
 from span_keras.errors import ConfigError
-from span_keras.network.config import SCALES, VARIANTS
 from span_keras.quiet import hushed
 from span_keras.runs.settings import Settings, resolve
 from span_keras.training.options import OPTIMIZERS, PRECISIONS

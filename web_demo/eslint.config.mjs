@@ -21,6 +21,7 @@ export default [
       'no-unneeded-ternary': 'error',
       'no-unreachable-loop': 'error',
       'no-unused-expressions': 'error',
+      'no-unused-vars': ['error', { ignoreRestSiblings: true }],
       'no-use-before-define': ['error', { functions: false, classes: false, variables: false }],
       'no-useless-rename': 'error',
       'no-useless-return': 'error',

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from span_keras.constants import SSIM_WINDOW
 from span_keras.data.photos import list_photos
 from span_keras.data.variants import rotated, with_contrast
 from span_keras.errors import DataError
 from span_keras.images import bicubic
-from span_keras.images.metrics import SSIM_WINDOW
 from span_keras.images.read import deep_grey, mend_transparency
 
 STRIP = 64

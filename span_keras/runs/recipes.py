@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from span_keras.constants import BETA_2, DEFAULTS, SPIKE_FACTOR
+
 PAPER_HR_PATCH = 256
 
 RECIPES = {
-    # This project's own: small batches that any machine can train with.
+    # This project's own, which the page has, too.
     "default": {
-        "epochs": 500,
-        "steps_per_epoch": 100,
-        "batch_size": 4,
-        "patch_size": 48,
-        "learning_rate": 1e-4,
-        "rate_epochs": (200, 300),
-        "weight_decay": 1e-4,
-        "beta_2": 0.999,
+        **{name: value for name, value in DEFAULTS.items() if name != "seed"},
+        "beta_2": BETA_2,
         "perceptual": "vgg16",
-        "vgg_weight": 0.001,
         # Few patches vary much from batch to batch.
-        "spike_factor": 10.0,
+        "spike_factor": SPIKE_FACTOR,
     },
     # The authors', section 4.1 of the paper: a million steps, the rate halved every 200,000.
     "paper": {

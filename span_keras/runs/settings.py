@@ -6,9 +6,21 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from span_keras.constants import (
+    BETA_1,
+    BETA_2,
+    BLOCKS,
+    CHANNELS,
+    CLIP_NORM,
+    DEFAULTS,
+    DIV2K_MEAN,
+    EMA_DECAY,
+    MIN_PATCH_SIZE,
+    SPIKE_FACTOR,
+)
 from span_keras.data.options import DEGRADATIONS, MOST_CONTRAST, TARGETS
 from span_keras.errors import ConfigError
-from span_keras.network.config import DIV2K_MEAN, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.runs.recipes import PAPER_HR_PATCH, RECIPES
 from span_keras.training.options import MOST_LUMA, OPTIMIZERS, PRECISIONS
 
@@ -49,8 +61,8 @@ class Settings:
     # network
     scale: int = 4
     variant: str = "span"
-    channels: int = 48
-    blocks: int = 6
+    channels: int = CHANNELS
+    blocks: int = BLOCKS
     img_range: float = 1.0
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     init: str | None = None
@@ -59,10 +71,10 @@ class Settings:
     data: str | None = None
     val: str | None = None
     val_images: int = 20
-    patch_size: int = 48
-    batch_size: int = 4
-    epochs: int = 500
-    steps_per_epoch: int = 100
+    patch_size: int = DEFAULTS["patch_size"]
+    batch_size: int = DEFAULTS["batch_size"]
+    epochs: int = DEFAULTS["epochs"]
+    steps_per_epoch: int = DEFAULTS["steps_per_epoch"]
     degrade: tuple[str, ...] = ()
     rgb_order: bool = False
     hr_scales: tuple[float, ...] = ()
@@ -74,7 +86,7 @@ class Settings:
     luma: float = 0.0
     perceptual: str = "vgg16"
     perceptual_weights: str | None = None
-    vgg_weight: float = 0.001
+    vgg_weight: float = DEFAULTS["vgg_weight"]
     teacher: str | None = None
     teacher_weight: float = 1.0
     teacher_cache: str | None = None
@@ -82,20 +94,20 @@ class Settings:
     target: str = "photo"
     # optimisation
     optimizer: str = "adam"
-    learning_rate: float = 1e-4
+    learning_rate: float = DEFAULTS["learning_rate"]
     schedule: str = "piecewise"
     rate_epochs: tuple[int, ...] = ()
     rate_steps: tuple[int, ...] = ()
     rate_factor: float = 0.5
     warmup_steps: int = 0
-    weight_decay: float = 1e-4
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    clip_norm: float = 1.0
-    ema_decay: float = 0.999
-    spike_factor: float = 10.0
+    weight_decay: float = DEFAULTS["weight_decay"]
+    beta_1: float = BETA_1
+    beta_2: float = BETA_2
+    clip_norm: float = CLIP_NORM
+    ema_decay: float = EMA_DECAY
+    spike_factor: float = SPIKE_FACTOR
     precision: str = "float32"
-    seed: int = 0
+    seed: int = DEFAULTS["seed"]
     # running
     val_every: int = 1
     log_every: int = 100
@@ -111,7 +123,7 @@ class Settings:
         self.network()
         whole = {
             "batch_size": (1, 65536),
-            "patch_size": (8, 4096),
+            "patch_size": (MIN_PATCH_SIZE, 4096),
             "epochs": (1, 10**9),
             "steps_per_epoch": (1, 10**9),
             "val_images": (1, 10**6),

@@ -1,4 +1,4 @@
-"""The page's modules for images one by one: tiles, PNG, profiles, metrics."""
+"""The page's modules for images that need a browser: PNG, profiles, metrics."""
 
 import base64
 import io
@@ -8,39 +8,6 @@ import pytest
 from PIL import Image
 
 from helpers.browser import library, make_scene
-
-
-def test_tiles_cover_every_pixel_once_and_see_enough(blank):
-    problems = library(
-        blank,
-        """
-        const problems = [];
-        for (let length = 1; length < 120; length++) {
-          for (const [tile, halo] of [[8, 3], [16, 3], [20, 9], [64, 21]]) {
-            let next = 0;
-            for (const { start, size, from, to } of tiling.planAxis(length, tile, halo)) {
-              const seen = from - start >= Math.min(halo, from) && start + size - to >= Math.min(halo, length - to);
-              const inside = start >= 0 && start + size <= length && size === Math.min(tile, length);
-              if (from !== next || to <= from || !seen || !inside) problems.push([length, tile, halo, start, from, to]);
-              next = to;
-            }
-            if (next !== length) problems.push([length, tile, halo]);
-          }
-        }
-        return problems;""",
-    )
-    assert problems == []
-
-
-def test_a_part_of_a_side_is_tiled_like_the_whole(blank):
-    spans = library(blank, "return tiling.planAxis(100, 20, 4, 30, 61);")
-    assert [(s["from"], s["to"]) for s in spans] == [(30, 42), (42, 54), (54, 61)]
-    assert all(s["size"] == 20 and s["start"] == s["from"] - 4 for s in spans)
-
-
-def test_a_tile_must_exceed_its_halo(blank):
-    message = library(blank, "try { tiling.planAxis(100, 40, 21) } catch (error) { return error.message }")
-    assert message == "A tile of 40 pixels must be larger than twice the halo of 21."
 
 
 @pytest.mark.parametrize("alpha", [False, True])

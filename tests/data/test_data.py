@@ -16,9 +16,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers.image_files import few_bits, tiff_bytes
 from PIL import Image
 
+from helpers.image_files import few_bits, tiff_bytes
 from span_keras.data import dataset as dataset_module
 from span_keras.data import decode, variants, working_sets
 from span_keras.data.dataset import PatchDataset

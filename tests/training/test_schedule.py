@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import ConfigError
-from span_keras.network.config import DIV2K_MEAN
 from span_keras.runs.recipes import RECIPES
 from span_keras.runs.settings import CONVENIENCE, OF_THE_LOSS, Settings, resolve
 from span_keras.training.schedule import Schedule

@@ -1,4 +1,5 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
+import { LEAKY_SLOPE, SCALES } from '../constants.js';
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
@@ -36,9 +37,6 @@
  * @property {string} output float32 values, in base64
  * @property {number} tolerance largest difference that is allowed
  */
-
-/** Negative slope of LeakyReLU in variant `span`. */
-export const LEAKY_SLOPE = 0.1;
 
 /** Low-resolution pixels that an output pixel sees on every side. */
 export const haloOf = ({ blocks }) => 3 * blocks + 3;
@@ -149,10 +147,10 @@ export function readConfig(artifacts) {
   }
   const outputs = (layer) => weights.get(`${layer}/kernel`)?.shape[3] ?? 0;
   const channels = outputs('conv_1');
-  const scale = Math.sqrt(outputs('upsampler') / 3);
+  const scale = /** @type {2 | 3 | 4} */ (Math.sqrt(outputs('upsampler') / 3));
   const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
-  if (scale !== 2 && scale !== 3 && scale !== 4) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  if (!SCALES.includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');

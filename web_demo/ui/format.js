@@ -24,6 +24,7 @@ export function duration(ms) {
  */
 export function bytes(count) {
   const units = ['B', 'kB', 'MB', 'GB'];
-  const step = Math.min(3, Math.floor(Math.log10(Math.max(count * 1.00005, 1)) / 3));
+  let step = 0;
+  while (step < 3 && count / 1000 ** step >= (step ? 999.95 : 1000)) step++; // 1.0 MB, not 1000.0 kB
   return `${(count / 1000 ** step).toFixed(step ? 1 : 0)} ${units[step]}`;
 }

@@ -1,4 +1,5 @@
 /** The view that measures: quality against bicubic on a user's own original, time and memory by backend. */
+import { MAX_PSNR } from '../constants.js';
 import { CHAIN, LABELS } from '../engine/backend.js';
 import { loadChart } from '../engine/tf.js';
 import { loadUpscaler } from '../span.js';
@@ -36,7 +37,7 @@ const largest = (result) => Math.max(result.bytes, result.gpuBytes);
 const memory = (result) => bytes(largest(result));
 
 /** A flat photograph comes back exactly. */
-const finite = (psnr) => Math.min(psnr, 100);
+const finite = (psnr) => Math.min(psnr, MAX_PSNR);
 const decibels = (psnr) => `${finite(psnr).toFixed(2)} dB`;
 
 /**
