@@ -38,7 +38,7 @@ def weights():
 @pytest.fixture(scope="session")
 def models(weights, tmp_path_factory) -> Path:
     """Folder with an export of each of ``weights``."""
-    from span_export.layers_model import write_model
+    from span_export.tfjs_model import write_model
 
     folder = tmp_path_factory.mktemp("models")
     for name, value in weights.items():

@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers.browser import BACKENDS, PAGE, library, open_blank
 from span_export import golden
-from span_export.layers_model import write_model
+from span_export.tfjs_model import write_model
 
 VENDORED = ["tf-core", "tf-layers", "tf-backend-cpu", "tf-backend-webgl", "tf-backend-webgpu", "tf-backend-wasm"]
 CDN = "https://cdn.jsdelivr.net/npm/"

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.browser import library
 from helpers.weights import random_weights
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.network.config import SpanConfig
 
 

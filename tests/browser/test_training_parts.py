@@ -178,7 +178,7 @@ def assert_changed_alike(before: SpanWeights, after: SpanWeights, wanted: SpanWe
 class FusedStep(TrainStep):
     """Python's train step on the weights of the fused network, which are what the browser trains."""
 
-    def network(self, parameters, lr, dtype, share=None):
+    def network(self, parameters, lr, dtype):
         fused = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in layer_shapes(self.config)}
         return apply(fused, lr, self.config, dtype)
 
@@ -395,7 +395,7 @@ def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch)
 @pytest.fixture(scope="session")
 def perceptual_model(site, tmp_path_factory):
     """The exported features, served as /perceptual-test/."""
-    from span_export.layers_model import write_perceptual
+    from span_export.tfjs_model import write_perceptual
 
     folder = tmp_path_factory.mktemp("perceptual")
     write_perceptual(folder)

@@ -38,7 +38,7 @@ def test_a_server_that_answers_with_a_page_has_no_vgg_features_either(view):
 
 
 def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path):
-    from span_export.layers_model import write_perceptual
+    from span_export.tfjs_model import write_perceptual
 
     write_perceptual(tmp_path / "features")
     site.mounts["perceptual"] = tmp_path / "features"

@@ -7,7 +7,7 @@ import pytest
 from helpers.browser import AXE, hook_workers
 from helpers.training_view import View
 from helpers.weights import random_weights
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.checkpoints import load_weights
 from span_keras.network.config import SpanConfig
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.browser import BACKENDS, difference, make_scene
-from span_export.layers_model import write_model
+from span_export.tfjs_model import write_model
 from span_keras.checkpoints import load_weights
 from span_keras.data.photos import BUNDLED_VAL
 from span_keras.images.bicubic import to_uint8
