@@ -381,8 +381,9 @@ def losses_and_gradients(count: int) -> tuple[list[float], np.ndarray]:
     """Losses with leaps, the first too early to tell, and one that is no number, then more bad ones than are borne;
     gradients from far below to far above epsilon, some longer than the clipping norm."""
     rng = np.random.default_rng(6)
-    good = 1 + 0.1 * rng.random(200)
-    losses = [*good[:5], 40.0, *good[5:GOOD], 12.0, good[GOOD], np.nan, *good[GOOD + 1 : GOOD + 7]]
+    good = 1 + np.arange(200) % 2 + 0.1 * rng.random(200)
+    # Of an even number of losses the smaller middle one is the median: for the other, 15 would be no leap.
+    losses = [*good[:5], 40.0, *good[5:GOOD], 15.0, good[GOOD], np.nan, *good[GOOD + 1 : GOOD + 7]]
     losses += [*[50.0] * (constants.RESTORE_AFTER + 2), *good[60:66], 9.0, *good[66 : 66 + constants.GUARD_WINDOW]]
     size = rng.choice(10.0 ** np.arange(-10, 1), (1, count))
     return losses, np.float32(rng.normal(0, 1, (len(losses), count)) * size * rng.choice([0.01, 1], (len(losses), 1)))
