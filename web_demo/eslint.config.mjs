@@ -39,5 +39,5 @@ export default [
   { files: ['web_demo/sw.js'], languageOptions: { globals: globals.serviceworker } },
   { files: ['**/*.mjs'], languageOptions: { globals: globals.node } },
   // Node with the package `webgpu`, which brings what browsers have.
-  { files: ['benchmarks/*.mjs'], languageOptions: { globals: globals.browser } },
+  { files: ['benchmarks/**/*.mjs'], languageOptions: { globals: globals.browser } },
 ];
