@@ -136,6 +136,19 @@ test('weights that are no SPAN network are named', async () => {
   }
 });
 
+test('half floats are numbers, or are refused', async () => {
+  const halves = (specs) => specs.map((spec) => ({ ...spec, quantization: { dtype: 'float16' } }));
+  const withoutNormalization = (specs) => halves(specs.filter(({ name }) => !name.startsWith('normalize')));
+  const model = makeModel({ change: withoutNormalization });
+  const bits = new Uint16Array(model.weights.length).fill(0x7bff); // the largest number
+  assert.equal((await read({ ...model, weights: bits })).channels, 4);
+  for (const broken of [0x7c00, 0xfc00, 0x7e01]) {
+    const weights = bits.slice();
+    weights[40] = broken;
+    await refuses(read({ ...model, weights }), /^conv_1\/kernel of this model holds values that are not numbers;/);
+  }
+});
+
 test('another slope is refused', async () => {
   const model = makeModel();
   model.json.modelTopology.model_config.config.layers[0].config.alpha = 0.2;

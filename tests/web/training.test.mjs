@@ -105,6 +105,7 @@ test('a quality measured again at the same step replaces the first', () => {
   for (let step = 0; step < 2000; step += 2) {
     history.addQuality({ step, psnr: 0 });
     history.addQuality({ step, psnr: step });
+    assert.equal(history.quality.at(-1).step, step); // the latest is kept, however many there are
   }
   const { quality, bicubic } = history.toJSON();
   assert.ok(quality.length < 600);
@@ -119,6 +120,16 @@ test('a stream repeats with its seed and index, and with no other', () => {
   const distinct = new Set(others.map(String));
   assert.equal(distinct.size, others.length - 1); // without an index it is 0
   assert.ok(!distinct.has(String(draw(7, 3))));
+});
+
+test('a stream never changes: a training that goes on sees the same data', () => {
+  for (const [seed, index, ...expected] of [
+    [0, 0, 0.6962601090781391, 0.4086210415698588, 0.47568505839444697],
+    [1, 5, 0.023317280923947692, 0.6317421614658087, 0.9266871106810868],
+    [4294967295, 2, 0.2159172361716628, 0.05142382066696882, 0.8631368093192577],
+  ]) {
+    assert.deepEqual(expected.map(uniformStream(seed, index)), expected);
+  }
 });
 
 test('streams are uniform, and normal', () => {
