@@ -125,7 +125,9 @@ test('weights that are no SPAN network are named', async () => {
     `${wrong}block_2_c3/kernel has shape 3×3×2×8, expected 3×3×4×4.`,
   );
   const five = (specs) =>
-    specs.map((spec) => (spec.name.startsWith('upsampler') ? { ...spec, shape: [...spec.shape.slice(0, -1), 75] } : spec));
+    specs.map((spec) =>
+      spec.name.startsWith('upsampler') ? { ...spec, shape: [...spec.shape.slice(0, -1), 75] } : spec,
+    );
   await refuses(read(makeModel({ change: five })), 'Expected a network that enlarges 2, 3 or 4 times, found 5.');
   for (const value of [NaN, Infinity]) {
     const values = (name, i) => (name === 'conv_2/kernel' && i === 7 ? value : 0.5);
@@ -157,7 +159,9 @@ test('another slope is refused', async () => {
 
 test('a quantised normalisation is refused', async () => {
   const quantise = (specs) =>
-    specs.map((spec) => (spec.name === 'normalize/moving_mean' ? { ...spec, quantization: { dtype: 'float16' } } : spec));
+    specs.map((spec) =>
+      spec.name === 'normalize/moving_mean' ? { ...spec, quantization: { dtype: 'float16' } } : spec,
+    );
   const model = makeModel({ change: quantise });
   model.weights = new Uint8Array(model.weights.buffer.slice(6)); // three values of two bytes less
   await refuses(read(model), /^Expected normalize\/moving_mean in float32, found float16;/);
@@ -168,11 +172,14 @@ test('a golden tile is decoded', () => {
   const output = Float32Array.of(0.5, -1.25, 3e-7);
   const golden = { inputShape: [1, 2, 3], outputShape: [1, 1, 3], tolerance: 0.01 };
   const found = decodeGolden({ ...golden, input: encode([0, 127, 128, 255, 1, 2]), output: encode(output.buffer) });
-  assert.deepEqual({ ...found, input: [...found.input], output: [...found.output] }, {
-    height: 1,
-    width: 2,
-    input: [0, 127, 128, 255, 1, 2],
-    output: [...output],
-    tolerance: 0.01,
-  });
+  assert.deepEqual(
+    { ...found, input: [...found.input], output: [...found.output] },
+    {
+      height: 1,
+      width: 2,
+      input: [0, 127, 128, 255, 1, 2],
+      output: [...output],
+      tolerance: 0.01,
+    },
+  );
 });

@@ -53,7 +53,11 @@ function webpOf(icc) {
 
 function avifOf(icc) {
   const box = (type, data) => Buffer.concat([u32(data.length + 8), ascii(type), data]);
-  return Buffer.concat([box('ftyp', ascii('avif')), box('colr', Buffer.concat([ascii('prof'), icc])), Buffer.alloc(40)]);
+  return Buffer.concat([
+    box('ftyp', ascii('avif')),
+    box('colr', Buffer.concat([ascii('prof'), icc])),
+    Buffer.alloc(40),
+  ]);
 }
 
 const P3 = profile('Display P3', { unicode: true });

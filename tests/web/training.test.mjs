@@ -18,7 +18,9 @@ test('every field refuses what is not a number, and what is beyond its range', (
   for (const { key, label, min, max, list } of FIELDS) {
     for (const value of ['', 'many', null, undefined]) {
       const { settings, problems } = validate({ ...DEFAULTS, [key]: value });
-      if (list && value !== 'many') assert.deepEqual(problems, {}); // an empty list: a constant rate
+      if (list && value !== 'many') {
+        assert.deepEqual(problems, {});
+      } // an empty list: a constant rate
       else {
         assert.deepEqual(Object.keys(problems), [key]);
         assert.ok(problems[key].includes(label), problems[key]);
@@ -193,10 +195,13 @@ test('batches repeat with seed and step, and their patches belong together', () 
   }
   const make = (seed) => new PatchSource([{ name: 'a', lr, hr }], { scale: 3, patch: 5, batch: 16, seed });
   const batch = make(1).get(7);
-  assert.deepEqual([batch.lrShape, batch.hrShape], [
-    [16, 5, 5, 3],
-    [16, 15, 15, 3],
-  ]);
+  assert.deepEqual(
+    [batch.lrShape, batch.hrShape],
+    [
+      [16, 5, 5, 3],
+      [16, 15, 15, 3],
+    ],
+  );
   assert.deepEqual(make(1).get(7), batch);
   assert.notDeepEqual(make(1).get(8), batch);
   assert.notDeepEqual(make(2).get(7), batch);
@@ -231,7 +236,10 @@ test('photographs are held out where there are enough', () => {
   const counts = (count) => {
     const { training, shown, heldOut } = split(pairs(count));
     const seen = new Set(training.map(({ name }) => name));
-    assert.equal(heldOut, shown.every(({ name }) => !seen.has(name)));
+    assert.equal(
+      heldOut,
+      shown.every(({ name }) => !seen.has(name)),
+    );
     return [training.length, shown.length, heldOut];
   };
   assert.deepEqual([1, 4, 5, 19, 20, 100].map(counts), [

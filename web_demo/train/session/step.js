@@ -3,14 +3,7 @@
  * guard against bad steps; the twin of `span_keras/training/step.py`.
  */
 
-import {
-  CLIP_NORM,
-  GUARD_START,
-  GUARD_WINDOW,
-  MAX_SKIPPED,
-  RESTORE_AFTER,
-  SPIKE_FACTOR,
-} from '../../constants.js';
+import { CLIP_NORM, GUARD_START, GUARD_WINDOW, MAX_SKIPPED, RESTORE_AFTER, SPIKE_FACTOR } from '../../constants.js';
 import { TrainingError } from '../errors.js';
 import { rateAt } from '../settings.js';
 import { Network } from './layers-model.js';
