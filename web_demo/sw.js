@@ -9,7 +9,7 @@ const CACHE = `span-${VERSION}`;
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'worker.js',
+  'constants.js', 'worker.js',
   'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/tf.js',
   'images/alpha.js', 'images/bicubic.js', 'images/color-space.js', 'images/decode.js', 'images/icc.js',
   'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',

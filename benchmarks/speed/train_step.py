@@ -131,7 +131,7 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
     from torch import nn
     from torch.nn import functional
 
-    from span_keras.network.config import LEAKY_SLOPE
+    from span_keras.constants import LEAKY_SLOPE
     from span_keras.network.reparam import shuffle_order
 
     config, layers = weights.config, weights.expand().layers

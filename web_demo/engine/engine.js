@@ -5,7 +5,16 @@ import { PngEncoder } from '../images/png.js';
 import { planAxis, planTiles } from '../images/tiling.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
-import { BackendLost, CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
+import {
+  BackendLost,
+  CHAIN,
+  DeviceLost,
+  LABELS,
+  isExhaustion,
+  nextTask,
+  startBackend,
+  stopBackend,
+} from './backend.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
@@ -167,7 +176,9 @@ export class Engine {
         const data = await this.#region(image, column, row, signal);
         const x = column.from * scale;
         const across = (column.to - column.from) * scale;
-        for (let y = 0; y < height; y++) band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+        for (let y = 0; y < height; y++) {
+          band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+        }
         await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
         onProgress?.({ done: ++done, total: count });
       }
@@ -250,7 +261,10 @@ export class Engine {
     if (tile === first && next > 2 * config.halo) {
       if (await this.#try(backend)) {
         this.tile = next;
-        return this.onStatus({ ...this.status, notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}` });
+        return this.onStatus({
+          ...this.status,
+          notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}`,
+        });
       }
     } else {
       this.demoted.push({ backend, reason });
