@@ -83,7 +83,7 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
 
 
 def write_perceptual(folder: Path) -> None:
-    """Write the features of the perceptual loss, ``span_keras.perceptual.build("vgg16")``, as a TF.js layers model.
+    """Write the features of the perceptual loss, ``training.perceptual.build("vgg16")``, as a TF.js layers model.
 
     (N, H, W, 3) RGB in [0, 1] -> a list of feature maps, in float16, which loses nothing: so they are shipped.
     ``userDefinedMetadata.perceptual`` names network, features and licence.
@@ -114,7 +114,7 @@ def _require_finite(weights: SpanWeights) -> None:
 
 
 def _converter():
-    """``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
+    """Return ``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
     # TensorFlow Decision Forests takes a replaced stdout for a notebook's and would greet there through IPython.
     os.environ.setdefault("TFDF_DISABLE_WELCOME_MESSAGE", "1")
     try:

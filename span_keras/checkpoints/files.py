@@ -60,7 +60,7 @@ class Contents:
 
 
 def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
-    """Number of bytes of a tensor of the given shape.
+    """Return the number of bytes of a tensor of the given shape.
 
     Raises:
         CheckpointError: a dimension is no whole number from 0, or the bytes exceed ``MAX_BYTES``.
@@ -76,7 +76,7 @@ def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
 
 
 def sha256(paths: Iterable[Path]) -> str:
-    """Hexadecimal SHA-256 of the files' bytes, one after the other, read piece by piece."""
+    """Return the hexadecimal SHA-256 of the files' bytes, one after the other, read piece by piece."""
     digest = hashlib.sha256()
     for path in paths:
         with Path(path).open("rb") as file:
@@ -87,7 +87,7 @@ def sha256(paths: Iterable[Path]) -> str:
 
 @contextlib.contextmanager
 def atomic_output(path: Path, suffix: str) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block succeeds and vanishes when it fails.
+    """Yield a temporary path beside ``path``; it takes its place if the block succeeds and is removed if it fails.
 
     Args:
         suffix: ending of the temporary name, for libraries that insist on one.

@@ -94,7 +94,7 @@ def read_model(path: Path, source: str) -> Contents:
 
 
 def _read(content: bytes, path: Path, source: str) -> Contents:
-    """What a whole HDF5 file holds."""
+    """Read everything that an HDF5 file holds."""
     import h5py
 
     _check_heaps(content, source)
@@ -124,7 +124,7 @@ def _contents(file, path: Path, source: str) -> Contents:
 
 
 def _layers(group, seen: set[int], source: str) -> Iterator[tuple[str, h5py.Group]]:
-    """Name and variables of every layer below ``group``; Keras keeps a layer's name beside them.
+    """Yield name and variables of every layer below ``group``; Keras keeps a layer's name beside them.
 
     ``seen`` holds the addresses of the groups visited: links can join a few groups by endlessly many paths.
     """
@@ -145,7 +145,7 @@ def _layers(group, seen: set[int], source: str) -> Iterator[tuple[str, h5py.Grou
 
 
 def _variables(group, layer: str, source: str) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Name and values of every variable of a layer."""
+    """Yield name and values of every variable of a layer."""
     import h5py
 
     keys = VARIABLES["normalize"] if layer == "normalize" else VARIABLES.get(len(group), ())

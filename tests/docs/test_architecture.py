@@ -17,17 +17,11 @@ def rooms() -> dict[str, set[str]]:
     """Room -> rooms that the table lets it import, all of span_keras."""
     section = PAGE.split("## span_keras")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \| .+? \| (.+?) \|$", section, re.M)
-    named = {room.strip("/"): set(re.findall(r"`(\w+)`", allowed)) for names, allowed in rows for room in names_of(names)}
-    return named
-
-
-def names_of(cell: str) -> list[str]:
-    return re.findall(r"`([\w/]+)`", cell)
-
-
-def room_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+    return {
+        room: set(re.findall(r"`(\w+)`", allowed))
+        for names, allowed in rows
+        for room in re.findall(r"`(\w+)/?`", names)
+    }
 
 
 def imported(path: Path) -> set[str]:

@@ -6,7 +6,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 
 from span_export import serve
@@ -33,7 +32,9 @@ COMMANDS = {
     "span_keras.train": train.main,
 }
 """By their name on the command line, or as ``python -m`` calls them."""
-SCRIPTS = [path for folder in ("benchmarks", "scripts") for path in (ROOT / folder).rglob("*.*") if path.suffix != ".md"]
+SCRIPTS = [
+    path for folder in ("benchmarks", "scripts") for path in (ROOT / folder).rglob("*.*") if path.suffix != ".md"
+]
 OTHERS = {"--checkJs", "--test", "--help", "--no-deps"}
 """Options of programs that are not ours."""
 MAX_WORDS, MAX_PARAGRAPH = 900, 60
@@ -212,7 +213,9 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
 
 def test_pictures_are_small_and_shown():
     pictures = set((ROOT / "docs" / "images").iterdir())
-    shown = {(page.parent / target).resolve() for page in PAGES for target in re.findall(r"!\[.+?\]\((.+?)\)", text_of(page))}
+    shown = {
+        (page.parent / target).resolve() for page in PAGES for target in re.findall(r"!\[.+?\]\((.+?)\)", text_of(page))
+    }
     assert pictures == shown
     assert all(path.stat().st_size < MAX_PICTURE for path in pictures)
 
@@ -235,4 +238,3 @@ def test_workflow_runs_make_test():
     workflow = yaml.safe_load(text_of(ROOT / ".github" / "workflows" / "test.yml"))
     (job,) = workflow["jobs"].values()
     assert "make test" in [step.get("run") for step in job["steps"]]
-
