@@ -1,4 +1,4 @@
-"""Which tensors are stored in fewer bits, and what that may change."""
+"""Choose which tensors are stored in fewer bits, and bound what that may change."""
 
 from __future__ import annotations
 

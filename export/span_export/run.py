@@ -1,4 +1,4 @@
-"""What ``span-export`` does with its options."""
+"""Do what ``span-export`` is told: load, export, compare, report."""
 
 from __future__ import annotations
 

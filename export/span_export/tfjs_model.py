@@ -115,7 +115,7 @@ def _require_finite(weights: SpanWeights) -> None:
 
 def _converter():
     """Return ``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
-    # TensorFlow Decision Forests takes a replaced stdout for a notebook's and would greet there through IPython.
+    # TensorFlow Decision Forests takes a replaced stdout for a notebook's and prints a greeting there.
     os.environ.setdefault("TFDF_DISABLE_WELCOME_MESSAGE", "1")
     try:
         import tensorflow  # noqa: F401, I001  its companions below fail when they load before it
@@ -137,7 +137,7 @@ def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
 
     try:
         tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=quantization)
-    except tensorflow.errors.OpError as error:  # so TensorFlow tells of a full disk, which Python calls an OSError
+    except tensorflow.errors.OpError as error:  # a full disk, for instance, which Python calls an OSError
         raise ExportError(
             f"the model cannot be written ({error.message}); choose a folder you may write to, with room for it."
         ) from error
@@ -172,9 +172,9 @@ _DEFAULTS = {
     "trainable": True,
     "use_bias": True,
 }
-"""What Keras and TF.js both assume when the configuration of a layer that we export does not say."""
+"""What Keras and TF.js both assume where a layer's configuration says nothing."""
 _INITIALISED = ("beta", "gamma", "bias", "moving_mean", "moving_variance")
-"""What both start from the same constants unless told otherwise; the weights of the file replace them."""
+"""What both start from the same constants; the weights of the file replace them."""
 
 
 def _shorten(config: dict) -> dict:

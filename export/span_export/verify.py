@@ -139,7 +139,7 @@ def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     from span_keras.images.metrics import MOST_PSNR, psnr, rgb_to_y
 
     inside = np.s_[shave:-shave, shave:-shave]
-    # Two infinite figures, of a blank photograph, have no difference.
+    # A blank photograph has two infinite figures, whose difference is not a number.
     return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MOST_PSNR)
 
 

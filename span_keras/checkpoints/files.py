@@ -1,4 +1,4 @@
-"""What all checkpoint formats share: tensors that are read late, size limits, hashes, atomic writing."""
+"""What all checkpoint formats share: tensors read on demand, size limits, hashes, atomic writing."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
         CheckpointError: a dimension is no whole number from 0, or the bytes exceed ``MAX_BYTES``.
     """
     shape = tuple(shape)
-    # Many dimensions, or numbers of a million digits, would take for ever to multiply.
+    # Many dimensions, or numbers of a million digits, would take too long to multiply.
     whole = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in shape)
     if not whole or len(shape) > MAX_DIMENSIONS:
         raise CheckpointError(f"{what} claims the impossible shape {reprlib.repr(shape)}.")

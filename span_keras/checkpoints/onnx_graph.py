@@ -18,12 +18,12 @@ from span_keras.network.reparam import shuffle_order
 MAX_BLOCKS = 64
 RESHAPING = ("Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 FOLDED = ("Add", "Concat", "ConstantOfShape", "Div", "Gather", "Mul", "Neg", "Reciprocal", "Slice", "Sqrt", "Sub")
-"""Operations on constants that exporters leave in the graph. Those of the second kind may grow their result, so they
-are computed on a few numbers only."""
+"""Operations on constants that exporters leave in the graph. The results of ``FOLDED`` may be larger than their inputs,
+so they are computed on a few numbers only."""
 FEW = 1024
 MAX_GROWTH = 16
-"""Constants that the graph computes may take as many times the room of those it holds: a few casts of float16, say, and
-a transposition. Each intermediate result is kept."""
+"""How many times the bytes of the constants it holds a graph may compute, all intermediate results counted: enough for
+casts from float16 and a transposition."""
 ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 SHUFFLES = {(0, 1, 4, 2, 5, 3): "CRD", (0, 3, 4, 1, 5, 2): "DCR"}
 """Pixel shuffles written as reshape, transpose, reshape: the permutation tells the channel order."""

@@ -56,7 +56,7 @@ def _read_zip(path: Path, source: str):
             return functools.partial(content, name)
 
         with archive.open(pickles[0]) as file:
-            # A byte more than allowed tells a longer one.
+            # One byte more than allowed reveals a longer one.
             data = io.BytesIO(file.read(MAX_PICKLE_BYTES + 1))
         return Unpickler(data, source, load_storage).load()
 
