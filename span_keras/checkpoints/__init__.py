@@ -16,8 +16,8 @@ file                   read off the file                                       a
                        topology, and the weights of ``normalize``              if all of these are missing
 =====================  ======================================================  =======================================
 
-``metadata["assumed"]`` lists what was assumed; arguments of ``load_weights`` state it instead. Files hold either form of
-the network, training or fused. No reader executes anything that a file contains.
+``metadata["assumed"]`` lists what was assumed; arguments of ``load_weights`` state it instead. Files hold either form of the
+network, training or fused. No reader executes anything that a file contains.
 """
 
 from __future__ import annotations
