@@ -93,7 +93,7 @@ def test_recipe_of_the_card_makes_this_network(name):
     (stem,) = re.findall(r"^Made by `recipes/([\w-]+)\.toml`", card_of(name), re.MULTILINE)
     assert stem == name.removeprefix("bundled:")
     last = load(str(RECIPES / f"{stem}.toml")).stages[-1]
-    assert resolve({"recipe": stem}, stage=last).network_config == load_weights(name).config
+    assert resolve({"recipe": stem}, stage=last).config == load_weights(name).config
 
 
 @every_network

@@ -86,6 +86,8 @@ def test_shown_command_parses(page, name, arguments, tmp_path, monkeypatch):
             Path(word).touch()
         elif re.fullmatch(r"[\w-]+(/x\d)?", word):
             Path(word).mkdir(parents=True, exist_ok=True)  # a folder, should it be an argument
+    for recipe in Path().glob("*.toml"):
+        recipe.write_text('description = ""')
     COMMANDS[name].make_context(name, list(arguments))
 
 
@@ -202,6 +204,14 @@ def test_shown_python_imports_what_exists(page, block):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("span_"):
             module = importlib.import_module(node.module)
             assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+def test_shown_recipe_is_one(tmp_path):
+    from span_keras.runs.recipes import load
+
+    (block,) = blocks(ROOT / "docs" / "training.md", "toml")
+    (tmp_path / "mine.toml").write_text(block)
+    assert [stage.name for stage in load(str(tmp_path / "mine.toml")).stages] == ["start", "large-patches"]
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
