@@ -62,7 +62,7 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
     from span_keras.training.trainer import SpanTrainer
 
     class FourConvolutions(TrainStep):
-        def network(self, parameters, lr, dtype, share=None):
+        def network(self, parameters, lr, dtype):
             names = stack_names(self.config)
             keys = REPCONV_WEIGHTS
             split = {key: ops.split(parameters[f"stack/{key}"], len(names)) for key in keys}

@@ -79,7 +79,7 @@ def row(browser, address: str, photograph: Path) -> str:
 
 
 def count_bytes(page) -> Counter:
-    """Count the bytes of TensorFlow.js, the model and the page as they come."""
+    """Count the bytes of the libraries, the model and the page as they come; the server compresses texts."""
     sizes, seen = Counter(), set()
 
     def note(response) -> None:

@@ -13,7 +13,7 @@ HALF_LEVEL = 0.5 / 255
 
 
 def golden_input() -> np.ndarray:
-    """Return the test tile (5, 7, 3) uint8: sky gradient, slanted edge, fine texture, a warm colour, black and white.
+    """The test tile (5, 7, 3) uint8: sky gradient, slanted edge, fine texture, one warm colour, black and white.
 
     It looks like a photograph's detail, because networks answer the impossible (single pixels of pure colours) with
     values of any size, and a check relative to those would be blunt.
@@ -32,7 +32,7 @@ def golden_input() -> np.ndarray:
 
 
 def encode(tile: np.ndarray, expected: np.ndarray) -> dict:
-    """Return what JSON holds of a golden: both arrays row by row, channels last, little-endian, in base64.
+    """JSON-ready golden: both arrays row by row, channels last, little-endian, in base64.
 
     Args:
         tile: (h, w, 3) uint8; the network's input is ``tile / 255``.
@@ -49,7 +49,7 @@ def encode(tile: np.ndarray, expected: np.ndarray) -> dict:
 
 
 def decode(golden: dict) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return ``(tile uint8, expected float32, tolerance)`` of what ``encode`` made.
+    """``(tile uint8, expected float32, tolerance)`` of what ``encode`` made.
 
     Raises:
         ValueError, KeyError, TypeError: it is not such a mapping.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from span_keras.errors import ExportError
 
-LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "vendor.mjs", "out"}
+LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "tsconfig.json", "types", "out"}
 """What only developing the page needs."""
 
 
@@ -32,7 +32,7 @@ def copy_page(folder: Path) -> None:
 
 
 def _copy_samples(folder: Path) -> None:
-    """Copy the bundled photographs, and write ``samples.json``: ``{"photos": [{"file"}, ...]}``."""
+    """The bundled photographs, and ``samples.json`` that lists them: ``{"photos": [{"file"}, ...]}``."""
     photos = resources.files("span_keras") / "bundled" / "photos"
     found = [sorted((photos / part).iterdir(), key=lambda entry: entry.name) for part in SAMPLES]
     folder.mkdir(exist_ok=True)
@@ -44,14 +44,14 @@ def _copy_samples(folder: Path) -> None:
 
 
 def page_folders():
-    """Return where the page may be: inside the installed package, or in the checkout that this file belongs to."""
+    """Where the page may be: inside the installed package, or in the checkout that this file belongs to."""
     return [resources.files("span_export") / "web_demo", Path(__file__).parents[2] / "web_demo"]
 
 
 def _copy(source, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for entry in source.iterdir():
-        if entry.name.startswith(".") or entry.name in LEFT_OUT:
+        if entry.name.startswith(".") or entry.name.endswith(".mjs") or entry.name in LEFT_OUT:
             continue
         if entry.is_dir():
             _copy(entry, folder / entry.name)

@@ -1,4 +1,4 @@
-"""Write an output folder that is complete or not there at all."""
+"""An output folder that is complete or not there at all."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def publish(target: Path, overwrite: bool = False):
                 raise ExportError(f"{before} is in the way of a folder that the export writes; move it elsewhere.")
             else:
                 shutil.copy2(before, place, follow_symlinks=False)
-        staged.chmod(0o777 & ~_umask())  # mkdtemp makes a folder that a web server could not read
+        staged.chmod(0o777 & ~_umask())  # mkdtemp makes it private, which a web server could not read
         _swap(staged, target)
     except OSError as error:
         if error.filename is not None and not _lies_in(error.filename, (staged, target)):
@@ -67,7 +67,7 @@ def publish(target: Path, overwrite: bool = False):
 
 
 def _foreign_files(target: Path) -> set[str]:
-    """Return files, links and empty folders in ``target`` that no export wrote, relative to it."""
+    """Files, links and empty folders in ``target`` that no export wrote, relative to it."""
     try:
         is_file = target.exists() and not target.is_dir()
     except OSError as error:

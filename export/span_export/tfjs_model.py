@@ -10,9 +10,9 @@ import numpy as np
 
 import span_keras
 from span_export import golden, quantize
-from span_export.quiet import quiet
 from span_keras.errors import ExportError
 from span_keras.network.weights import SpanWeights
+from span_keras.quiet import hushed
 
 FORMAT_VERSION = 1
 """Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
@@ -56,7 +56,7 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
     _require_finite(weights)
     config = weights.config
     mode = quantize.resolve_mode(quantization, weights)
-    with quiet():
+    with hushed():
         model = weights.deploy_model(_converter()[0])
         _save(model, folder, quantize.dtype_map(mode, weights))
     tile = golden.golden_input()
@@ -83,14 +83,14 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
 
 
 def write_perceptual(folder: Path) -> None:
-    """Write the features of the perceptual loss, ``training.perceptual.build("vgg16")``, as a TF.js layers model.
+    """Write the features of the perceptual loss, ``span_keras.perceptual.build("vgg16")``, as a TF.js layers model.
 
     (N, H, W, 3) RGB in [0, 1] -> a list of feature maps, in float16, which loses nothing: so they are shipped.
     ``userDefinedMetadata.perceptual`` names network, features and licence.
     """
     from span_keras.training import perceptual
 
-    with quiet():
+    with hushed():
         model = perceptual.build("vgg16", framework=_converter()[0])
         _save(model, folder, {"float16": ["block*"]})
     metadata = {
@@ -114,8 +114,8 @@ def _require_finite(weights: SpanWeights) -> None:
 
 
 def _converter():
-    """Return ``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
-    # TensorFlow Decision Forests takes a replaced stdout for a notebook's and prints a greeting there.
+    """``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
+    # TensorFlow Decision Forests takes a replaced stdout for a notebook's and would greet there through IPython.
     os.environ.setdefault("TFDF_DISABLE_WELCOME_MESSAGE", "1")
     try:
         import tensorflow  # noqa: F401, I001  its companions below fail when they load before it
@@ -137,7 +137,7 @@ def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
 
     try:
         tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=quantization)
-    except tensorflow.errors.OpError as error:  # a full disk, for instance, which Python calls an OSError
+    except tensorflow.errors.OpError as error:  # so TensorFlow tells of a full disk, which Python calls an OSError
         raise ExportError(
             f"the model cannot be written ({error.message}); choose a folder you may write to, with room for it."
         ) from error
@@ -172,9 +172,9 @@ _DEFAULTS = {
     "trainable": True,
     "use_bias": True,
 }
-"""What Keras and TF.js both assume where a layer's configuration says nothing."""
+"""What Keras and TF.js both assume when the configuration of a layer that we export does not say."""
 _INITIALISED = ("beta", "gamma", "bias", "moving_mean", "moving_variance")
-"""What both start from the same constants; the weights of the file replace them."""
+"""What both start from the same constants unless told otherwise; the weights of the file replace them."""
 
 
 def _shorten(config: dict) -> dict:

@@ -46,11 +46,11 @@ class Report:
 
     @property
     def psnr_cost(self) -> float:
-        """Return what quantisation costs in dB."""
+        """What quantisation costs in dB."""
         return self.psnr_source - self.psnr_written
 
     def lines(self) -> Iterator[str]:
-        """Yield the report as lines of text."""
+        """The report as text."""
         yield f"Golden tile: largest difference {self.golden_difference:.2g}."
         yield f"Weights: largest difference {self.weight_difference:.2g}."
         yield (
@@ -124,12 +124,12 @@ def verify(
 
 
 def _run(model, image: np.ndarray) -> np.ndarray:
-    """Run the network: (h, w, 3) uint8 -> (h·scale, w·scale, 3) float32."""
+    """(h, w, 3) uint8 -> (h·scale, w·scale, 3) float32."""
     return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
 
 
 def _largest(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest absolute difference; not-a-number is infinitely far from everything."""
+    """Largest absolute difference; not-a-number is infinitely far from everything."""
     difference = float(np.max(np.abs(a - b)))
     return difference if not math.isnan(difference) else math.inf
 
@@ -139,12 +139,12 @@ def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     from span_keras.images.metrics import MOST_PSNR, psnr, rgb_to_y
 
     inside = np.s_[shave:-shave, shave:-shave]
-    # A blank photograph has two infinite figures, whose difference is not a number.
+    # Two infinite figures, of a blank photograph, have no difference.
     return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MOST_PSNR)
 
 
 def _pairs(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (LR, HR) uint8 crops of every readable photograph."""
+    """(LR, HR) uint8 crops of every readable photograph."""
     from span_keras.data.decode import load_validation
 
     for _, lr, hr in load_validation(photos or BUNDLED_PHOTOS, scale):

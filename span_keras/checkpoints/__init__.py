@@ -16,8 +16,8 @@ file                   read off the file                                       a
                        topology, and the weights of ``normalize``              if all of these are missing
 =====================  ======================================================  =======================================
 
-``metadata["assumed"]`` lists what was assumed; arguments of ``load_weights`` state it instead. Files hold either form of the
-network, training or fused. No reader executes anything that a file contains.
+What was assumed is listed in ``metadata["assumed"]``; the arguments of ``load_weights`` set it. Files hold either form
+of the network, training or fused. None of the readers executes anything a file contains.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ PREFIX = "bundled:"
 READERS = {
     ".weights.h5": ("keras_file", "read_weights"),
     ".keras": ("keras_file", "read_model"),
-    ".pth": ("torch_file", "read"),
-    ".pt": ("torch_file", "read"),
-    ".ckpt": ("torch_file", "read"),
+    ".pth": ("torch_pickle", "read"),
+    ".pt": ("torch_pickle", "read"),
+    ".ckpt": ("torch_pickle", "read"),
     ".safetensors": ("safetensors_file", "read"),
-    ".onnx": ("onnx_file", "read"),
+    ".onnx": ("onnx_graph", "read"),
     ".json": ("tfjs", "read"),
 }
 """Module and function that read a suffix."""
@@ -99,7 +99,7 @@ def load_weights(
 
 
 def assumption(weights: SpanWeights) -> str | None:
-    """Return a sentence about what ``load_weights`` had to assume about the network; ``None`` if nothing."""
+    """A sentence about the configuration that ``load_weights`` had to assume; None if nothing."""
     if not (names := weights.metadata.get("assumed")):
         return None
     values = {name: getattr(weights.config, name) for name in names}
@@ -143,13 +143,13 @@ def save_weights(weights: SpanWeights, path: str | os.PathLike, *, dtype: str = 
 
 
 def bundled_names() -> list[str]:
-    """Return the networks that come with the package, as ``bundled:NAME``, sorted."""
+    """The networks that come with the package, as ``bundled:NAME``, sorted."""
     # They are named by their scale (x4, x2-fast); the folder holds the perceptual loss's weights too.
     return sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("x[0-9]*.safetensors"))
 
 
 def resolve(path: str | os.PathLike) -> Path:
-    """Return the existing file that a path or ``bundled:NAME`` means.
+    """The existing file that a path or ``bundled:NAME`` means.
 
     Raises:
         CheckpointError: there is none; the bundled names are listed, or the likely file in a folder is named. Or the

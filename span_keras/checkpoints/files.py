@@ -1,4 +1,4 @@
-"""What all checkpoint formats share: tensors read on demand, size limits, hashes, atomic writing."""
+"""What all checkpoint formats share: tensors that are read late, size limits, hashes, atomic writing."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Contents:
 
 
 def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
-    """Return the number of bytes of a tensor of the given shape.
+    """Number of bytes of a tensor of the given shape.
 
     Raises:
         CheckpointError: a dimension is no whole number from 0, or the bytes exceed ``MAX_BYTES``.
     """
     shape = tuple(shape)
-    # Many dimensions, or numbers of a million digits, would take too long to multiply.
+    # Many dimensions, or numbers of a million digits, would take for ever to multiply.
     whole = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in shape)
     if not whole or len(shape) > MAX_DIMENSIONS:
         raise CheckpointError(f"{what} claims the impossible shape {reprlib.repr(shape)}.")
@@ -76,7 +76,7 @@ def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
 
 
 def sha256(paths: Iterable[Path]) -> str:
-    """Return the hexadecimal SHA-256 of the files' bytes, one after the other, read piece by piece."""
+    """Hexadecimal SHA-256 of the files' bytes, one after the other, read piece by piece."""
     digest = hashlib.sha256()
     for path in paths:
         with Path(path).open("rb") as file:
@@ -87,7 +87,7 @@ def sha256(paths: Iterable[Path]) -> str:
 
 @contextlib.contextmanager
 def atomic_output(path: Path, suffix: str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it takes its place if the block succeeds and is removed if it fails.
+    """A temporary path beside ``path`` that takes its place when the block succeeds and vanishes when it fails.
 
     Args:
         suffix: ending of the temporary name, for libraries that insist on one.

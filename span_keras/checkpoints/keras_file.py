@@ -52,10 +52,10 @@ def read_weights(path: Path, source: str) -> Contents:
 
 
 def _check_heaps(content: bytes, source: str) -> None:
-    """Refuse an HDF5 file whose heap (where texts are kept) would send the HDF5 library into an endless loop.
+    """Refuse an HDF5 file with a heap (where it keeps texts) through which the HDF5 library would go round for ever.
 
-    Source: the HDF5 file format specification, III.E "Global Heap". A collection is a row of objects with their sizes.
-    The object with index 0 is the free space, whose size includes its own header of 16 bytes.
+    Source: the HDF5 file format specification, III.E "Global Heap". Each collection is a row of objects that tell their
+    sizes; the one with index 0 is the free space that is left, and counts its own header of 16 bytes.
     """
     for match in re.finditer(rb"GCOL\x01\0\0\0", content):
         start = match.start()
@@ -87,14 +87,14 @@ def read_model(path: Path, source: str) -> Contents:
                     f"{source} claims {sizes[name]:,} bytes for {name}, more than the {most:,} allowed."
                 )
         described = topology_json.config_of(json.loads(archive.read("config.json")), source)
-        # Read at once: each seek back within an archive's member inflates it from the start again.
+        # Read from the archive itself, whatever lies further ahead would be inflated from the start again.
         content = archive.read(WEIGHTS_MEMBER)
     contents = _read(content, path, source)
     return Contents(contents.tensors, "keras", {**contents.config, **described}, contents.metadata, (path,))
 
 
 def _read(content: bytes, path: Path, source: str) -> Contents:
-    """Read everything that an HDF5 file holds."""
+    """What a whole HDF5 file holds."""
     import h5py
 
     _check_heaps(content, source)
@@ -124,9 +124,9 @@ def _contents(file, path: Path, source: str) -> Contents:
 
 
 def _layers(group, seen: set[int], source: str) -> Iterator[tuple[str, h5py.Group]]:
-    """Yield name and variables of every layer below ``group``; Keras keeps a layer's name beside them.
+    """Name and variables of every layer below ``group``; Keras keeps a layer's name beside them.
 
-    ``seen`` holds the addresses of the groups visited, because links can make endless paths through a few groups.
+    ``seen`` holds the addresses of the groups visited: links can join a few groups by endlessly many paths.
     """
     import h5py
 
@@ -145,7 +145,7 @@ def _layers(group, seen: set[int], source: str) -> Iterator[tuple[str, h5py.Grou
 
 
 def _variables(group, layer: str, source: str) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Yield name and values of every variable of a layer."""
+    """Name and values of every variable of a layer."""
     import h5py
 
     keys = VARIABLES["normalize"] if layer == "normalize" else VARIABLES.get(len(group), ())
@@ -169,8 +169,8 @@ def write_weights(weights: SpanWeights, path: Path) -> None:
     """Write what Keras's ``save_weights`` of a model in the same form writes, with the configuration as an attribute.
 
     Args:
-        path: has to end in ``.keras``. HDF5 crashes the interpreter when the disk is full. Keras makes the HDF5 part of
-            an archive in memory, so it is taken from one, and HDF5 never writes to the disk.
+        path: has to end in ``.keras`` all the same. HDF5 crashes the interpreter when the disk is full; taking the
+            HDF5 part of an archive, where Keras makes it in memory, it never writes to disk itself.
     """
     import h5py
 

@@ -7,10 +7,11 @@ Read this way, variant, normalisation and channel order are facts of the file, n
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
-from span_keras.checkpoints.files import MAX_BYTES
+from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError
 from span_keras.network.config import LEAKY_SLOPE
 from span_keras.network.reparam import shuffle_order
@@ -18,19 +19,65 @@ from span_keras.network.reparam import shuffle_order
 MAX_BLOCKS = 64
 RESHAPING = ("Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 FOLDED = ("Add", "Concat", "ConstantOfShape", "Div", "Gather", "Mul", "Neg", "Reciprocal", "Slice", "Sqrt", "Sub")
-"""Operations on constants that exporters leave in the graph. The results of ``FOLDED`` may be larger than their inputs,
-so they are computed on a few numbers only."""
+"""Operations on constants that exporters leave in the graph. Those of the second kind may grow their result, so they
+are computed on a few numbers only."""
 FEW = 1024
 MAX_GROWTH = 16
-"""How many times the bytes of the constants it holds a graph may compute, all intermediate results counted: enough for
-casts from float16 and a transposition."""
+"""Constants that the graph computes may take as many times the room of those it holds: a few casts of float16, say, and
+a transposition. Each intermediate result is kept."""
 ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 SHUFFLES = {(0, 1, 4, 2, 5, 3): "CRD", (0, 3, 4, 1, 5, 2): "DCR"}
 """Pixel shuffles written as reshape, transpose, reshape: the permutation tells the channel order."""
 
 
-def itemsize(data_type: int, name: str, source: str) -> int:
-    """Return how many bytes a number of ONNX's type takes in memory."""
+def read(path: Path, source: str) -> Contents:
+    """Read an ``.onnx`` file: NCHW RGB, fused or training form, float32 or float16.
+
+    Raises:
+        CheckpointError: the file is no ONNX model, or its graph is not SPAN's.
+    """
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
+
+    model = onnx.load(path, load_external_data=False)
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    tensors = [*model.graph.initializer, *(attribute.t for attribute in attributes if attribute.HasField("t"))]
+    files, claimed = [path], 0
+    # Of all tensors before any is read: a short file may read one beside it a thousand times.
+    for tensor in tensors:
+        claimed += _claim(tensor, path, source)
+        check_size(f"{source} with {tensor.name}", (claimed,), 1)
+        if uses_external_data(tensor):
+            files += [path.parent / entry.value for entry in tensor.external_data if entry.key == "location"]
+    files = list(dict.fromkeys(files))
+    if (size := sum(file.stat().st_size for file in files if file.is_file())) > MAX_BYTES:
+        raise CheckpointError(f"{source} has {size:,} bytes in all its files, more than the {MAX_BYTES:,} allowed.")
+    for tensor in filter(uses_external_data, tensors):
+        load_external_data_for_tensor(tensor, str(path.parent))  # Refuses files outside the folder.
+        tensor.data_location = onnx.TensorProto.DEFAULT
+    if not model.graph.node:
+        raise CheckpointError(f"{source} holds no ONNX graph.")
+    layers, config = _Graph(model, claimed, source).span()
+    tensors = {f"{layer}/{key}": Tensor.of(value) for layer, group in layers.items() for key, value in group.items()}
+    return Contents(tensors, "keras", config, files=tuple(files))
+
+
+def _claim(tensor, path: Path, source: str) -> int:
+    """Bytes of a tensor by its shape, or those to read from a file beside the model if they are more."""
+    from onnx.external_data_helper import uses_external_data
+
+    claimed = check_size(f"{tensor.name} of {source}", tensor.dims, _itemsize(tensor.data_type, tensor.name, source))
+    if not uses_external_data(tensor):
+        return claimed
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    file = path.parent / where.get("location", "")
+    rest = (file.stat().st_size if file.is_file() else 0) - int(where.get("offset", 0))
+    length = int(where.get("length", 0))  # Some readers take 0 or less for the rest of the file.
+    return max(claimed, length if length > 0 else rest)
+
+
+def _itemsize(data_type: int, name: str, source: str) -> int:
+    """Bytes that a number of ONNX's type takes in memory."""
     from onnx import TensorProto
     from onnx.helper import tensor_dtype_to_np_dtype
 
@@ -40,7 +87,7 @@ def itemsize(data_type: int, name: str, source: str) -> int:
     return tensor_dtype_to_np_dtype(data_type).itemsize
 
 
-class Graph:
+class _Graph:
     """A graph as lookups from a value's name to what makes it.
 
     Args:
@@ -60,7 +107,7 @@ class Graph:
     # The parts of SPAN, from the output back to the input ------------------------------------------------------------
 
     def span(self) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
-        """Return layers by our names (HWIO, block-major) and fields of ``SpanConfig``."""
+        """Layers by our names (HWIO, block-major) and fields of ``SpanConfig``."""
         if len(self.inputs) != 1 or len(self.outputs) != 1:
             raise CheckpointError(
                 f"{self.source} has {len(self.inputs)} inputs and {len(self.outputs)} outputs, expected one image each."
@@ -113,7 +160,7 @@ class Graph:
         return layers, {"variant": kinds.pop(), **config}
 
     def pixel_shuffle(self, value: str) -> tuple[str, str, int]:
-        """Return the pixel shuffle's input, channel order (CRD is PyTorch's, DCR block-major) and scale."""
+        """Input, channel order (CRD is PyTorch's, DCR is block-major) and scale of the pixel shuffle that makes it."""
         node = self.expect(value, "DepthToSpace", "Reshape")
         if node.op_type == "DepthToSpace":
             attributes = self.attributes(node)
@@ -129,7 +176,7 @@ class Graph:
         return self.skip(split.input[0]), order, int(shape[2])
 
     def spab(self, value: str) -> tuple[list[dict], str, str, set[str]]:
-        """Return a block's three layers, its input, ``act(c1)``, and the variants its activations belong to."""
+        """A block's three layers, its input, ``act(c1)``, and the variants its activations belong to."""
         product = self.expect(value, "Mul")
         for gate, total in self.both_ways(product):
             kind, gated = self.symmetric(gate)
@@ -148,7 +195,7 @@ class Graph:
         return self.fail("(o3 + x) times tanh(o3) or times sigmoid(o3) - 0.5", value)
 
     def symmetric(self, value: str) -> tuple[str | None, str]:
-        """Return the variant whose symmetric activation makes the value, or ``None``, and what it is applied to."""
+        """The variant whose symmetric activation makes the value, or ``None``, and what it is applied to."""
         node = self.producers.get(value)
         if node is not None and node.op_type == "Tanh":
             return "span", self.skip(node.input[0])
@@ -161,7 +208,7 @@ class Graph:
         return None, value
 
     def activation(self, value: str) -> tuple[str, str]:
-        """Return the variant whose activation makes the value, and what it is applied to."""
+        """The variant whose activation makes the value, and what it is applied to."""
         node = self.expect(value, "LeakyRelu", "PRelu", "Mul", "Swish")
         x = self.skip(node.input[0])
         if node.op_type in ("LeakyRelu", "PRelu"):
@@ -182,7 +229,7 @@ class Graph:
         return self.fail("SiLU or LeakyReLU", value)
 
     def repconv(self, value: str) -> tuple[dict[str, np.ndarray], str]:
-        """Return a Conv3XC in either form and its input."""
+        """A Conv3XC in either form and its input."""
         node = self.expect(value, "Conv", "Add")
         if node.op_type == "Conv":
             return self.conv(value, 3)
@@ -206,7 +253,7 @@ class Graph:
         return self.fail("the four convolutions of a Conv3XC", value)
 
     def conv(self, value: str, size: int, pad: int | None = None) -> tuple[dict[str, np.ndarray], str]:
-        """Return kernel (HWIO) and bias of the convolution that makes the value, and its input; "same" by default."""
+        """Kernel (HWIO) and bias of the convolution that makes the value, and its input; padding "same" by default."""
         node = self.expect(value, "Conv")
         attributes = self.attributes(node)
         kernel = self.constant(node.input[1])
@@ -227,7 +274,7 @@ class Graph:
         return {"kernel": kernel.transpose(2, 3, 1, 0), "bias": bias}, self.skip(node.input[0])
 
     def normalisation(self, value: str) -> tuple[dict, np.ndarray | None]:
-        """Return range and mean of the chain of constants between the graph's input and the first convolution.
+        """Range and mean of the chain of constants between the graph's input and the first convolution.
 
         Returns:
             Fields of ``SpanConfig``, and per-channel factors for the first kernel if the channels' ranges differ.
@@ -267,7 +314,7 @@ class Graph:
     # Lookups ---------------------------------------------------------------------------------------------------------
 
     def skip(self, value: str, *more: str) -> str:
-        """Return the value behind nodes that change nothing here."""
+        """The value behind nodes that change nothing here."""
         for _ in range(len(self.producers) + 1):
             node = self.producers.get(value)
             if node is None or node.op_type not in ("Identity", "Cast", "Dropout", *more):
@@ -299,7 +346,7 @@ class Graph:
         return {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
 
     def pads(self, node) -> list[int]:
-        """Return the padding of a Conv on its four sides; empty where there is none."""
+        """Padding of a Conv on its four sides; empty where there is none."""
         attributes = self.attributes(node)
         if attributes.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
             kernel = self.constant(node.input[1])
@@ -310,7 +357,7 @@ class Graph:
         return sides if any(sides) else []
 
     def constant(self, value: str) -> np.ndarray | None:
-        """Return the value as an array if the graph fixes it, else ``None``."""
+        """The value as an array if the graph fixes it, else ``None``."""
         if value not in self.constants:
             self.constants[value] = None  # What a cycle in the graph finds.
             self.constants[value] = self._constant(value)
@@ -340,7 +387,7 @@ class Graph:
         if node.op_type not in RESHAPING and not (node.op_type in FOLDED and few):
             return None
         if node.op_type == "Cast":
-            self.take(value, operands[0].size * itemsize(attributes["to"], value, self.source))
+            self.take(value, operands[0].size * _itemsize(attributes["to"], value, self.source))
         evaluator = ReferenceEvaluator(node, opsets=self.opsets)
         result = evaluator.run(None, dict(zip(node.input, operands, strict=True)))[0]
         if node.op_type != "Cast":  # These give as much as they take, or little.

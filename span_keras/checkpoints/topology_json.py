@@ -9,7 +9,7 @@ from span_keras.network.config import LEAKY_SLOPE
 
 
 def config_of(description, source: str) -> dict:
-    """Return variant and normalisation, read off a functional model's layers by the names ``model.py`` gives them.
+    """Variant and normalisation from the layers of a functional model, looked up by the names ``model.py`` gives them.
 
     Args:
         description: the parsed JSON, the layers at any depth.
@@ -36,7 +36,7 @@ def config_of(description, source: str) -> dict:
 
 
 def config_of_names(names: Iterable[str]) -> dict:
-    """Return what layer names alone tell: the variant, and the normalisation if there is none."""
+    """What the names of the layers tell alone: the variant, and the normalisation if there is none."""
     names = set(names)
     found = {}
     if "block_1_sym" in names:
@@ -47,7 +47,7 @@ def config_of_names(names: Iterable[str]) -> dict:
 
 
 def _layers(value) -> Iterator[tuple[str, dict]]:
-    """Yield every ``(class name, configuration)`` in nested JSON."""
+    """Every ``(class name, configuration)`` in nested JSON."""
     if isinstance(value, dict):
         config = value.get("config")
         if isinstance(config, dict) and isinstance(config.get("name"), str) and "class_name" in value:

@@ -62,7 +62,7 @@ class Validation:
     def bicubic_psnr(self) -> float:
         """Mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MOST_PSNR`` for each image."""
         scale = self.config.scale
-        enlarged = (bicubic.to_uint8(bicubic.upscale(np.float32(lr) / 255, scale)) for _, lr, _ in self.images)
+        enlarged = (bicubic.upscale(lr, scale) for _, lr, _ in self.images)
         pairs = zip(enlarged, self.images, strict=True)
         return float(np.mean([self._measure(sr, hr)["psnr_y"] for sr, (_, _, hr) in pairs]))
 
@@ -84,7 +84,7 @@ class Validation:
             (top - up) * scale : (top - up + lr_side) * scale,
             (left - before) * scale : (left - before + lr_side) * scale,
         ]
-        bicubic_area = bicubic.to_uint8(bicubic.upscale(np.float32(area) / 255, scale))
+        bicubic_area = bicubic.upscale(area, scale)
         target = hr[top * scale : (top + lr_side) * scale, left * scale : (left + lr_side) * scale]
         small = lr[top : top + lr_side, left : left + lr_side]
         made = [("bicubic", bicubic_area[inner]), ("SPAN", self.upscale(weights, area)[inner])]

@@ -77,7 +77,9 @@ def test_demo_puts_the_page_beside_the_model(tmp_path, weights_file):
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--demo")
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")}
     assert {"index.html", "model.json", "span.js", "main.js"} <= names
-    assert not any(name.split("/")[0] in {"node_modules", "package.json", "vendor.mjs", ".npmrc"} for name in names)
+    development = {"node_modules", "package.json", "package-lock.json", "tsconfig.json", "types"}
+    assert not [name for name in names if name.split("/")[0] in development or name.endswith(".mjs")]
+    assert {name for name in names if name.startswith(".")} == {".span-export.json"}
 
 
 def test_page_with_further_networks(tmp_path, weights_file, make_weights):
@@ -139,12 +141,12 @@ def test_an_installation_without_the_page(tmp_path, weights_file, monkeypatch):
 def test_perceptual_features_are_those_of_the_loss(tmp_path, weights_file, image):
     import numpy as np
 
-    from span_export.quiet import quiet
+    from span_keras.quiet import hushed
     from span_keras.training import perceptual
 
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--perceptual")
     path = tmp_path / "out" / "perceptual" / "model.json"
-    with quiet():
+    with hushed():
         import tensorflow  # noqa: F401
         import tensorflowjs
 

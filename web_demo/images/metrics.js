@@ -6,10 +6,17 @@ const SIGMA = 1.5;
 /** @typedef {{width: number, height: number, data: ArrayLike<number>}} Levels RGB, three values per pixel, 0..255 */
 
 /**
+ * @typedef {object} Figures
+ * @property {number} psnrY dB
+ * @property {number} ssimY
+ * @property {number} psnrRgb dB
+ */
+
+/**
  * @param {Levels} sr
  * @param {Levels} hr
  * @param {number} shave pixels cut off every side
- * @returns {{psnrY: number, ssimY: number, psnrRgb: number}}
+ * @returns {Figures}
  */
 export function evaluatePair(sr, hr, shave) {
   if (sr.width !== hr.width || sr.height !== hr.height) {

@@ -7,7 +7,7 @@
  */
 export class AdamW {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {Float32Array} decayMask 1 where weight decay applies
    * @param {{beta1?: number, beta2?: number, epsilon?: number, weightDecay?: number, clipNorm?: number}} options
    *   `clipNorm` is Keras's `global_clipnorm`
@@ -19,7 +19,12 @@ export class AdamW {
     { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, weightDecay = 0, clipNorm = Infinity } = {},
     state,
   ) {
-    Object.assign(this, { tf, beta1, beta2, epsilon, weightDecay, clipNorm });
+    this.tf = tf;
+    this.beta1 = beta1;
+    this.beta2 = beta2;
+    this.epsilon = epsilon;
+    this.weightDecay = weightDecay;
+    this.clipNorm = clipNorm;
     this.updates = state?.updates ?? 0;
     this.decayMask = tf.tensor1d(decayMask);
     this.momentum = state ? tf.tensor1d(state.momentum) : tf.zerosLike(this.decayMask);
@@ -45,7 +50,7 @@ export class AdamW {
       const decayed = this.weightDecay
         ? sub(weights, mul(mul(weights, this.decayMask), this.weightDecay * rate))
         : weights;
-      return [sub(decayed, div(mul(m, alpha), add(sqrt(v), epsilon))), m, v];
+      return /** @type {tf.Tensor1D[]} */ ([sub(decayed, div(mul(m, alpha), add(sqrt(v), epsilon))), m, v]);
     });
     tf.dispose([this.momentum, this.velocity]);
     this.momentum = momentum;
@@ -61,13 +66,22 @@ export class AdamW {
 
   /** What `new AdamW(..., state)` goes on from. */
   async state() {
-    const [momentum, velocity] = await Promise.all([this.momentum.data(), this.velocity.data()]);
-    return { momentum: momentum.slice(), velocity: velocity.slice(), updates: this.updates };
+    const [momentum, velocity] = await Promise.all([floats(this.momentum), floats(this.velocity)]);
+    return { momentum, velocity, updates: this.updates };
   }
 
   dispose() {
     this.tf.dispose([this.decayMask, this.momentum, this.velocity]);
   }
+}
+
+/**
+ * Read a tensor's values into memory of their own: a backend may give out what it computes with.
+ * @param {tf.Tensor} tensor float32
+ * @returns {Promise<Float32Array>}
+ */
+export async function floats(tensor) {
+  return /** @type {Float32Array} */ (await tensor.data()).slice();
 }
 
 /** Decay of the averaged weights once it has grown, as `ema_decay` in `span_keras/training/trainer.py`. */
@@ -76,7 +90,7 @@ const EMA_DECAY = 0.999;
 /** The exponential moving average of the weights: what is shown, measured and saved, while the latest ones train on. */
 export class WeightAverage {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {Float32Array} start
    */
   constructor(tf, start) {

@@ -8,8 +8,8 @@ const WIDTH = 12;
 const HALF_LEVEL = 0.5 / 255;
 
 /**
- * @param {object} tf with a backend that computes in float32
- * @param {import('./layers-model.js').SpanConfig} config
+ * @param {Tf} tf with a backend that computes in float32
+ * @param {import('./layers-model.js').NetworkConfig} config
  * @param {Float32Array} parameters
  * @returns {Promise<import('../../network/model.js').Golden>}
  */
@@ -24,7 +24,7 @@ export async function makeGolden(tf, config, parameters) {
       ),
     ),
   );
-  const values = await output.data();
+  const values = /** @type {Float32Array} */ (await output.data());
   output.dispose();
   network.dispose();
   return {
