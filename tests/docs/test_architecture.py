@@ -66,3 +66,13 @@ def test_no_library_imports_a_command():
     commands = {path.stem for path in PACKAGE.glob("*.py")} - GROUND - COMMAND_LINE - {"__init__"}
     for path in (path for folder in FOLDERS for path in (PACKAGE / folder).rglob("*.py")):
         assert not imported(path) & (commands | COMMAND_LINE), path
+
+
+def test_table_of_twins_is_that_of_the_test():
+    source = (ROOT / "tests" / "browser" / "test_twins.py").read_text(encoding="utf-8")
+    twins = re.findall(r'\bTwin\(\s*"(.+?)", "(.+?)", "(.+?)", "(.+?)", \w+', source)
+    shown = re.findall(
+        r"^\| (.+?) \| `(.+?)` \| `(.+?)` \| (.+?) \|$", PAGE.split("## Twins")[1].split("\n## ")[0], re.M
+    )
+    assert len(twins) > 10
+    assert shown == twins
