@@ -40,6 +40,9 @@ GROUPS = ("network", "data", "step", "run")
 MAX = 10**9
 """Limit of counts that have no other."""
 
+PATCH, WEIGHT = (MIN_PATCH_SIZE, 4096), (0, 1e3)
+"""Ranges that several options share."""
+
 HIDDEN = {"shown": False}
 
 FIXED, FREE = {"resume": "fixed"}, {"resume": "free"}
@@ -100,8 +103,8 @@ OPTIONS = (
         **PERCEPTUAL,
         **LOSS,
     ),
-    Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", 0, 1e3, **TEACHER, **LOSS),
-    Option("step", "hint_weight", float, 0.0, "Weight of the teacher's features", 0, 1e3, **TEACHER, **LOSS),
+    Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", *WEIGHT, **TEACHER, **LOSS),
+    Option("step", "hint_weight", float, 0.0, "Weight of the teacher's features", *WEIGHT, **TEACHER, **LOSS),
     Option("step", "optimizer", str, "adam", "Muon trains hidden kernels, Adam the rest", choices=OPTIMIZERS, **FIXED),
     Option("step", "learning_rate", float, DEFAULTS["learning_rate"], "Initial rate", 1e-12, 10),
     Option("step", "schedule", str, "piecewise", "Of the rate", choices=SCHEDULES),
