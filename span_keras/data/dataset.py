@@ -29,6 +29,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from span_keras.constants import SCALES
 from span_keras.data.decode import load_pair, opened, reason_unusable, reduced
 from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
 from span_keras.data.photos import list_photos
@@ -36,7 +37,6 @@ from span_keras.data.variants import contrast_of, degraded, rotated_over, rotati
 from span_keras.data.working_sets import LAG, Photo, WorkingSets, decoder_count
 from span_keras.errors import DataError
 from span_keras.images import orientation
-from span_keras.network.config import SCALES
 
 
 class PatchDataset(keras.utils.PyDataset):

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from span_keras.constants import SSIM_WINDOW
 from span_keras.data.photos import list_photos
 from span_keras.data.variants import rotated, with_contrast
 from span_keras.errors import DataError
 from span_keras.images import bicubic
-from span_keras.images.metrics import SSIM_WINDOW
 from span_keras.images.open import opened, reason_unusable
 from span_keras.images.samples import rgb_over_white
 

@@ -9,6 +9,17 @@ from __future__ import annotations
 
 from dataclasses import field, make_dataclass
 
+from span_keras.constants import (
+    BETA_1,
+    BETA_2,
+    BLOCKS,
+    CHANNELS,
+    CLIP_NORM,
+    DEFAULTS,
+    EMA_DECAY,
+    MIN_PATCH_SIZE,
+    SPIKE_FACTOR,
+)
 from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
 from span_keras.network.config import DIV2K_MEAN, SCALES, VARIANTS
 from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
@@ -29,6 +40,9 @@ GROUPS = ("network", "data", "step", "run")
 MAX = 10**9
 """Limit of counts that have no other."""
 
+PATCH, WEIGHT = (MIN_PATCH_SIZE, 4096), (0, 1e3)
+"""Ranges that several options share."""
+
 HIDDEN = {"shown": False}
 
 FIXED, FREE = {"resume": "fixed"}, {"resume": "free"}
@@ -46,17 +60,26 @@ FALLS = {"ascending": True, **PIECEWISE}
 OPTIONS = (
     Option("network", "scale", int, 4, "Upscaling factor", choices=SCALES, **FIXED),
     Option("network", "variant", str, "span", "Activations: ours or the authors'", choices=VARIANTS, **FIXED),
-    Option("network", "channels", int, 48, "Width", **FIXED),  # SpanConfig knows the limits
-    Option("network", "blocks", int, 6, "Number of attention blocks", **FIXED),
+    Option("network", "channels", int, CHANNELS, "Width", **FIXED),  # SpanConfig knows the limits
+    Option("network", "blocks", int, BLOCKS, "Number of attention blocks", **FIXED),
     Option("network", "img_range", float, 1.0, "Range of the normalised input", **HIDDEN, **FIXED),
     Option("network", "rgb_mean", FLOATS, DIV2K_MEAN, "Mean subtracted from the input", **HIDDEN, **FIXED),
     Option("network", "init", str, None, "Weights to start from: bundled:NAME or a file of any format", metavar="W"),
     Option("data", "data", str, None, "Photographs to train on, with subfolders", metavar="DIR", unset="a bundled set"),
     Option("data", "val", str, None, "Photographs to validate on", metavar="DIR", unset="some of --data, held out"),
     Option("data", "val_images", int, 20, "Validation images at most", 1, 10**6),
-    Option("data", "patch_size", int, 48, "Side of the LR patch", 8, 4096, excludes="hr_patch_size"),
+    Option(
+        "data",
+        "patch_size",
+        int,
+        DEFAULTS["patch_size"],
+        "Side of the LR patch",
+        MIN_PATCH_SIZE,
+        4096,
+        excludes="hr_patch_size",
+    ),
     Option("data", "hr_patch_size", int, 0, "Side of the HR patch", 0, 16384, excludes="patch_size", **HIDDEN),
-    Option("data", "batch_size", int, 4, "Patches per step over all devices", 1, 65536),
+    Option("data", "batch_size", int, DEFAULTS["batch_size"], "Patches per step over all devices", 1, 65536),
     Option("data", "degrade", TEXTS, (), "Any of blur,noise,jpeg for LR patches", choices=DEGRADATIONS, **LOSS),
     Option("data", "hr_scales", FLOATS, (), "Also use every photograph reduced by these factors", 0.01, 0.99, **LOSS),
     Option("data", "contrast", float, 1.0, "Also use copies of up to F times the contrast", 1, MAX_CONTRAST, **LOSS),
@@ -69,27 +92,39 @@ OPTIONS = (
     Option("step", "luma", float, 0.0, "Fraction of luma in pixel loss and teacher's distance", 0, MAX_LUMA, **LOSS),
     Option("step", "perceptual", str, "vgg16", "Network of the perceptual loss", choices=PERCEPTUALS, **LOSS),
     Option("step", "perceptual_weights", str, None, "File of its weights", **PERCEPTUAL, **HIDDEN, **LOSS),
-    Option("step", "vgg_weight", float, 0.001, "Weight of the perceptual loss", 0, 1e3, **PERCEPTUAL, **LOSS),
-    Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", 0, 1e3, **TEACHER, **LOSS),
-    Option("step", "hint_weight", float, 0.0, "Weight of the teacher's features", 0, 1e3, **TEACHER, **LOSS),
+    Option(
+        "step",
+        "vgg_weight",
+        float,
+        DEFAULTS["vgg_weight"],
+        "Weight of the perceptual loss",
+        0,
+        1e3,
+        **PERCEPTUAL,
+        **LOSS,
+    ),
+    Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", *WEIGHT, **TEACHER, **LOSS),
+    Option("step", "hint_weight", float, 0.0, "Weight of the teacher's features", *WEIGHT, **TEACHER, **LOSS),
     Option("step", "optimizer", str, "adam", "Muon trains hidden kernels, Adam the rest", choices=OPTIMIZERS, **FIXED),
-    Option("step", "learning_rate", float, 1e-4, "Initial rate", 1e-12, 10),
+    Option("step", "learning_rate", float, DEFAULTS["learning_rate"], "Initial rate", 1e-12, 10),
     Option("step", "schedule", str, "piecewise", "Of the rate", choices=SCHEDULES),
     Option("step", "rate_epochs", INTS, (), "Epochs at which the rate falls", 1, MAX, excludes="rate_steps", **FALLS),
     Option("step", "rate_steps", INTS, (), "Steps at which the rate falls", 1, MAX, excludes="rate_epochs", **FALLS),
     Option("step", "rate_factor", float, 0.5, "Factor at each of them", 1e-6, 1, **PIECEWISE),
     Option("step", "warmup_steps", int, 0, "Steps over which the rate rises at first", 0, MAX),
-    Option("step", "weight_decay", float, 1e-4, "Decoupled, on kernels only", 0, 1, **HIDDEN),
-    Option("step", "beta_1", float, 0.9, "Of Adam", 0, 0.9999999, **HIDDEN),
-    Option("step", "beta_2", float, 0.999, "Of Adam", 0, 0.9999999, **HIDDEN),
-    Option("step", "clip_norm", float, 1.0, "Largest global norm of the gradient, 0 for none", 0, 1e9, **HIDDEN),
-    Option("step", "ema_decay", float, 0.999, "Of the averaged weights", 0, 0.9999999),
-    Option("step", "spike_factor", float, 10.0, "Skip steps with so many times the usual loss", 1.5, 1e9, **HIDDEN),
+    Option("step", "weight_decay", float, DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1, **HIDDEN),
+    Option("step", "beta_1", float, BETA_1, "Of Adam", 0, 0.9999999, **HIDDEN),
+    Option("step", "beta_2", float, BETA_2, "Of Adam", 0, 0.9999999, **HIDDEN),
+    Option("step", "clip_norm", float, CLIP_NORM, "Largest global norm of the gradient, 0 for none", 0, 1e9, **HIDDEN),
+    Option("step", "ema_decay", float, EMA_DECAY, "Of the averaged weights", 0, 0.9999999),
+    Option(
+        "step", "spike_factor", float, SPIKE_FACTOR, "Skip steps with so many times the usual loss", 1.5, 1e9, **HIDDEN
+    ),
     Option("step", "precision", str, "float32", "Of the convolutions", choices=PRECISIONS),
-    Option("run", "epochs", int, 500, "Epochs in all", 1, MAX),
-    Option("run", "steps_per_epoch", int, 100, "Steps per epoch", 1, MAX),
+    Option("run", "epochs", int, DEFAULTS["epochs"], "Epochs in all", 1, MAX),
+    Option("run", "steps_per_epoch", int, DEFAULTS["steps_per_epoch"], "Steps per epoch", 1, MAX),
     Option("run", "stop_at", int, 0, "Step at which the run ends before its schedule does, or 0", 0, MAX, **HIDDEN),
-    Option("run", "seed", int, 0, "Of initial weights and data order", 0, 2**31 - 1),
+    Option("run", "seed", int, DEFAULTS["seed"], "Of initial weights and data order", 0, 2**31 - 1),
     Option("run", "val_every", int, 1, "Epochs between validations", 1, MAX, **FREE),
     Option("run", "log_every", int, 100, "Steps per row of log.csv", 1, MAX, **FREE),
     Option("run", "checkpoint_every", int, 0, "Steps between checkpoints, 0 for an epoch", 0, MAX, **HIDDEN, **FREE),

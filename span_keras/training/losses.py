@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from keras import ops
 
+from span_keras.constants import LUMA
 from span_keras.errors import ConfigError
-from span_keras.images.metrics import LUMA
 from span_keras.training.perceptual import min_side
 
 

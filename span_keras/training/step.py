@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from keras import ops
 
+from span_keras.constants import EMA_DELAY, GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, apply_with_features, fuse, fused_arrays
 from span_keras.network.weights import SpanWeights
 from span_keras.training import hints, muon
 from span_keras.training.losses import blended, mean_absolute_error
 from span_keras.training.options import StepOptions
-
-GUARD_WINDOW = 101
-"""Number of recent losses whose median a loss is compared with."""
-
-GUARD_START = 21
-"""Losses that must be known before a leap can be told from ordinary variation."""
-
-RESTORE_AFTER = 10
-"""After this many skipped steps in a row, assume the weights are damaged and restore the average."""
 
 
 class TrainStep:
@@ -112,29 +105,38 @@ class TrainStep:
         """Step with decoupled weight decay (Loshchilov & Hutter 2019), and average the weights."""
         o = self.options
         t = ops.cast(state["updates"] + 1, "float32")
-        ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
+        follow = ops.maximum(1 - o.ema_decay, (EMA_DELAY - 1) / (EMA_DELAY + t))
         by_muon = {name: g for name, g in gradients.items() if f"moment_2/{name}" not in state}
         changes, momenta = muon.step(by_muon, {name: state[f"moment_1/{name}"] for name in by_muon})
         new = {f"moment_1/{name}": momentum for name, momentum in momenta.items()}
-        corrections = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
+        correction = ops.sqrt(_bias_correction(o.beta_2, t)) / _bias_correction(o.beta_1, t)
         for name in self.parameters:
             weight = state[f"weights/{name}"]
             if name in changes:
                 change = changes[name]
             else:
-                change, moments = self._adam(state, name, gradients[name], *corrections)
+                change, moments = self._adam(state, name, gradients[name], correction)
                 new |= moments
             if o.weight_decay and name.endswith("kernel"):
-                change = change + o.weight_decay * weight
+                weight = weight - weight * (o.weight_decay * rate)
             weight = weight - rate * change
             ema = state[f"ema/{name}"]
-            new |= {f"weights/{name}": weight, f"ema/{name}": ema + (1 - ema_decay) * (weight - ema)}
+            new |= {f"weights/{name}": weight, f"ema/{name}": ema + follow * (weight - ema)}
         return new
 
-    def _adam(self, state: dict, name: str, gradient, correction_1, correction_2) -> tuple:
-        """Return Adam's change of an array and its new moments (Kingma & Ba 2015), corrected for their bias."""
+    def _adam(self, state: dict, name: str, gradient, correction) -> tuple:
+        """Adam's change of one array and its new moments (Kingma & Ba 2015), as ``keras.optimizers.Adam`` has them.
+
+        Epsilon is added outside of the bias correction.
+        """
         o = self.options
-        m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
-        v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
-        change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
+        m, v = state[f"moment_1/{name}"], state[f"moment_2/{name}"]
+        m = m + (gradient - m) * (1 - o.beta_1)
+        v = v + (ops.square(gradient) - v) * (1 - o.beta_2)
+        change = m * correction / (ops.sqrt(v) + o.epsilon)
         return change, {f"moment_1/{name}": m, f"moment_2/{name}": v}
+
+
+def _bias_correction(beta: float, t):
+    """``1 - beta**t``, which float32 would leave few digits of where ``beta`` is near 1."""
+    return -ops.expm1(t * math.log(beta)) if beta else 1.0

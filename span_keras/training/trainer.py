@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from span_keras.constants import GUARD_WINDOW
 from span_keras.errors import TrainingError
 from span_keras.network.functional import stack, unstack
 from span_keras.network.weights import SpanWeights
@@ -25,7 +26,7 @@ from span_keras.training.devices import Devices
 from span_keras.training.engines import JaxEngine, TensorFlowEngine
 from span_keras.training.options import OPTIMIZERS, PRECISIONS, StepOptions
 from span_keras.training.schedule import Schedule
-from span_keras.training.step import GUARD_WINDOW, TrainStep
+from span_keras.training.step import TrainStep
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from keras import ops
 
 from helpers.environment import NO_TENSORFLOW, QUICK_JAX
 from helpers.gradients import gradients_of
+from span_keras.constants import EPSILON, GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.errors import TrainingError
 from span_keras.images.orientation import turned
 from span_keras.network.config import SpanConfig
@@ -23,7 +24,6 @@ from span_keras.training.devices import Devices, choose
 from span_keras.training.losses import SpanLoss, mean_squared_error
 from span_keras.training.options import OPTIMIZERS, StepOptions
 from span_keras.training.schedule import Schedule
-from span_keras.training.step import GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.training.trainer import SpanTrainer, initial_state
 
 BACKEND = keras.backend.backend()
@@ -169,7 +169,7 @@ def test_updates_are_those_of_the_papers(weights, optimizer):
             else:
                 m[n] = 0.9 * m[n] + 0.1 * clipped
                 v[n] = 0.95 * v[n] + 0.05 * clipped**2
-                step = (m[n] / (1 - 0.9**t)) / (np.sqrt(v[n] / (1 - 0.95**t)) + 1e-8)
+                step = m[n] * np.sqrt(1 - 0.95**t) / (1 - 0.9**t) / (np.sqrt(v[n]) + EPSILON)
             decay = 0.1 * p[n] if n.endswith("kernel") else 0
             p[n] = p[n] - 1e-2 * (step + decay)
             d = min(0.15, (1 + t) / (10 + t))
