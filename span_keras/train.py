@@ -8,6 +8,7 @@ import click
 
 from span_keras.cli import CONTEXT, reports_errors
 from span_keras.errors import ConfigError
+from span_keras.quiet import hushed
 from span_keras.runs.option import Option
 from span_keras.runs.options import BY_NAME, GROUPS, OPTIONS
 from span_keras.runs.retired import LAST_COMMIT, RETIRED
@@ -105,12 +106,15 @@ def main(out: str, resume: bool, **given) -> None:
     nothing else; the recipes default and paper do, see the folder recipes. OUT receives the configuration, logs,
     curves, samples, checkpoints and, at the end, weights.safetensors.
     """
-    from span_keras.runs.stages import plan, run_stages  # with NumPy and Pillow, which --help need not wait for
-
     try:
-        stages = plan(given, out, resume)
+        with hushed():  # it loads NumPy, with --init also Keras, which --help need not wait for
+            from span_keras.runs.stages import plan, run_stages
+
+            stages = plan(given, out, resume)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+    with hushed():
+        from span_keras.runs import run  # noqa: F401 (so that it loads in silence)
     run_stages(stages, out, resume)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from span_keras.errors import ConfigError, RetiredError, TrainingError
-from span_keras.quiet import hushed
 from span_keras.runs.folder import RunFolder, read_settings, retired_message
 from span_keras.runs.recipes import Recipe, load
 from span_keras.runs.settings import Settings, resolve
@@ -91,8 +90,7 @@ def _network_of(given: dict, recipe: Recipe) -> dict:
     asked = recipe.stages[0].values | {name: value for name, value in given.items() if value is not None}
     if not asked.get("init"):
         return {}
-    with hushed():  # it brings a backend along, which a mistyped option need not wait for
-        from span_keras.checkpoints import load_weights
+    from span_keras.checkpoints import load_weights  # it brings a backend along: a mistyped option need not wait for it
 
     config = load_weights(asked["init"], rgb_mean=asked.get("rgb_mean")).config
     return {name: getattr(config, name) for name in ("scale", "variant", "channels", "blocks", "rgb_mean")}
@@ -125,8 +123,7 @@ def run_stages(stages: list[PlannedStage], out: str, resume: bool, echo: Callabl
     Raises:
         SpanError: see ``run.train``.
     """
-    with hushed():
-        from span_keras.runs import run
+    from span_keras.runs import run
 
     if len(stages) == 1:
         echo(f"{out}: {_described(stages[0].settings)}")
