@@ -41,9 +41,10 @@ class TrainCommand(click.Command):
             if name not in BY_NAME:
                 raise
             setting = BY_NAME[name].to_toml(_value_of(error.option_name, given))
-            raise click.UsageError(
-                f"{error.option_name} is an option of recipe files: write {setting} in one and name it with --recipe."
-            ) from error
+            what = f"write {setting} in one and name it with --recipe"
+            if "--resume" in given:
+                what = "change it in config.json or stages.json of the run"
+            raise click.UsageError(f"{error.option_name} is an option of recipe files: {what}.") from error
 
 
 def _value_of(flag: str, arguments: list[str]) -> str | None:

@@ -334,6 +334,7 @@ def test_copies_of_any_kind_can_be_rotated(copies):
             ["--beta-2=0.99"],
             "--beta-2 is an option of recipe files: write [step] beta_2 = 0.99 in one and",
         ),
+        (["--resume", "--beta-2", "0.99"], "change it in config.json or stages.json of the run."),
         (["--img-range", "255"], "write [network] img_range = 255.0 in one"),
         (["--teacher-cache", "kept"], 'write [data] teacher_cache = "kept" in one'),
         (["--morph-steps", "5"], "--morph-steps was retired; leave it out, or use commit 815b09f of span-keras"),
