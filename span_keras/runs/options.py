@@ -68,16 +68,7 @@ OPTIONS = (
     Option("data", "data", str, None, "Photographs to train on, with subfolders", metavar="DIR", unset="a bundled set"),
     Option("data", "val", str, None, "Photographs to validate on", metavar="DIR", unset="some of --data, held out"),
     Option("data", "val_images", int, 20, "Validation images at most", 1, 10**6),
-    Option(
-        "data",
-        "patch_size",
-        int,
-        DEFAULTS["patch_size"],
-        "Side of the LR patch",
-        MIN_PATCH_SIZE,
-        4096,
-        excludes="hr_patch_size",
-    ),
+    Option("data", "patch_size", int, DEFAULTS["patch_size"], "Side of the LR patch", *PATCH, excludes="hr_patch_size"),
     Option("data", "hr_patch_size", int, 0, "Side of the HR patch", 0, 16384, excludes="patch_size", **HIDDEN),
     Option("data", "batch_size", int, DEFAULTS["batch_size"], "Patches per step over all devices", 1, 65536),
     Option("data", "degrade", TEXTS, (), "Any of blur,noise,jpeg for LR patches", choices=DEGRADATIONS, **LOSS),
@@ -93,15 +84,7 @@ OPTIONS = (
     Option("step", "perceptual", str, "vgg16", "Network of the perceptual loss", choices=PERCEPTUALS, **LOSS),
     Option("step", "perceptual_weights", str, None, "File of its weights", **PERCEPTUAL, **HIDDEN, **LOSS),
     Option(
-        "step",
-        "vgg_weight",
-        float,
-        DEFAULTS["vgg_weight"],
-        "Weight of the perceptual loss",
-        0,
-        1e3,
-        **PERCEPTUAL,
-        **LOSS,
+        "step", "vgg_weight", float, DEFAULTS["vgg_weight"], "Of the perceptual loss", *WEIGHT, **PERCEPTUAL, **LOSS
     ),
     Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", *WEIGHT, **TEACHER, **LOSS),
     Option("step", "hint_weight", float, 0.0, "Weight of the teacher's features", *WEIGHT, **TEACHER, **LOSS),
@@ -118,7 +101,7 @@ OPTIONS = (
     Option("step", "clip_norm", float, CLIP_NORM, "Largest global norm of the gradient, 0 for none", 0, 1e9, **HIDDEN),
     Option("step", "ema_decay", float, EMA_DECAY, "Of the averaged weights", 0, 0.9999999),
     Option(
-        "step", "spike_factor", float, SPIKE_FACTOR, "Skip steps with so many times the usual loss", 1.5, 1e9, **HIDDEN
+        "step", "spike_factor", float, SPIKE_FACTOR, "Skip steps of so many times the usual loss", 1.5, 1e9, **HIDDEN
     ),
     Option("step", "precision", str, "float32", "Of the convolutions", choices=PRECISIONS),
     Option("run", "epochs", int, DEFAULTS["epochs"], "Epochs in all", 1, MAX),
