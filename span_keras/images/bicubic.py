@@ -1,6 +1,7 @@
 """Bicubic resizing as MATLAB's ``imresize`` does it: antialiased when shrinking, rounded between its two passes.
 
-Super-resolution benchmarks make their LR images this way, and results depend on it. Needs NumPy alone.
+Super-resolution benchmarks make their LR images this way, and results depend on it. It is our own because no package on
+PyPI gives MATLAB's bytes: those that have its kernel round once instead of twice. Needs NumPy alone.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def upscale(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """[0, 1] floating point -> uint8 as MATLAB converts: clipped, halves rounded up (NumPy rounds them to even)."""
+    """Return floating point in [0, 1] as uint8, as MATLAB converts: clipped, halves rounded up (NumPy: to even)."""
     return _round_to_uint8(image * np.float32(255))
 
 
@@ -116,7 +117,7 @@ def _resize(image: np.ndarray, vertical: tuple[int, float], horizontal: tuple[in
 
 
 def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> np.ndarray:
-    """(..., H, W, C) -> (..., length, W, C) by block-wise products with the banded resizing matrix."""
+    """Turn (..., H, W, C) into (..., length, W, C) by block-wise products with the banded resizing matrix."""
     *batch, height, width, channels = image.shape
     rows = image.reshape(*batch, height, width * channels)
     out = np.empty((*batch, length, width * channels), image.dtype)
@@ -131,7 +132,7 @@ def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> 
 
 @functools.lru_cache(maxsize=256)
 def _matrix_blocks(size: int, length: int, factor: float, border: str, dtype: str) -> list[tuple[int, np.ndarray]]:
-    """The (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``."""
+    """Return the (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``."""
     taps, weights = _contributions(size, length, factor, border)
     blocks = []
     for start in range(0, length, BLOCK):
@@ -162,7 +163,7 @@ def _contributions(size: int, length: int, factor: float, border: str) -> tuple[
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel with a = -0.5."""
+    """Apply Keys' cubic convolution kernel with a = -0.5."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x**2 + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0

@@ -14,7 +14,7 @@ from span_keras.images.bicubic import to_uint8
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in luma of BT.601."""
 
-MOST_PSNR = 100.0
+MAX_PSNR = 100.0
 """Limit in dB of an image's PSNR in a mean over images: an infinite one would leave nothing of the others."""
 
 SSIM_WINDOW = 11
@@ -29,13 +29,13 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def rgb_to_y(image: np.ndarray) -> np.ndarray:
-    """Luma of BT.601: (..., 3) RGB on the scale 0 to 255, any dtype -> (...) float64 from 16 to 235."""
+    """Return luma of BT.601: (..., 3) RGB on the scale 0 to 255, any dtype -> (...) float64 from 16 to 235."""
     image = np.asarray(image, np.float64)
     return 16.0 + (65.481 * image[..., 0] + 128.553 * image[..., 1] + 24.966 * image[..., 2]) / 255.0
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two equal-shaped arrays on the scale 0 to 255; infinite if they are equal.
+    """Return the peak signal-to-noise ratio in dB of two arrays of one shape on the scale 0 to 255, infinite if equal.
 
     Raises:
         ImageError: the shapes differ.
@@ -46,7 +46,9 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean structural similarity of two (H, W) arrays on the scale 0 to 255.
+    """Return the mean structural similarity of two (H, W) arrays on the scale 0 to 255.
+
+    It is our own because scikit-image's needs SciPy, and gives these figures with one of its many settings alone.
 
     Gaussian window 11×11 with σ 1.5, only where it lies wholly inside the image, K1 = 0.01, K2 = 0.03.
 
@@ -71,7 +73,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def evaluate_pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> dict[str, float]:
-    """The three figures of one super-resolved image against its original.
+    """Measure one super-resolved image against its original.
 
     Args:
         sr: (H, W, 3) RGB, uint8 or floating point in [0, 1]; floating point is clipped and rounded to uint8 first.
@@ -104,7 +106,7 @@ def _check_same_shape(a: np.ndarray, b: np.ndarray) -> None:
 
 
 def _blur(images: np.ndarray) -> np.ndarray:
-    """Gaussian window sums of (N, H, W) over the valid region: (N, H - 10, W - 10)."""
+    """Return Gaussian window sums of (N, H, W) over the valid region: (N, H - 10, W - 10)."""
     x = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     window = np.exp(-(x**2) / (2 * SSIM_SIGMA**2))
     window /= window.sum()

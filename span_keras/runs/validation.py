@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from span_keras.images import bicubic
-from span_keras.images.metrics import MOST_PSNR, evaluate_pair, psnr, rgb_to_y
+from span_keras.images.metrics import MAX_PSNR, evaluate_pair, psnr, rgb_to_y
 from span_keras.images.tiling import upscale_tiled
 from span_keras.network.backend import compiled
 from span_keras.network.config import SpanConfig
@@ -54,13 +54,13 @@ class Validation:
         return bicubic.to_uint8(sr)
 
     def __call__(self, weights: SpanWeights) -> dict[str, float]:
-        """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MOST_PSNR`` for each image."""
+        """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MAX_PSNR`` for each image."""
         weights = weights.fuse()
         figures = [self._measure(self.upscale(weights, lr), hr) for _, lr, hr in self.images]
         return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
 
     def bicubic_psnr(self) -> float:
-        """Mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MOST_PSNR`` for each image."""
+        """Mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MAX_PSNR`` for each image."""
         scale = self.config.scale
         enlarged = (bicubic.to_uint8(bicubic.upscale(np.float32(lr) / 255, scale)) for _, lr, _ in self.images)
         pairs = zip(enlarged, self.images, strict=True)
@@ -68,7 +68,7 @@ class Validation:
 
     def _measure(self, sr: np.ndarray, hr: np.ndarray) -> dict[str, float]:
         # A blank photograph comes out without any error; with an infinite mean nothing could ever be better.
-        return {key: min(value, MOST_PSNR) for key, value in evaluate_pair(sr, hr, self.config.scale).items()}
+        return {key: min(value, MAX_PSNR) for key, value in evaluate_pair(sr, hr, self.config.scale).items()}
 
     def strip(self, weights: SpanWeights, number: int = 0, side: int = 128) -> bytes:
         """LR, bicubic, the network's and the HR crop of the liveliest place of an image, side by side, as a PNG."""

@@ -22,7 +22,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def weights():
-    from conftest import random_weights
+    from helpers.weights import random_weights
 
     made = random_weights(SpanConfig(scale=2, channels=8, blocks=1), seed=4)
     made.layers["upsampler"]["kernel"] *= np.float32(0.1)
