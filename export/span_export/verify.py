@@ -94,7 +94,7 @@ def verify(
 
     failures = []
     before, after = weights.deploy_model(), written.deploy_model()
-    golden_difference = _largest(_run(after, tile), expected)
+    golden_difference = _largest(run_model(after, tile), expected)
     if not golden_difference <= GOLDEN_ERROR * max(1.0, float(np.abs(expected).max())):
         failures.append(f"The written model does not compute its golden tile: difference {golden_difference:.3g}.")
 
@@ -108,9 +108,9 @@ def verify(
 
     output_difference, figures = 0.0, []
     for lr, hr in crops_of(photos, weights.config.scale, crop):
-        outputs = _run(before, lr), _run(after, lr)
+        outputs = run_model(before, lr), run_model(after, lr)
         output_difference = max(output_difference, _largest(*outputs))
-        figures.append([_psnr_y(output, hr, weights.config.scale) for output in outputs])
+        figures.append([psnr_y(output, hr, weights.config.scale) for output in outputs])
     psnr_source, psnr_written = np.mean(figures, axis=0).tolist()
     if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
         failures.append(f"{mode} costs {cost:.3f} dB, more than {MAX_COST[mode]} dB; quantise less.")
@@ -125,7 +125,7 @@ def verify(
     )
 
 
-def _run(model, image: np.ndarray) -> np.ndarray:
+def run_model(model, image: np.ndarray) -> np.ndarray:
     """Run a model on (h, w, 3) uint8: (h·scale, w·scale, 3) float32."""
     return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
 
@@ -136,7 +136,7 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float:
     return difference if not math.isnan(difference) else math.inf
 
 
-def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
+def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     inside = np.s_[shave:-shave, shave:-shave]
     # Two infinite figures, of a blank photograph, have no difference.
     return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MAX_PSNR)

@@ -55,7 +55,7 @@ class Upscaler:
         ConfigError: the tile is not larger than two halos, or Keras runs on neither TensorFlow nor JAX.
 
     Example:
-        >>> upscaler = Upscaler("bundled:x4-photo")
+        >>> upscaler = Upscaler("bundled:x4-fast")
         >>> upscaler(np.zeros((32, 48, 3), np.uint8)).shape
         (128, 192, 3)
         >>> upscaler(Image.open("small.jpg")).save("large.jpg")

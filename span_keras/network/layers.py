@@ -28,9 +28,11 @@ class RepConv(keras.layers.Layer):
 
     Example:
         >>> layer = RepConv(48)
-        >>> layer(np.zeros((1, 32, 32, 3), np.float32)).shape
+        >>> tuple(layer(np.zeros((1, 32, 32, 3), np.float32)).shape)
         (1, 32, 32, 48)
-        >>> kernel, bias = layer.compose()  # (3, 3, 3, 48) and (48,): the same convolution
+        >>> kernel, bias = layer.compose()  # the same convolution
+        >>> tuple(kernel.shape), tuple(bias.shape)
+        ((3, 3, 3, 48), (48,))
     """
 
     def __init__(self, filters: int, **kwargs):

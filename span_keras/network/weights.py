@@ -61,12 +61,12 @@ class SpanWeights:
         CheckpointError: a tensor is missing, unexpected or of the wrong shape; all of them are listed.
 
     Example:
-        >>> weights = load_weights("bundled:x4-photo")
+        >>> weights = load_weights("bundled:x4")
         >>> weights.config.scale, weights.form
         (4, 'deploy')
         >>> weights.layers["conv_1"]["kernel"].shape
         (3, 3, 3, 48)
-        >>> model = weights.train_model()  # ready to be trained on
+        >>> model = weights.train_model()  # to be trained on
     """
 
     config: SpanConfig

@@ -152,8 +152,8 @@ def test_no_photographs(exported, tmp_path, tiny_weights):
 
 
 def test_not_a_number_is_a_difference(exported, photos, tiny_weights, monkeypatch):
-    monkeypatch.setattr(module, "_run", lambda model, tile: np.full((1,), np.nan))
-    monkeypatch.setattr(module, "_psnr_y", lambda *args: np.nan)
+    monkeypatch.setattr(module, "run_model", lambda model, tile: np.full((1,), np.nan))
+    monkeypatch.setattr(module, "psnr_y", lambda *args: np.nan)
     failures = " ".join(verify(exported(), tiny_weights, photos).failures)
     assert "golden tile: difference inf" in failures
     assert "costs nan dB" in failures

@@ -5,13 +5,12 @@ import struct
 import subprocess
 import sys
 import warnings
-import zlib
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from helpers.image_files import few_bits, png_bytes, tiff_bytes
+from helpers.image_files import chunk, few_bits, png_bytes, random_samples, tiff_bytes
 from span_keras.errors import ImageError
 from span_keras.images import read
 from span_keras.images.encoders import PngWriter
@@ -24,8 +23,7 @@ SHAPE = (9, 14)
 
 
 def samples(channels, dtype=np.uint8, shape=SHAPE):
-    rng = np.random.default_rng(channels)
-    return rng.integers(0, np.iinfo(dtype).max + 1, (*shape, channels), dtype)
+    return random_samples(channels, dtype, shape)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -162,8 +160,7 @@ def test_a_transparent_grey_of_few_bits_becomes_alpha(tmp_path, depth, transpare
 
 def test_a_transparent_16_bit_colour_becomes_alpha(tmp_path):
     rows = b"\0" + struct.pack(">6H", 1, 2, 3, 1, 2, 4)
-    key = b"tRNS" + struct.pack(">3H", 1, 2, 3)
-    extra = struct.pack(">I", 6) + key + struct.pack(">I", zlib.crc32(key))
+    extra = chunk(b"tRNS", struct.pack(">3H", 1, 2, 3))
     (tmp_path / "image.png").write_bytes(png_bytes((2, 1, 16, 2, 0, 0, 0), rows, extra))
     np.testing.assert_array_equal(read_image(tmp_path / "image.png").samples, [[[1, 2, 3, 0], [1, 2, 4, 65535]]])
 
