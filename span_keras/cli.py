@@ -13,6 +13,7 @@ import click
 
 from span_keras.constants import VARIANTS
 from span_keras.errors import SpanError
+from span_keras.quiet import hushed
 
 # TensorFlow's start-up chatter hides our own output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -85,9 +86,29 @@ def parse_mean(context, parameter, value: str | None) -> tuple[float, float, flo
     return red, green, blue
 
 
+def load_networks(*weights: str, **stated) -> list:
+    """Load networks, and print on stderr what had to be assumed about those whose files do not tell.
+
+    Args:
+        weights: names as ``checkpoints.load_weights`` takes them.
+        stated: ``variant``, ``img_range`` and ``rgb_mean`` of the first, for a file that cannot tell.
+
+    Returns:
+        A list of ``SpanWeights``.
+
+    Raises:
+        CheckpointError: see ``load_weights``.
+    """
+    with hushed():  # it loads NumPy and h5py, which --help need not wait for
+        from span_keras.checkpoints import load_weights
+    networks = [load_weights(name, **(stated if name is weights[0] else {})) for name in weights]
+    tell_assumed(*networks)
+    return networks
+
+
 def tell_assumed(*networks) -> None:
-    """Say on stderr what ``load_weights`` had to assume about networks whose files do not tell."""
-    from span_keras.checkpoints import assumption
+    """Print on stderr what ``load_weights`` had to assume about networks whose files do not tell."""
+    from span_keras.checkpoints import assumption  # loads NumPy
 
     for note in filter(None, map(assumption, networks)):
         click.echo(note, err=True)
@@ -96,8 +117,7 @@ def tell_assumed(*networks) -> None:
 def weights_options(function):
     """Add ``--weights`` and what a weights file cannot tell: ``--variant``, ``--img-range``, ``--rgb-mean``.
 
-    The command receives ``weights, variant, img_range, rgb_mean``; pass them to ``checkpoints.load_weights``,
-    and what that returns to ``tell_assumed``.
+    The command receives ``weights, variant, img_range, rgb_mean``; pass them to ``load_networks``.
     """
     options = (
         click.option(

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, reports_errors, tell_assumed, weights_options
-from span_keras.inference.evaluation import FIGURES, evaluate
+from span_keras.cli import CONTEXT, load_networks, reports_errors, weights_options
 from span_keras.inference.pairs import find_pairs
 from span_keras.quiet import hushed
 
@@ -30,18 +29,14 @@ from span_keras.quiet import hushed
 @reports_errors
 def main(weights, variant, img_range, rgb_mean, data, scale, tile, as_json):
     """Measure PSNR and SSIM on Y and PSNR on RGB, uint8-rounded, with as many border pixels shaved as the scale."""
-    from span_keras.checkpoints import load_weights
-
     pairs = find_pairs(data)
-    with hushed():
-        loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
-    tell_assumed(loaded)
-    if scale not in (None, loaded.config.scale):
-        raise click.UsageError(f"{weights} upscales ×{loaded.config.scale}, but --scale asks for {scale}.")
-    with hushed():
-        from span_keras.inference.upscaler import Upscaler
+    (network,) = load_networks(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
+    if scale not in (None, network.config.scale):
+        raise click.UsageError(f"{weights} upscales ×{network.config.scale}, but --scale asks for {scale}.")
+    with hushed():  # it loads Keras, which --help need not wait for
+        from span_keras.inference.evaluation import Upscaler, evaluate
 
-        upscaler = Upscaler(loaded, tile=tile)
+        upscaler = Upscaler(network, tile=tile)
     with click.progressbar(length=len(pairs), label="Evaluating", file=sys.stderr) as bar:
         result = evaluate(upscaler, upscaler.scale, pairs, on_image=lambda _: bar.update(1))
     result = {"weights": weights, **result}
@@ -49,7 +44,7 @@ def main(weights, variant, img_range, rgb_mean, data, scale, tile, as_json):
 
 
 def _without_infinity(value):
-    """JSON knows no infinity: the PSNR of equal images becomes null."""
+    """Replace infinity, the PSNR of equal images, by null: JSON knows none."""
     if isinstance(value, dict):
         return {key: _without_infinity(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -60,7 +55,7 @@ def _without_infinity(value):
 def _table(result: dict) -> str:
     width = max(4, *(len(figures["name"]) for figures in result["per_image"]))
     line = "{name:{width}}  {psnr_y:8.3f}  {ssim_y:7.4f}  {psnr_rgb:8.3f}".format
-    mean = {"name": "mean", **{key: result[key] for key in FIGURES}}
+    mean = {**result, "name": "mean"}
     made = "LR made by MATLAB-compatible bicubic shrinking" if result["lr"] == "bicubic" else "LR as given"
     return "\n".join(
         [

@@ -6,7 +6,6 @@ import click
 
 from span_keras.cli import CONTEXT, parse_mean, reports_errors
 from span_keras.constants import SCALES, VARIANTS
-from span_keras.data.options import TARGETS
 from span_keras.errors import ConfigError
 from span_keras.quiet import hushed
 from span_keras.runs.settings import Settings, resolve
@@ -88,14 +87,6 @@ FOLDER = click.Path(file_okay=False)
     ("--img-range", {"type": float, "metavar": "R", "help": "Range of the normalised input [1]."}),
     ("--rgb-mean", {"callback": parse_mean, "metavar": "R,G,B", "help": "Mean subtracted from the input [DIV2K's]."}),
     ("--init", {"metavar": "W", "help": "Start from weights: bundled:NAME or any file that evaluate reads."}),
-    (
-        "--morph-steps",
-        {
-            "type": int,
-            "metavar": "N",
-            "help": "Turn --init's weights of variant official into span's, gradually over N steps [0: no].",
-        },
-    ),
 )
 @options(
     "Length and data",
@@ -104,14 +95,9 @@ FOLDER = click.Path(file_okay=False)
     ("--batch-size", {"type": int, "metavar": "N", "help": "Patches per step over all devices [4; paper 64]."}),
     ("--patch-size", {"type": int, "metavar": "N", "help": "Side of the LR patch [48; paper 256 / scale]."}),
     ("--degrade", {"callback": _names, "metavar": "LIST", "help": "Any of blur,noise,jpeg for real photographs."}),
-    ("--rgb-order/--no-rgb-order", {"default": None, "help": "Also permute colour channels [no]."}),
     (
         "--hr-scales",
         {"callback": _factors, "metavar": "LIST", "help": "Also use every photograph reduced by these factors [none]."},
-    ),
-    (
-        "--lr-scales",
-        {"callback": _factors, "metavar": "LIST", "help": "For --target teacher: LR images in further sizes [none]."},
     ),
     (
         "--contrast",
@@ -123,14 +109,14 @@ FOLDER = click.Path(file_okay=False)
 )
 @options(
     "Loss",
-    ("--loss", {"type": click.Choice(["mae", "mse", "charbonnier"]), "help": "Pixel loss [mae]."}),
+    ("--loss", {"type": click.Choice(["mae", "mse"]), "help": "Pixel loss [mae]."}),
     (
         "--luma",
         {"type": float, "metavar": "S", "help": "Share of luma in the pixel loss and the distance to the teacher [0]."},
     ),
     (
         "--perceptual",
-        {"type": click.Choice(["vgg16", "vgg19", "none"]), "help": "Feature network [vgg16; paper none]."},
+        {"type": click.Choice(["vgg16", "none"]), "help": "Feature network [vgg16; paper none]."},
     ),
     ("--vgg-weight", {"type": float, "metavar": "W", "help": "Weight of the perceptual part [0.001; paper 0]."}),
     ("--perceptual-weights", {"metavar": "FILE", "help": "Weights of the feature network."}),
@@ -147,13 +133,6 @@ FOLDER = click.Path(file_okay=False)
         {"type": float, "metavar": "W", "help": "Weight of what no linear map to the teacher's features explains [0]."},
     ),
     ("--teacher-cache", {"metavar": "DIR", "help": "Keep the teacher's output there for further runs [nowhere]."}),
-    (
-        "--target",
-        {
-            "type": click.Choice(TARGETS),
-            "help": "What the loss compares with: the teacher can replace the photo [photo].",
-        },
-    ),
 )
 @options(
     "Optimisation",
@@ -235,13 +214,6 @@ def _network_of(given: dict) -> dict:
     from span_keras.checkpoints import load_weights
 
     config = load_weights(given["init"], rgb_mean=given["rgb_mean"]).config
-    if given["morph_steps"]:
-        if config.variant != "official":
-            raise ConfigError(
-                f"--morph-steps expected --init weights of variant official, found {given['init']} of variant "
-                f"{config.variant}; leave it out."
-            )
-        given = {**given, "variant": given["variant"] or "span"}  # where the steps lead, not what the file holds
     # Training folds a range into the first convolution, see ``SpanWeights.fold_range``.
     names = ("scale", "variant", "channels", "blocks")
     left_open = {name: getattr(config, name) for name in names if given[name] is None}

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, Failure, reports_errors, tell_assumed, weights_options
+from span_keras.cli import CONTEXT, Failure, load_networks, reports_errors, weights_options
 from span_keras.errors import ImageError, SpanError
-from span_keras.inference.files import upscale_file
+from span_keras.images.folders import image_files
+from span_keras.images.formats import READABLE, WRITABLE
 from span_keras.quiet import hushed
 
 
 def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[tuple[Path, Path]]:
-    """What to make of what: ``[(source, target)]``.
+    """Return what to make of what: ``[(source, target)]``.
 
     Args:
-        inputs: files, and folders of which every image is taken, in subfolders too.
+        inputs: files, and folders of which every image is taken, in subfolders too; without ``suffix``, only images of
+            formats that are written.
         out: the file to write if there is one input file and this has an image suffix; else a folder, in which names
             (and for input folders the subfolders) stay.
         suffix: of the targets in a folder, such as ``".png"``; None keeps each source's.
@@ -27,21 +29,18 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
         ImageError: an input folder holds no images, two sources would become one target, a target is its source, or
             ``out`` is called like an image where it has to be a folder, or like a file of another kind.
     """
-    from span_keras.images.folders import files_below
-    from span_keras.images.picture import FORMATS
-
     inputs = list(inputs)
     one_file = len(inputs) == 1 and not inputs[0].is_dir()
-    is_image = out.suffix.lower() in FORMATS
+    is_image = out.suffix.lower() in WRITABLE
     if is_image and not one_file and not out.is_dir():
         raise ImageError(f"{out} names one image, but the inputs may become several; name a folder.")
     if one_file and out.suffix and not is_image and not out.is_dir():
         raise ImageError(
-            f"the output {out} should be a folder or end in one of {', '.join(FORMATS)}, found {out.suffix!r}; "
+            f"the output {out} should be a folder or end in one of {', '.join(WRITABLE)}, found {out.suffix!r}; "
             "name one of these, or make the folder first."
         )
     if one_file and is_image and not out.is_dir():
-        if suffix and FORMATS[out.suffix.lower()] != FORMATS[suffix]:
+        if suffix and WRITABLE[out.suffix.lower()] != WRITABLE[suffix]:
             raise ImageError(f"{out} ends otherwise than the format asked for, {suffix[1:]}; leave --format out.")
         pairs = [(inputs[0], out)]
     else:
@@ -50,13 +49,13 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
             if not path.is_dir():
                 sources.append((path, Path(path.name)))
                 continue
-            found = [p for p in files_below(path) if p.suffix.lower() in FORMATS and not p.name.startswith(".")]
-            found = [p for p in found if p.is_file()]
+            # What is read but not written needs a format to become.
+            found = image_files(path, suffixes=READABLE if suffix else WRITABLE)
             results = out.resolve()
             if path.resolve() in results.parents:  # results of before are not enlarged once more
                 found = [p for p in found if results not in p.resolve().parents]
             if not found:
-                raise ImageError(f"{path} holds no PNG, JPEG, WebP, TIFF or BMP images to upscale.")
+                raise ImageError(f"{path} holds no images to upscale; expected some of {', '.join(WRITABLE)}.")
             sources += [(p, p.relative_to(path)) for p in found]
         pairs = [(path, out / (name.with_suffix(suffix) if suffix else name)) for path, name in sources]
     taken = {}
@@ -114,13 +113,11 @@ def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quali
     if not pairs:
         return
 
-    from span_keras.checkpoints import load_weights
-    from span_keras.inference.upscaler import Upscaler
+    (network,) = load_networks(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
+    with hushed():  # it loads Keras, which --help need not wait for
+        from span_keras.inference.files import Upscaler, upscale_file
 
-    with hushed():
-        loaded = load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
-        upscaler = Upscaler(loaded, tile=tile)
-    tell_assumed(loaded)
+        upscaler = Upscaler(network, tile=tile)
     failed = 0
     for number, (source, target) in enumerate(pairs, 1):
         try:
@@ -141,18 +138,16 @@ def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quali
 
 
 def _check_suffix(source: Path, target: Path) -> None:
-    """A target in a folder has its source's name, which need not tell a format."""
-    from span_keras.images.picture import FORMATS
-
-    if target.suffix.lower() not in FORMATS:
+    """Refuse a target in a folder that has its source's name, if that tells no format."""
+    if target.suffix.lower() not in WRITABLE:
         raise ImageError(
-            f"{source} should end in one of {', '.join(FORMATS)}, so that its result {target} tells its format, found "
+            f"{source} should end in one of {', '.join(WRITABLE)}, so that its result {target} tells its format, found "
             f"{target.suffix or 'no suffix'!r}; rename it, or pass --format png."
         )
 
 
 def _restart(bar, length: int) -> None:
-    """The number of tiles is known only when the image has been read."""
+    """Give a progress bar its length: the number of tiles is known only when the image has been read."""
     bar.length = length
     bar.render_progress()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 
-_HOMES = {"export_model": "tfjs", "verify": "verify"}
+_HOMES = {"export_model": "export", "verify": "verify"}
 __all__ = sorted(_HOMES)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from span_export.quiet import quiet
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_export.verify import verify as compare
 from span_keras.cli import tell_assumed
 from span_keras.errors import ExportError
+from span_keras.quiet import hushed
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     Raises:
         SpanError: any step failed, or the files do not reproduce the weights; ``folder`` is as it was.
     """
-    with quiet():
+    with hushed():
         from span_keras.checkpoints import load_weights
 
     networks = [
@@ -46,7 +46,7 @@ def run(
 
     def check(staged: Path, results: list[dict]) -> None:
         for network, result in zip(networks, results, strict=True):
-            with quiet():
+            with hushed():
                 reports.append(compare((staged / result["url"]).parent, network, verify_data))
         failures = [
             f"{folder / result['url']} would not reproduce {network.source}: {' '.join(report.failures)}"

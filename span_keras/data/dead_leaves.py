@@ -69,9 +69,10 @@ def colours_of(photo: Path) -> np.ndarray:
     Raises:
         DataError: the file cannot be decoded.
     """
-    from span_keras.data.decode import load_lr  # brings a backend along, which --help need not wait for
+    from span_keras.data.decode import decoded  # brings a backend along, which --help need not wait for
 
-    return load_lr(photo, 1.0).reshape(-1, 3)
+    with decoded(photo) as image:
+        return np.asarray(image).reshape(-1, 3)
 
 
 def _chosen(rng: np.random.Generator, colours: np.ndarray) -> tuple[int, ...]:

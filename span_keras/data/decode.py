@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from span_keras.constants import SSIM_WINDOW
 from span_keras.data.photos import list_photos
 from span_keras.data.variants import rotated, with_contrast
 from span_keras.errors import DataError
 from span_keras.images import bicubic
-from span_keras.images.read import deep_grey, mend_transparency
+from span_keras.images.open import opened, reason_unusable
+from span_keras.images.samples import rgb_over_white
 
 STRIP = 64
 """Rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
@@ -70,79 +69,22 @@ def load_pair(
     return Pair(lr, hr)
 
 
-def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0, rotation: float = 0.0) -> np.ndarray:
-    """Decode a photograph as ``load_pair`` does and reduce it by a factor: (H·lr_scale, W·lr_scale, 3) uint8.
-
-    Pillow's bicubic kernel is MATLAB's; only at the borders do they differ.
+@contextlib.contextmanager
+def decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """Yield a photograph, upright and in 8-bit RGB.
 
     Raises:
         DataError: the file cannot be decoded.
     """
-    with decoded(path) as image:
-        image = rotated(image, rotation)
-        image = image.resize(reduced(image.size, lr_scale), Image.Resampling.BICUBIC)
-        return np.asarray(with_contrast(image, contrast))
-
-
-@contextlib.contextmanager
-def decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """The photograph, upright and in RGB."""
     try:
         with opened(path) as image:
-            mend_transparency(image)
-            ImageOps.exif_transpose(image, in_place=True)
-            yield _to_rgb(image)
+            yield rgb_over_white(image)
     except Exception as error:  # decoders raise whatever their formats' damage makes of them
-        raise DataError(f"{path} cannot be read as an image: {error}.") from error
-
-
-@contextlib.contextmanager
-def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    # Pillow's remarks on odd metadata and large images help nobody here. For good, because filters belong to the whole
-    # process: threads that change them for a while and back, as `catch_warnings` does, can leave each other's behind.
-    # Behind all other filters, so that users have the say.
-    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
-    with Image.open(path, formats=_formats()) as image:
-        yield image
-
-
-@functools.cache
-def _formats() -> list[str]:
-    """Those of ``SUFFIXES`` that this Pillow decodes. Others are refused whatever they are called: EPS runs code."""
-    Image.init()
-    known = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM")
-    return [name for name in known if name in Image.OPEN]
-
-
-def reason_unusable(error: Exception) -> str:
-    """Why a file is no photograph to train on."""
-    match error:
-        case FileNotFoundError():
-            return "missing"
-        case PermissionError():
-            return "no permission to read it"
-        case Image.DecompressionBombError():
-            return f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels, the most that is decoded"
-    return "not a readable image"
+        raise DataError(f"{path} cannot be read as an image: it {reason_unusable(error)}.") from error
 
 
 def reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        if (values := deep_grey(image)) is None:
-            raise DataError("it has values beyond 16 bits, or 1 in floating point; save it with 8 or 16 bits a channel")
-        # Pillow hands out 16 bits as 16 or 32-bit integers. Floating-point files hold [0, 1].
-        full = np.float32(1 if image.mode == "F" else 65535)
-        image = Image.fromarray(bicubic.to_uint8(np.float32(values) / full), "L")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def load_validation(

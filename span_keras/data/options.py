@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-TARGETS = ("photo", "teacher")
-
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
 

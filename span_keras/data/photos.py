@@ -8,10 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from span_keras.errors import DataError
-from span_keras.images.folders import files_below
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".ppm")
-"""File names that count as photographs, in any case of letters."""
+from span_keras.images.folders import image_files
+from span_keras.images.formats import READABLE
 
 BUNDLED_TRAIN = Path(__file__).parent.parent / "bundled" / "photos" / "train"
 """Eight photographs in the public domain: what training uses without ``--data``."""
@@ -35,19 +33,13 @@ def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list
     if not folder.exists():
         raise DataError(f"Expected a folder of photographs, found nothing at {folder}; check the path.")
     if folder.is_file():
-        if folder.suffix.lower() not in SUFFIXES:
+        if folder.suffix.lower() not in READABLE:
             raise DataError(
-                f"Expected a folder of photographs or one photograph ({' '.join(SUFFIXES)}), found {folder}."
+                f"Expected a folder of photographs or one photograph ({' '.join(READABLE)}), found {folder}."
             )
         return [folder]
-    files = sorted(
-        path
-        for path in files_below(folder)
-        # Names that start with a dot are not photographs (macOS leaves "._photo.jpg" beside each photo.jpg).
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if not files:
-        raise DataError(f"Expected photographs ({' '.join(SUFFIXES)}) in {folder} or its subfolders, found none.")
+    if not (files := image_files(folder)):
+        raise DataError(f"Expected photographs ({' '.join(READABLE)}) in {folder} or its subfolders, found none.")
     return files
 
 

@@ -28,7 +28,6 @@ MOST_DECODERS = 8
 class Photo(NamedTuple):
     path: Path
     hr_scale: float
-    lr_scale: float  # 0: LR is made from HR
     contrast: float
     rotation: float  # degrees
     pixels: int  # of the target

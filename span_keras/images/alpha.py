@@ -1,16 +1,22 @@
-"""Run an RGB network on images with transparency, and on grey ones."""
+"""Run an RGB network on images with transparency, and on grey ones.
+
+The command, ``Upscaler`` and everything else that upscales samples goes through here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from span_keras.constants import ALPHA_BLEED, LUMA
+from span_keras.images.picture import to_float
 
 
-def is_grey(samples) -> bool:
-    """Whether red, green and blue of (H, W, 3) or (H, W, 4) are equal wherever anything is seen."""
+def is_grey(samples: np.ndarray) -> bool:
+    """Return whether red, green and blue of (H, W, 3) or (H, W, 4) are equal wherever anything is seen."""
 
-    def is_grey_row(row) -> bool:
+    def is_grey_row(row: np.ndarray) -> bool:
         equal = (row[:, :1] == row[:, 1:3]).all(axis=1)
         return bool((equal if row.shape[1] == 3 else equal | (row[:, 3] == 0)).all())
 
@@ -23,14 +29,18 @@ class Windows:
 
     Nobody sees the colour of a transparent pixel, so files hold anything there, mostly black. The network would mix it
     into the visible edge: the dark fringes of other upscalers.
+
+    Args:
+        samples: (H, W, C) uint8, uint16 or floating point in [0, 1]; the last of 2 or 4 channels is alpha.
+
+    Attributes:
+        shape: of the samples; ``windows[top:bottom, left:right]`` is an array of them.
     """
 
-    def __init__(self, samples):
+    def __init__(self, samples: np.ndarray):
         self.samples, self.shape = samples, samples.shape
 
-    def __getitem__(self, window):
-        from span_keras.images.picture import to_float
-
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         rows, columns = window
         if self.shape[2] % 2:
             return to_float(self.samples[rows, columns])
@@ -40,7 +50,7 @@ class Windows:
         return pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
 
-def bleed(pixels):
+def bleed(pixels: np.ndarray) -> np.ndarray:
     """Give fully transparent pixels within ``ALPHA_BLEED`` of others the mean colour of their neighbours, in place.
 
     Args:
@@ -49,8 +59,6 @@ def bleed(pixels):
     Returns:
         ``pixels``.
     """
-    import numpy as np
-
     known = pixels[..., -1:] > 0
     if known.all() or not known.any():
         return pixels
@@ -66,10 +74,8 @@ def bleed(pixels):
     return pixels
 
 
-def shifted(array, offset: int, axis: int, fill: float = 0):
-    """The array moved by ``offset`` (1, 0 or -1) along an axis, ``fill`` moving in."""
-    import numpy as np
-
+def shifted(array: np.ndarray, offset: int, axis: int, fill: float = 0) -> np.ndarray:
+    """Return the array moved by ``offset`` (1, 0 or -1) along an axis, ``fill`` moving in."""
     moved = np.roll(array, offset, axis)
     if offset:
         edge = [slice(None)] * array.ndim
@@ -78,7 +84,7 @@ def shifted(array, offset: int, axis: int, fill: float = 0):
     return moved
 
 
-def predict_channels(predict: Callable, tiles, scale: int):
+def predict_channels(predict: Callable[[np.ndarray], np.ndarray], tiles: np.ndarray, scale: int) -> np.ndarray:
     """Run an RGB network on grey, grey and alpha, RGB, or RGB and alpha.
 
     Args:
@@ -90,8 +96,6 @@ def predict_channels(predict: Callable, tiles, scale: int):
         (N, h·scale, w·scale, C). Grey is the luma of what the network makes of it. Alpha stays within the range of each
         pixel's 3×3 neighbourhood, so that opaque areas stay wholly opaque and empty ones wholly empty.
     """
-    import numpy as np
-
     channels = tiles.shape[3]
     if channels == 3:
         return predict(tiles)

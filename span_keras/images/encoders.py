@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from span_keras.errors import ImageError
-from span_keras.images.picture import PNG_SIGNATURE, SUB_DIRECTORIES, XMP_TEXT, load_exif
+from span_keras.images.formats import PNG_SIGNATURE
+from span_keras.images.picture import SUB_DIRECTORIES, XMP_TEXT, load_exif
 
 
 class PngWriter:

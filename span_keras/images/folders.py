@@ -1,14 +1,38 @@
-"""List the files of a folder."""
+"""List the images of a folder."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 from pathlib import Path
+
+from span_keras.images.formats import READABLE
+
+
+def image_files(folder: str | Path, *, suffixes: Collection[str] = READABLE, recursive: bool = True) -> list[Path]:
+    """Return the images of a folder, sorted by path.
+
+    An image is a file whose name ends in one of the suffixes, in any case of letters. A name that begins with a dot is
+    none: macOS leaves ``._photo.jpg`` beside each ``photo.jpg``.
+
+    Args:
+        folder: it exists.
+        suffixes: what counts as an image, such as ``".png"``.
+        recursive: look into subfolders too, see ``files_below``.
+
+    Raises:
+        OSError: the folder cannot be listed. Subfolders that cannot are left out.
+    """
+    folder = Path(folder)
+    files = files_below(folder) if recursive else sorted(folder.iterdir())
+    return [
+        path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+    ]
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Everything but folders in a folder and its subfolders, sorted. Links to folders are followed.
+    """Return everything but folders in a folder and its subfolders, sorted. Links to folders are followed.
 
     Each folder is looked into once, by its own name rather than a link's, and those above ``folder`` never.
     """

@@ -8,21 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from span_keras.errors import ImageError
-
-READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-"""Formats that are read. Others that Pillow knows are refused: some run other programs (EPS)."""
-
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
-"""Written formats by file name suffix."""
+from span_keras.images.formats import format_of
 
 MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
 """Longest side that a format's encoder accepts."""
@@ -37,8 +23,6 @@ QUALITY = 95
 """Default quality of JPEG and WebP."""
 
 SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 XMP_TEXT = "XML:com.adobe.xmp"
 
@@ -92,14 +76,23 @@ class Picture:
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 over its whole range -> float32 in [0, 1]."""
+    """Return samples as float32 in [0, 1]: integers over their whole range, floating point as it is."""
+    if np.issubdtype(samples.dtype, np.floating):
+        return samples.astype(np.float32)
     return samples.astype(np.float32) * np.float32(1 / np.iinfo(samples.dtype).max)
 
 
 def to_samples(pixels: np.ndarray, dtype) -> np.ndarray:
-    """Floating point -> uint8 or uint16 over its whole range: clipped, halves rounded up."""
-    most = np.float32(np.iinfo(dtype).max)
-    return (np.clip(pixels, 0, 1) * most + np.float32(0.5)).astype(dtype)
+    """Return floating point clipped to [0, 1] as samples of another type, the inverse of ``to_float``.
+
+    Args:
+        pixels: floating point.
+        dtype: uint8 or uint16, over whose whole range the values are spread, halves rounded up; or floating point.
+    """
+    clipped = np.clip(pixels, 0, 1)
+    if np.issubdtype(dtype, np.floating):
+        return clipped.astype(dtype)
+    return (clipped * np.float32(np.iinfo(dtype).max) + np.float32(0.5)).astype(dtype)
 
 
 def scaled_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
@@ -119,20 +112,6 @@ def load_exif(data: bytes) -> Image.Exif:
     exif = Image.Exif()
     exif.load(data)
     return exif
-
-
-def format_of(path: str | Path) -> str:
-    """``"PNG"``, ``"JPEG"``, ... by suffix.
-
-    Raises:
-        ImageError: the suffix is of no written format.
-    """
-    try:
-        return FORMATS[Path(path).suffix.lower()]
-    except KeyError:
-        raise ImageError(
-            f"the output {path} should end in one of {', '.join(FORMATS)}, found {Path(path).suffix or 'no suffix'!r}."
-        ) from None
 
 
 def depth_of(path: str | Path, dtype) -> np.dtype:

@@ -7,7 +7,7 @@ whole image), so nothing may be padded or thrown away: border tiles are shifted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -102,12 +102,16 @@ def upscale_bands(
 
 
 def upscale_tiled(predict, image, scale: int, halo: int, tile: int, batch: int = 1, **options) -> np.ndarray:
-    """The bands of ``upscale_bands`` joined: (H·scale, W·scale, D). Arguments as there."""
-    bands = upscale_bands(predict, image, scale, halo, tile, batch, **options)
+    """Return the bands of ``upscale_bands`` joined: (H·scale, W·scale, D). Arguments as there."""
+    return joined(upscale_bands(predict, image, scale, halo, tile, batch, **options), image.shape[0] * scale)
+
+
+def joined(bands: Iterable[np.ndarray], height: int) -> np.ndarray:
+    """Return bands, each (rows, W, C), as one array (height, W, C); only one band is held besides."""
     out, top = None, 0
     for band in bands:
         if out is None:
-            out = np.empty((image.shape[0] * scale, *band.shape[1:]), band.dtype)
+            out = np.empty((height, *band.shape[1:]), band.dtype)
         out[top : top + len(band)] = band
         top += len(band)
     return out

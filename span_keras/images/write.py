@@ -11,7 +11,8 @@ import numpy as np
 from span_keras import atomic
 from span_keras.errors import ImageError
 from span_keras.images.encoders import WRITERS
-from span_keras.images.picture import MAX_BYTES, MAX_SIDE, QUALITY, Metadata, Picture, depth_of, format_of, storable
+from span_keras.images.formats import format_of
+from span_keras.images.picture import MAX_BYTES, MAX_SIDE, QUALITY, Metadata, Picture, depth_of, storable
 
 
 def write_image(path: str | Path, picture: Picture, quality: int = QUALITY) -> None:

@@ -6,29 +6,36 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from span_keras.errors import DataError, ImageError
+from span_keras.images import bicubic
+from span_keras.images.metrics import evaluate_pair, modcrop
+from span_keras.images.read import read_image
 from span_keras.inference.pairs import find_pairs
+from span_keras.inference.upscaler import Upscaler
 
 FIGURES = ("psnr_y", "ssim_y", "psnr_rgb")
 
 
 def evaluate(
-    upscale: Callable,
+    upscale: Upscaler | Callable[[np.ndarray], np.ndarray],
     scale: int,
     data: str | Path | Sequence[tuple[Path, Path | None]],
     on_image: Callable[[dict], None] = lambda figures: None,
     measure: Callable[..., dict] | None = None,
 ) -> dict:
-    """Measure an upscaler on a folder of images; conventions as in ``span_keras.metrics``, shave = scale.
+    """Measure an upscaler on a folder of images; conventions as in ``images.metrics``, shave = scale.
 
     HR images are cut to multiples of the scale. Missing LR images are made from them by ``bicubic.downscale`` on uint8.
 
     Args:
-        upscale: (H, W, 3) float32 RGB in [0, 1] -> (H·scale, W·scale, 3); an ``inference.Upscaler`` or any function.
+        upscale: an ``Upscaler``, of which ``upscale_rgb`` is measured; or any function that turns (H, W, 3) float32 RGB
+            in [0, 1] into (H·scale, W·scale, 3).
         scale: its factor.
         data: the folder, or what ``find_pairs`` found in it.
         on_image: called with every entry of ``per_image`` as it is made.
-        measure: ``(sr, hr, shave)`` -> figures, ``metrics.evaluate_pair`` or something that adds figures to its.
+        measure: ``(sr, hr, shave)`` -> figures, by default ``metrics.evaluate_pair``; or what adds figures to its.
 
     Returns:
         ``{"scale", "images", "psnr_y", "ssim_y", "psnr_rgb", "lr", "per_image"}``: the figures are means over images,
@@ -39,10 +46,8 @@ def evaluate(
         DataError: see ``find_pairs``; or an LR image has not its HR image's size divided by the scale.
         ImageError: an image cannot be decoded or is too small to measure; it is named.
     """
-    from span_keras.images import bicubic
-    from span_keras.images.metrics import evaluate_pair, modcrop
-    from span_keras.images.read import read_image
-
+    if isinstance(upscale, Upscaler):
+        upscale = upscale.upscale_rgb
     pairs = find_pairs(data) if isinstance(data, str | Path) else data
     per_image = []
     for hr_path, lr_path in pairs:
@@ -52,7 +57,7 @@ def evaluate(
         if 0 in expected:
             raise ImageError(f"{hr_path} is {hr.shape[1]}×{hr.shape[0]}, too small to be shrunk by {scale}.")
         if lr_path is None:
-            lr = bicubic.downscale(cropped, scale).astype("float32") / 255
+            lr = bicubic.downscale(cropped, scale).astype(np.float32) / 255
         else:
             lr = read_image(lr_path).pixels
             if lr.shape[:2] != expected:

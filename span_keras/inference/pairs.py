@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from span_keras.errors import DataError
+from span_keras.images.folders import image_files
+from span_keras.images.formats import NAMES
 
 _ENDING = re.compile(r"([_-]?x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNORECASE)
 
@@ -28,7 +30,7 @@ def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
     hr_folder = data / "HR" if (data / "HR").is_dir() else data
     hr = _images(hr_folder)
     if not hr:
-        raise DataError(f"{hr_folder} holds no PNG, JPEG, WebP, TIFF or BMP images; expected HR images in it.")
+        raise DataError(f"{hr_folder} holds no {NAMES} images; expected HR images in it.")
     if not (data / "LR").is_dir():
         return [(path, None) for path in hr]
     lr = _images(data / "LR")
@@ -52,10 +54,7 @@ def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
 
 
 def _images(folder: Path) -> list[Path]:
-    from span_keras.images.picture import FORMATS
-
-    found = [path for path in folder.iterdir() if path.suffix.lower() in FORMATS and not path.name.startswith(".")]
-    return sorted((path for path in found if path.is_file()), key=lambda path: (path.stem, path.suffix))
+    return sorted(image_files(folder, recursive=False), key=lambda path: (path.stem, path.suffix))
 
 
 def _partner(path: Path, plain: dict[str, list[Path]], bare: dict[str, list[Path]]) -> Path | None:

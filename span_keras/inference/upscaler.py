@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from span_keras.errors import CheckpointError, ConfigError, ImageError
+from span_keras.checkpoints import load_weights
+from span_keras.errors import CheckpointError, ConfigError
 from span_keras.images import tiling
+from span_keras.images.alpha import Windows, is_grey, predict_channels
+from span_keras.images.picture import Picture, scaled_metadata, to_samples
+from span_keras.images.read import read_image
+from span_keras.images.samples import image_of, samples_of_array, samples_of_image
 from span_keras.network.weights import SpanWeights
 
 TILE = 512
@@ -16,9 +23,22 @@ TILE = 512
 
 
 class Upscaler:
-    """An image in, the larger image out; tiles it when it is larger than a tile.
+    """Upscale images by a network's scale, in tiles where they are larger than a tile.
 
-    Example: ``Upscaler("bundled:x4")(image)``.
+    ``upscaler(image)`` returns the image in kind:
+
+    ==================  ============================================================================================
+    given               returned
+    ==================  ============================================================================================
+    a path              a ``Picture`` with the file's samples and metadata; ``write_image`` writes it
+    a ``Picture``       a ``Picture``
+    a PIL image         a PIL image of mode L, LA, RGB, RGBA or I;16 with the same ``info``; palettes become RGB, CMYK
+                        becomes sRGB, and nothing is turned upright
+    an array            an array of the same type, uint8, uint16 or floating point in [0, 1], and of as many axes and
+                        channels: (H, W), or (H, W, C) with C 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
+    ==================  ============================================================================================
+
+    Alpha is upscaled like the colours, and grey stays grey even if it is stored as RGB.
 
     Args:
         weights: ``SpanWeights`` or anything that ``load_weights`` reads.
@@ -31,12 +51,17 @@ class Upscaler:
     Raises:
         CheckpointError: the weights cannot be read.
         ConfigError: the tile is not larger than two halos, or Keras runs on neither TensorFlow nor JAX.
+
+    Example:
+        >>> upscaler = Upscaler("bundled:x4-photo")
+        >>> upscaler(np.zeros((32, 48, 3), np.uint8)).shape
+        (128, 192, 3)
+        >>> upscaler(Image.open("small.jpg")).save("large.jpg")
+        >>> write_image("large.png", upscaler("small.png"))
     """
 
     def __init__(self, weights: SpanWeights | str | Path = "bundled:x4", tile: int | None = None, batch: int = 1):
         if not isinstance(weights, SpanWeights):
-            from span_keras.checkpoints import load_weights
-
             weights = load_weights(weights)
         self.config = weights.config
         self.scale, self.halo = self.config.scale, self.config.receptive_radius
@@ -48,8 +73,84 @@ class Upscaler:
             )
         self._run, self._source = compile_network(weights), weights.source
 
+    def __call__(self, image):
+        """Upscale one image; see the class for what it may be and what is returned.
+
+        Raises:
+            ImageError: the image cannot be read, has no pixels, or is none of these kinds.
+            CheckpointError: see ``predict``.
+        """
+        if isinstance(image, str | os.PathLike):
+            image = read_image(image)
+        if isinstance(image, Picture):
+            samples = self._samples(image.samples)
+            return Picture(samples, scaled_metadata(image.metadata, samples.shape[1], samples.shape[0]), image.notes)
+        if isinstance(image, Image.Image):
+            samples, info = samples_of_image(image)
+            return image_of(self._samples(samples), info)
+        samples, ndim = samples_of_array(image), np.ndim(image)
+        upscaled = self._samples(samples)
+        return upscaled[..., 0] if ndim == 2 else upscaled
+
+    def bands(
+        self,
+        samples: np.ndarray,
+        dtype=None,
+        on_start: Callable[[int], None] = lambda tiles: None,
+        on_tiles: Callable[[int], None] = lambda count: None,
+    ) -> Iterator[np.ndarray]:
+        """Upscale samples from top to bottom, one row of tiles at a time: memory is bounded by one band.
+
+        Args:
+            samples: (H, W, C) uint8, uint16 or floating point in [0, 1], C from 1 to 4 as in ``Picture``.
+            dtype: of the result, by default that of the samples.
+            on_start: called with the number of tiles before the first.
+            on_tiles: called with the number of tiles just done.
+
+        Yields:
+            (rows, W·scale, C) bands, their values clipped to the range of ``dtype``.
+
+        Raises:
+            ImageError: the image has no pixels.
+            CheckpointError: see ``predict``.
+        """
+        channels, dtype = samples.shape[2], dtype or samples.dtype
+        # Stored as RGB, grey would come back tinted by the network; as one plane it cannot.
+        if one_plane := channels > 2 and is_grey(samples):
+            samples = samples[..., ::3]
+        height, width = samples.shape[:2]
+        on_start(tiling.count_tiles(height, width, self.tile, self.halo))
+        for band in tiling.upscale_bands(
+            lambda tiles: predict_channels(self.predict, tiles, self.scale),
+            Windows(samples),
+            self.scale,
+            self.halo,
+            self.tile,
+            self.batch,
+            finish=lambda pixels: to_samples(pixels, dtype),
+            on_tiles=on_tiles,
+        ):
+            yield band[..., [0, 0, 0, 1][:channels]] if one_plane else band
+
+    def upscale_rgb(self, image: np.ndarray) -> np.ndarray:
+        """Return what the network alone makes of an RGB image, in tiles: what evaluation measures.
+
+        Grey stored as RGB is RGB here, as in the literature, and nothing is clipped.
+
+        Args:
+            image: (H, W, 3) float32 in [0, 1].
+
+        Returns:
+            (H·scale, W·scale, 3) float32 around [0, 1].
+
+        Raises:
+            ImageError: the image has no pixels.
+            CheckpointError: see ``predict``.
+        """
+        return tiling.upscale_tiled(self.predict, image, self.scale, self.halo, self.tile, self.batch)
+
     def predict(self, tiles: np.ndarray) -> np.ndarray:
-        """The network itself: (N, h, w, 3) float32 in [0, 1] -> (N, h·scale, w·scale, 3) float32, not clipped.
+        """Run the network itself: (N, h, w, 3) float32 in [0, 1] -> (N, h·scale, w·scale, 3) float32, not clipped.
 
         Raises:
             CheckpointError: the weights make something other than finite numbers of finite ones.
@@ -63,23 +164,12 @@ class Upscaler:
             )
         return made
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) RGB float32 in [0, 1] -> (H·scale, W·scale, 3) float32 around [0, 1], not clipped.
-
-        Raises:
-            ImageError: the image has no pixels, is not floating point or has not three channels.
-            CheckpointError: see ``predict``.
-        """
-        if image.ndim != 3 or image.shape[2] != 3 or not np.issubdtype(image.dtype, np.floating):
-            raise ImageError(
-                f"expected an image of shape (H, W, 3) and floating point in [0, 1], found {image.shape} "
-                f"{image.dtype}; divide uint8 by 255."
-            )
-        return tiling.upscale_tiled(self.predict, image, self.scale, self.halo, self.tile, self.batch)
+    def _samples(self, samples: np.ndarray) -> np.ndarray:
+        return tiling.joined(self.bands(samples), samples.shape[0] * self.scale)
 
 
 def compile_network(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
-    """The fused network with its weights as constants of a compiled function, NHWC float32 in and out.
+    """Return the fused network as a compiled function with its weights as constants, NHWC float32 in and out.
 
     TensorFlow takes any shape without compiling again. JAX compiles for every new shape, which fixed tiles keep few.
     """

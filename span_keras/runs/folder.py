@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from span_keras import atomic
-from span_keras.errors import ConfigError, TrainingError
+from span_keras.errors import ConfigError, RetiredError, TrainingError
 from span_keras.runs.checkpoint import Checkpoint
-from span_keras.runs.settings import Settings
+from span_keras.runs.settings import LAST_WITH_RETIRED, Settings
 
 try:
     import fcntl
@@ -98,6 +98,12 @@ class RunFolder:
             Settings.from_dict(settings)
         except FileNotFoundError:
             return None
+        except RetiredError as error:
+            raise TrainingError(
+                f"expected a run of settings that this version has, found {error} in {path}; continue it with commit "
+                f"{LAST_WITH_RETIRED} of span-keras, or begin a run in another --out with --init "
+                f"{self.path / 'best.safetensors'}."
+            ) from error
         except (OSError, ValueError, TypeError, ConfigError) as error:  # TypeError: a value of another kind
             raise TrainingError(
                 f"expected the run's settings in {path}, found: {str(error).rstrip('.')}; restore the file or choose "

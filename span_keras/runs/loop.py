@@ -182,11 +182,6 @@ class Loop:
             save_weights(weights.fuse(), self.folder.path / "weights.safetensors")
             save_weights(weights, self.folder.path / "weights.weights.h5")
             self.echo(f"Wrote {self.folder.path / 'weights.safetensors'}.")
-            if self.trainer.step < self.settings.morph_steps:
-                self.echo(
-                    f"Note: {self.trainer.step} of --morph-steps {self.settings.morph_steps} are done; before all are, "
-                    "these weights are worth little."
-                )
         return weights
 
 

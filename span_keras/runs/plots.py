@@ -24,7 +24,7 @@ def curves(log: Sequence[dict], validation: Sequence[dict], title: str, bicubic:
         log: rows of ``log.csv``. validation: rows of ``validation.csv``. NaN is left out.
         bicubic: PSNR of bicubic enlargement, drawn beside the network's.
     """
-    parts = [k for k in ("loss", "mae", "mse", "charbonnier", "teacher") if log and k in log[0]]
+    parts = [k for k in ("loss", "mae", "mse", "teacher") if log and k in log[0]]
     if len(parts) == 2:  # the loss is its only part
         parts = parts[:1]
     steps = [row["step"] for row in log]

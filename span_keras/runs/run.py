@@ -88,11 +88,8 @@ def _train(
             workers=settings.workers,
             cache_gb=settings.cache_gb,
             degrade=settings.degrade,
-            rgb_order=settings.rgb_order,
             hr_scales=settings.hr_scales,
             teacher=Teacher(teacher, settings.teacher_cache) if teacher else None,
-            target=settings.target,
-            lr_scales=settings.lr_scales,
             contrast=settings.contrast,
             rotate=settings.rotate,
             shard=(devices.process, devices.processes),
@@ -156,8 +153,7 @@ def _check_folder(folder: RunFolder, settings: Settings, resume: bool, echo: Cal
     if fixed := [k for k in FIXED if k in changed]:
         what = ", ".join(f"--{option(k)} {changed[k][1]} where the run has {changed[k][0]}" for k in fixed)
         raise TrainingError(
-            f"--resume expected network, optimizer and --morph-steps of the run in {folder.path}, found {what}; "
-            "use --init instead."
+            f"--resume expected network and optimizer of the run in {folder.path}, found {what}; use --init instead."
         )
     for name, (old, new) in changed.items():
         echo(f"Note: --{option(name)} changes from {old} to {new}; the result differs from an uninterrupted run's.")

@@ -18,13 +18,13 @@ from span_keras.constants import (
     MIN_PATCH_SIZE,
     SPIKE_FACTOR,
 )
-from span_keras.data.options import DEGRADATIONS, MOST_CONTRAST, TARGETS
-from span_keras.errors import ConfigError
+from span_keras.data.options import DEGRADATIONS, MOST_CONTRAST
+from span_keras.errors import ConfigError, RetiredError
 from span_keras.network.config import SpanConfig
 from span_keras.runs.recipes import PAPER_HR_PATCH, RECIPES
 from span_keras.training.options import MOST_LUMA, OPTIMIZERS, PRECISIONS
 
-FIXED = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean", "optimizer", "morph_steps")
+FIXED = ("scale", "variant", "channels", "blocks", "img_range", "rgb_mean", "optimizer")
 """What may not change when a run is resumed."""
 
 CONVENIENCE = (
@@ -35,7 +35,7 @@ CONVENIENCE = (
 
 OF_THE_LOSS = (
     *("loss", "luma", "perceptual", "perceptual_weights", "vgg_weight", "degrade", "contrast"),
-    *("teacher", "teacher_weight", "hint_weight", "target", "hr_scales", "lr_scales", "rotate"),
+    *("teacher", "teacher_weight", "hint_weight", "hr_scales", "rotate"),
 )
 """With another one of these, losses do not compare with those before."""
 
@@ -44,9 +44,18 @@ USED_BY = {
     "teacher_weight": "teacher",
     "teacher_cache": "teacher",
     "hint_weight": "teacher",
-    "morph_steps": "init",
 }
 """Settings without meaning unless another one is chosen."""
+
+
+RETIRED = {"morph_steps": 0, "target": "photo", "lr_scales": [], "rgb_order": False}
+"""Settings of older versions, and the value with which each did nothing."""
+
+RETIRED_CHOICES = {"loss": "charbonnier", "perceptual": "vgg19"}
+"""Values of settings that older versions knew."""
+
+LAST_WITH_RETIRED = "815b09f"
+"""The last commit that had them."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,6 @@ class Settings:
     img_range: float = 1.0
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     init: str | None = None
-    morph_steps: int = 0
     # data
     data: str | None = None
     val: str | None = None
@@ -76,9 +84,7 @@ class Settings:
     epochs: int = DEFAULTS["epochs"]
     steps_per_epoch: int = DEFAULTS["steps_per_epoch"]
     degrade: tuple[str, ...] = ()
-    rgb_order: bool = False
     hr_scales: tuple[float, ...] = ()
-    lr_scales: tuple[float, ...] = ()
     contrast: float = 1.0
     rotate: bool = False
     # loss
@@ -91,7 +97,6 @@ class Settings:
     teacher_weight: float = 1.0
     teacher_cache: str | None = None
     hint_weight: float = 0.0
-    target: str = "photo"
     # optimisation
     optimizer: str = "adam"
     learning_rate: float = DEFAULTS["learning_rate"]
@@ -128,7 +133,6 @@ class Settings:
             "steps_per_epoch": (1, 10**9),
             "val_images": (1, 10**6),
             "warmup_steps": (0, 10**9),
-            "morph_steps": (0, 10**9),
             "seed": (0, 2**31 - 1),
             "val_every": (1, 10**9),
             "log_every": (1, 10**9),
@@ -164,10 +168,9 @@ class Settings:
                     f"--{option(name)} must be {what} from {least:{form}} to {most:{form}}, found {value!r}."
                 )
         choices = {
-            "loss": ("mae", "mse", "charbonnier"),
-            "perceptual": ("vgg16", "vgg19", "none"),
+            "loss": ("mae", "mse"),
+            "perceptual": ("vgg16", "none"),
             "schedule": ("piecewise", "cosine"),
-            "target": TARGETS,
             "optimizer": OPTIMIZERS,
             "precision": PRECISIONS,
             "strategy": ("auto", "none", "mirrored", "multiworker"),
@@ -177,35 +180,18 @@ class Settings:
                 raise ConfigError(f"--{option(name)} must be one of {values}, found {getattr(self, name)!r}.")
         if unknown := sorted(set(self.degrade) - set(DEGRADATIONS)):
             raise ConfigError(f"--degrade must name some of {DEGRADATIONS}, found {', '.join(map(repr, unknown))}.")
-        for name in ("hr_scales", "lr_scales"):
-            for factor in getattr(self, name):
-                if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < 1:
-                    raise ConfigError(f"--{option(name)} must be numbers above 0 and below 1, found {factor!r}.")
-        if self.target == "teacher" and self.teacher is None:
-            raise ConfigError("--target teacher expected a --teacher, found none.")
+        for factor in self.hr_scales:
+            if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < 1:
+                raise ConfigError(f"--hr-scales must be numbers above 0 and below 1, found {factor!r}.")
         if self.hint_weight and self.degrade:
             raise ConfigError(
                 "--hint-weight expected no --degrade, because a teacher's output is for the LR image before it and "
                 f"hints would be for the one after it; found --degrade {','.join(self.degrade)}; leave one out."
             )
-        if self.lr_scales and self.target != "teacher":
+        if self.rotate and not self.hr_scales and self.contrast == 1:
             raise ConfigError(
-                "--lr-scales expected --target teacher, because nothing else says what those LR images should become; "
-                f"found --target {self.target}; --lr-scales '' uses none."
-            )
-        if self.rotate and not self.hr_scales and not self.lr_scales and self.contrast == 1:
-            raise ConfigError(
-                "--rotate expected copies to rotate, which --hr-scales, --lr-scales and --contrast make, found none; "
-                "name one, or give --no-rotate."
-            )
-        if self.morph_steps and self.variant != "span":
-            raise ConfigError(
-                f"--morph-steps expected --variant span, to which it leads, found {self.variant}; leave one out."
-            )
-        if self.morph_steps >= self.total_steps:
-            raise ConfigError(
-                f"--morph-steps expected fewer than the {self.total_steps} steps of the run, because the last ones are "
-                f"to be made with the activations that remain, found {self.morph_steps}; give fewer, or more --epochs."
+                "--rotate expected copies to rotate, which --hr-scales and --contrast make, found none; name one, or "
+                "give --no-rotate."
             )
         for name in ("rate_epochs", "rate_steps"):
             bounds = list(getattr(self, name))
@@ -245,7 +231,17 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict) -> Settings:
-        """Build from ``to_dict`` output; unknown keys raise ``ConfigError``."""
+        """Build from ``to_dict`` output, also an older version's.
+
+        Raises:
+            RetiredError: a setting that this version no longer has was in use.
+            ConfigError: a key is unknown, or a value outside its range.
+        """
+        used = [name for name, unused in RETIRED.items() if values.get(name, unused) != unused]
+        used += [name for name, choice in RETIRED_CHOICES.items() if values.get(name) == choice]
+        if used:
+            raise RetiredError(f"{used[0]} = {values[used[0]]!r}")
+        values = {name: value for name, value in values.items() if name not in RETIRED}
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ConfigError(f"unknown settings {', '.join(map(repr, unknown))}.")
@@ -279,21 +275,18 @@ def resolve(given: dict, saved: dict | None = None) -> Settings:
             scale = values.get("scale", Settings.scale)
             values["patch_size"] = PAPER_HR_PATCH // scale if isinstance(scale, int) and scale > 0 else PAPER_HR_PATCH
     _complete_perceptual(values, given, saved or {})
-    for name in ("hr_scales", "lr_scales"):
-        # Only what is given now: a run that was begun with some can go on with them.
-        if len(set(given.get(name, ()))) < len(given.get(name, ())):
-            raise ConfigError(
-                f"--{option(name)} expected factors that differ from each other, found "
-                f"{','.join(f'{factor:g}' for factor in given[name])}; name each once."
-            )
+    factors = given.get("hr_scales", ())  # only what is given now: a run that was begun with some can go on with them
+    if len(set(factors)) < len(factors):
+        raise ConfigError(
+            f"--hr-scales expected factors that differ from each other, found {','.join(f'{f:g}' for f in factors)}; "
+            "name each once."
+        )
     for part, whole in USED_BY.items():
         # Zero needs nothing: it says that there is no such part.
         if given.get(part) and values.get(whole, getattr(Settings, whole)) in (None, "none"):
             raise ConfigError(
                 f"--{option(part)} expected a --{whole} that uses it, found none; name one or leave it out."
             )
-    if given.get("teacher_weight") and values.get("target") == "teacher":
-        raise ConfigError("--teacher-weight expected --target photo, found --target teacher; leave one of them out.")
     if values.get("schedule") == "cosine" and (
         unused := [name for name in ("rate_epochs", "rate_steps", "rate_factor") if given.get(name)]
     ):

@@ -13,7 +13,6 @@ from span_keras.network.init import initialise
 from span_keras.network.model import build_span
 from span_keras.network.weights import SpanWeights
 from span_keras.runs.settings import Settings
-from span_keras.training import activation_blend
 from span_keras.training.devices import Devices
 from span_keras.training.losses import SpanLoss
 from span_keras.training.options import StepOptions
@@ -57,7 +56,6 @@ def make_trainer(
         teacher_weight=settings.teacher_weight,
         luma=settings.luma,
         hint_weight=settings.hint_weight,
-        morph_steps=settings.morph_steps,
     )
     return SpanTrainer(
         start_weights(settings, echo),
@@ -94,8 +92,7 @@ def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> S
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:
     """``--init``'s weights as a trainable start, or fresh ones from the seed.
 
-    Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for;
-    with ``morph_steps`` those of variant ``official`` are converted.
+    Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for.
 
     Raises:
         TrainingError, CheckpointError: the file cannot be read, or holds another network than the settings ask for.
@@ -116,18 +113,11 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
     if weights.config.scale != config.scale:
         echo(f"{settings.init} is a x{weights.config.scale} network: its last convolution is resampled by area.")
         weights = weights.resample(config.scale)
-    if settings.morph_steps:
-        weights = activation_blend.convert(weights)
-        echo(
-            f"{settings.init} passes from SiLU and sigmoid to LeakyReLU and tanh over {settings.morph_steps} steps; "
-            "validation is with the latter, so its figures are poor until then."
-        )
     if weights.config != config:
         differ = [f"{k} {v!r}" for k, v in weights.config.to_dict().items() if v != config.to_dict()[k]]
         raise TrainingError(
             f"--init expected weights of the network asked for, found {settings.init} with {', '.join(differ)}; "
-            "leave those options out to take them from the file"
-            + (", or give --morph-steps." if (weights.config.variant, config.variant) == ("official", "span") else ".")
+            "leave those options out to take them from the file."
             + (
                 " What the file cannot tell, give to load_weights, and --init what save_weights then makes of it."
                 if weights.metadata.get("assumed")

@@ -24,12 +24,7 @@ def mean_squared_error(hr, sr):
     return ops.mean(ops.square(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
 
 
-def charbonnier(hr, sr, epsilon: float = 1e-3):
-    """Mean of ``√(difference² + epsilon²)``: the absolute error, smooth at zero (Lai et al., LapSRN, CVPR 2017)."""
-    return ops.mean(ops.sqrt(ops.square(ops.cast(hr, "float32") - ops.cast(sr, "float32")) + epsilon**2))
-
-
-PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error, "charbonnier": charbonnier}
+PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error}
 
 
 def blended(distance, hr, sr, luma: float):

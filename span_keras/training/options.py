@@ -33,8 +33,6 @@ class StepOptions:
         luma: share of luma in this distance, 0 to 1; the loss has one of its own.
         hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices
             TensorFlow finds a map for each device's patches, JAX one for all.
-        morph_steps: steps over which the activations pass from the authors' to this project's, see ``morph``; 0 if the
-            weights are this project's from the start.
     """
 
     precision: str = "float32"
@@ -50,4 +48,3 @@ class StepOptions:
     teacher_weight: float = 1.0
     luma: float = 0.0
     hint_weight: float = 0.0
-    morph_steps: int = 0

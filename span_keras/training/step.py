@@ -11,7 +11,7 @@ from span_keras.constants import EMA_DELAY, GUARD_START, GUARD_WINDOW, RESTORE_A
 from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, apply_with_features, fuse, fused_arrays
 from span_keras.network.weights import SpanWeights
-from span_keras.training import activation_blend, hints, muon
+from span_keras.training import hints, muon
 from span_keras.training.losses import blended, mean_absolute_error
 from span_keras.training.options import StepOptions
 
@@ -33,8 +33,7 @@ class TrainStep:
             images = [turn_each(image, numbers) for image in images]
         images = [ops.cast(image, "float32") / 255.0 for image in images]
         parameters = {name: state[f"weights/{name}"] for name in self.parameters}
-        share = activation_blend.share_at(state["step"], self.options.morph_steps) if self.options.morph_steps else None
-        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, share, *images), parameters)
+        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, *images), parameters)
         loss, parts, gradients = mean((loss, parts, gradients))
         gradients, norm = self._clip(gradients)
         median, known = self._median(state)
@@ -62,13 +61,13 @@ class TrainStep:
             new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
-    def _total_loss(self, parameters: dict, share, lr, hr, taught=None):
+    def _total_loss(self, parameters: dict, lr, hr, taught=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
         if self.teacher is None:
-            sr = self.network(parameters, lr, dtype, share)
+            sr = self.network(parameters, lr, dtype)
         else:
             fused = fuse(parameters, self.config)
-            sr, features = apply_with_features(fused, lr, self.config, dtype, share)
+            sr, features = apply_with_features(fused, lr, self.config, dtype)
         total, parts = self.loss(hr, sr)
         if taught is not None:
             parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.options.luma)}
@@ -80,9 +79,9 @@ class TrainStep:
             total = total + self.options.hint_weight * parts["hints"]
         return total, parts
 
-    def network(self, parameters: dict, lr, dtype: str, share=None):
+    def network(self, parameters: dict, lr, dtype: str):
         """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
-        return apply(fuse(parameters, self.config), lr, self.config, dtype, share)
+        return apply(fuse(parameters, self.config), lr, self.config, dtype)
 
     def _clip(self, gradients: dict):
         norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))

@@ -1,4 +1,4 @@
-"""A target for training, beside the photograph or instead of it: what a trained network makes of its LR image.
+"""A second target for training, beside the photograph: what a trained network makes of its LR image.
 
 The output is averaged over the eight orientations of its input (geometric self-ensemble, "Enhanced Deep Residual
 Networks for Single Image Super-Resolution", Lim et al., CVPR Workshops 2017, section 3.4). It is made when a photograph
@@ -19,6 +19,7 @@ from keras import ops
 from span_keras import atomic
 from span_keras.errors import TrainingError
 from span_keras.images import orientation
+from span_keras.images.tiling import upscale_bands
 from span_keras.network.backend import compiled
 from span_keras.network.functional import apply, fused_arrays
 from span_keras.network.weights import SpanWeights
@@ -83,15 +84,17 @@ class Teacher:
         padding = [(halo, -side % CORE + halo) for side in lr.shape[:2]]
         padded = np.pad(lr, [*padding, (0, 0)], mode="symmetric")
         out = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), np.uint8)
-        inside = np.s_[halo * scale : (halo + CORE) * scale]
-        for top in range(0, lr.shape[0], CORE):
-            for left in range(0, lr.shape[1], CORE):
-                tile = padded[top : top + CORE + 2 * halo, left : left + CORE + 2 * halo]
-                with self._lock:
-                    result = ops.convert_to_numpy(self._run(np.ascontiguousarray(tile)))[inside, inside]
-                place = out[top * scale : (top + CORE) * scale, left * scale : (left + CORE) * scale]
-                place[...] = result[: place.shape[0], : place.shape[1]]
+        top, left = -halo * scale, halo * scale
+        for band in upscale_bands(self._predict, padded, scale, halo, CORE + 2 * halo):
+            rows = band[max(-top, 0) :, left : left + out.shape[1]]
+            place = out[max(top, 0) :][: len(rows)]  # the mirrored surroundings are left out
+            place[...] = rows[: len(place)]
+            top += len(band)
         return out
+
+    def _predict(self, tiles: np.ndarray) -> np.ndarray:
+        with self._lock:
+            return ops.convert_to_numpy(self._run(tiles[0]))[np.newaxis]
 
 
 def ensemble(network, tile):

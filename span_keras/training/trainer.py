@@ -87,8 +87,6 @@ class SpanTrainer:
             raise TrainingError(
                 f"hints expected a teacher with as many blocks as the network ({weights.config.blocks}), found {found}."
             )
-        if options.morph_steps and weights.config.variant != "span":
-            raise TrainingError(f"morph_steps expected weights of variant span, found {weights.config.variant}.")
         self.config = weights.config
         self.options = options
         self.schedule = schedule
@@ -164,8 +162,7 @@ class SpanTrainer:
             raise TrainingError(
                 f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
                 f"finite or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
-                "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume"
-                + ("; or begin anew with more --morph-steps." if self.options.morph_steps else ".")
+                "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume."
             )
 
     @property

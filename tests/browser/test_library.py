@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.browser import BACKENDS, library, make_scene, until
 from helpers.weights import random_weights
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.network.config import SpanConfig
-
-from .conftest import BACKENDS, library, make_scene
 
 
 def test_tiles_cover_every_pixel_once_and_see_enough(blank):
@@ -451,8 +450,7 @@ def test_a_load_can_be_given_up(blank):
         return [await first, await load()];""",
     )
     assert answers == ["AbortError", "AbortError"]
-    while blank.workers:
-        blank.wait_for_timeout(50)
+    until(blank, lambda: not blank.workers)
 
 
 def test_a_cancel_that_comes_too_late_still_counts(blank):

@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from .conftest import AXE, PAGE, PATIENCE, make_scene, open_blank
-from .helpers import hook_workers
-
-
-def difference(a, b) -> int:
-    assert np.shape(a) == np.shape(b)
-    return int(np.abs(np.asarray(a).astype(int) - np.asarray(b)).max())
+from helpers.browser import AXE, PAGE, PATIENCE, difference, hook_workers, make_scene, open_blank, until
 
 
 @pytest.fixture
@@ -260,13 +254,18 @@ def test_many_images_and_all_downloads(open_page, save_image, tmp_path, python_u
     # Only the result in sight has a canvas of its own.
     canvas = "[data-pane=after] canvas"
     page.wait_for_selector(canvas)
-    while not page.locator("[data-pane=after] img").count():  # it becomes one some time after it went out of sight
+
+    def packed():
+        """It becomes an image some time after it went out of sight."""
         page.click("#queue li:nth-child(3) button")
         page.wait_for_selector("#job-name:text('2.png')")
         page.wait_for_timeout(200)
         page.click("#queue li:nth-child(1) button")
         page.wait_for_selector("#job-name:text('0.png')")
         page.wait_for_timeout(200)
+        return page.locator("[data-pane=after] img").count()
+
+    until(page, packed)
     assert page.get_by_role("img", name="After").evaluate("(image) => image.naturalWidth") == 28
     page.click("#clear")
     page.wait_for_selector("#choose:visible")
@@ -550,20 +549,15 @@ def test_removing_what_is_under_way(page, open_page, save_image):
     assert page.locator("#queue li").count() == 1
 
 
-def test_the_page_stays_responsive(open_page, save_image):
+def test_the_page_stays_responsive(page, open_page, save_image):
     """The page's own thread does none of the work: its timers go on between the tiles."""
-    page = open_page("x2", "webgl", tile=28)
-    page.evaluate(
-        """() => {
-          window.ticks = new Set();
-          const detail = document.getElementById('job-detail');
-          setInterval(() => window.ticks.add(detail.textContent), 1);
-        }"""
-    )
+    page.add_init_script("Object.assign(window, { ticks: 0, told: [] }); setInterval(() => ticks++);")
+    hook_workers(page, incoming="({ event }, pass) => (event === 'progress' && told.push(ticks), pass())")
+    open_page("x2", "webgl", tile=28)
     page.set_input_files("#files", str(save_image(make_scene(300, 300))))
-    page.wait_for_selector("#download:enabled")
-    seen = page.evaluate("[...window.ticks].filter((text) => text.startsWith('Tile'))")
-    assert len(seen) > 1  # fast tiles share a frame, and one text may be the last tile's
+    ticked = "told.length > 1 && told.at(-1) > told[0]"  # fast tiles may come together
+    until(page, lambda: page.evaluate(ticked) or page.is_enabled("#download"))
+    assert page.evaluate(ticked)
     assert page.evaluate("typeof tf") == "undefined"
     assert len(page.workers) == 1
 
@@ -612,14 +606,13 @@ def test_a_model_still_under_way_gives_way_to_the_next(page, site):
     asked = []
     page.route("**/models/x2/model.json", lambda route: asked.append(route))  # never answered
     page.goto(f"{site.url}/?backend=wasm")
-    while not asked:
-        page.wait_for_timeout(50)
+    until(page, lambda: asked)
     page.click("#settings-button")
     page.wait_for_selector("#model option:text('x3-official')", state="attached")
     page.select_option("#model", label="x3-official")
     page.wait_for_selector("#status:has-text('enlarges 3 times')")
-    while sum(worker.url.endswith("/worker.js") for worker in page.workers) > 1:  # WebAssembly has more, for threads
-        page.wait_for_timeout(50)
+    # WebAssembly has more, for threads.
+    until(page, lambda: sum(worker.url.endswith("/worker.js") for worker in page.workers) == 1)
 
 
 def test_a_backend_chosen_before_the_list_of_models_is_there(page, site, models):
@@ -897,9 +890,26 @@ def test_without_vendored_libraries(genuine, page, open_page, save_image):
         page.set_input_files("#files", str(save_image(make_scene(9, 12))))
         page.wait_for_selector("#download:enabled")
         assert any(path.endswith(".wasm") for path in asked)
+        with page.expect_download() as download:
+            page.click("#download-all")
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert archive.namelist() == ["scene-x2.png"]
+        assert asked[-1] == "client-zip/index.js"
     else:
         assert page.get_attribute("html", "data-state") == "error"
         assert "could not be loaded; check the connection, or put the file into vendor/" in page.inner_text("#status")
+    page.problems.clear()  # the browser reports what was not there
+
+
+def test_an_altered_archiver_is_refused(page, open_page, save_image):
+    altered = (PAGE / "vendor" / "client-zip.js").read_bytes() + b"\n"
+    headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
+    page.route("**/vendor/client-zip.js", lambda route: route.fulfill(status=404))
+    page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(body=altered, headers=headers))
+    open_page("x2", "wasm")
+    page.set_input_files("#files", str(save_image(make_scene(9, 12))))
+    page.click("#download-all")
+    page.wait_for_selector("#status:has-text('client-zip@2.5.1/index.js could not be loaded')")
     page.problems.clear()  # the browser reports what was not there
 
 
@@ -910,8 +920,7 @@ def test_the_example_takes_a_file_before_its_model_is_there(page, site, models, 
     page.route("**/model.json", lambda route: waiting.append(route))
     page.goto(f"{site.url}/example.html")
     page.set_input_files("input", str(save_image(make_scene(9, 12))))
-    while not waiting:
-        page.wait_for_timeout(50)
+    until(page, lambda: waiting)
     waiting[0].fulfill(path=models / "x2" / "model.json")
     page.wait_for_selector("img[src^=blob]")
     assert page.locator("img").evaluate("async (image) => (await image.decode(), image.naturalWidth)") == 24
@@ -935,10 +944,10 @@ def folder(site, models, photographs, tmp_path) -> str:
 
 KEPT = """async (urls) => {
   const isKept = async (url) => Boolean(await (await caches.open('span-1')).match(url));
-  const areKept = async () => (await Promise.all(urls.map(isKept))).every(Boolean);
-  const { active } = await navigator.serviceWorker.ready;
-  while (active.state !== 'activated' || !(await areKept())) await new Promise((resolve) => setTimeout(resolve, 50));
+  const registration = await navigator.serviceWorker.getRegistration();
+  return registration?.active?.state === 'activated' && (await Promise.all(urls.map(isKept))).every(Boolean);
 }"""
+"""Whether the service worker is at work and has kept all that it is to keep."""
 
 
 @pytest.mark.parametrize(
@@ -958,7 +967,8 @@ def test_works_offline_after_one_visit(address, model, chromium, site, folder, m
     page.goto(address)
     page.wait_for_selector("html[data-state=ready]")
     weights = next((models / model.split("/")[-1]).glob("*.bin")).name
-    page.evaluate(KEPT, ["./", "main.js", f"{model}/model.json", f"{model}/{weights}"])
+    kept = ["./", "main.js", f"{model}/model.json", f"{model}/{weights}"]
+    until(page, lambda: page.evaluate(KEPT, kept))
     assert page.evaluate("caches.keys()") == ["span-1"]
     context.set_offline(True)
     asked = len(site.requests)
@@ -984,7 +994,7 @@ def test_the_service_worker_knows_every_file(page, site):
         files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css")]
         own |= {path.relative_to(PAGE).as_posix() for path in files}
     assert own - named == set()
-    vendored = {f"vendor/{path.name}" for path in (PAGE / "vendor").iterdir() if not path.name.startswith(".")}
+    vendored = {f"vendor/{path.name}" for path in (PAGE / "vendor").iterdir() if path.suffix in (".js", ".wasm")}
     assert vendored - named == set()
     assert {name for name in named if not (PAGE / name).exists()} == set()
 
@@ -1045,9 +1055,10 @@ def test_hashes_are_those_of_the_pinned_packages():
 
     lock = json.loads((PAGE / "package-lock.json").read_text())["packages"]
     text = (PAGE / "engine/libraries.js").read_text()
-    entries = re.findall(r"path: '((?:@[\w-]+/)?[\w.-]+)@([\d.]+)/(\S+)',\s+integrity: 'sha384-(\S+)'", text)
-    assert len(entries) == 10
-    for package, version, path, digest in entries:
+    path = r"path: '((?:@[\w-]+/)?[\w.-]+)@([\d.]+)/(\S+)'"
+    entries = re.findall(path + r",\s+(?:file: '(\S+)',\s+)?integrity: 'sha384-(\S+)'", text)
+    assert len(entries) == 11
+    for package, version, place, file, digest in entries:
         assert lock[f"node_modules/{package}"]["version"] == version
-        content = (PAGE / "vendor" / path.split("/")[-1]).read_bytes()
+        content = (PAGE / "vendor" / (file or place.split("/")[-1])).read_bytes()
         assert base64.b64encode(hashlib.sha384(content).digest()).decode() == digest

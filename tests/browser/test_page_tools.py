@@ -1,12 +1,13 @@
 """What the page offers around enlarging: saving in other formats, the before/after view, and measuring."""
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import PATIENCE, make_scene
+from helpers.browser import PATIENCE, make_scene, until
 
 WIDE_GREEN = """
 async () => {
@@ -43,6 +44,22 @@ def test_a_result_longer_than_its_format(kind, longest, blank):
     png = blank.evaluate(WIDE_GREEN)
     with pytest.raises(Error, match=message):
         blank.evaluate(CONVERT.replace("(width, height)", "(1, 1)"), [4, longest + 1, "srgb", png, type])
+
+
+def test_equal_names_in_an_archive_are_numbered(blank):
+    with blank.expect_download() as download:
+        blank.evaluate(
+            """async () => {
+              const { saveAll } = await import('/ui/download.js');
+              const png = (text) => new Blob([text], { type: 'image/png' });
+              const item = (name, text) => ({ name, scale: 2, result: { blob: png(text) } });
+              await saveAll([item('a.png', '1'), item('b.png', '2'), item('a.jpg', '3'), item('a', '4')], 'image/png');
+            }"""
+        )
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["a-x2.png", "b-x2.png", "a-x2 (2).png", "a-x2 (3).png"]
+        assert [archive.read(name) for name in archive.namelist()] == [b"1", b"2", b"3", b"4"]
 
 
 def test_a_failed_download_is_told(open_page, save_image):
@@ -118,9 +135,12 @@ def test_the_view_by_keyboard(compared):
     fitted = place()
     view = page.get_by_role("group", name="Before and after")
     page.click("#tab-upscale")
-    page.keyboard.press("Tab")
-    while not view.evaluate("(view) => view === document.activeElement"):
+
+    def reached():
         page.keyboard.press("Tab")
+        return view.evaluate("(view) => view === document.activeElement")
+
+    until(page, reached)
     assert view.evaluate("(view) => getComputedStyle(view).outlineStyle") == "solid"
     page.keyboard.press("ArrowRight")
     assert place() == fitted  # all of it is in sight

@@ -160,7 +160,7 @@ def assert_changed_alike(before: SpanWeights, after: SpanWeights, wanted: SpanWe
 class FusedStep(TrainStep):
     """Python's train step on the weights of the fused network, which are what the browser trains."""
 
-    def network(self, parameters, lr, dtype, share=None):
+    def network(self, parameters, lr, dtype):
         fused = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in layer_shapes(self.config)}
         return apply(fused, lr, self.config, dtype)
 
@@ -374,7 +374,7 @@ def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch)
 @pytest.fixture(scope="session")
 def perceptual_model(site, tmp_path_factory):
     """The exported features, served as /perceptual-test/."""
-    from span_export.layers_model import write_perceptual
+    from span_export.tfjs_model import write_perceptual
 
     folder = tmp_path_factory.mktemp("perceptual")
     write_perceptual(folder)
@@ -523,14 +523,13 @@ def test_a_photograph_too_large_for_the_memory_is_left_out_and_named(train):
 def test_a_session_trains_once_at_a_time_and_a_stop_before_the_lock_counts(train):
     found = train(
         """const training = new t.TrainingSession(() => {});
-           let prepared;
-           const preparing = new Promise((resolve) => { prepared = resolve; });
-           training.startTrainable = () => { prepared(); return new Promise(() => {}); };
-           training.start({});
+           const beginning = new Promise((resolve) => {
+             const request = { get backend() { resolve(training.stopping); return 'cpu'; } };
+             training.start(request).catch(() => {}); // it has nothing to start from
+           });
            training.stop();
            const refused = await training.start({}).catch(({ message }) => message);
-           await preparing;
-           return { refused, stopping: training.stopping };"""
+           return { refused, stopping: await beginning };"""
     )
     assert found == {"refused": "A training is under way; stop it before you start another.", "stopping": True}
 

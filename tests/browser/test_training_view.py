@@ -1,118 +1,16 @@
 """The training view in the real page: start, stop, resume, save, load, delete, and what can go wrong."""
 
-import contextlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from helpers.browser import AXE, hook_workers, make_scene
+from helpers.training_view import View
 from helpers.weights import random_weights
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.checkpoints import load_weights
 from span_keras.network.config import SpanConfig
-
-from .conftest import PAGE, PATIENCE, make_scene
-from .helpers import hook_workers
-
-TINY = {"epochs": 5000, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
-
-
-class View:
-    """Drives the training view of a page."""
-
-    def __init__(self, page):
-        self.page = page
-
-    def open(self):
-        self.page.click("#tab-train")
-        self.wait("idle")
-        return self
-
-    def wait(self, phase: str):
-        self.page.wait_for_selector(f"#train[data-phase={phase}]")
-
-    def until(self, condition):
-        """Wait for a Python condition: the page's security policy forbids Playwright's own polling."""
-        for _ in range(PATIENCE // 100):
-            if condition():
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"not within {PATIENCE / 1000:g} s; {self.state} {self.problem}")
-
-    def fill(self, backend: str | None = "cpu", **settings):
-        for key, value in {**TINY, **settings}.items():
-            self.page.fill(f"#train-{key}", str(value))
-        if backend:
-            self.page.select_option("#train-backend", backend)
-
-    def click(self, name: str):
-        self.page.get_by_role("button", name=name, exact=True).click()
-
-    def train(self, steps: int):
-        """Press Start Training, wait for some steps, press Stop Training; return the step reached."""
-        self.click("Start Training")
-        self.wait("training")
-        before = int(self.page.get_attribute("#train", "data-step") or 0)
-        self.until(lambda: int(self.page.get_attribute("#train", "data-step") or 0) >= before + steps)
-        self.click("Stop Training")
-        self.wait("idle")
-        return int(self.page.get_attribute("#train", "data-step"))
-
-    @property
-    def state(self) -> str:
-        return self.page.inner_text("#train-state")
-
-    def forget_state(self):
-        """So that the same words mean that something happened again."""
-        self.page.evaluate("() => void (document.querySelector('#train-state').textContent = '')")
-
-    @property
-    def problem(self) -> str:
-        return self.page.inner_text("#train-problem")
-
-    def wait_problem(self) -> str:
-        self.page.wait_for_selector("#train-problem:not([hidden]):not(:empty)")
-        return self.problem
-
-    @property
-    def log(self) -> str:
-        return self.page.inner_text("#train-log")
-
-    @contextlib.contextmanager
-    def saved(self):
-        """The two downloads that Save Model leads to, complete at the end."""
-        files = []
-
-        def add(file):
-            files.append(file)
-
-        self.page.on("download", add)
-        yield files
-        self.until(lambda: len(files) == 2 and self.state.startswith("Saved"))
-        self.page.remove_listener("download", add)
-        self.forget_state()
-
-    def save(self, folder: Path) -> Path:
-        """Press Save Model; the path of the JSON file."""
-        with self.saved() as files:
-            self.click("Save Model")
-        for file in files:
-            file.save_as(folder / file.suggested_filename)
-        (saved,) = folder.glob("*.json")
-        assert saved.with_suffix(".bin").is_file()
-        return saved
-
-    @property
-    def question(self) -> str:
-        self.page.wait_for_selector("#train-question[open]")
-        return self.page.inner_text("#train-question-text")
-
-    @property
-    def worker(self):
-        return next(worker for worker in self.page.workers if "train/session/worker.js" in worker.url)
-
-    def answer(self, name: str):
-        self.page.locator("#train-question").get_by_role("button", name=name).click()
 
 
 @pytest.fixture
@@ -465,7 +363,7 @@ def test_charts_that_nobody_sees_wait(view):
 
 
 def test_with_vgg_features_both_parts_of_the_loss_are_shown(view, site, tmp_path):
-    from span_export.layers_model import write_perceptual
+    from span_export.tfjs_model import write_perceptual
 
     write_perceptual(tmp_path / "features")
     site.mounts["perceptual"] = tmp_path / "features"
@@ -498,7 +396,8 @@ def test_full_storage_gets_a_sentence_and_training_goes_on(view, tmp_path):
     assert view.train(1) > reached
     assert "is full" in view.problem  # it is told in each run
     view.click("Upscale with It")
-    view.until(lambda: view.state == "The Upscale view now uses the trained model until the page is closed: full")
+    unkept = "until the page is closed: The browser has no room left to keep this model."
+    view.until(lambda: view.state == f"The Upscale view now uses the trained model {unkept}")
 
 
 def test_losses_do_not_compare_with_those_of_another_function(view):
@@ -812,7 +711,7 @@ def test_repeated_bad_steps_stop_with_advice(view):
 def test_the_view_with_curves_and_samples_is_accessible(page, open_page, photographs, scheme, width):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
-    page.add_init_script(path=PAGE / "node_modules" / "axe-core" / "axe.min.js")
+    page.add_init_script(path=AXE)
     view = View(open_page("x2", "wasm")).open()
     view.fill(rate="much")
     view.click("Start Training")

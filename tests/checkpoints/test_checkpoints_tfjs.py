@@ -119,7 +119,7 @@ def test_quantised_weights(tmp_path, weights, quantize, error):
 
 @pytest.mark.parametrize("quantization", ["none", "float16", "uint8"])
 def test_what_span_export_writes(tmp_path, weights, image, quantization):
-    from span_export.tfjs import export_model
+    from span_export.export import export_model
 
     export_model(weights, tmp_path / "model", quantization)
     loaded = load_weights(tmp_path / "model" / "model.json")

@@ -233,7 +233,7 @@ def test_what_is_assumed_of_given_weights_is_told(goldens):
     teacher_weights(settings, said.append)
     assumed = f"Note: {file} does not tell all about its network; assumed img_range 255, "
     assert [line.startswith(assumed) for line in said] == [True, False, True]
-    with pytest.raises(TrainingError, match=r"or give --morph-steps\. What the file cannot tell, give"):
+    with pytest.raises(TrainingError, match=r"take them from the file\. What the file cannot tell, give"):
         start_weights(resolve(given))
 
 
@@ -289,9 +289,8 @@ def test_rotated_copies(photos, tmp_path):
 
 
 def test_what_is_turned_off_needs_nothing():
-    off = {"morph_steps": 0, "hint_weight": 0.0, "teacher_weight": 0.0}
+    off = {"hint_weight": 0.0, "teacher_weight": 0.0}
     assert resolve(off).teacher_weight == 0
-    assert resolve({"teacher_weight": 0.0, "teacher": "bundled:x4", "target": "teacher"}).teacher_weight == 0
 
 
 def test_a_run_begun_with_equal_copies_goes_on():
@@ -299,10 +298,7 @@ def test_a_run_begun_with_equal_copies_goes_on():
     assert resolve({}, saved).hr_scales == (0.5, 0.5)
 
 
-@pytest.mark.parametrize(
-    "copies",
-    [{"hr_scales": (0.5,)}, {"contrast": 2.0}, {"lr_scales": (0.5,), "target": "teacher", "teacher": "bundled:x4"}],
-)
+@pytest.mark.parametrize("copies", [{"hr_scales": (0.5,)}, {"contrast": 2.0}])
 def test_copies_of_any_kind_can_be_rotated(copies):
     assert resolve({"rotate": True, **copies}).rotate
     plain = resolve(copies)
@@ -330,17 +326,14 @@ def test_copies_of_any_kind_can_be_rotated(copies):
         (["--perceptual", "resnet"], "'resnet' is not one of"),
         (["--perceptual-weights", "vgg.h5"], "--perceptual-weights expected a --perceptual that uses it, found none"),
         (["--teacher-weight", "2"], "--teacher-weight expected a --teacher that uses it, found none"),
-        (["--target", "teacher"], "--target teacher expected a --teacher, found none"),
-        (["--lr-scales", "0.5"], "--lr-scales expected --target teacher"),
         (["--hr-scales", "0.5,0.7,0.5"], "--hr-scales expected factors that differ from each other, found 0.5,0.7,0.5"),
-        (["--lr-scales", "0.5,0.50"], "--lr-scales expected factors that differ from each other, found 0.5,0.5"),
-        (["--lr-scales", "half"], "expected numbers such as 0.7,0.5, found 'half'"),
+        (["--hr-scales", "half"], "expected numbers such as 0.7,0.5, found 'half'"),
         (["--degrade", "blur,rain"], "--degrade must name some of"),
         (["--rgb-mean", "0.5,0.5"], "expected three numbers such as 0.4488,0.4371,0.4040, found '0.5,0.5'"),
         (["--contrast", "0.5"], "--contrast must be a number from 1 to 10, found 0.5"),
         (["--contrast", "11"], "--contrast must be a number from 1 to 10, found 11.0"),
         (["--contrast", "nan"], "--contrast must be a finite number, found nan"),
-        (["--rotate"], "--rotate expected copies to rotate, which --hr-scales, --lr-scales and --contrast make, found"),
+        (["--rotate"], "--rotate expected copies to rotate, which --hr-scales and --contrast make, found"),
         (["--rotate", "--contrast", "1"], "--rotate expected copies to rotate"),
         (["--schedule", "cosine", "--rate-steps", "100"], "--rate-steps expected --schedule piecewise, found cosine"),
         (["--schedule", "cosine", "--rate-factor", "0.1"], "--rate-factor expected --schedule piecewise"),

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from span_export import bundle, tfjs
+from span_export import export, page
 from span_export.cli import main
 from span_keras import checkpoints
 from span_keras.checkpoints import load_weights, save_weights
@@ -77,7 +77,9 @@ def test_demo_puts_the_page_beside_the_model(tmp_path, weights_file):
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--demo")
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")}
     assert {"index.html", "model.json", "span.js", "main.js"} <= names
-    assert not any(name.split("/")[0] in {"node_modules", "package.json", "vendor.mjs", ".npmrc"} for name in names)
+    development = {"node_modules", "package.json", "package-lock.json", "tsconfig.json", "types"}
+    assert not [name for name in names if name.split("/")[0] in development or name.endswith(".mjs")]
+    assert {name for name in names if name.startswith(".")} == {".span-export.json"}
 
 
 def test_page_with_further_networks(tmp_path, weights_file, make_weights):
@@ -126,11 +128,11 @@ def test_two_networks_of_one_name(tmp_path, weights_file):
     ],
 )
 def test_names_of_networks(tiny_weights, source, name):
-    assert tfjs.network_name(replace(tiny_weights, source=source)) == name
+    assert export.network_name(replace(tiny_weights, source=source)) == name
 
 
 def test_an_installation_without_the_page(tmp_path, weights_file, monkeypatch):
-    monkeypatch.setattr(bundle, "page_folders", lambda: [tmp_path / "nowhere"])
+    monkeypatch.setattr(page, "page_folders", lambda: [tmp_path / "nowhere"])
     result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--demo", code=1)
     assert "lacks the page" in result.stderr
     assert not (tmp_path / "out").exists()
@@ -139,12 +141,12 @@ def test_an_installation_without_the_page(tmp_path, weights_file, monkeypatch):
 def test_perceptual_features_are_those_of_the_loss(tmp_path, weights_file, image):
     import numpy as np
 
-    from span_export.quiet import quiet
+    from span_keras.quiet import hushed
     from span_keras.training import perceptual
 
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--perceptual")
     path = tmp_path / "out" / "perceptual" / "model.json"
-    with quiet():
+    with hushed():
         import tensorflow  # noqa: F401
         import tensorflowjs
 
@@ -237,7 +239,7 @@ def test_interrupted(tmp_path, weights_file, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tfjs, "write_perceptual", interrupt)
+    monkeypatch.setattr(export, "write_perceptual", interrupt)
     result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--perceptual", code=130)
     assert result.stderr == "Interrupted.\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w.safetensors"]

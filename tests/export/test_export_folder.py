@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from span_export.folder import MARKER, publish
+from span_export.publish import MARKER, publish
 from span_keras.errors import ExportError
 
 
@@ -220,7 +220,7 @@ def test_killed(target):
     """No handler runs on SIGKILL: the earlier export stands untouched."""
     write(target, {"model.json": "good"})
     code = (
-        "import os, sys, pathlib; from span_export.folder import publish\n"
+        "import os, sys, pathlib; from span_export.publish import publish\n"
         "with publish(pathlib.Path(sys.argv[1])) as staged:\n"
         "    (staged / 'model.json').write_text('half'); os.kill(os.getpid(), 9)"
     )

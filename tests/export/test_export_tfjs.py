@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from span_export import golden, quantize
-from span_export.quiet import quiet
-from span_export.tfjs import export_model
+from span_export.export import export_model
 from span_keras.errors import ExportError, SpanError
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
+from span_keras.quiet import hushed
 
 STOCK = {
     "InputLayer",
@@ -34,7 +34,7 @@ def read(folder):
 
 def stored(folder):
     """Weight name -> (array as TF.js decodes it, storage dtype), by TF.js's own Python reader."""
-    with quiet():
+    with hushed():
         import tensorflow  # noqa: F401
         from tensorflowjs.read_weights import read_weights
     manifest = read(folder)["weightsManifest"]
@@ -71,7 +71,7 @@ def test_shortened_topology_still_builds_the_same_network(tmp_path, make_weights
     """The layer settings that are left out are exactly those a reader assumes."""
     weights = make_weights(SpanConfig(scale=2, channels=4, blocks=2, variant=variant, img_range=3.0))
     export_model(weights, tmp_path / "out", "none")
-    with quiet():
+    with hushed():
         import tensorflow  # noqa: F401
         import tensorflowjs
 
@@ -207,7 +207,7 @@ def test_weights_that_are_not_numbers(tmp_path, tiny_weights, bad):
 def test_a_failing_converter_leaves_the_earlier_export(tmp_path, tiny_weights, monkeypatch):
     export_model(tiny_weights, tmp_path / "out", "none")
     before = (tmp_path / "out" / "model.json").read_text()
-    with quiet():
+    with hushed():
         import tensorflow  # noqa: F401
         import tensorflowjs
     save = tensorflowjs.converters.save_keras_model
@@ -229,7 +229,7 @@ def test_export_prints_nothing(tmp_path, tiny_weights, capfd):
 
 
 def test_quiet_shows_what_was_said_before_a_failure(capfd):
-    with pytest.raises(RuntimeError), quiet():
+    with pytest.raises(RuntimeError), hushed():
         print("a clue", flush=True)
         raise RuntimeError
     assert "a clue" in capfd.readouterr().err
@@ -237,7 +237,7 @@ def test_quiet_shows_what_was_said_before_a_failure(capfd):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, SpanError("A sentence.")])
 def test_quiet_stays_so_if_the_user_interrupts_or_the_message_says_it_all(capfd, error):
-    with pytest.raises((KeyboardInterrupt, SystemExit, SpanError)), quiet():
+    with pytest.raises((KeyboardInterrupt, SystemExit, SpanError)), hushed():
         print("chatter", flush=True)
         raise error
     assert capfd.readouterr() == ("", "")
@@ -251,7 +251,7 @@ def test_full_size_in_float16_fits_into_900_kb(tmp_path, make_weights, config):
 
 def test_a_full_disk_is_told_in_a_sentence(tmp_path, tiny_weights, monkeypatch):
     """TensorFlow, which writes the files, has errors of its own."""
-    with quiet():
+    with hushed():
         import tensorflow
         import tensorflowjs
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from span_export import verify as module
 from span_export.cli import main
+from span_export.export import export_model
 from span_export.quantize import MODES, max_weight_error
-from span_export.tfjs import export_model
 from span_export.verify import verify
 from span_keras.checkpoints import save_weights
 from span_keras.errors import CheckpointError, DataError, ExportError

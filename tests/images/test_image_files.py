@@ -1,9 +1,10 @@
-"""py: every kind of pixel in and out, metadata kept, damaged files named, nothing half-written."""
+"""Image files: every kind of pixel in and out, metadata kept, damaged files named, nothing half-written."""
 
 import io
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch):
         raise AttributeError("a mistake of a decoder's")
 
     write_image(tmp_path / "image.png", Picture(samples(3)))
-    monkeypatch.setattr(read, "_decode", broken)
+    monkeypatch.setattr(read, "samples_of", broken)
     with pytest.raises(ImageError, match=r"image\.png is damaged or truncated .*a mistake of a decoder's"):
         read_image(tmp_path / "image.png")
 
@@ -246,16 +247,18 @@ def test_a_jpegs_comment_survives(tmp_path):
         assert read_image(tmp_path / name).metadata.texts == {"Comment": "Grüße"}
 
 
-@pytest.mark.filterwarnings("error")
 def test_damaged_exif_does_not_cost_the_picture(tmp_path, monkeypatch):
     damaged = b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x0f\x01\x02\0\xff\xff\xff\xff"
     Image.new("L", (4, 4), 9).save(tmp_path / "image.jpg", exif=damaged)
-    assert read_image(tmp_path / "image.jpg").samples.shape == (4, 4, 1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.resetwarnings()
+        assert read_image(tmp_path / "image.jpg").samples.shape == (4, 4, 1)
+    assert not told
 
-    def fail(exif):
-        raise ValueError("a tag that cannot be written")
+    def fail(image):
+        raise ValueError("a tag that cannot be read")
 
-    monkeypatch.setattr(read, "_descriptive", fail)
+    monkeypatch.setattr(Image.Image, "getexif", fail)
     found = read_image(tmp_path / "image.jpg")
     assert found.samples.shape == (4, 4, 1)
     assert "has damaged EXIF data; they are left out" in found.notes[0]
@@ -354,7 +357,11 @@ def encoded(kind, **options):
     ("name", "content", "message"),
     [
         ("empty.png", b"", "is empty; expected an image file"),
-        ("text.png", b"hello world, no image here", "is not a readable PNG, JPEG, WebP, TIFF or BMP image"),
+        (
+            "text.png",
+            b"hello world, no image here",
+            "is not a readable PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or PPM",
+        ),
         ("page.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is not a readable PNG"),
         ("cut.png", encoded("PNG")[:2000], "damaged or truncated"),
         ("cut.jpg", encoded("JPEG")[:1000], "damaged or truncated"),

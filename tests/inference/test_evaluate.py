@@ -114,7 +114,7 @@ def test_equal_images_have_infinite_psnr_which_json_calls_null(tmp_path, weights
     (tmp_path / "flat").mkdir()
     write_image(tmp_path / "flat" / "a.png", Picture(np.full((30, 30, 3), 77, np.uint8)))
     assert evaluate(repeat(2), 2, tmp_path / "flat")["psnr_y"] == float("inf")
-    monkeypatch.setattr("span_keras.inference.upscaler.Upscaler.__call__", lambda self, lr: repeat(2)(lr))
+    monkeypatch.setattr("span_keras.inference.upscaler.Upscaler.upscale_rgb", lambda self, lr: repeat(2)(lr))
     found = json.loads(run("-w", weights_file, "--data", tmp_path / "flat", "--json").stdout)
     assert found["psnr_y"] is None
     assert found["ssim_y"] == pytest.approx(1)

@@ -247,7 +247,7 @@ def test_bad_use_ends_with_one_sentence(tmp_path, weights_file):
     assert "does not exist" in message(2, tmp_path / "none.png", *out, *w)
     assert "Missing option '-o'" in message(2, tmp_path / "a.png", *w)
     assert "Missing argument" in message(2, *out, *w)
-    assert "holds no PNG, JPEG" in message(1, tmp_path / "empty", *out, *w)
+    assert "holds no images to upscale; expected some of .png" in message(1, tmp_path / "empty", *out, *w)
     assert "none.keras" in message(1, tmp_path / "a.png", *out, "-w", tmp_path / "none.keras")
     assert "overwritten by its own result" in message(1, tmp_path / "a.png", "-o", tmp_path, *w)
     assert "would both become" in message(1, tmp_path / "a.png", tmp_path / "a.jpg", *out, *w, "--format", "png")
@@ -303,7 +303,7 @@ def test_weights_that_make_no_numbers_are_named(tmp_path, wild_weights):
 
 
 def test_not_finite_pixels_are_not_blamed_on_the_weights(upscaler):
-    assert np.isnan(upscaler(np.full((9, 9, 3), np.nan, np.float32))).all()
+    assert np.isnan(upscaler.upscale_rgb(np.full((9, 9, 3), np.nan, np.float32))).all()
 
 
 def test_links_to_folders_are_followed(tmp_path):
@@ -344,6 +344,7 @@ def test_interruption_leaves_nothing_behind(tmp_path, weights_file, number):
     script = f"""
         import os, signal
         from span_keras import upscale
+        from span_keras.images.encoders import PngWriter
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
         write = PngWriter.write
         def interrupt(self, rows):
@@ -366,19 +367,22 @@ def test_memory_is_bounded_by_a_band(tmp_path):
     write_image(tmp_path / "in.png", Picture(np.zeros((1000, 3000, 3), np.uint8)))
     script = f"""
         import resource
-        from span_keras import upscale
-        from span_keras.images import tiling
+        from span_keras.images.read import read_image
+        from span_keras.inference.files import Upscaler, upscale_file
 
-        class Repeat:
+        class Repeat(Upscaler):
             scale, halo, tile, batch = 4, 21, 128, 1
             predict = staticmethod(lambda tiles: tiles.repeat(4, 1).repeat(4, 2))
+
+            def __init__(self):
+                pass
 
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB
 
         read_image({str(tmp_path / "in.png")!r})
         before = peak()
-        upscale.upscale_file(Repeat, {str(tmp_path / "in.png")!r}, {str(tmp_path / "out.png")!r})
+        upscale_file(Repeat(), {str(tmp_path / "in.png")!r}, {str(tmp_path / "out.png")!r})
         print(peak() - before)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)

@@ -1,6 +1,6 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
 import { decode } from '../images/decode.js';
-import { allocate, alphaOf, bled, crop, store, storeAlpha, storeGrey } from '../images/pixels.js';
+import { allocate, crop, store, storeGrey } from '../images/pixels.js';
 import { PngEncoder } from '../images/png.js';
 import { planAxis, planTiles } from '../images/tiling.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
@@ -22,26 +22,58 @@ const PROBE = 48;
  */
 const POOL = 2 ** 30;
 
+/** @typedef {import('../images/decode.js').Pixels} Pixels */
+/** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
+/** @typedef {import('../network/model.js').SpanConfig} SpanConfig */
+/** @typedef {import('../network/network.js').Network} Network */
+/** @typedef {import('./backend.js').BackendName} BackendName */
+
 /**
  * @typedef {object} Status
- * @property {import('./backend.js').BackendName} backend the one in use
- * @property {number} tile side of its tiles
- * @property {Array<{backend: string, reason: string}>} demoted backends that were tried and are not used
- * @property {Record<string, number>} measured milliseconds of the probe by backend
+ * @property {BackendName} backend the one in use
+ * @property {number} tile side of its tiles in pixels of the input
+ * @property {Array<{backend: BackendName, reason: string}>} demoted backends that were tried and are not used, and why
+ * @property {Partial<Record<BackendName, number>>} measured milliseconds of the probe by backend, where some were compared
+ * @property {string} [notice] what just changed, as a sentence
+ */
+
+/**
+ * @typedef {object} Options
+ * @property {AbortSignal} [signal] stops before the next tile
+ * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles
+ * @property {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [onTile]
+ * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of the output, at
+ *   the start
  */
 
 export class Engine {
+  /** @type {Status['demoted']} */
+  demoted = [];
+  /** @type {Record<string, number>} milliseconds of the probe by backend */
+  measured = {};
+  /** @type {Network} null while no backend runs it */
+  network;
+  // What `load` sets: the model, and the backend that runs it.
+  /** @type {ModelArtifacts} */
+  artifacts;
+  /** @type {SpanConfig} */
+  config;
+  /** @type {BackendName} */
+  backend;
+  /** @type {Tf} */
+  tf;
+  /** @type {Promise<never>} rejects if the GPU goes away */
+  lost;
+
   /** @param {(status: Status) => void} onStatus called whenever another backend or tile is taken */
   constructor(onStatus = () => {}) {
     this.onStatus = onStatus;
-    this.demoted = [];
-    this.measured = {};
   }
 
   /**
    * Take a model into use.
-   * @param {import('../network/model.js').ModelArtifacts} artifacts
-   * @param {{backend?: string, tile?: number}} [options] `backend` is one of CHAIN or 'auto'
+   * @param {ModelArtifacts} artifacts
+   * @param {{backend?: BackendName | 'auto', tile?: number}} [options]
    */
   async load(artifacts, { backend = 'auto', tile } = {}) {
     this.release();
@@ -72,13 +104,7 @@ export class Engine {
   /**
    * Upscale to a PNG file.
    * @param {Blob | ImageBitmap | ImageData} source
-   * @param {object} [options]
-   * @param {AbortSignal} [options.signal] stops before the next tile
-   * @param {(state: {done: number, total: number}) => void} [options.onProgress]
-   * @param {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [options.onTile]
-   * @param {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [options.onSize] of the
-   *   output, at the start
-   * @param {(bytes: Uint8Array) => Promise<void>} [options.write] receives the file instead of `blob`
+   * @param {Options & {write?: (bytes: Uint8Array) => Promise<void>}} [options] `write` receives the file instead of `blob`
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number}>}
    */
   async upscale(source, { onSize, write, ...options } = {}) {
@@ -97,8 +123,8 @@ export class Engine {
 
   /**
    * Upscale to pixels in memory.
-   * @param {Blob | ImageBitmap | ImageData | import('../images/decode.js').Pixels} source
-   * @param {object} [options] as for `upscale`
+   * @param {Blob | ImageBitmap | ImageData | Pixels} source
+   * @param {Options} [options]
    * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number}>} RGBA
    */
   async pixels(source, { onSize, ...options } = {}) {
@@ -114,12 +140,18 @@ export class Engine {
     return { ...size, ...(await this.#tiles(image, { ...options, onBand })), data };
   }
 
+  /** @param {Pixels} image */
   #sizeOf({ width, height, alpha, colorSpace }) {
     const { scale } = this.config;
     return { width: width * scale, height: height * scale, alpha, colorSpace: colorSpace ?? 'srgb' };
   }
 
-  /** Compute tile after tile; `onBand` gets every finished row of tiles, RGBA. */
+  /**
+   * Compute tile after tile.
+   * @param {Pixels} image
+   * @param {Options & {onBand: (rgba: Uint8ClampedArray) => void | Promise<void>}} options `onBand` gets every finished row
+   *   of tiles
+   */
   async #tiles(image, { signal, onProgress, onTile, onBand }) {
     if (!this.network) await this.#startFirst(CHAIN); // all had failed, perhaps on a larger image
     const { scale, halo } = this.config;
@@ -151,7 +183,7 @@ export class Engine {
     } catch {
       // Tensors of a lost GPU are gone already.
     }
-    this.network = null;
+    this.network = /** @type {any} */ (null);
   }
 
   /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
@@ -172,6 +204,7 @@ export class Engine {
     const { scale, halo } = this.config;
     const width = (column.to - column.from) * scale;
     const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+    const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
     // The tile may have become smaller than when the image was divided.
     for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
       for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
@@ -179,9 +212,9 @@ export class Engine {
         signal?.throwIfAborted();
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
-        const colors = await this.#run(image.alpha ? bled(image, x, y) : pixels);
+        const colors = await this.#run(alpha ? alpha.bled(image, x, y) : pixels);
         (image.grey ? storeGrey : store)(colors, place, scale, out);
-        if (image.alpha) storeAlpha(await this.#run(alphaOf(pixels)), image, place, scale, out);
+        if (alpha) alpha.storeAlpha(await this.#run(alpha.alphaOf(pixels)), image, place, scale, out);
       }
     }
     return out;
@@ -242,8 +275,9 @@ export class Engine {
       });
       if (Math.min(...Object.values(this.measured)) <= ENOUGH[name]) break;
     }
-    const [fastest] = Object.keys(this.measured).sort((a, b) => this.measured[a] - this.measured[b]);
-    const slower = Object.keys(this.measured).filter((name) => name !== fastest);
+    const measured = /** @type {BackendName[]} */ (Object.keys(this.measured));
+    const [fastest] = [...measured].sort((a, b) => this.measured[a] - this.measured[b]);
+    const slower = measured.filter((name) => name !== fastest);
     // The last one tried may have failed, and with it went the network.
     if (!this.network || fastest !== this.backend) await this.#startFirst(fastest ? [fastest, ...CHAIN] : ['cpu']);
     for (const name of slower) {
@@ -273,8 +307,8 @@ export class Engine {
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
     await Promise.race([this.#check(), lost]);
-    const least = 2 * this.config.halo + 8;
-    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), least);
+    const minTile = 2 * this.config.halo + 8;
+    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), minTile);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */

@@ -4,11 +4,23 @@ import { decode } from '../images/decode.js';
 import { evaluatePair } from '../images/metrics.js';
 
 /**
+ * @typedef {object} Measurement
+ * @property {number} width of the shrunk image
+ * @property {number} height
+ * @property {number} scale
+ * @property {number} milliseconds with shaders compiled
+ * @property {number} bytes the most that tensors took during the run
+ * @property {number} gpuBytes the most that the GPU had allocated; 0 where the backend does not tell
+ * @property {import('../images/metrics.js').Figures} bicubic
+ * @property {import('../images/metrics.js').Figures} span
+ */
+
+/**
  * Shrink a photograph, enlarge it again, and compare: the network's result, and bicubic interpolation's beside it.
  * @param {import('./engine.js').Engine} engine
  * @param {Blob} source the original, cut to a multiple of the scale
- * @returns {Promise<{width, height, scale, milliseconds, bytes, gpuBytes, bicubic: object, span: object}>} size of the
- *   shrunk image, time with shaders compiled, memory at the run's peak, and figures as `evaluatePair` gives them
+ * @param {AbortSignal} signal
+ * @returns {Promise<Measurement>}
  */
 export async function measure(engine, source, signal) {
   const { scale } = engine.config;

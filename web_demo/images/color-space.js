@@ -2,7 +2,7 @@
 import { text, viewOf } from './icc.js';
 
 /**
- * Other names, such as that of a linear sRGB, tell that the values mean something else.
+ * Tell the colour space of canvases that a profile is for. Other names, such as that of a linear sRGB, tell that the values mean something else.
  * @param {Uint8Array} icc
  * @returns {PredefinedColorSpace | null} `null` if canvases do not know it
  */

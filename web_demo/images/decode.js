@@ -67,6 +67,7 @@ function readBitmap(bitmap) {
 function readPiece(bitmap, left, top, data) {
   const [width, height] = [Math.min(PIECE, bitmap.width - left), Math.min(PIECE, bitmap.height - top)];
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  if (!context) throw new Error('the browser gives no canvas');
   context.drawImage(bitmap, -left, -top);
   const piece = context.getImageData(0, 0, width, height).data;
   for (let y = 0; y < height; y++) {

@@ -1,9 +1,10 @@
 /** Finding the colour profile in an image file, so that the enlarged file can carry it on. */
 
 /** Bytes of a profile; those of printers have one or two million. */
-const LARGEST = 4e6;
+const MAX_BYTES = 4e6;
 
 /**
+ * Read the colour profile of an image file.
  * @param {Blob} blob PNG, JPEG, WebP or AVIF; others have no profile here
  * @returns {Promise<Uint8Array | undefined>} an RGB profile; others no longer apply once the browser has made RGB
  */
@@ -13,7 +14,9 @@ export async function readProfile(blob) {
   return profile?.length > 128 && text(profile, 16, 4) === 'RGB ' ? profile : undefined;
 }
 
+/** @returns {string} the bytes as characters of Latin-1 */
 export const text = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
+/** @param {Uint8Array} bytes @returns {DataView} of the same memory */
 export const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 async function fromPng(bytes) {
@@ -39,7 +42,7 @@ async function inflate(bytes) {
   let length = 0;
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     length += next.value.length;
-    if (length > LARGEST) return void reader.cancel();
+    if (length > MAX_BYTES) return void reader.cancel();
     parts.push(next.value);
   }
   return join(parts);

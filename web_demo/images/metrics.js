@@ -5,10 +5,17 @@ import { SSIM_K, SSIM_SIGMA, SSIM_WINDOW, STUDIO_BLACK, STUDIO_Y } from '../cons
 /** @typedef {{width: number, height: number, data: ArrayLike<number>}} Levels RGB, three values per pixel, 0..255 */
 
 /**
+ * @typedef {object} Figures
+ * @property {number} psnrY dB
+ * @property {number} ssimY
+ * @property {number} psnrRgb dB
+ */
+
+/**
  * @param {Levels} sr
  * @param {Levels} hr
  * @param {number} shave pixels cut off every side
- * @returns {{psnrY: number, ssimY: number, psnrRgb: number}}
+ * @returns {Figures}
  */
 export function evaluatePair(sr, hr, shave) {
   if (sr.width !== hr.width || sr.height !== hr.height) {

@@ -1,12 +1,20 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
-import { LEAKY_SLOPE, SCALES } from '../constants.js';
+import { LEAKY_SLOPE } from '../constants.js';
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
  * @property {object} modelTopology
- * @property {Array<{name: string, shape: number[], dtype: string, quantization?: object}>} weightSpecs
+ * @property {WeightSpec[]} weightSpecs
  * @property {ArrayBuffer} weightData
- * @property {object} [userDefinedMetadata]
+ * @property {Record<string, any>} [userDefinedMetadata]
+ */
+
+/**
+ * @typedef {object} WeightSpec what a stored weight is; its values lie in `weightData` in the same order
+ * @property {string} name
+ * @property {number[]} shape
+ * @property {'float32' | 'int32' | 'bool' | 'string' | 'complex64'} dtype
+ * @property {{dtype: 'float16' | 'uint8' | 'uint16', scale?: number, min?: number}} [quantization]
  */
 
 /**
@@ -17,11 +25,18 @@ import { LEAKY_SLOPE, SCALES } from '../constants.js';
  * @property {'span' | 'official'} variant
  * @property {number} imgRange the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1]
  * @property {number[]} rgbMean
- * @property {number} halo see `haloOf`
- * @property {Golden} [golden]
+ * @property {number} halo pixels of the input that a pixel of the result depends on, on every side: see `haloOf`
+ * @property {Golden} [golden] the self-check
  */
 
-/** @typedef {{inputShape: number[], input: string, outputShape: number[], output: string, tolerance: number}} Golden */
+/**
+ * @typedef {object} Golden an input and what the model must make of it
+ * @property {number[]} inputShape (height, width, 3)
+ * @property {string} input levels 0..255, in base64
+ * @property {number[]} outputShape (height · scale, width · scale, 3)
+ * @property {string} output float32 values, in base64
+ * @property {number} tolerance largest difference that is allowed
+ */
 
 /** Low-resolution pixels that an output pixel sees on every side. */
 export const haloOf = ({ blocks }) => 3 * blocks + 3;
@@ -79,6 +94,7 @@ export async function assemble(json, read) {
   if (weightData.byteLength !== expected) {
     throw new ModelError(`The weights hold ${weightData.byteLength} bytes where ${expected} were expected; fetch the model again.`);
   }
+  /** @type {ModelArtifacts} */
   const artifacts = { modelTopology: json.modelTopology, weightSpecs, weightData };
   if (json.userDefinedMetadata) artifacts.userDefinedMetadata = json.userDefinedMetadata;
   return artifacts;
@@ -100,21 +116,21 @@ const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[store
 
 /**
  * Every trainable weight in forward order.
- * @param {SpanConfig} config
+ * @param {Pick<SpanConfig, 'scale' | 'channels' | 'blocks'>} config
  * @returns {Array<{layer: string, weight: 'kernel' | 'bias', shape: number[], size: number, offset: number}>}
  */
 export function weightTable({ scale, channels: c, blocks }) {
+  /** @type {Array<[string, number[]]>} */
   const kernels = [['conv_1', [3, 3, 3, c]]];
   for (let i = 1; i <= blocks; i++) for (const j of [1, 2, 3]) kernels.push([`block_${i}_c${j}`, [3, 3, c, c]]);
   kernels.push(['conv_2', [3, 3, c, c]], ['conv_cat', [1, 1, 4 * c, c]], ['upsampler', [3, 3, c, 3 * scale * scale]]);
   let offset = 0;
-  return kernels.flatMap(([layer, shape]) =>
-    [['kernel', shape], ['bias', shape.slice(3)]].map(([weight, shape]) => {
-      const size = shape.reduce((a, b) => a * b, 1);
-      offset += size;
-      return { layer, weight, shape, size, offset: offset - size };
-    }),
-  );
+  const place = (layer, weight, shape) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    offset += size;
+    return { layer, weight, shape, size, offset: offset - size };
+  };
+  return kernels.flatMap(([layer, shape]) => [place(layer, 'kernel', shape), place(layer, 'bias', shape.slice(3))]);
 }
 
 /**
@@ -129,11 +145,12 @@ export function readConfig(artifacts) {
   if (missing.length) {
     throw new ModelError(`Expected an exported SPAN network; this model has no ${missing.join(', ')}. Write one with span-export.`);
   }
-  const channels = weights.get('conv_1/kernel').shape[3];
-  const scale = Math.sqrt(weights.get('upsampler/kernel').shape[3] / 3);
+  const outputs = (layer) => weights.get(`${layer}/kernel`)?.shape[3] ?? 0;
+  const channels = outputs('conv_1');
+  const scale = Math.sqrt(outputs('upsampler') / 3);
   const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
-  if (!SCALES.includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  if (scale !== 2 && scale !== 3 && scale !== 4) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');

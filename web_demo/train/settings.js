@@ -15,7 +15,19 @@ import { DEFAULTS as RECIPE, MIN_PATCH_SIZE } from '../constants.js';
  * @property {number} seed
  */
 
-/** In the order of the form; the defaults are those of `span-train`. */
+/**
+ * @typedef {object} Field
+ * @property {keyof Settings} key
+ * @property {string} label
+ * @property {number | number[]} value by default
+ * @property {number} [min]
+ * @property {number} [max]
+ * @property {boolean} [whole] whether it is a whole number
+ * @property {boolean} [list] whether it is a list of whole numbers
+ * @property {string} [unit]
+ */
+
+/** @type {Field[]} in the order of the form; the defaults are those of `span-train`. */
 export const FIELDS = [
   { key: 'epochs', label: 'Epochs', value: RECIPE.epochs, min: 1, max: 100000, whole: true },
   { key: 'stepsPerEpoch', label: 'Steps per epoch', value: RECIPE.steps_per_epoch, min: 1, max: 100000, whole: true },
@@ -36,28 +48,29 @@ export const FIELDS = [
   { key: 'seed', label: 'Seed', value: RECIPE.seed, min: 0, max: 4294967295, whole: true },
 ];
 
-/** @type {Settings} */
-export const DEFAULTS = Object.fromEntries(FIELDS.map(({ key, value }) => [key, value]));
+export const DEFAULTS = /** @type {Settings} */ (Object.fromEntries(FIELDS.map(({ key, value }) => [key, value])));
 
-/** LR pixels in a batch at most: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
-const BATCH_PIXELS = 4 * 256 * 256;
+/** LR pixels in a batch: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
+const MAX_BATCH_PIXELS = 4 * 256 * 256;
 
 /**
  * @param {Record<string, string | number | number[]>} values as typed
  * @returns {{settings: Settings, problems: Record<string, string>}} a sentence per wrong field
  */
 export function validate(values) {
-  const settings = {};
+  const settings = /** @type {any} */ ({});
+  /** @type {Record<string, string>} */
   const problems = {};
   for (const field of FIELDS) {
+    /** @type {any} */
     const parsed = field.list ? parseList(values[field.key]) : parseNumber(values[field.key]);
     const problem = field.list ? listProblem(field, parsed) : numberProblem(field, parsed, values[field.key]);
     if (problem) problems[field.key] = problem;
     else settings[field.key] = parsed;
   }
   const { patch, batch } = settings;
-  if (patch ** 2 * batch > BATCH_PIXELS) {
-    const largest = Math.floor(BATCH_PIXELS / patch ** 2);
+  if (patch ** 2 * batch > MAX_BATCH_PIXELS) {
+    const largest = Math.floor(MAX_BATCH_PIXELS / patch ** 2);
     problems.batch = `${batch} patches of ${patch} pixels do not fit into usual graphics memory; with this patch take ${largest} or fewer.`;
   }
   return { settings, problems };
@@ -68,7 +81,8 @@ const parseNumber = (value) => (String(value ?? '').trim() === '' ? NaN : Number
 const parseList = (value) =>
   (Array.isArray(value) ? value : String(value ?? '').split(/[\s,;]+/)).filter((part) => part !== '').map(Number);
 
-function numberProblem({ label, min, max, whole }, value, typed) {
+/** @param {Field} field @param {number} value @returns {string} empty if there is none */
+function numberProblem({ label, min = -Infinity, max = Infinity, whole }, value, typed) {
   const range = `from ${min} to ${max}`;
   if (!Number.isFinite(value)) return `${label} must be a number ${range}, found “${typed ?? ''}”.`;
   if (whole && !Number.isInteger(value)) return `${label} must be a whole number ${range}, found ${value}.`;

@@ -20,7 +20,7 @@ const TEMPLATE = `
       </div>
       <input type="file" id="measure-file" accept="image/*" hidden aria-label="Original photograph" />
     </div>
-    <fieldset class="row checks"><legend class="visually-hidden">Backends</legend></fieldset>
+    <fieldset class="row checks" id="measure-backends"><legend class="visually-hidden">Backends</legend></fieldset>
     <p id="measure-state" class="note" role="status">No photograph chosen yet.</p>
     <div class="scroll" tabindex="0" role="region" aria-label="Figures">
       <table class="figures">
@@ -42,14 +42,15 @@ const decibels = (psnr) => `${finite(psnr).toFixed(2)} dB`;
 
 /**
  * @param {HTMLElement} root
- * @param {{getSource: () => string | object}} page `getSource` gives the address or the artifacts of the chosen model
+ * @param {{getSource: () => string | import('../span.js').ModelArtifacts}} page `getSource` gives the address or the artifacts of the chosen model
  */
 export async function mountMeasure(root, { getSource }) {
   await loadStyle(new URL('./measure.css', import.meta.url));
   root.innerHTML = TEMPLATE;
+  /** @type {(id: string) => any} */
   const find = (id) => root.querySelector(`#measure-${id}`);
   const [choose, start, cancel, input, line, rows] = ['choose', 'start', 'cancel', 'file', 'state', 'rows'].map(find);
-  const checks = root.querySelector('.checks');
+  const checks = find('backends');
   for (const name of CHAIN) {
     const box = Object.assign(document.createElement('input'), { type: 'checkbox', value: name, checked: name !== 'cpu' });
     const label = document.createElement('label');
@@ -117,7 +118,8 @@ export async function mountMeasure(root, { getSource }) {
     cell.textContent = text;
   }
 
-  function summary([first]) {
+  function summary(results) {
+    const [first] = results;
     if (!first) return 'Nothing could be measured; the table says why.';
     const gain = finite(first.span.psnrY) - finite(first.bicubic.psnrY);
     const better = `${decibels(Math.abs(gain))} ${gain >= 0 ? 'better' : 'worse'} than bicubic`;

@@ -27,8 +27,8 @@ const PLAIN_LAYERS = ['conv_cat', 'upsampler'];
 
 /**
  * Weights of a new network.
- * @param {object} tf
- * @param {import("./layers-model.js").SpanConfig} config
+ * @param {Tf} tf
+ * @param {import('./layers-model.js').NetworkConfig} config
  * @param {number} [seed]
  * @returns {Promise<Float32Array>} in the order of `weightTable`
  */

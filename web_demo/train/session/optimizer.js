@@ -9,14 +9,16 @@ import { BETA_1, BETA_2, EMA_DECAY, EMA_DELAY, EPSILON } from '../../constants.j
  */
 export class AdamW {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {Float32Array} decayMask 1 where weight decay applies
    * @param {{weightDecay?: number, clipNorm?: number}} options
    *   `clipNorm` is Keras's `global_clipnorm`
    * @param {{momentum: Float32Array, velocity: Float32Array, updates: number}} [state] from `state()`
    */
   constructor(tf, decayMask, { weightDecay = 0, clipNorm = Infinity } = {}, state) {
-    Object.assign(this, { tf, weightDecay, clipNorm });
+    this.tf = tf;
+    this.weightDecay = weightDecay;
+    this.clipNorm = clipNorm;
     this.updates = state?.updates ?? 0;
     this.decayMask = tf.tensor1d(decayMask);
     this.momentum = state ? tf.tensor1d(state.momentum) : tf.zerosLike(this.decayMask);
@@ -42,7 +44,7 @@ export class AdamW {
       const decayed = this.weightDecay
         ? sub(weights, mul(mul(weights, this.decayMask), this.weightDecay * rate))
         : weights;
-      return [sub(decayed, div(mul(m, alpha), add(sqrt(v), EPSILON))), m, v];
+      return /** @type {tf.Tensor1D[]} */ ([sub(decayed, div(mul(m, alpha), add(sqrt(v), EPSILON))), m, v]);
     });
     tf.dispose([this.momentum, this.velocity]);
     this.momentum = momentum;
@@ -58,8 +60,8 @@ export class AdamW {
 
   /** What `new AdamW(..., state)` goes on from. */
   async state() {
-    const [momentum, velocity] = await Promise.all([this.momentum.data(), this.velocity.data()]);
-    return { momentum: momentum.slice(), velocity: velocity.slice(), updates: this.updates };
+    const [momentum, velocity] = await Promise.all([floats(this.momentum), floats(this.velocity)]);
+    return { momentum, velocity, updates: this.updates };
   }
 
   dispose() {
@@ -67,10 +69,19 @@ export class AdamW {
   }
 }
 
+/**
+ * Read a tensor's values into memory of their own: a backend may give out what it computes with.
+ * @param {tf.Tensor} tensor float32
+ * @returns {Promise<Float32Array>}
+ */
+export async function floats(tensor) {
+  return /** @type {Float32Array} */ (await tensor.data()).slice();
+}
+
 /** The exponential moving average of the weights: what is shown, measured and saved, while the latest ones train on. */
 export class WeightAverage {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {Float32Array} start
    */
   constructor(tf, start) {

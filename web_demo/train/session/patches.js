@@ -59,7 +59,7 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   for (const [i, { name, blob }] of files.entries()) {
     onProgress(i, files.length);
     const pixels = await decode(blob).catch(() => null);
-    const size = pixels && pixels.width * pixels.height * 3 * (1 + scale ** -2);
+    const size = pixels ? pixels.width * pixels.height * 3 * (1 + scale ** -2) : 0;
     if (!pixels) {
       problems.push(`${name} is not an image that this browser can read; it is left out.`);
     } else if (Math.min(pixels.height, pixels.width) < patch * scale) {
@@ -95,7 +95,11 @@ export class PatchSource {
    * @param {{scale: number, patch: number, batch: number, seed: number}} options
    */
   constructor(pairs, { scale, patch, batch, seed }) {
-    Object.assign(this, { pairs, scale, batch, seed, size: patch });
+    this.pairs = pairs;
+    this.scale = scale;
+    this.size = patch;
+    this.batch = batch;
+    this.seed = seed;
     let area = 0;
     this.bounds = pairs.map(({ lr }) => (area += lr.height * lr.width));
   }
@@ -112,7 +116,7 @@ export class PatchSource {
     const lr = new Float32Array(batch * size * size * 3);
     const hr = new Float32Array(batch * hrSize * hrSize * 3);
     for (let n = 0; n < batch; n++) {
-      const place = uniform() * this.bounds.at(-1);
+      const place = uniform() * this.bounds[this.bounds.length - 1];
       const pair = this.pairs[this.bounds.findIndex((bound) => place < bound)];
       const top = below(pair.lr.height - size + 1);
       const left = below(pair.lr.width - size + 1);

@@ -7,8 +7,8 @@ import { Network } from './layers-model.js';
 const HALF_LEVEL = 0.5 / 255;
 
 /**
- * @param {object} tf with a backend that computes in float32
- * @param {import('./layers-model.js').SpanConfig} config
+ * @param {Tf} tf with a backend that computes in float32
+ * @param {import('./layers-model.js').NetworkConfig} config
  * @param {Float32Array} parameters
  * @returns {Promise<import('../../network/model.js').Golden>}
  */
@@ -24,7 +24,7 @@ export async function makeGolden(tf, config, parameters) {
       ),
     ),
   );
-  const values = await output.data();
+  const values = /** @type {Float32Array} */ (await output.data());
   output.dispose();
   network.dispose();
   return {
@@ -38,8 +38,8 @@ export async function makeGolden(tf, config, parameters) {
 
 /** @returns {Uint8Array} the pixels of `GOLDEN_TILE`, as Python's `golden_input` gives them */
 export function goldenInput() {
-  const digits = GOLDEN_TILE.join(' ').replaceAll(' ', '').match(/../g);
-  return Uint8Array.from(digits, (pair) => parseInt(pair, 16));
+  const colours = GOLDEN_TILE.flatMap((row) => row.split(' '));
+  return Uint8Array.from(colours.flatMap((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16))));
 }
 
 const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));

@@ -3,18 +3,13 @@
  * guard against bad steps; the twin of `span_keras/training/step.py`.
  */
 
-import {
-  CLIP_NORM,
-  GUARD_START,
-  GUARD_WINDOW,
-  MAX_SKIPPED,
-  RESTORE_AFTER,
-  SPIKE_FACTOR,
-} from '../../constants.js';
+import { CLIP_NORM, GUARD_START, GUARD_WINDOW, MAX_SKIPPED, RESTORE_AFTER, SPIKE_FACTOR } from '../../constants.js';
 import { TrainingError } from '../errors.js';
 import { rateAt } from '../settings.js';
 import { Network } from './layers-model.js';
-import { AdamW, WeightAverage } from './optimizer.js';
+import { AdamW, WeightAverage, floats } from './optimizer.js';
+
+/** @typedef {import('./patches.js').PatchSource} PatchSource */
 
 /**
  * @typedef {object} StepResult
@@ -28,20 +23,23 @@ import { AdamW, WeightAverage } from './optimizer.js';
 
 export class Trainer {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {object} options
-   * @param {import('./layers-model.js').SpanConfig} options.config
+   * @param {import('./layers-model.js').NetworkConfig} options.config
    * @param {import('../settings.js').Settings} options.settings
    * @param {Float32Array} options.parameters
-   * @param {{get(step: number): object}} options.source batches, see `PatchSource`
+   * @param {{get: PatchSource['get']}} options.source batches
    * @param {import('./vgg-loss.js').PerceptualLoss | null} [options.perceptual]
-   * @param {import('./store.js').TrainingState} [options.state] where to go on
+   * @param {import('./store.js').TrainingState | null} [options.state] where to go on
    */
   constructor(tf, { config, settings, parameters, source, perceptual = null, state = null }) {
-    Object.assign(this, { tf, settings, source, perceptual });
+    this.tf = tf;
+    this.settings = settings;
+    this.source = source;
+    this.perceptual = perceptual;
     this.network = new Network(tf, config, parameters);
     const options = { weightDecay: settings.weightDecay, clipNorm: CLIP_NORM };
-    this.optimizer = new AdamW(tf, this.network.decayMask(), options, state);
+    this.optimizer = new AdamW(tf, this.network.decayMask(), options, state ?? undefined);
     this.average = new WeightAverage(tf, state?.average ?? parameters);
     this.step = state?.step ?? 0;
     this.skipped = state?.skipped ?? 0;
@@ -91,7 +89,7 @@ export class Trainer {
       const mae = tf.mean(tf.abs(tf.sub(output, target)));
       const distance = weighted ? perceptual.distance(perceptual.features(output), targetFeatures) : tf.scalar(0);
       parts = [mae, distance].map((part) => tf.keep(part));
-      return weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae;
+      return /** @type {tf.Scalar} */ (weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae);
     }, network.variables);
     const gradient = tf.concat(network.variables.map(({ name }) => tf.reshape(grads[name], [-1])));
     const measured = tf.stack([...parts, tf.sqrt(tf.sum(tf.square(gradient)))]);
@@ -138,11 +136,14 @@ export class Trainer {
     return this.network.withWeights(this.average.flat, work);
   }
 
-  /** The weights, their average, the optimizer and the counters, off the GPU. */
+  /**
+   * Take the weights, their average, the optimizer and the counters off the GPU.
+   * @returns {Promise<Omit<import('./store.js').TrainingState, 'config' | 'origin' | 'settings' | 'history'>>}
+   */
   async snapshot() {
     const [parameters, average, optimizer] = await Promise.all([
-      this.network.flat.data(),
-      this.average.flat.data(),
+      floats(this.network.flat),
+      floats(this.average.flat),
       this.optimizer.state(),
     ]);
     const { step, skipped, streak, recentLosses } = this;
@@ -151,8 +152,8 @@ export class Trainer {
       skipped,
       streak,
       recentLosses,
-      parameters: parameters.slice(),
-      average: average.slice(),
+      parameters,
+      average,
       ...optimizer,
     };
   }
