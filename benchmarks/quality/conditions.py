@@ -41,7 +41,7 @@ SEED, SIDE = 77, 240
 
 
 def pairs(path, number: int, scale: int):
-    """``(column, LR, HR)`` of a photograph, uint8."""
+    """Yield ``(column, LR, HR)`` of a photograph, uint8."""
     for condition, arguments in CONDITIONS.items():
         yield condition, *load_pair(path, scale, **arguments)
     hr = np.asarray(leaves.draw(np.random.default_rng((SEED, number)), SIDE, leaves.colours_of(path)))

@@ -28,7 +28,7 @@ FRAMEWORKS = {
 
 
 def torch_network(weights, threads: int):
-    """The fused network in plain PyTorch: (1, h, w, 3) NumPy in, (1, h·s, w·s, 3) NumPy out."""
+    """Return the fused network in plain PyTorch: (1, h, w, 3) NumPy in, (1, h·s, w·s, 3) NumPy out."""
     import torch
     import torch.nn.functional as F
 
@@ -71,7 +71,7 @@ def torch_network(weights, threads: int):
 
 
 def smooth_image(size: int) -> np.ndarray:
-    """(size, size, 3) float32: on white noise, which no photograph is, a network amplifies rounding errors."""
+    """Return (size, size, 3) float32; on white noise, which no photograph is, a network amplifies rounding errors."""
     from span_keras.images import bicubic
 
     coarse = np.random.default_rng(0).random((max(1, size // 8), max(1, size // 8), 3), np.float32)

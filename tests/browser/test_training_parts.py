@@ -57,16 +57,6 @@ def make_batch(config: SpanConfig, size: int = 6, seed: int = 2) -> tuple[np.nda
     return np.float32(rng.random((2, size, size, 3))), np.float32(rng.random((2, side, side, 3)))
 
 
-@pytest.mark.parametrize("scale", [0, 1.5])
-def test_downscale_refuses_other_than_whole_factors(train, scale):
-    message = train(
-        """try { bicubic.downscale({ height: 4, width: 4, data: new Float32Array(48) }, given[0]); }
-           catch (error) { return error.message; }""",
-        scale,
-    )
-    assert message == f"downscale expects a whole factor of 1 or more, found {scale}."
-
-
 CONFIGS = {
     "span": SpanConfig(scale=2, channels=4, blocks=2),
     "official": SpanConfig(scale=3, channels=4, blocks=1, variant="official", img_range=2.0),
@@ -360,62 +350,6 @@ def test_saved_artifacts_load_with_plain_tensorflow_js_and_compute_the_same(trai
     assert {"normalize/moving_mean", "pixel_shuffle/kernel", "conv_1/kernel"} <= set(found["names"])
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "sentence"),
-    [
-        ("epochs", "0", "Epochs must be from 1 to 100000, found 0."),
-        ("epochs", "2.5", "Epochs must be a whole number from 1 to 100000, found 2.5."),
-        ("batch", "", "Batch size must be a number from 1 to 64, found “”."),
-        ("batch", "1e9", "Batch size must be from 1 to 64, found 1000000000."),
-        ("patch", "banana", "Patch must be a number from 4 to 256, found “banana”."),
-        ("rate", "0", "Learning rate must be from 1e-8 to 0.1, found 0."),
-        ("rate", "NaN", "Learning rate must be a number from 1e-8 to 0.1, found “NaN”."),
-        ("rate", "Infinity", "Learning rate must be a number from 1e-8 to 0.1, found “Infinity”."),
-        ("weightDecay", "-1", "Weight decay must be from 0 to 1, found -1."),
-        ("vggWeight", "1000", "VGG weight must be from 0 to 10, found 1000."),
-        ("seed", "-3", "Seed must be from 0 to 4294967295, found -3."),
-        (
-            "halveAt",
-            "300, 200",
-            "“Halve the rate at epochs” must be whole numbers in ascending order, such as 200, 300; "
-            "leave it empty for a constant rate.",
-        ),
-    ],
-)
-def test_absurd_settings_get_a_sentence(train, key, value, sentence):
-    problems = train("return t.validate({ ...t.DEFAULTS, [given[0]]: given[1] }).problems;", key, value)
-    assert problems == {key: sentence}
-
-
-def test_a_batch_beyond_graphics_memory_gets_a_sentence(train):
-    problems = train("return t.validate({ ...t.DEFAULTS, batch: 64, patch: 256 }).problems;")
-    assert problems == {
-        "batch": "64 patches of 256 pixels do not fit into usual graphics memory; with this patch take 4 or fewer."
-    }
-
-
-def test_patches_are_aligned_and_repeat_with_seed_and_step(train):
-    found = train(
-        """const lr = { height: 9, width: 14, data: Uint8Array.from({ length: 378 }, (_, i) => (i * 37) % 256) };
-           const hr = { height: 27, width: 42, data: new Uint8Array(27 * 42 * 3) };
-           for (let y = 0; y < 27; y++) for (let x = 0; x < 42; x++) for (let c = 0; c < 3; c++) {
-             hr.data[(y * 42 + x) * 3 + c] = lr.data[(Math.floor(y / 3) * 14 + Math.floor(x / 3)) * 3 + c];
-           }
-           const options = { scale: 3, patch: 5, batch: 16 };
-           const make = (seed) => new t.PatchSource([{ name: 'a', lr, hr }], { ...options, seed });
-           const batch = make(1).get(7);
-           const equal = (a, b) => a.lr.join() === b.lr.join() && a.hr.join() === b.hr.join();
-           const others = [make(1).get(7), make(1).get(8), make(2).get(7)];
-           const [same, step, seed] = others.map((other) => equal(batch, other));
-           return { lr: [...batch.lr], hr: [...batch.hr], shapes: [batch.lrShape, batch.hrShape], same, step, seed };"""
-    )
-    assert found["shapes"] == [[16, 5, 5, 3], [16, 15, 15, 3]]
-    lr, hr = np.reshape(found["lr"], (16, 5, 5, 3)), np.reshape(found["hr"], (16, 15, 15, 3))
-    np.testing.assert_array_equal(hr[:, 1::3, 1::3], lr)
-    assert (found["same"], found["step"], found["seed"]) == (True, False, False)
-    assert len({patch.tobytes() for patch in lr}) > 8  # places and symmetries vary
-
-
 def test_a_photograph_too_large_for_the_memory_is_left_out_and_named(train):
     found = train(
         """const picture = async (name, width, height) => {
@@ -452,19 +386,6 @@ def test_a_session_trains_once_at_a_time_and_a_stop_before_the_lock_counts(train
            return { refused, stopping: await beginning };"""
     )
     assert found == {"refused": "A training is under way; stop it before you start another.", "stopping": True}
-
-
-def test_curves_stay_bounded_and_keep_their_average(train):
-    found = train(
-        """const curve = new t.History();
-           for (let step = 1; step <= 5000; step++) curve.addLoss({ step, mae: step % 2, perceptual: 2, rate: 1e-4 });
-           for (let step = 1; step <= 3000; step++) curve.addQuality({ step, psnr: 30 });
-           const again = new t.History(JSON.parse(JSON.stringify(curve)));
-           return { points: again.points, quality: again.quality.length, last: again.quality.at(-1).step };"""
-    )
-    assert 250 < len(found["points"]) < 600
-    assert {point["mae"] for point in found["points"][1:]} == {0.5}
-    assert (found["quality"] < 600, found["last"]) == (True, 3000)
 
 
 STATE = """

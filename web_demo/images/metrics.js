@@ -19,11 +19,15 @@ import { SSIM_K, SSIM_SIGMA, SSIM_WINDOW, STUDIO_BLACK, STUDIO_Y } from '../cons
  */
 export function evaluatePair(sr, hr, shave) {
   if (sr.width !== hr.width || sr.height !== hr.height) {
-    throw new RangeError(`The two images must have the same size, found ${sr.width} × ${sr.height} and ${hr.width} × ${hr.height}.`);
+    throw new RangeError(
+      `The two images must have the same size, found ${sr.width} × ${sr.height} and ${hr.width} × ${hr.height}.`,
+    );
   }
   const width = sr.width - 2 * shave;
   const height = sr.height - 2 * shave;
-  if (Math.min(width, height) < SSIM_WINDOW) throw new RangeError(`The image is too small to measure: at least ${SSIM_WINDOW + 2 * shave} pixels per side.`);
+  if (Math.min(width, height) < SSIM_WINDOW) {
+    throw new RangeError(`The image is too small to measure: at least ${SSIM_WINDOW + 2 * shave} pixels per side.`);
+  }
   const a = cut(sr, shave, width, height);
   const b = cut(hr, shave, width, height);
   return { psnrY: psnr(a.luma, b.luma), ssimY: ssim(a.luma, b.luma, width, height), psnrRgb: psnr(a.rgb, b.rgb) };
@@ -74,7 +78,9 @@ function ssim(a, b, width, height) {
 
 /** Gaussian window sums where the window lies wholly inside. */
 function blur(plane, width, height) {
-  const taps = Float64Array.from({ length: SSIM_WINDOW }, (_, i) => Math.exp(-((i - (SSIM_WINDOW >> 1)) ** 2) / (2 * SSIM_SIGMA ** 2)));
+  const taps = Float64Array.from({ length: SSIM_WINDOW }, (_, i) =>
+    Math.exp(-((i - (SSIM_WINDOW >> 1)) ** 2) / (2 * SSIM_SIGMA ** 2)),
+  );
   const total = taps.reduce((sum, tap) => sum + tap);
   const across = width - SSIM_WINDOW + 1;
   const down = height - SSIM_WINDOW + 1;

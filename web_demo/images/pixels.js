@@ -23,7 +23,9 @@ export function allocate(length) {
   try {
     return new Uint8ClampedArray(length);
   } catch {
-    throw new ImageError(`This device cannot hold ${Math.round(length / 1e6)} MB of the result at once; use a smaller image or scale.`);
+    throw new ImageError(
+      `This device cannot hold ${Math.round(length / 1e6)} MB of the result at once; use a smaller image or scale.`,
+    );
   }
 }
 

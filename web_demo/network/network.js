@@ -46,7 +46,9 @@ export class Network {
     this.inFlight = new Set();
     const { imgRange, rgbMean } = config;
     /** Level 0..255 -> normalised value, per colour. */
-    this.levels = rgbMean.map((mean) => Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange));
+    this.levels = rgbMean.map((mean) =>
+      Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange),
+    );
   }
 
   /**

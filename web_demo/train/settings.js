@@ -27,7 +27,7 @@ import { DEFAULTS as RECIPE, MIN_PATCH_SIZE } from '../constants.js';
  * @property {string} [unit]
  */
 
-/** @type {Field[]} in the order of the form; the defaults are those of `span-train`. */
+/** @type {Field[]} in the order of the form; the defaults are those of `span-train` */
 export const FIELDS = [
   { key: 'epochs', label: 'Epochs', value: RECIPE.epochs, min: 1, max: 100000, whole: true },
   { key: 'stepsPerEpoch', label: 'Steps per epoch', value: RECIPE.steps_per_epoch, min: 1, max: 100000, whole: true },
