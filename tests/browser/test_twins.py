@@ -575,7 +575,7 @@ def check_defaults(run):
     shared = ("beta_1", "beta_2", "clip_norm", "ema_decay", "spike_factor", "channels", "blocks")
     assert {name: python[name] for name in shared} == {name: getattr(constants, name.upper()) for name in shared}
     smallest = next(field["min"] for field in fields if field["key"] == "patch")
-    assert resolve({"patch_size": smallest}).patch_size == smallest == constants.MIN_PATCH_SIZE
+    assert resolve({"patch_size": smallest}).data.patch_size == smallest == constants.MIN_PATCH_SIZE
 
 
 def check_constants(run):
