@@ -7,13 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.weights import random_weights
+from helpers.weights import browser_config, flatten, random_weights, unflatten
 from span_keras.constants import GUARD_WINDOW, RESTORE_AFTER
 from span_keras.network.config import SpanConfig
 from span_keras.network.functional import apply
-from span_keras.network.model import config_of
 from span_keras.network.weights import SpanWeights, layer_shapes
-from span_keras.training import losses, perceptual
 from span_keras.training.options import StepOptions
 from span_keras.training.step import TrainStep
 
@@ -53,40 +51,10 @@ def as_json(array: np.ndarray) -> dict:
     return {"shape": list(array.shape), "data": np.float32(array).ravel().tolist()}
 
 
-def flatten(weights: SpanWeights) -> np.ndarray:
-    """All weights in the order of the browser's ``weightTable``."""
-    return np.concatenate(
-        [weights.layers[n][k].ravel() for n in layer_shapes(weights.config) for k in ("kernel", "bias")]
-    )
-
-
-def unflatten(config: SpanConfig, values) -> SpanWeights:
-    layers, offset, values = {}, 0, np.float32(values)
-    for name, shape in layer_shapes(config).items():
-        layers[name] = {}
-        for key, part in (("kernel", shape), ("bias", shape[3:])):
-            size = int(np.prod(part))
-            layers[name][key] = values[offset : offset + size].reshape(part)
-            offset += size
-    assert offset == len(values)
-    return SpanWeights(config, layers)
-
-
-def browser_config(config: SpanConfig) -> dict:
-    names = {"img_range": "imgRange", "rgb_mean": "rgbMean"}
-    return {names.get(key, key): value for key, value in config.to_dict().items()}
-
-
 def make_batch(config: SpanConfig, size: int = 6, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     side = size * config.scale
     return np.float32(rng.random((2, size, size, 3))), np.float32(rng.random((2, side, side, 3)))
-
-
-def trainable(model) -> list:
-    """Kernels and biases of the fused network in the browser's order."""
-    layers = [model.get_layer(name) for name in layer_shapes(config_of(model))]
-    return [variable for layer in layers for variable in layer.trainable_variables]
 
 
 CONFIGS = {
@@ -359,54 +327,6 @@ def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch)
         "loss leapt, even with the averaged weights. Lower the learning rate, choose other photographs, or start from "
         "other weights."
     )
-
-
-@pytest.fixture(scope="session")
-def perceptual_model(site, tmp_path_factory):
-    """The exported features, served as /perceptual-test/."""
-    from span_export.tfjs_model import write_perceptual
-
-    folder = tmp_path_factory.mktemp("perceptual")
-    write_perceptual(folder)
-    site.mounts["perceptual-test"] = folder
-    return perceptual.build("vgg16")
-
-
-@pytest.mark.parametrize("backend", ["webgl", "cpu"])
-def test_the_loss_with_vgg_and_its_gradient_are_pythons(train, perceptual_model, backend):
-    import tensorflow as tf
-
-    config = SpanConfig(scale=2, channels=4, blocks=1)
-    weights = random_weights(config, seed=4)
-    lr, hr = make_batch(config, size=5)
-    model = weights.deploy_model()
-    variables = trainable(model)
-    with tf.GradientTape() as tape:
-        total, parts = losses.SpanLoss(perceptual_model, SETTINGS["vggWeight"])(hr, model(lr))
-    expected = np.concatenate([np.ravel(gradient) for gradient in tape.gradient(total, variables)])
-    found = train(
-        """const [name, config, parameters, lr, hr, settings] = given;
-           const tf = await start(name);
-           const resting = tf.memory().numTensors;
-           const [input, target] = [tensor(lr), tensor(hr)];
-           const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
-           const perceptual = await t.PerceptualLoss.load(tf, '/perceptual-test/model.json');
-           const options = { config, settings, parameters: new Float32Array(parameters), source: null, perceptual };
-           const trained = new t.Trainer(tf, options);
-           const [gradient, measured] = tf.tidy(() => trained.differentiate(batch));
-           const result = { gradient: [...(await gradient.data())], measured: [...(await measured.data())] };
-           tf.dispose([gradient, measured]);
-           trained.dispose();
-           perceptual.dispose();
-           return { ...result, leaked: tf.memory().numTensors - resting };""",
-        *(backend, browser_config(config), flatten(weights).tolist(), as_json(lr), as_json(hr), SETTINGS),
-    )
-    mae, distance, norm = found["measured"]
-    assert mae == pytest.approx(float(parts["mae"]), rel=1e-5)
-    assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
-    assert norm == pytest.approx(np.linalg.norm(expected), rel=1e-3)
-    assert np.linalg.norm(found["gradient"] - expected) <= 1e-3 * np.linalg.norm(expected)
-    assert found["leaked"] == 0
 
 
 def test_saved_artifacts_load_with_plain_tensorflow_js_and_compute_the_same(train):

@@ -1,6 +1,6 @@
 """What Python and the page both do, pair by pair, each on the path that is really taken.
 
-``TWINS`` is the list: a pair that is added to the code is added here. docs/architecture.md shows the same table.
+``TWINS`` is the list: a pair that is added to the code is added here, and to the table in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -16,20 +16,27 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
-from helpers.weights import random_weights
+from helpers.gradients import gradients_of
+from helpers.weights import browser_config, flatten, random_weights, unflatten
 from span_export import golden
+from span_export.tfjs_model import write_perceptual
 from span_keras import constants
 from span_keras.data.dataset import PatchDataset
-from span_keras.data.decode import load_pair
+from span_keras.data.decode import Pair, load_pair
 from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL
 from span_keras.images import alpha, bicubic, metrics, tiling
+from span_keras.inference.upscaler import Upscaler
 from span_keras.network import init
 from span_keras.network.backend import compiled
 from span_keras.network.config import SpanConfig
+from span_keras.network.functional import apply
 from span_keras.network.model import build_deploy
-from span_keras.network.weights import SpanWeights, layer_shapes
+from span_keras.network.weights import layer_shapes
 from span_keras.runs.settings import resolve
+from span_keras.training import perceptual
+from span_keras.training.losses import SpanLoss
 from span_keras.training.options import StepOptions
 from span_keras.training.schedule import Schedule
 from span_keras.training.step import TrainStep
@@ -45,8 +52,9 @@ CONFIGS = {
 }
 MODULES = (
     *("constants", "engine/tf", "engine/backend", "images/alpha", "images/bicubic", "images/metrics", "images/pixels"),
-    *("images/tiling", "network/model", "train/settings"),
+    *("images/tiling", "network/model", "network/network", "train/settings"),
     *(f"train/session/{name}" for name in ("init", "layers-model", "patches", "samples", "self-check", "step")),
+    "train/session/vgg-loss",
 )
 PRELUDE = """
     const modules = await Promise.all(addresses.map((address) => import(`/${address}.js`)));
@@ -68,18 +76,21 @@ PRELUDE = """
 
 
 @pytest.fixture(scope="module")
-def page(chromium, site):
+def page(chromium, site, tmp_path_factory):
     """One page for all pairs, because starting one takes longer than most checks."""
-    site.mounts["bundled"] = BUNDLED_VAL.parent
+    site.mounts |= {"bundled": BUNDLED_VAL.parent, "forms": save_forms(tmp_path_factory.mktemp("forms"))}
+    site.mounts["perceptual-twin"] = tmp_path_factory.mktemp("perceptual")
+    write_perceptual(site.mounts["perceptual-twin"])
     context = chromium.new_context(service_workers="block")
     context.set_default_timeout(PATIENCE)
     yield open_blank(context.new_page(), site)
     context.close()
-    del site.mounts["bundled"]
+    for name in ("bundled", "forms", "perceptual-twin"):
+        del site.mounts[name]
 
 
 @pytest.fixture(scope="module")
-def run(page):
+def run(page, site):
     """``(body, *arguments)``: run ``async (t, given) => body`` in the page."""
 
     def run(body: str, *arguments):
@@ -87,7 +98,26 @@ def run(page):
             f"async ([addresses, given]) => {{ {PRELUDE} {body} }}", [MODULES, json.loads(json.dumps(arguments))]
         )
 
+    run.forms = site.mounts["forms"]
     return run
+
+
+def save_forms(folder: Path) -> Path:
+    """Photographs in other forms than JPEG of three colours: transparent, grey, of few colours, turned."""
+    rgb = make_scene(37, 45)
+    opacity = np.random.default_rng(0).integers(0, 256, (37, 45, 1), np.uint8)
+    opacity[5:9], opacity[20:25] = 0, 255
+    Image.fromarray(np.concatenate([rgb, opacity], 2)).save(folder / "rgba.png")
+    Image.fromarray(np.concatenate([rgb, opacity], 2)).save(folder / "rgba.webp", lossless=True, exact=True)
+    Image.fromarray(np.concatenate([rgb[..., :1], opacity], 2)).save(folder / "grey-alpha.png")
+    Image.fromarray(rgb[..., 0]).save(folder / "grey.jpg")
+    Image.fromarray(rgb).quantize(32).save(folder / "palette.png", transparency=3)
+    Image.fromarray(rgb).save(folder / "one-colour-transparent.png", transparency=tuple(map(int, rgb[4, 4])))
+    Image.fromarray(rgb).convert("CMYK").save(folder / "cmyk.jpg")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(rgb).save(folder / "turned.jpg", exif=exif)
+    return folder
 
 
 def encode(array: np.ndarray) -> str:
@@ -105,29 +135,37 @@ def check_photographs(run):
     """``load_pair`` and the batches of ``PatchDataset`` against what a training session reads from the same files."""
     for scale in constants.SCALES:
         for photograph in PHOTOGRAPHS:
-            found = run(
-                """const [address, scale] = given;
-                   const blob = await (await fetch(address)).blob();
-                   const { pairs } = await t.loadPairs([{ name: 'photograph', blob }], { scale, patch: 8 });
-                   const [{ lr, hr }] = pairs;
-                   return { lr: toBase64(lr.data), hr: toBase64(hr.data), height: lr.height, width: lr.width };""",
-                *(f"/bundled/{photograph.parent.name}/{photograph.name}", scale),
-            )
-            height, width = found["height"], found["width"]
-            lr = decode(found["lr"], np.uint8, (height, width, 3))
-            hr = decode(found["hr"], np.uint8, (height * scale, width * scale, 3))
             pair = load_pair(photograph, scale)
-            np.testing.assert_array_equal(hr, pair.hr)
-            assert np.count_nonzero(lr != pair.lr) == 0, f"{photograph.name} x{scale}"
+            found = pair_in_page(run, f"/bundled/{photograph.parent.name}/{photograph.name}", scale)
+            np.testing.assert_array_equal(found.hr, pair.hr)
+            assert np.count_nonzero(found.lr != pair.lr) == 0, f"{photograph.name} x{scale}"
         dataset = PatchDataset(
             [photograph], scale=scale, patch=8, batch_size=8, steps_per_epoch=1, augment=False, workers=1
         )
         for lr_patch, hr_patch in zip(*dataset[0], strict=True):
             assert any(
-                np.array_equal(hr[y * scale : (y + 8) * scale, x * scale : (x + 8) * scale], hr_patch)
-                for y, x in places(lr_patch, lr)
+                np.array_equal(found.hr[y * scale : (y + 8) * scale, x * scale : (x + 8) * scale], hr_patch)
+                for y, x in places(lr_patch, found.lr)
             )
         dataset.close()
+    for path in sorted(run.forms.iterdir()):
+        pair, found = load_pair(path, 2), pair_in_page(run, f"/forms/{path.name}", 2)
+        np.testing.assert_array_equal(found.hr, pair.hr, path.name)
+        np.testing.assert_array_equal(found.lr, pair.lr, path.name)
+
+
+def pair_in_page(run, address: str, scale: int) -> Pair:
+    found = run(
+        """const [address, scale] = given;
+           const blob = await (await fetch(address)).blob();
+           const { pairs } = await t.loadPairs([{ name: 'photograph', blob }], { scale, patch: 8 });
+           const [{ lr, hr }] = pairs;
+           return { lr: toBase64(lr.data), hr: toBase64(hr.data), height: lr.height, width: lr.width };""",
+        *(address, scale),
+    )
+    height, width = found["height"], found["width"]
+    hr = decode(found["hr"], np.uint8, (height * scale, width * scale, 3))
+    return Pair(decode(found["lr"], np.uint8, (height, width, 3)), hr)
 
 
 def places(patch: np.ndarray, image: np.ndarray):
@@ -263,30 +301,6 @@ def check_tiles(run):
 # The network ----------------------------------------------------------------------------------------------------------
 
 
-def browser_config(config: SpanConfig) -> dict:
-    names = {"img_range": "imgRange", "rgb_mean": "rgbMean"}
-    return {names.get(key, key): value for key, value in config.to_dict().items()}
-
-
-def flatten(weights: SpanWeights) -> np.ndarray:
-    """All weights in the order of the browser's ``weightTable``."""
-    return np.concatenate(
-        [weights.layers[n][k].ravel() for n in layer_shapes(weights.config) for k in ("kernel", "bias")]
-    )
-
-
-def unflatten(config: SpanConfig, values) -> SpanWeights:
-    layers, offset = {}, 0
-    for name, shape in layer_shapes(config).items():
-        layers[name] = {}
-        for key, part in (("kernel", shape), ("bias", shape[3:])):
-            size = int(np.prod(part))
-            layers[name][key] = values[offset : offset + size].reshape(part)
-            offset += size
-    assert offset == len(values)
-    return SpanWeights(config, layers)
-
-
 def check_shapes(run):
     """Names and shapes of the weights, and how far the network sees."""
     for config in (*CONFIGS.values(), SpanConfig()):
@@ -302,7 +316,7 @@ def check_default_network(run):
 
 
 def check_network(run):
-    """Normalisation, activations and their slope, attention, pixel shuffle: the output of the network that trains."""
+    """Normalisation, activations and their slope, attention, pixel shuffle: what the networks that train put out."""
     lr = np.float32(np.random.default_rng(2).random((2, 6, 5, 3)))
     for config in CONFIGS.values():
         weights = random_weights(config, seed=4)
@@ -317,10 +331,33 @@ def check_network(run):
                return values;""",
             *(browser_config(config), encode(flatten(weights)), encode(lr), lr.shape),
         )
-        expected = np.asarray(weights.deploy_model()(lr))
-        np.testing.assert_allclose(
-            decode(found, np.float32, expected.shape), expected, atol=1e-5 * np.abs(expected).max()
+        arrays = {name: (group["kernel"], group["bias"]) for name, group in weights.layers.items()}
+        expected = np.asarray(apply(arrays, lr, config))
+        found = decode(found, np.float32, expected.shape)
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def check_upscaling(run):
+    """What the networks that upscale put out, from levels on."""
+    pixels = make_scene(9, 7)
+    for config in CONFIGS.values():
+        weights = random_weights(config, seed=4)
+        found = run(
+            """const [config, parameters, data, height, width] = given;
+               const tf = await startCpu();
+               const artifacts = t.toArtifacts(tf, config, floats(parameters), { generator: 'test' });
+               const network = t.createNetwork(tf, artifacts, t.readConfig(artifacts));
+               const pixels = { data: fromBase64(data), height, width, stride: 3 };
+               const output = tf.tidy(() => network.run(network.input(pixels)));
+               const values = toBase64(await output.data());
+               tf.dispose(output);
+               network.dispose();
+               return values;""",
+            *(browser_config(config), encode(flatten(weights)), encode(pixels), *pixels.shape[:2]),
         )
+        expected = np.asarray(Upscaler(weights).predict(np.float32(pixels[None]) / 255))[0]
+        found = decode(found, np.float32, expected.shape)
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(found).max())
 
 
 def check_golden_tile(run):
@@ -372,7 +409,53 @@ def check_initialisation(run):
 
 # Training -------------------------------------------------------------------------------------------------------------
 
-RATE, DECAY = 1e-3, 1e-2
+
+def check_loss(run):
+    """The mean absolute error, the distance of VGG's features, and the gradient of both."""
+    config = SpanConfig(scale=2, channels=4, blocks=1)
+    weights, rng = random_weights(config, seed=4), np.random.default_rng(2)
+    lr, hr = np.float32(rng.random((2, 5, 5, 3))), np.float32(rng.random((2, 10, 10, 3)))
+    names = [f"{n}/{k}" for n in layer_shapes(config) for k in ("kernel", "bias")]
+    loss, parts = SpanLoss(perceptual.build("vgg16"), VGG_WEIGHT), {}
+
+    def total(inputs):
+        fused = {name: (inputs[f"{name}/kernel"], inputs[f"{name}/bias"]) for name in layer_shapes(config)}
+        value, found = loss(inputs["hr"], apply(fused, inputs["lr"], config))
+        parts.update({name: float(part) for name, part in found.items()})
+        return value
+
+    inputs = {f"{name}/{key}": array for name, group in weights.layers.items() for key, array in group.items()}
+    gradients = gradients_of(total)(inputs | {"lr": lr, "hr": hr})
+    expected = np.concatenate([np.ravel(gradients[name]) for name in names])
+    for backend in ("webgl", "cpu"):
+        found = run(
+            """const [backend, config, parameters, lr, hr, vggWeight] = given;
+               await t.loadTf(['layers']);
+               const { tf } = await t.startBackend(backend);
+               const resting = tf.memory().numTensors;
+               const batch = { lr: floats(lr), lrShape: [2, 5, 5, 3], hr: floats(hr), hrShape: [2, 10, 10, 3] };
+               const perceptual = await t.PerceptualLoss.load(tf, '/perceptual-twin/model.json');
+               const settings = { vggWeight, weightDecay: 0 };
+               const options = { config, settings, parameters: floats(parameters), source: null, perceptual };
+               const trainer = new t.Trainer(tf, options);
+               const [gradient, measured] = tf.tidy(() => trainer.differentiate(batch));
+               const result = { gradient: toBase64(await gradient.data()), measured: [...(await measured.data())] };
+               tf.dispose([gradient, measured]);
+               trainer.dispose();
+               perceptual.dispose();
+               return { ...result, leaked: tf.memory().numTensors - resting };""",
+            *(backend, browser_config(config), encode(flatten(weights)), encode(lr), encode(hr), VGG_WEIGHT),
+        )
+        mae, distance, norm = found["measured"]
+        assert mae == pytest.approx(parts["mae"], rel=1e-5)
+        assert distance == pytest.approx(parts["perceptual"], rel=1e-4)
+        assert norm == pytest.approx(np.linalg.norm(expected), rel=1e-3)
+        difference = decode(found["gradient"], np.float32) - expected
+        assert np.linalg.norm(difference) <= 1e-3 * np.linalg.norm(expected)
+        assert found["leaked"] == 0
+
+
+RATE, DECAY, VGG_WEIGHT = 1e-3, 1e-2, 0.5
 GOOD = constants.GUARD_START + 4
 """Losses before the first leap."""
 
@@ -492,7 +575,7 @@ def check_defaults(run):
     shared = ("beta_1", "beta_2", "clip_norm", "ema_decay", "spike_factor", "channels", "blocks")
     assert {name: python[name] for name in shared} == {name: getattr(constants, name.upper()) for name in shared}
     smallest = next(field["min"] for field in fields if field["key"] == "patch")
-    assert resolve({"patch_size": smallest}).patch_size == smallest == constants.MIN_PATCH_SIZE
+    assert resolve({"patch_size": smallest}).data.patch_size == smallest == constants.MIN_PATCH_SIZE
 
 
 def check_constants(run):
@@ -517,6 +600,10 @@ class Twin(NamedTuple):
     same: str
     check: Callable
 
+    def row(self) -> str:
+        """Its row in docs/architecture.md."""
+        return f"| {self.thing} | `{self.python}` | `{self.page}` | {self.same} |"
+
 
 TWINS = [
     Twin("photographs to HR and LR", "data/decode.py", "train/session/patches.js", "bytes", check_photographs),
@@ -524,20 +611,20 @@ TWINS = [
     Twin("8-bit bicubic enlargement", "images/bicubic.py", "images/bicubic.js", "bytes", check_enlargement),
     Twin("levels to network input", "training/step.py", "train/session/patches.js", "bits", check_levels),
     Twin("network output to levels", "images/bicubic.py", "images/bicubic.js", "bytes", check_rounding),
-    Twin("PSNR, SSIM, Y", "images/metrics.py", "images/metrics.js", "1e-9", check_measures),
-    Twin("colours under transparency", "images/alpha.py", "images/alpha.js", "float32 rounding", check_bleed),
+    Twin("PSNR, SSIM, Y", "images/metrics.py", "images/metrics.js", "rounding", check_measures),
+    Twin("colours under transparency", "images/alpha.py", "images/alpha.js", "rounding", check_bleed),
     Twin("grey and alpha", "images/alpha.py", "images/pixels.js", "bytes", check_grey_and_alpha),
     Twin("tiles", "images/tiling.py", "images/tiling.js", "whole numbers", check_tiles),
-    Twin("weights' names and shapes, halo", "network/weights.py", "network/model.js", "whole numbers", check_shapes),
+    Twin("weights' shapes and halo", "network/weights.py", "network/model.js", "whole numbers", check_shapes),
     Twin("default network", "network/config.py", "train/session/layers-model.js", "bits", check_default_network),
-    Twin("network", "network/model.py", "train/session/layers-model.js", "float32 rounding", check_network),
+    Twin("the graph in training", "network/functional.py", "train/session/layers-model.js", "rounding", check_network),
+    Twin("the graph in upscaling", "inference/upscaler.py", "network/network.js", "rounding", check_upscaling),
     Twin("golden tile", "span_export/golden.py", "train/session/self-check.js", "bytes", check_golden_tile),
     Twin("noise images", "network/init.py", "train/session/init.js", "statistics", check_noise),
     Twin("initialisation", "network/init.py", "train/session/init.js", "statistics", check_initialisation),
-    Twin(
-        "Adam, clipping, average, guard", "training/step.py", "train/session/step.js", "float32 rounding", check_steps
-    ),
-    Twin("learning rate", "training/schedule.py", "train/settings.js", "1e-12", check_rates),
+    Twin("loss and its gradient", "training/losses.py", "train/session/vgg-loss.js", "rounding", check_loss),
+    Twin("Adam, clipping, average, guard", "training/step.py", "train/session/step.js", "rounding", check_steps),
+    Twin("learning rate", "training/schedule.py", "train/settings.js", "rounding", check_rates),
     Twin("defaults", "runs/settings.py", "train/settings.js", "bits", check_defaults),
     Twin("constants", "constants.json", "constants.js", "bits", check_constants),
 ]
@@ -545,6 +632,13 @@ TWINS = [
 
 @pytest.mark.parametrize("twin", TWINS, ids=[twin.thing for twin in TWINS])
 def test_twins(run, twin):
-    python = ROOT / ("export" if twin.python.startswith("span_export") else "span_keras") / twin.python
-    assert python.is_file() and (ROOT / "web_demo" / twin.page).is_file()
     twin.check(run)
+
+
+def test_the_documented_table_is_this_list():
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    section = page.split("\n## Twins\n")[1].split("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("| ")][1:] == [twin.row() for twin in TWINS]
+    for twin in TWINS:
+        python = ROOT / ("export" if twin.python.startswith("span_export") else "span_keras") / twin.python
+        assert python.is_file() and (ROOT / "web_demo" / twin.page).is_file()
