@@ -9,6 +9,10 @@ class ConfigError(SpanError, ValueError):
     """A network configuration that cannot exist, such as scale 5."""
 
 
+class RetiredError(ConfigError):
+    """A setting that only older versions had, such as ``morph_steps``."""
+
+
 class CheckpointError(SpanError):
     """A weights file that cannot be read or does not hold a SPAN network."""
 

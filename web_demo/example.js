@@ -1,9 +1,10 @@
 import { loadUpscaler } from './span.js';
 
 const loading = loadUpscaler('model.json');
-document.querySelector('input').onchange = async ({ target }) => {
-  const progress = document.querySelector('progress');
+/** @type {any} */
+const [input, progress, image] = ['input', 'progress', 'img'].map((name) => document.querySelector(name));
+input.onchange = async () => {
   const onProgress = ({ done, total }) => (progress.value = done / total);
-  const { blob } = await (await loading).upscale(target.files[0], { onProgress });
-  document.querySelector('img').src = URL.createObjectURL(blob);
+  const { blob } = await (await loading).upscale(input.files[0], { onProgress });
+  image.src = URL.createObjectURL(/** @type {Blob} */ (blob));
 };

@@ -79,7 +79,7 @@ export function serve(methods, onError = () => {}) {
 export class Thread {
   /** @type {Worker} */
   #worker;
-  /** @type {Map<number, {resolve: (result: any) => void, reject: (error: any) => void, on: Record<string, Function>}>} */
+  /** @type {Map<number, {resolve: (result: any) => void, reject: (error: any) => void, on: Record<string, ((detail: any) => void) | undefined>}>} */
   #calls = new Map();
   #lastId = 0;
   /** @type {Error | null} why nothing will be answered any more */

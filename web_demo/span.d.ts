@@ -1,145 +1,224 @@
-/** Types of span.js: upscale images with a SPAN network in the browser. */
+/** Types of span.js: upscale images with a SPAN network in the browser. Written by declare.mjs. */
 
 export type BackendName = 'webgpu' | 'webgl' | 'wasm' | 'cpu';
 
-export interface Status {
-  /** The backend in use. */
+export type Status = {
+  /** the one in use */
   backend: BackendName;
-  /** Side of its tiles in pixels of the input. */
+  /** side of its tiles in pixels of the input */
   tile: number;
-  /** Backends that were tried and are not used, and why. */
-  demoted: Array<{ backend: BackendName; reason: string }>;
-  /** Milliseconds of the probe by backend, where backends were compared. */
+  /** backends that were tried and are not used, and why */
+  demoted: Array<{
+    backend: BackendName;
+    reason: string;
+  }>;
+  /** milliseconds of the probe by backend, where some were compared */
   measured: Partial<Record<BackendName, number>>;
-  /** What just changed, as a sentence. */
+  /** what just changed, as a sentence */
   notice?: string;
-}
+};
 
-export interface Config {
-  scale: 2 | 3 | 4;
-  channels: number;
-  blocks: number;
-  variant: 'span' | 'official';
-  imgRange: number;
-  rgbMean: number[];
-  /** Pixels of the input that a pixel of the result depends on, on every side. */
-  halo: number;
-}
-
-/** What TensorFlow.js holds of a model in memory. */
-export interface ModelArtifacts {
-  modelTopology: object;
-  weightSpecs: object[];
-  weightData: ArrayBuffer;
-  userDefinedMetadata?: object;
-}
-
-export interface LoadOptions {
-  /** Where to begin in the chain WebGPU, WebGL, WebAssembly, JavaScript; 'auto' (the default) takes the fastest. */
-  backend?: 'auto' | BackendName;
-  /** Side of the tiles in pixels of the input; by default what suits the backend. */
-  tile?: number;
-  /** Called when another backend or tile size is taken, for instance after a lost GPU. */
-  onStatus?: (status: Status) => void;
-  /** Gives the load up and ends its worker; the promise rejects with its reason, an `AbortError` unless another is given. */
-  signal?: AbortSignal;
-}
-
-export interface Tile {
-  x: number;
-  y: number;
+export type Measurement = {
+  /** of the shrunk image */
   width: number;
   height: number;
-  /** Close it when it is drawn. */
-  bitmap: ImageBitmap;
-}
-
-export interface UpscaleOptions<Output extends 'png' | 'pixels' = 'png'> {
-  /** Cancels within one tile; the promise rejects with an `AbortError`. */
-  signal?: AbortSignal;
-  /** A PNG file (the default) or RGBA values. */
-  output?: Output;
-  /** Tiles done. */
-  onProgress?: (progress: { done: number; total: number }) => void;
-  /** Size of the result, before the first tile. */
-  onSize?: (size: Size) => void;
-  /** A finished part of the result. */
-  onTile?: (tile: Tile) => void;
-  /**
-   * Takes the PNG file as it is made, for results larger than memory; `blob` is then null. It is closed before the
-   * promise resolves, and aborted if it rejects. While it is being closed, `signal` has no effect any more.
-   */
-  write?: WritableStream<Uint8Array>;
-}
-
-export interface Size {
-  width: number;
-  height: number;
-  alpha: boolean;
-  colorSpace: PredefinedColorSpace;
-}
-
-export interface Result extends Size {
-  /** Time from the first tile to the last. */
+  scale: number;
+  /** with shaders compiled */
   milliseconds: number;
-  tiles: number;
-  backend: BackendName;
-  memory: Memory;
-}
-
-export interface FileResult extends Result {
-  /** The PNG file, with the colour profile of the input; null if `write` took it. */
-  blob: Blob | null;
-}
-
-export interface PixelResult extends Result {
-  /** RGBA, straight alpha. */
-  data: Uint8ClampedArray;
-}
-
-export interface Memory {
-  tensors: number;
+  /** the most that tensors took during the run */
   bytes: number;
-}
+  /** the most that the GPU had allocated; 0 where the backend does not tell */
+  gpuBytes: number;
+  bicubic: Figures;
+  span: Figures;
+};
 
-export interface Figures {
+export type Figures = {
   /** dB */
   psnrY: number;
   ssimY: number;
   /** dB */
   psnrRgb: number;
-}
+};
 
-export interface Measurement {
-  /** Size of the shrunk image. */
-  width: number;
-  height: number;
-  scale: number;
-  milliseconds: number;
-  /** The most that tensors took during the run. */
-  bytes: number;
-  /** The most that the GPU had allocated; 0 where the backend does not tell. */
-  gpuBytes: number;
-  bicubic: Figures;
-  span: Figures;
-}
+export type ModelArtifacts = {
+  modelTopology: object;
+  weightSpecs: WeightSpec[];
+  weightData: ArrayBuffer;
+  userDefinedMetadata?: Record<string, any>;
+};
 
-export class Upscaler {
-  readonly scale: number;
-  readonly config: Config;
-  readonly status: Status;
-  /** Upscale one image; calls made meanwhile wait for their turn. */
-  upscale(image: ImageSource, options: UpscaleOptions<'pixels'> & { output: 'pixels' }): Promise<PixelResult>;
-  upscale(image: ImageSource, options?: UpscaleOptions): Promise<FileResult>;
-  /** Shrink an original, enlarge it again, and compare. */
-  measure(original: Blob, options?: { signal?: AbortSignal }): Promise<Measurement>;
-  /** What is allocated on the backend now. */
-  memory(): Promise<Memory>;
-  /** End the worker and free all that it holds; calls under way reject with an `AbortError`. */
-  dispose(): void;
-}
+export type WeightSpec = {
+  name: string;
+  shape: number[];
+  dtype: 'float32' | 'int32' | 'bool' | 'string' | 'complex64';
+  quantization?: {
+    dtype: 'float16' | 'uint8' | 'uint16';
+    scale?: number;
+    min?: number;
+  };
+};
+
+export type Config = SpanConfig;
+
+export type SpanConfig = {
+  scale: 2 | 3 | 4;
+  channels: number;
+  blocks: number;
+  variant: 'span' | 'official';
+  /** the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1] */
+  imgRange: number;
+  rgbMean: number[];
+  /** pixels of the input that a pixel of the result depends on, on every side: see `haloOf` */
+  halo: number;
+  /** the self-check */
+  golden?: Golden;
+};
+
+export type Golden = {
+  /** (height, width, 3) */
+  inputShape: number[];
+  /** levels 0..255, in base64 */
+  input: string;
+  /** (height · scale, width · scale, 3) */
+  outputShape: number[];
+  /** float32 values, in base64 */
+  output: string;
+  /** largest difference that is allowed */
+  tolerance: number;
+};
 
 export type ImageSource = Blob | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement;
 
-/** Load a model and take the best backend that reproduces its self-check. */
-export function loadUpscaler(model: string | URL | ModelArtifacts, options?: LoadOptions): Promise<Upscaler>;
+export type LoadOptions = {
+  /**
+   * where to begin in the chain WebGPU, WebGL, WebAssembly, JavaScript; 'auto',
+   * the default, takes the fastest that reproduces the model's self-check
+   */
+  backend?: 'auto' | BackendName;
+  /** side of the tiles in pixels of the input; by default what suits the backend */
+  tile?: number;
+  /** called when another backend or tile is taken, as after a lost GPU */
+  onStatus?: (status: Status) => void;
+  /**
+   * gives the load up and ends its worker; the promise rejects with its reason, an
+   * `AbortError` unless another is given
+   */
+  signal?: AbortSignal;
+};
+
+export type Size = {
+  width: number;
+  height: number;
+  /** whether any pixel is transparent */
+  alpha: boolean;
+  colorSpace: PredefinedColorSpace;
+};
+
+export type Tile = {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  /** close it when it is drawn */
+  bitmap: ImageBitmap;
+};
+
+export type UpscaleOptions<Output extends 'png' | 'pixels' = 'png'> = {
+  /** cancels within one tile; the promise rejects with an `AbortError` */
+  signal?: AbortSignal;
+  /** a PNG file as a Blob, the default, or RGBA values */
+  output?: Output;
+  /** tiles done */
+  onProgress?: (progress: { done: number; total: number }) => void;
+  /** called before the first tile */
+  onSize?: (size: Size) => void;
+  /** called with each finished tile */
+  onTile?: (tile: Tile) => void;
+  /**
+   * takes the PNG file as it is made, for results larger than memory; `blob`
+   * is then null. It is closed before the promise resolves, and aborted if it rejects. While it is being closed,
+   * `signal` has no effect any more.
+   */
+  write?: WritableStream<Uint8Array>;
+};
+
+export type Memory = {
+  tensors: number;
+  bytes: number;
+};
+
+export type Work = {
+  /** from the first tile to the last */
+  milliseconds: number;
+  tiles: number;
+  backend: BackendName;
+  memory: Memory;
+};
+
+export type Result = Size & Work;
+
+export type PngFile = {
+  /** the PNG file, with the colour profile of the input; null if `write` took it */
+  blob: Blob | null;
+};
+
+export type Pixels = {
+  /** RGBA, straight alpha */
+  data: Uint8ClampedArray<ArrayBuffer>;
+};
+
+export type FileResult = Result & PngFile;
+
+export type PixelResult = Result & Pixels;
+
+/**
+ * Load a model and take the best backend that reproduces its self-check.
+ * @param {string | URL | ModelArtifacts} model address of a `model.json`, or its content
+ * @param {LoadOptions} [options]
+ * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it
+ */
+export declare function loadUpscaler(
+  model: string | URL | ModelArtifacts,
+  { backend, tile, onStatus, signal }?: LoadOptions,
+): Promise<Upscaler>;
+
+/** A loaded model on a backend in a worker; `loadUpscaler` makes one. */
+export declare class Upscaler {
+  #private;
+  /** What the model is. @returns {Config} */
+  get config(): Config;
+  /** The backend in use, and why not another. @returns {Status} */
+  get status(): Status;
+  /** How many times larger the result's sides are. @returns {number} */
+  get scale(): number;
+  /**
+   * Upscale one image. Calls made meanwhile wait for their turn.
+   * @template {'png' | 'pixels'} [Output='png']
+   * @param {ImageSource} image
+   * @param {UpscaleOptions<Output>} [options]
+   * @returns {Promise<Output extends 'pixels' ? PixelResult : FileResult>}
+   */
+  upscale<Output extends 'png' | 'pixels' = 'png'>(
+    image: ImageSource,
+    options?: UpscaleOptions<Output>,
+  ): Promise<Output extends 'pixels' ? PixelResult : FileResult>;
+  /**
+   * Measure quality and speed on an original: it is shrunk, enlarged and compared.
+   * @param {Blob} original
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<Measurement>}
+   */
+  measure(
+    original: Blob,
+    {
+      signal,
+    }?: {
+      signal?: AbortSignal;
+    },
+  ): Promise<Measurement>;
+  /** What is allocated on the backend now. @returns {Promise<Memory>} */
+  memory(): Promise<Memory>;
+  /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */
+  dispose(): void;
+}

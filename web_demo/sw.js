@@ -9,25 +9,29 @@ const CACHE = `span-${VERSION}`;
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'worker.js',
-  'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/tf.js',
-  'images/alpha.js', 'images/bicubic.js', 'images/checksum.js', 'images/color-space.js', 'images/decode.js',
-  'images/icc.js', 'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
+  'constants.js', 'worker.js',
+  'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/run.js',
+  'engine/tf.js',
+  'images/alpha.js', 'images/bicubic.js', 'images/color-space.js', 'images/decode.js', 'images/icc.js',
+  'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
   'network/model-files.js', 'network/model.js', 'network/network.js', 'network/webgpu.js',
   'storage/database.js', 'storage/models.js',
   'train/errors.js', 'train/settings.js',
   'train/session/history.js', 'train/session/init.js', 'train/session/layers-model.js', 'train/session/optimizer.js',
-  'train/session/patches.js', 'train/session/random.js', 'train/session/samples.js', 'train/session/self-check.js',
-  'train/session/session.js', 'train/session/step.js', 'train/session/store.js', 'train/session/vgg-loss.js',
-  'train/session/worker.js',
+  'train/session/patches.js', 'train/session/random.js', 'train/session/samples.js', 'train/session/saved-model.js',
+  'train/session/self-check.js', 'train/session/session.js', 'train/session/start.js', 'train/session/step.js',
+  'train/session/store.js', 'train/session/stored.js', 'train/session/training-backend.js',
+  'train/session/vgg-loss.js', 'train/session/worker.js',
   'train/view/chart.js', 'train/view/client.js', 'train/view/form.js', 'train/view/photographs.js',
-  'train/view/sample-strip.js', 'train/view/template.js', 'train/view/train.css', 'train/view/view.js',
-  'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/intake.js', 'ui/measure.css', 'ui/measure.js', 'ui/pack.js',
-  'ui/queue.js', 'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/zip.js',
+  'train/view/question.js', 'train/view/report.js', 'train/view/sample-strip.js', 'train/view/template.js',
+  'train/view/train.css', 'train/view/view.js',
+  'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/items.js', 'ui/measure.css',
+  'ui/measure.js', 'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js',
+  'ui/tabs.js', 'ui/upscale.css',
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
   'vendor/tf-backend-wasm.es2017.min.js', 'vendor/tf-backend-webgl.es2017.min.js',
   'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm', 'vendor/tfjs-backend-wasm-simd.wasm',
-  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js',
+  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js', 'vendor/client-zip.js',
 ]; // prettier-ignore
 
 addEventListener('install', (event) => {
@@ -90,7 +94,7 @@ async function keepModel(cache, address) {
   await Promise.all(weightsManifest.flatMap(({ paths }) => paths).map((path) => keep(cache, new URL(path, url))));
 }
 
-/** The model that the page starts with, as `start` in main.js chooses it. */
+/** The model that the page starts with, as `start` in ui/models.js chooses it. */
 async function keepFirstModel(cache) {
   const list = await keep(cache, 'models.json').catch(() => null);
   const { models } = list ? await list.json() : { models: [] };

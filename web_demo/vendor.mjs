@@ -19,17 +19,39 @@ const FILES = {
   wasmSimd: '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm',
   wasmThreads: '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm',
   chart: 'chart.js/dist/chart.umd.min.js',
+  zip: 'client-zip/index.js',
 };
+/** Of packages whose files do not name their licence themselves. */
+const LICENSES = { 'client-zip/LICENSE.txt': 'client-zip.LICENSE.txt' };
 
 rmSync(join(root, 'vendor'), { recursive: true, force: true });
 mkdirSync(join(root, 'vendor'));
 const lines = Object.entries(FILES).map(([name, path]) => {
   const source = join(root, 'node_modules', path);
-  const owner = path.split('/').slice(0, path.startsWith('@') ? 2 : 1).join('/');
+  const owner = path
+    .split('/')
+    .slice(0, path.startsWith('@') ? 2 : 1)
+    .join('/');
   const { version } = JSON.parse(readFileSync(join(root, 'node_modules', owner, 'package.json')));
   const hash = createHash('sha384').update(readFileSync(source)).digest('base64');
-  copyFileSync(source, join(root, 'vendor', basename(path)));
-  return `  ${name}: {\n    path: '${owner}@${version}${path.slice(owner.length)}',\n    integrity: 'sha384-${hash}',\n  },\n`;
+  const file = basename(path) === 'index.js' ? `${owner}.js` : basename(path);
+  copyFileSync(source, join(root, 'vendor', file));
+  const fields = {
+    path: `${owner}@${version}${path.slice(owner.length)}`,
+    ...(file !== basename(path) && { file }),
+    integrity: `sha384-${hash}`,
+  };
+  return `  ${name}: {\n${Object.entries(fields)
+    .map(([key, value]) => `    ${key}: '${value}',\n`)
+    .join('')}  },\n`;
 });
-const comment = '/** Written by vendor.mjs: the libraries as npm packages hold them, and the hashes of their files. */\n';
+for (const [path, file] of Object.entries(LICENSES)) {
+  copyFileSync(join(root, 'node_modules', path), join(root, 'vendor', file));
+}
+const comment = `/**
+ * Written by vendor.mjs. Of every library: its place among the npm packages, its name in vendor/ if that is another, and
+ * the file's hash.
+ * @type {Record<string, {path: string, file?: string, integrity: string}>}
+ */
+`;
 writeFileSync(join(root, 'engine/libraries.js'), `${comment}export const LIBRARIES = {\n${lines.join('')}};\n`);

@@ -22,7 +22,7 @@ serve({
       const result = await (output === 'pixels' ? engine.pixels(source, options) : engine.upscale(source, options));
       await writer?.close();
       const answer = { ...result, backend: engine.status.backend, memory: engine.memory };
-      return withTransfer(answer, result.data ? [result.data.buffer] : []);
+      return withTransfer(answer, 'data' in result ? [result.data.buffer] : []);
     } catch (error) {
       await writer?.abort(error).catch(() => {});
       throw error;
@@ -48,5 +48,5 @@ async function sendTile({ x, y, width, height, colorSpace, icc, data }, emit) {
 async function toFile(width, height, data, icc) {
   const encoder = new PngEncoder(width, height, { alpha: true, icc });
   await encoder.rows(data);
-  return encoder.finish();
+  return /** @type {Blob} */ (await encoder.finish());
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from span_export.page import copy_page
+from span_export import page
 from span_export.publish import publish
 from span_export.tfjs_model import write_model, write_perceptual
 from span_keras.checkpoints import READERS
@@ -61,7 +61,7 @@ def export_model(
     results = []
     with publish(Path(folder), overwrite) as staged:
         if demo:
-            copy_page(staged)
+            page.copy_page(staged)
         for name, network in networks.items():
             place = Path() if network is weights else Path("models") / name
             result = write_model(network, staged / place, quantization)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from span_keras.errors import ExportError
 
-LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "vendor.mjs", "out"}
+LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "tsconfig.json", "types", "out"}
 """What only developing the page needs."""
 
 
@@ -51,7 +51,7 @@ def page_folders():
 def _copy(source, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for entry in source.iterdir():
-        if entry.name.startswith(".") or entry.name in LEFT_OUT:
+        if entry.name.startswith(".") or entry.name.endswith(".mjs") or entry.name in LEFT_OUT:
             continue
         if entry.is_dir():
             _copy(entry, folder / entry.name)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import http.server
+import io
 from pathlib import Path
 
 import click
 
 from span_keras.cli import CONTEXT, reports_errors
 from span_keras.errors import ExportError
+
+TEXTS = ("text/", "application/json", "application/manifest+json", "image/svg+xml")
+"""Beginnings of the types of files that compressing makes smaller."""
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -29,6 +34,25 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         ".webmanifest": "application/manifest+json",
         ".bin": "application/octet-stream",
     }
+
+    def send_head(self):
+        """As the base class; texts go compressed to whoever takes them so, as from servers on the internet."""
+        path = Path(self.translate_path(self.path))
+        if path.is_dir() and self.path.partition("?")[0].endswith("/"):
+            path /= "index.html"
+        kind = self.guess_type(str(path))
+        takes_it = "gzip" in self.headers.get("Accept-Encoding", "") and "If-Modified-Since" not in self.headers
+        if not takes_it or not kind.startswith(TEXTS) or not path.is_file():
+            return super().send_head()
+        content = gzip.compress(path.read_bytes())
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
+        self.send_header("Vary", "Accept-Encoding")
+        self.end_headers()
+        return io.BytesIO(content)
 
     def end_headers(self):
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")

@@ -14,10 +14,11 @@ import span_keras
 from span_export import golden
 from span_export.quantize import MAX_COST, MODES, max_weight_error
 from span_keras.checkpoints import load_weights
+from span_keras.constants import MAX_PSNR
 from span_keras.data.decode import load_validation
 from span_keras.errors import ExportError
 from span_keras.images.bicubic import to_uint8
-from span_keras.images.metrics import MAX_PSNR, psnr, rgb_to_y
+from span_keras.images.metrics import psnr, rgb_to_y
 from span_keras.network.weights import SpanWeights
 
 BUNDLED_PHOTOS = Path(span_keras.__file__).parent / "bundled" / "photos"
@@ -36,7 +37,7 @@ class Report:
         weight_difference: largest difference between a stored weight and its source.
         images: number of photographs.
         output_difference: largest difference between outputs of source and files on them, for values around [0, 1].
-        psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``metrics.MAX_PSNR`` for each image.
+        psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``MAX_PSNR`` for each image.
         failures: what does not reproduce, one sentence each; empty if all is well.
     """
 

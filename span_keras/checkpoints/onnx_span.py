@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from span_keras.checkpoints.onnx_graph import Graph
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import LEAKY_SLOPE
 from span_keras.network.reparam import shuffle_order
 
 MAX_BLOCKS = 64

@@ -6,8 +6,7 @@ teacher makes of the LR image.
 
 **Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
 every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
-further photographs: they show the same scenes in finer detail, which most photographs lack at their full size. Where a
-teacher's output is the target, no HR image is needed, and with ``lr_scales`` larger copies serve as LR images, too.
+further photographs: they show the same scenes in finer detail, which most photographs lack at their full size.
 With ``contrast``, copies of raised contrast do the same for edges between extremes, as drawings and print have them,
 and with ``rotate`` all copies, but not the photographs themselves, are rotated by angles of their own.
 
@@ -21,6 +20,7 @@ has been drawn. Nothing is written to disk.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,19 +29,20 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from span_keras.data.decode import load_lr, load_pair, opened, reason_unusable, reduced
-from span_keras.data.options import DEGRADATIONS, MOST_CONTRAST, TARGETS
+from span_keras.constants import SCALES
+from span_keras.data.decode import load_pair, opened, reason_unusable, reduced
+from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
 from span_keras.data.photos import list_photos
 from span_keras.data.variants import contrast_of, degraded, rotated_over, rotation_of
 from span_keras.data.working_sets import LAG, Photo, WorkingSets, decoder_count
 from span_keras.errors import DataError
 from span_keras.images import orientation
-from span_keras.network.config import SCALES
 
 
 class PatchDataset(keras.utils.PyDataset):
-    """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``, or ``(LR, HR, taught)`` with a teacher,
-    whose output can also stand alone: ``(LR, taught)``.
+    """Random pairs of patches, batch by batch.
+
+    ``dataset[i]`` is ``(LR, HR)``, with a teacher ``(LR, HR, teacher_sr)``.
 
     LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: uint8 as ``SpanTrainer``
     wants them, or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads:
@@ -59,18 +60,13 @@ class PatchDataset(keras.utils.PyDataset):
         degrade: any of ``DEGRADATIONS``, applied to the LR patch with strengths drawn per patch: Gaussian ``blur`` of
             standard deviation 0 to 1.5 LR pixels, Gaussian ``noise`` of 0 to 10 levels, ``jpeg`` of quality 40 to 95.
         augment: flips and quarter turns, all eight alike.
-        rgb_order: also permute the colour channels, all six orders alike.
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
         contrast: above 1, every photograph, reduced or not, is also used with its contrast raised by a factor between
             1 and this, see ``contrast_of``. Half of all patches then come from these copies.
-        rotate: rotate all these copies, and those of ``lr_scales``, see ``rotation_of``.
+        rotate: rotate all these copies, see ``rotation_of``.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
-        target: what stands for HR: the ``"photo"``, with the teacher's output as a second target, or the output of the
-            ``"teacher"`` alone.
-        lr_scales: factors below 1, for the target ``"teacher"``. Each photograph reduced by each of them is an LR
-            image, too, where a patch fits in.
-        dtype: ``"uint8"`` or, with a single target, ``"float32"``.
+        dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
         shard: ``(index, count)``: make only this share of every batch, for one of several processes.
         progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
 
@@ -95,42 +91,30 @@ class PatchDataset(keras.utils.PyDataset):
         cache_gb: float = 4.0,
         degrade: Sequence[str] = (),
         augment: bool = True,
-        rgb_order: bool = False,
         hr_scales: Sequence[float] = (),
         contrast: float = 1.0,
         rotate: bool = False,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
-        target: str = "photo",
-        lr_scales: Sequence[float] = (),
         dtype: str = "uint8",
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
-        _check_settings(
-            scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, contrast, dtype, shard
-        )
-        if target not in TARGETS:
-            raise DataError(f"Expected a target among {', '.join(TARGETS)}, found {target!r}.")
-        if target == "teacher" and not teacher:
-            raise DataError("The target teacher expects a teacher, found none.")
-        if lr_scales and target != "teacher":
-            raise DataError(f"LR scales expect the target teacher, found {target}: their LR images have no HR image.")
-        if teacher and target == "photo" and dtype == "float32":
+        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, contrast, dtype, shard)
+        if teacher and dtype == "float32":
             raise DataError("Expected one target with dtype float32, found two; Keras's fit takes a single one.")
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
-        self.seed, self.augment, self.rgb_order, self.dtype = seed, augment, rgb_order, dtype
+        self.seed, self.augment, self.dtype = seed, augment, dtype
         self.degrade = tuple(name for name in DEGRADATIONS if name in degrade)
-        self.teacher, self.target = teacher, target
-        self._factors = (1, scale, scale) if teacher and target == "photo" else (1, scale)
+        self.teacher = teacher
+        self._factors = (1, scale, scale) if teacher else (1, scale)
         share = batch_size // shard[1]
         self._rows = range(shard[0] * share, (shard[0] + 1) * share)
         self.epoch = 0
         self.skipped: dict[Path, str] = {}
 
         files = list_photos(source)
-        sizes = [(factor, 0.0) for factor in (1.0, *hr_scales)] + [(1.0, factor) for factor in lr_scales]
-        self.photos = self._scan(files, sizes, contrast, rotate)
+        self.photos = self._scan(files, (1.0, *hr_scales), contrast, rotate)
         self.working_sets = WorkingSets(
             self.photos,
             self._load,
@@ -141,6 +125,18 @@ class PatchDataset(keras.utils.PyDataset):
             progress=progress,
         )
         self.working_sets.start()
+
+    @classmethod
+    def from_settings(cls, source, data, **more) -> PatchDataset:
+        """Build from a run's options of group ``data``: those that are arguments here are taken over by their names.
+
+        Args:
+            source: a folder or a list of files.
+            data: has ``patch_size`` and any of the arguments as attributes.
+            more: the other arguments.
+        """
+        own = inspect.signature(cls).parameters.keys() - more.keys() - {"source"}
+        return cls(source, patch=data.patch_size, **{k: v for k, v in vars(data).items() if k in own}, **more)
 
     def __len__(self) -> int:
         return self.steps_per_epoch
@@ -154,7 +150,7 @@ class PatchDataset(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        """Batch ``index`` of the current epoch."""
+        """Return batch ``index`` of the current epoch."""
         *batch, numbers = self.unturned(index)
         for patches in batch:
             for row, number in enumerate(numbers):
@@ -164,7 +160,7 @@ class PatchDataset(keras.utils.PyDataset):
         return tuple(batch)
 
     def unturned(self, index: int) -> tuple[np.ndarray, ...]:
-        """Batch ``index`` with the turning left to the device, which is better at it.
+        """Return batch ``index`` with the turning left to the device, which is better at it.
 
         Returns:
             The uint8 arrays of ``dataset[index]``, patches as they lie in the photographs, and the orientation each is
@@ -177,7 +173,6 @@ class PatchDataset(keras.utils.PyDataset):
         rng = np.random.default_rng(key)
         chosen, corners = photos.draw(rng, self.batch_size, self.patch)
         numbers = rng.integers(8, size=self.batch_size) if self.augment else np.zeros(self.batch_size, int)
-        orders = rng.permuted(np.tile(np.arange(3), (self.batch_size, 1)), axis=1) if self.rgb_order else None
 
         sides = [self.patch * factor for factor in self._factors]
         batch = [np.empty((len(self._rows), side, side, 3), np.uint8) for side in sides]
@@ -187,8 +182,6 @@ class PatchDataset(keras.utils.PyDataset):
             ):
                 top, left = factor * corners[row]
                 patches[out] = image[top : top + side, left : left + side]
-                if orders is not None:
-                    patches[out] = patches[out][..., orders[row]]
             if self.degrade:
                 lr = batch[0]
                 lr[out] = degraded(lr[out], self.degrade, np.random.default_rng((*key, row)))
@@ -200,12 +193,12 @@ class PatchDataset(keras.utils.PyDataset):
         return self.working_sets.count
 
     def describe(self) -> str:
-        """One line on what the patches come from: photographs, megapixels of targets, memory, files skipped and why."""
+        """Say in a line what patches come from: photographs, megapixels of targets, memory, files skipped and why."""
         photos = [photo for photo in self.photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
         raised = sum(photo.contrast != 1 for photo in photos)
         rotated = sum(photo.rotation != 0 for photo in photos)
-        reduced = sum(photo.contrast == 1 and (photo.hr_scale != 1 or photo.lr_scale != 0) for photo in photos)
+        reduced = sum(photo.contrast == 1 and photo.hr_scale != 1 for photo in photos)
         copies = f" and {reduced} reduced copies" if reduced else ""
         copies += f", {raised} more copies of raised contrast" if raised else ""
         copies += f", {rotated} copies rotated" if rotated else ""
@@ -221,8 +214,8 @@ class PatchDataset(keras.utils.PyDataset):
 
     # -- photographs and working sets
 
-    def _scan(self, files: list[Path], sizes: list[tuple[float, float]], contrast: float, rotate: bool) -> list[Photo]:
-        """Read the sizes of all files; note those that cannot be used. ``sizes``: scales of HR and LR."""
+    def _scan(self, files: list[Path], hr_scales: Sequence[float], contrast: float, rotate: bool) -> list[Photo]:
+        """Read the sizes of all files; note those that cannot be used."""
         least = self.patch * self.scale
 
         def scan(path: Path) -> list[Photo] | str:
@@ -232,24 +225,21 @@ class PatchDataset(keras.utils.PyDataset):
             except Exception as error:  # decoders raise whatever their formats' damage makes of them
                 return reason_unusable(error)
             photos = []
-            for hr_scale, lr_scale in sizes:
-                w, h = read = reduced((width, height), lr_scale or hr_scale)
-                if lr_scale:
-                    w, h = self.scale * w, self.scale * h
+            for hr_scale in hr_scales:
+                w, h = reduced((width, height), hr_scale)
                 if min(w, h) >= least:
                     values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
                     for raised in (False, True)[: 1 + (contrast > 1)]:
                         factor = contrast_of(path, contrast) if raised else 1.0
-                        copy = f"{hr_scale:g} {lr_scale:g} {raised}"
-                        is_copy = raised or (hr_scale, lr_scale) != (1, 0)
-                        rotation = rotation_of(path, copy) if rotate and is_copy else 0.0
+                        # The 0 keeps the angles of older versions, whose kept teachers' outputs depend on them.
+                        copy = f"{hr_scale:g} 0 {raised}"
+                        rotation = rotation_of(path, copy) if rotate and (raised or hr_scale != 1) else 0.0
                         # Pillow holds four bytes per pixel, and two more copies where the contrast is raised. What a
                         # rotation reads is held with three bytes per pixel besides.
-                        size = math.prod(read)
-                        decoding = 4 * (width * height + (size if read != (width, height) else 0))
-                        decoding += 8 * size if raised else 0
+                        decoding = 4 * (width * height + (w * h if (w, h) != (width, height) else 0))
+                        decoding += 8 * w * h if raised else 0
                         decoding += 7 * math.prod(rotated_over((width, height), rotation)) if rotation else 0
-                        photos.append(Photo(path, hr_scale, lr_scale, factor, rotation, w * h, 3 * values, decoding))
+                        photos.append(Photo(path, hr_scale, factor, rotation, w * h, 3 * values, decoding))
             return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 
         with ThreadPoolExecutor(decoder_count()) as pool:
@@ -269,23 +259,20 @@ class PatchDataset(keras.utils.PyDataset):
             f"use {'larger photographs or a smaller patch' if small else 'others'}."
         )
 
-    def _taught(self, lr: np.ndarray) -> np.ndarray:
-        taught = self.teacher(lr)
+    def _teacher_sr(self, lr: np.ndarray) -> np.ndarray:
+        teacher_sr = self.teacher(lr)
         shape = lr.shape[0] * self.scale, lr.shape[1] * self.scale, 3
-        if taught.shape != shape or taught.dtype != np.uint8:
+        if teacher_sr.shape != shape or teacher_sr.dtype != np.uint8:
             raise DataError(
-                f"Expected the teacher to make {shape} uint8 of an LR image, found {taught.shape} {taught.dtype}; "
-                f"its scale must be {self.scale}."
+                f"Expected the teacher to make {shape} uint8 of an LR image, found {teacher_sr.shape} "
+                f"{teacher_sr.dtype}; its scale must be {self.scale}."
             )
-        return taught
+        return teacher_sr
 
     def _load(self, photo: Photo) -> tuple[np.ndarray, ...] | None:
-        """All images of a photograph; None if it cannot be used, or is not needed any more."""
+        """Return all images of a photograph, ``None`` if it cannot be used or is not needed any more."""
         try:
-            if photo.lr_scale:
-                images = (load_lr(photo.path, photo.lr_scale, photo.contrast, photo.rotation),)
-            else:
-                images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast, photo.rotation)
+            images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast, photo.rotation)
         except DataError as error:
             self.skipped[photo.path] = str(error.__cause__ or error)
             return None
@@ -293,12 +280,11 @@ class PatchDataset(keras.utils.PyDataset):
             return images
         if self.working_sets.closed:  # a teacher takes its time
             return None
-        kept = images if self.target == "photo" else images[:1]
-        return *kept, self._taught(images[0])
+        return *images, self._teacher_sr(images.lr)
 
 
 def _check_settings(
-    scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, lr_scales, contrast, dtype, shard
+    scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, contrast, dtype, shard
 ) -> None:
     if scale not in SCALES:
         raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
@@ -311,11 +297,10 @@ def _check_settings(
     if isinstance(degrade, str) or (unknown := sorted(set(degrade) - set(DEGRADATIONS))):
         found = degrade if isinstance(degrade, str) else ", ".join(unknown)
         raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
-    for name, factors in {"HR": hr_scales, "LR": lr_scales}.items():
-        if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in factors):
-            raise DataError(f"Expected {name} scales above 0 and below 1, found {', '.join(map(str, factors))}.")
-    if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MOST_CONTRAST:
-        raise DataError(f"Expected a contrast from 1 to {MOST_CONTRAST:g}, found {contrast!r}.")
+    if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in hr_scales):
+        raise DataError(f"Expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
+    if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MAX_CONTRAST:
+        raise DataError(f"Expected a contrast from 1 to {MAX_CONTRAST:g}, found {contrast!r}.")
     if dtype not in ("uint8", "float32"):
         raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from span_keras.constants import SSIM_WINDOW
 from span_keras.data.photos import list_photos
 from span_keras.data.variants import rotated, with_contrast
 from span_keras.errors import DataError
 from span_keras.images import bicubic
-from span_keras.images.metrics import SSIM_WINDOW
 from span_keras.images.open import opened, reason_unusable
 from span_keras.images.samples import rgb_over_white
 
@@ -69,20 +69,6 @@ def load_pair(
     return Pair(lr, hr)
 
 
-def load_lr(path: str | os.PathLike, lr_scale: float, contrast: float = 1.0, rotation: float = 0.0) -> np.ndarray:
-    """Decode a photograph as ``load_pair`` does and reduce it by a factor: (H·lr_scale, W·lr_scale, 3) uint8.
-
-    Pillow's bicubic kernel is MATLAB's; only at the borders do they differ.
-
-    Raises:
-        DataError: the file cannot be decoded.
-    """
-    with decoded(path) as image:
-        image = rotated(image, rotation)
-        image = image.resize(reduced(image.size, lr_scale), Image.Resampling.BICUBIC)
-        return np.asarray(with_contrast(image, contrast))
-
-
 @contextlib.contextmanager
 def decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
     """Yield a photograph, upright and in 8-bit RGB.
@@ -106,7 +92,7 @@ def load_validation(
     scale: int,
     on_skip: Callable[[Path, str], None] = lambda path, reason: None,
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Whole images for validation, in sorted order.
+    """Decode whole images for validation, in sorted order.
 
     Args:
         on_skip: told of every image that cannot be used, and why.

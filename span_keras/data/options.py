@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-TARGETS = ("photo", "teacher")
-
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
 
-MOST_CONTRAST = 10.0
+MAX_CONTRAST = 10.0
 """Limit of ``contrast``: beyond it, little is left but black and white."""

@@ -2,6 +2,9 @@
 
 Super-resolution benchmarks make their LR images this way, and results depend on it. It is our own because no package on
 PyPI gives MATLAB's bytes: those that have its kernel round once instead of twice. Needs NumPy alone.
+
+8-bit images are resized by whole factors in whole numbers, so that every machine, and ``web_demo/images/bicubic.js``,
+gives the same bytes. The weights of the kernel are then multiples of ``1 / (16 · scale³)``.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ other's way here: one call is three times as quick without them, and calls from 
 
 BORDERS = ("mirror", "replicate")
 
+EXACT_FLOAT32 = 2**24
+"""Whole numbers up to this one, and their sums in any order, are exact in float32."""
+
 
 def resize(image: np.ndarray, size: tuple[int, int], border: str = "mirror") -> np.ndarray:
     """Resize to ``size`` as MATLAB's ``imresize(image, size, "bicubic")`` does.
@@ -36,7 +42,7 @@ def resize(image: np.ndarray, size: tuple[int, int], border: str = "mirror") -> 
         (..., height, width, C) in the image's dtype (float16 becomes float32). Floating point is neither clipped nor
         rounded, and bicubic overshoots at edges. uint8 is clipped and rounded, halves up, after *each* of the two
         passes (rows, then columns): MATLAB does so, and LR images made otherwise differ from its by one level in
-        every tenth value.
+        every tenth value. By whole factors the result is exact before it is rounded.
 
     Raises:
         ImageError: the image is not such an array, or a side of the result is not at least 1.
@@ -90,7 +96,10 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 
 def _round_to_uint8(levels: np.ndarray) -> np.ndarray:
-    return (np.clip(levels, 0, 255) + np.float32(0.5)).astype(np.uint8)  # truncating a non-negative number is floor
+    """Clip and round halves up; ``levels`` is overwritten."""
+    np.clip(levels, 0, 255, out=levels)
+    levels += np.float32(0.5)
+    return levels.astype(np.uint8)  # truncating a non-negative number is floor
 
 
 def _checked(image: np.ndarray, scale: float = 1) -> np.ndarray:
@@ -110,30 +119,42 @@ def _resize(image: np.ndarray, vertical: tuple[int, float], horizontal: tuple[in
     if border not in BORDERS:
         raise ImageError(f"border must be one of {BORDERS}, found {border!r}.")
     for length, factor in (vertical, horizontal):
-        rows = np.ascontiguousarray(image, np.float32 if image.dtype == np.uint8 else image.dtype)
-        resized = _resize_rows(rows, length, factor, border)
-        image = (_round_to_uint8(resized) if image.dtype == np.uint8 else resized).swapaxes(-3, -2)
+        resized, total = _resize_rows(image, length, factor, border)
+        if image.dtype == np.uint8:
+            resized = _round_to_uint8(np.divide(resized, total, out=resized))
+        image = resized.swapaxes(-3, -2)
     return np.ascontiguousarray(image)
 
 
-def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> np.ndarray:
-    """Turn (..., H, W, C) into (..., length, W, C) by block-wise products with the banded resizing matrix."""
+def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> tuple[np.ndarray, float]:
+    """Turn (..., H, W, C) into (..., length, W, C) by block-wise products with the banded resizing matrix.
+
+    The second value is the sum of the weights, by which the first is still to be divided: 1 for floating point.
+    """
     *batch, height, width, channels = image.shape
-    rows = image.reshape(*batch, height, width * channels)
-    out = np.empty((*batch, length, width * channels), image.dtype)
-    for block, (first, matrix) in enumerate(_matrix_blocks(height, length, factor, border, image.dtype.name)):
+    blocks, total = _matrix_blocks(height, length, factor, border, image.dtype.name)
+    dtype = blocks[0][1].dtype
+    rows = np.ascontiguousarray(image, dtype).reshape(*batch, height, width * channels)
+    out = np.empty((*batch, length, width * channels), dtype)
+    for block, (first, matrix) in enumerate(blocks):
         source = rows[..., first : first + matrix.shape[1], :]
         target = out[..., block * BLOCK : (block + 1) * BLOCK, :]
         step = max(SERIAL_PRODUCTS // matrix.size, 1)
         for left in range(0, width * channels, step):
             np.matmul(matrix, source[..., left : left + step], out=target[..., left : left + step])
-    return out.reshape(*batch, length, width, channels)
+    return out.reshape(*batch, length, width, channels), total
 
 
 @functools.lru_cache(maxsize=256)
-def _matrix_blocks(size: int, length: int, factor: float, border: str, dtype: str) -> list[tuple[int, np.ndarray]]:
-    """Return the (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``."""
-    taps, weights = _contributions(size, length, factor, border)
+def _matrix_blocks(
+    size: int, length: int, factor: float, border: str, dtype: str
+) -> tuple[list[tuple[int, np.ndarray]], float]:
+    """Return the (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``, and rows' sum."""
+    taps, weights, total = _contributions(size, length, factor, border)
+    if dtype == "uint8":
+        dtype = "float32" if total == 1 or np.abs(weights).sum(1).max() * 255 <= EXACT_FLOAT32 else "float64"
+    else:
+        weights, total = weights / total, 1.0
     blocks = []
     for start in range(0, length, BLOCK):
         tap, weight = taps[start : start + BLOCK], weights[start : start + BLOCK]
@@ -142,11 +163,15 @@ def _matrix_blocks(size: int, length: int, factor: float, border: str, dtype: st
         # Taps outside the image meet on rows inside it, so add rather than assign.
         np.add.at(matrix, (np.arange(len(tap))[:, None], tap - first), weight)
         blocks.append((int(first), matrix.astype(dtype)))
-    return blocks
+    return blocks, total
 
 
-def _contributions(size: int, length: int, factor: float, border: str) -> tuple[np.ndarray, np.ndarray]:
-    """Input positions and weights, both (length, taps), of every output position; MATLAB's ``contributions``."""
+def _contributions(size: int, length: int, factor: float, border: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Input positions and weights, both (length, taps), of every output position; MATLAB's ``contributions``.
+
+    The weights of each position add up to the third value. They are whole numbers if the factor, or one divided by it,
+    is one; otherwise their sum is 1.
+    """
     if length < 1:
         raise ImageError(f"resizing expects sides of at least 1 pixel, found {length}.")
     stretch = max(1.0, 1.0 / factor)  # antialiasing widens the kernel by the shrinking factor
@@ -154,12 +179,18 @@ def _contributions(size: int, length: int, factor: float, border: str) -> tuple[
     first = np.floor(centers - 2.0 * stretch).astype(np.int64)
     taps = first[:, None] + np.arange(math.ceil(4.0 * stretch) + 2)
     weights = _cubic((centers[:, None] - taps) / stretch)
-    weights /= weights.sum(1, keepdims=True)
+    scale = round(max(factor, stretch))
+    if factor in (scale, 1 / scale):
+        # All distances are multiples of 1 / (2 · scale), where the kernel has multiples of this.
+        weights = np.rint(weights * (16 * scale**3))
+        total = weights[0].sum()
+    else:
+        weights, total = weights / weights.sum(1, keepdims=True), 1.0
     if border == "replicate":
-        return np.clip(taps, 0, size - 1), weights
+        return np.clip(taps, 0, size - 1), weights, total
     # Half-sample symmetric: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ...
     taps %= 2 * size
-    return np.where(taps < size, taps, 2 * size - 1 - taps), weights
+    return np.where(taps < size, taps, 2 * size - 1 - taps), weights, total
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:

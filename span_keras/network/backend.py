@@ -37,3 +37,68 @@ def compiled(function, exact: bool = True):
     import tensorflow as tf
 
     return tf.function(function, autograph=False, reduce_retracing=True)
+
+
+class Random:
+    """Random numbers inside a compiled function: the same ones for the same seed and step, draw after draw.
+
+    Args:
+        seed: a whole number, known when the function is compiled.
+        step: an integer tensor.
+
+    Keras's own generators keep a state, which a pure function has no place for. The two backends give other numbers.
+    """
+
+    def __init__(self, seed: int, step):
+        self._draws = 0
+        if keras.backend.backend() == "jax":
+            import jax
+
+            self._key = jax.random.fold_in(jax.random.key(seed), step)
+        else:
+            import tensorflow as tf
+
+            start = tf.constant([seed, 0], "int32")
+            self._key = tf.random.experimental.stateless_fold_in(start, tf.cast(step, "int32"))
+
+    def _next(self):
+        self._draws += 1
+        if keras.backend.backend() == "jax":
+            import jax
+
+            return jax.random.fold_in(self._key, self._draws)
+        import tensorflow as tf
+
+        return tf.random.experimental.stateless_fold_in(self._key, self._draws)
+
+    def uniform(self, shape: tuple[int, ...], low: float, high: float):
+        """Float32 numbers from ``low`` to ``high``."""
+        if keras.backend.backend() == "jax":
+            import jax
+
+            numbers = jax.random.uniform(self._next(), shape)
+        else:
+            import tensorflow as tf
+
+            numbers = tf.random.stateless_uniform(shape, self._next())
+        return low + (high - low) * numbers
+
+    def normal(self, shape: tuple[int, ...]):
+        """Float32 numbers of mean 0 and standard deviation 1."""
+        if keras.backend.backend() == "jax":
+            import jax
+
+            return jax.random.normal(self._next(), shape)
+        import tensorflow as tf
+
+        return tf.random.stateless_normal(shape, self._next())
+
+    def chance(self, count: int, probability: float):
+        """``count`` booleans, true with a probability."""
+        return self.uniform((count,), 0.0, 1.0) < probability
+
+    def integers(self, count: int, bound: int):
+        """``count`` int32 numbers from 0 to below ``bound``."""
+        # A uniform number can round up to its bound.
+        numbers = keras.ops.floor(self.uniform((count,), 0.0, float(bound)))
+        return keras.ops.cast(keras.ops.minimum(numbers, bound - 1), "int32")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.network.backend import full_precision
-from span_keras.network.config import LEAKY_SLOPE, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.layers import pixel_shuffle
 from span_keras.network.model import topology
 from span_keras.network.reparam import REPCONV_WEIGHTS, compose
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes
-from span_keras.training import activation_blend
 
 FIRST = "conv_1"
 
@@ -67,29 +67,27 @@ def fused_arrays(weights: SpanWeights) -> dict:
     return {name: (group["kernel"], group["bias"]) for name, group in weights.fuse().layers.items()}
 
 
-def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32", share=None):
+def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
     """Run the network.
 
     Args:
         fused: ``{layer: (kernel, bias)}``, from ``fuse`` or ``fused_arrays``.
         x: (N, H, W, 3) float32, RGB in [0, 1].
         dtype: of the hidden convolutions. Normalisation and the last convolution stay in float32, as in ``build_span``.
-        share: how far the activations have passed from the authors' to these, 0 to 1, see ``morph``; ``None`` if they
-            do not.
 
     Returns:
         (N, H·scale, W·scale, 3) float32, not clipped.
     """
-    return topology(x, config, functions(config, fused, dtype, share))
+    return topology(x, config, functions(config, fused, dtype))
 
 
-def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float32", share=None):
+def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
     """Run the network as ``apply`` does, and collect the features that every block and ``conv_cat`` put out.
 
     Returns:
         The output, and a list of ``config.blocks + 1`` tensors (N, H, W, channels) of type ``dtype``.
     """
-    plain, features = functions(config, fused, dtype, share), []
+    plain, features = functions(config, fused, dtype), []
 
     def layer(kind, name):
         run = plain(kind, name)
@@ -103,7 +101,7 @@ def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float3
     return topology(x, config, layer), features
 
 
-def functions(config: SpanConfig, fused: dict, dtype: str = "float32", share=None):
+def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
     """Return the layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
 
     def conv(name, precision):
@@ -128,4 +126,4 @@ def functions(config: SpanConfig, fused: dict, dtype: str = "float32", share=Non
             return conv(name, "float32" if name == "upsampler" else dtype)
         return plain[kind]
 
-    return layer if share is None else activation_blend.functions(layer, share)
+    return layer

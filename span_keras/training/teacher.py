@@ -1,4 +1,4 @@
-"""A target for training, beside the photograph or instead of it: what a trained network makes of its LR image.
+"""A second target for training, beside the photograph: what a trained network makes of its LR image.
 
 The output is averaged over the eight orientations of its input (geometric self-ensemble, "Enhanced Deep Residual
 Networks for Single Image Super-Resolution", Lim et al., CVPR Workshops 2017, section 3.4). It is made when a photograph
@@ -74,7 +74,7 @@ class Teacher:
         except OSError as error:
             raise TrainingError(
                 f"expected to write {path}, found: {error.strerror or error}; free space, or choose another folder for "
-                "--teacher-cache or none."
+                "teacher_cache or none."
             ) from error
         return out
 
@@ -98,7 +98,7 @@ class Teacher:
 
 
 def ensemble(network, tile):
-    """A network's output on a square tile, averaged over the tile's eight orientations.
+    """Run a network on a square tile in its eight orientations and average the outputs.
 
     Args:
         network: (8, h, h, 3) float32 in [0, 1] -> (8, h·scale, h·scale, 3).

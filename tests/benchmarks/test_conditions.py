@@ -1,4 +1,4 @@
-"""benchmarks/conditions.py: its table and what it refuses."""
+"""benchmarks/quality/conditions.py: its table and what it refuses."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments):
-    script = [sys.executable, ROOT / "benchmarks" / "conditions.py"]
+    script = [sys.executable, ROOT / "benchmarks" / "quality" / "conditions.py"]
     return subprocess.run([*script, *map(str, arguments)], capture_output=True, text=True, timeout=300)
 
 
@@ -52,7 +52,7 @@ def test_table(tmp_path, make_weights):
 
 
 def test_networks_of_several_scales(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "quality")
     import conditions
 
     def refused(folder, *weights):

@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import subprocess
-import threading
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from span_export import serve
-from span_keras.network.config import SpanConfig
-
-PAGE = Path(__file__).parents[2] / "web_demo"
-AXE = PAGE / "node_modules" / "axe-core" / "axe.min.js"
-BACKENDS = ("webgpu", "webgl", "wasm", "cpu")
-CHROMIUM = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-unsafe-webgpu",
-    "--use-webgpu-adapter=swiftshader",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-]
-PATIENCE = 120_000
-"""Milliseconds to wait for the page: the software GPU compiles slowly on a busy machine."""
-
-MODULES = (
-    *("rpc", "span"),
-    *("engine/backend", "engine/engine", "engine/tf"),
-    *("images/metrics", "images/png", "images/tiling"),
-    *("network/model", "network/network"),
-    "storage/models",
-)
-"""What ``library`` has at hand, each under the last part of its name."""
-
-CONFIGS = {
-    "x2": SpanConfig(scale=2, channels=8, blocks=2),
-    "x3-official": SpanConfig.official(scale=3, channels=8, blocks=1),
-    "x4-ch48": SpanConfig(scale=4),
-}
+from helpers.browser import AXE, CHROMIUM, CONFIGS, PAGE, PATIENCE, Site, make_scene, open_blank
+from helpers.training_view import View
+from helpers.weights import random_weights
 
 
 def pytest_collection_modifyitems(items):
@@ -59,38 +22,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-class Site:
-    """The page's files, with further folders mounted beside them; remembers what was asked for."""
-
-    def __init__(self, mounts: dict[str, Path]):
-        self.mounts, self.requests, self.headers = mounts, [], {}
-        site = self
-
-        class Handler(serve.Handler):
-            def translate_path(self, path):
-                first, _, rest = path.lstrip("/").partition("?")[0].partition("/")
-                mount = site.mounts.get(first)
-                return str(mount / rest) if mount else super().translate_path(path)
-
-            def end_headers(self):
-                for name, value in site.headers.items():
-                    self.send_header(name, value)
-                super().end_headers()
-
-            def do_GET(self):
-                site.requests.append(self.path)
-                super().do_GET()
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(PAGE)))
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture(scope="session")
 def weights():
     """SpanWeights by name of ``CONFIGS``; their outputs spread over [0, 1], so that rounding and borders show."""
-    from conftest import random_weights
-
     made = {}
     for name, config in CONFIGS.items():
         made[name] = random_weights(config, seed=3)
@@ -136,7 +70,7 @@ def site(models) -> Site:
             subprocess.run([npm, *arguments], cwd=PAGE, check=True, capture_output=True)
     site = Site({"models": models, "models.json": models / "models.json"})
     yield site
-    site.server.shutdown()
+    site.close()
 
 
 @pytest.fixture(scope="module")
@@ -190,12 +124,6 @@ def blank(page, site):
     return open_blank(page, site)
 
 
-def open_blank(page, site):
-    page.route("**/blank", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
-    page.goto(f"{site.url}/blank")
-    return page
-
-
 @pytest.fixture
 def open_page(page, site):
     """``(model, backend, **query)``: load the page with a model of ``CONFIGS`` and wait until it is ready."""
@@ -210,17 +138,16 @@ def open_page(page, site):
 
 
 @pytest.fixture
+def view(page, open_page, photographs) -> View:
+    yield View(open_page("x2", "wasm")).open()
+    # A page without VGG features is asked for them once, which the browser notes as an error.
+    page.problems[:] = [problem for problem in page.problems if "404" not in problem]
+
+
+@pytest.fixture
 def scene() -> np.ndarray:
     """A small photograph-like picture (29, 23, 3) uint8: gradients, an edge, texture; sides that no tile divides."""
     return make_scene(29, 23)
-
-
-def make_scene(height: int, width: int, seed: int = 5) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width] / max(height, width)
-    smooth = np.stack([0.3 + 0.6 * x, 0.2 + 0.7 * y, 0.8 - 0.5 * x * y], axis=-1)
-    smooth[(x + 0.4 * y) > 0.6] *= 0.35
-    return np.uint8(255 * np.clip(smooth + rng.normal(0, 0.04, smooth.shape), 0, 1))
 
 
 @pytest.fixture
@@ -259,13 +186,3 @@ def upscale_in_page(download_in_page):
         return download_in_page(page)
 
     return upscale
-
-
-def library(page, body: str, *arguments):
-    """Run ``async ({ ...modules }, ...arguments) => body`` in the page with the page's own modules at hand."""
-    names = [path.rpartition("/")[2] for path in MODULES]
-    imports = ", ".join(f"import('/{path}.js')" for path in MODULES)
-    return page.evaluate(
-        f"async (given) => {{ const [{', '.join(names)}] = await Promise.all([{imports}]); {body} }}",
-        json.loads(json.dumps(arguments)),
-    )

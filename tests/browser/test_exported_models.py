@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.browser import BACKENDS, PAGE, library, open_blank
 from span_export import golden
 from span_export.tfjs_model import write_model
-
-from .conftest import BACKENDS, PAGE, library, open_blank
 
 VENDORED = ["tf-core", "tf-layers", "tf-backend-cpu", "tf-backend-webgl", "tf-backend-webgpu", "tf-backend-wasm"]
 CDN = "https://cdn.jsdelivr.net/npm/"

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from .conftest import library, make_scene
+from helpers.browser import library, make_scene
 
 
 def test_a_result_wider_than_any_canvas(open_page, save_image, upscale_in_page, python_upscale):

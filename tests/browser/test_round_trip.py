@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from helpers.browser import PATIENCE, library, make_scene
+from helpers.training_view import View
 from span_export import golden
 from span_export.cli import main as span_export
 from span_keras.checkpoints import load_weights
@@ -18,9 +20,6 @@ from span_keras.images.bicubic import to_uint8
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.config import SpanConfig
 from span_keras.train import main as span_train
-
-from .conftest import PATIENCE, library, make_scene
-from .test_training_view import View
 
 
 class Saved(NamedTuple):

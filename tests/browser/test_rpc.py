@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import library
+from helpers.browser import library
 
 WORKER = """
 const source = `

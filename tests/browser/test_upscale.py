@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from helpers.browser import BACKENDS, difference, make_scene
 from span_export.tfjs_model import write_model
 from span_keras.checkpoints import load_weights
 from span_keras.data.photos import BUNDLED_VAL
@@ -10,13 +11,6 @@ from span_keras.images.bicubic import to_uint8
 from span_keras.images.read import read_image
 from span_keras.inference.files import upscale_file
 from span_keras.inference.upscaler import Upscaler
-
-from .conftest import BACKENDS, make_scene
-
-
-def worst(a: np.ndarray, b: np.ndarray) -> int:
-    assert a.shape == b.shape
-    return int(np.abs(a.astype(int) - b).max())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -26,14 +20,14 @@ def test_matches_python(backend, open_page, scene, save_image, upscale_in_page, 
     result = upscale_in_page(page, save_image(scene))
     expected = python_upscale("x2", scene)
     assert expected.std() > 20  # the comparison is of a picture
-    assert worst(result, expected) <= 1
+    assert difference(result, expected) <= 1
     assert page.get_attribute("html", "data-backend") == backend  # it ran where it said
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_authors_variant_matches_python(backend, open_page, scene, save_image, upscale_in_page, python_upscale):
     page = open_page("x3-official", backend)
-    assert worst(upscale_in_page(page, save_image(scene)), python_upscale("x3-official", scene)) <= 1
+    assert difference(upscale_in_page(page, save_image(scene)), python_upscale("x3-official", scene)) <= 1
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +44,7 @@ def test_the_bundled_network_on_a_photograph(backend, bundled, open_page, save_i
     pixels = to_uint8(photograph)
     page = open_page(bundled, backend)
     expected = to_uint8(Upscaler("bundled:x4")(photograph))
-    assert worst(upscale_in_page(page, save_image(pixels)), expected) <= 1
+    assert difference(upscale_in_page(page, save_image(pixels)), expected) <= 1
     assert page.get_attribute("html", "data-backend") == backend
 
 
@@ -60,12 +54,12 @@ def test_tiles_join_without_seams(backend, open_page, save_image, upscale_in_pag
     page = open_page("x2", backend, tile=32)
     result = upscale_in_page(page, save_image(pixels))
     assert "Tile" not in page.inner_text("#job-detail")
-    assert worst(result, python_upscale("x2", pixels)) <= 1
+    assert difference(result, python_upscale("x2", pixels)) <= 1
 
 
 def test_the_default_size_on_wasm(open_page, scene, save_image, upscale_in_page, python_upscale):
     page = open_page("x4-ch48", "wasm")
-    assert worst(upscale_in_page(page, save_image(scene)), python_upscale("x4-ch48", scene)) <= 1
+    assert difference(upscale_in_page(page, save_image(scene)), python_upscale("x4-ch48", scene)) <= 1
 
 
 @pytest.fixture
@@ -103,7 +97,7 @@ def test_grey_stays_grey_and_matches_python(backend, name, open_page, save_image
     result, expected = upscale_in_page(page, path), span_upscale(path)
     assert (result[..., :3] == result[..., :1]).all()
     # The page's files hold RGB.
-    assert worst(result, expected[..., [0, 0, 0, -1][: result.shape[2]]]) <= 1
+    assert difference(result, expected[..., [0, 0, 0, -1][: result.shape[2]]]) <= 1
     assert result.shape[2] == (4 if expected.shape[2] % 2 == 0 else 3)
     assert page.get_attribute("html", "data-backend") == backend
 
@@ -113,9 +107,9 @@ def test_one_coloured_pixel_keeps_the_networks_colours(
 ):
     pixels = np.dstack([GREY] * 3)
     tinted = python_upscale("x2", pixels)
-    assert worst(tinted[..., 0], tinted[..., 1]) > 20  # without the luma, grey would be far from grey
+    assert difference(tinted[..., 0], tinted[..., 1]) > 20  # without the luma, grey would be far from grey
     pixels[-1, -1] = (200, 80, 40)
     path = save_image(pixels)
     result = upscale_in_page(open_page("x2", "wasm"), path)
-    assert worst(result, python_upscale("x2", pixels)) <= 1
-    assert worst(result, span_upscale(path)) <= 1
+    assert difference(result, python_upscale("x2", pixels)) <= 1
+    assert difference(result, span_upscale(path)) <= 1

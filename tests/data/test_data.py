@@ -16,13 +16,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers.image_files import few_bits, tiff_bytes
 from PIL import Image
 
+from helpers.image_files import few_bits, tiff_bytes
 from span_keras.data import dataset as dataset_module
 from span_keras.data import decode, variants, working_sets
 from span_keras.data.dataset import PatchDataset
-from span_keras.data.decode import Pair, load_lr, load_pair, load_validation, opened
+from span_keras.data.decode import Pair, load_pair, load_validation, opened
 from span_keras.data.options import DEGRADATIONS
 from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL, list_photos, name_digest, split_validation
 from span_keras.data.variants import contrast_of, degraded, rotation_of
@@ -112,16 +112,6 @@ def test_raised_contrast(tmp_path):
     assert np.abs(hr.astype(int) - np.asarray(later)[:24, :34]).max() > 20
 
 
-def test_raised_contrast_of_lr_images(tmp_path):
-    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    plain = load_lr(tmp_path / "a.png", 0.8)
-    lr = load_lr(tmp_path / "a.png", 0.8, 2.5)
-    assert lr.shape == (40, 56, 3) and lr.dtype == np.uint8
-    assert np.abs(lr - raised(plain, 2.5)).max() < 2
-    assert np.array_equal(load_lr(tmp_path / "a.png", 0.8, 1.0), plain)
-
-
 def test_factors_of_contrast_are_spread_evenly():
     """On a logarithmic scale; by names, so that a moved folder and further photographs change none of them."""
     factors = np.array([contrast_of(Path(f"photos/{index}.png"), 4.0) for index in range(1000)])
@@ -183,16 +173,6 @@ def test_rotated_copies(tmp_path):
     assert np.abs(hr.astype(int) - later).max() > 20
 
 
-def test_rotated_copies_of_lr_images(tmp_path):
-    picture = np.uint8(smooth(50, 70) * [1.0, 0.6, 0.3])
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    lr = load_lr(tmp_path / "a.png", 0.8, rotation=-20)
-    small = np.asarray(Image.fromarray(rotated(picture, -20)).resize((56, 40), Image.Resampling.BICUBIC))
-    assert lr.dtype == np.uint8 and lr.shape == (40, 56, 3) and np.abs(lr - small.astype(int)).max() <= 1
-    assert np.abs(load_lr(tmp_path / "a.png", 0.8, 2.5, -20) - raised(small, 2.5)).max() < 4
-    assert np.array_equal(load_lr(tmp_path / "a.png", 0.8, 2.5, 0), load_lr(tmp_path / "a.png", 0.8, 2.5))
-
-
 def test_a_photograph_is_upright_before_it_is_rotated(tmp_path):
     picture = Image.fromarray(smooth(20, 30))
     exif = Image.Exif()
@@ -217,10 +197,9 @@ def test_angles_of_rotation_are_spread_evenly():
 
 
 @pytest.mark.parametrize("augment", [False, True])
-@pytest.mark.parametrize("rgb_order", [False, True])
-def test_every_lr_patch_belongs_to_its_hr_patch(folder, augment, rgb_order):
+def test_every_lr_patch_belongs_to_its_hr_patch(folder, augment):
     scale, patch = 2, 8
-    lr, hr = make(folder, augment=augment, rgb_order=rgb_order, batch_size=40)[0]
+    lr, hr = make(folder, augment=augment, batch_size=40)[0]
     assert lr.shape == (40, patch, patch, 3) and hr.shape == (40, 16, 16, 3)
     assert lr.dtype == hr.dtype == np.uint8
     for one_lr, one_hr in zip(lr, hr, strict=True):
@@ -241,7 +220,7 @@ def test_all_eight_orientations_occur_and_are_exact():
 
 
 def test_turning_can_be_left_to_the_device(folder):
-    options = {"rgb_order": True, "degrade": ("noise",), "teacher": enlarge}
+    options = {"degrade": ("noise",), "teacher": enlarge}
     dataset = make(folder, batch_size=24, shard=(1, 2), **options)
     *batch, numbers = dataset.unturned(3)
     assert numbers.shape == (12,) and len(set(numbers)) > 4
@@ -320,10 +299,7 @@ def test_copies_of_raised_contrast_count_as_further_photographs(folder):
 
 def angles(dataset) -> dict[tuple, float]:
     """By name of the photograph and kind of copy."""
-    found = {
-        (photo.path.name, photo.hr_scale, photo.lr_scale, photo.contrast != 1): photo.rotation
-        for photo in dataset.photos
-    }
+    found = {(photo.path.name, photo.hr_scale, photo.contrast != 1): photo.rotation for photo in dataset.photos}
     assert len(found) == len(dataset.photos)
     return found
 
@@ -335,7 +311,7 @@ def test_all_copies_are_rotated_and_no_photograph(folder, tmp_path_factory):
     assert dataset.describe().startswith(text)
     found = angles(dataset)
     assert {copy for copy, angle in found.items() if angle == 0} == {
-        (path.name, 1.0, 0.0, False) for path in list_photos(folder)
+        (path.name, 1.0, False) for path in list_photos(folder)
     }
     assert len(set(found.values())) == 10 and all(abs(angle) <= 45 for angle in found.values())
     expected = {
@@ -382,7 +358,7 @@ def test_half_of_all_patches_have_raised_contrast(tmp_path):
 
 
 def test_a_batch_depends_on_seed_epoch_and_index_alone(folder):
-    options = {"degrade": DEGRADATIONS, "rgb_order": True}
+    options = {"degrade": DEGRADATIONS}
     first, second = make(folder, **options), make(folder, **options)
     second.epoch = 3
     for _ in range(3):
@@ -439,7 +415,7 @@ def many(tmp_path):
 @pytest.fixture
 def small_cache(monkeypatch):
     """Makes ``cache_gb`` hold few of the photographs of ``many``, and sets short."""
-    monkeypatch.setattr(working_sets, "MOST_DECODERS", 1)
+    monkeypatch.setattr(working_sets, "MAX_DECODERS", 1)
     monkeypatch.setattr(working_sets, "LAG", 4)
     # Room for 2 sets of 4 photographs (15,360 bytes decoded) besides one being decoded (4 · 4,096 bytes).
     return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
@@ -559,8 +535,8 @@ def test_what_a_rotation_reads_is_counted(folder, monkeypatch):
 def test_a_teacher_takes_room_and_follows_the_working_sets(many, small_cache):
     # LR, HR and the teacher's output: 9/5 of what LR and HR alone take.
     dataset = make_in_sets(many, 9 / 5 * small_cache, 40, teacher=enlarge)
-    for lr, _, taught in (dataset[index] for index in (0, 9, 39)):
-        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+    for lr, _, teacher_sr in (dataset[index] for index in (0, 9, 39)):
+        assert np.array_equal(teacher_sr, lr.repeat(2, 1).repeat(2, 2))
 
 
 def test_a_cache_too_small_for_a_photograph_says_what_it_takes(many):
@@ -885,120 +861,55 @@ def test_every_photograph_corrupt_behind_its_header(tmp_path):
 
 
 def test_a_teachers_patches_lie_where_the_others_do(folder):
-    """In every orientation and order of colours; its output is made of the LR image before degradation."""
+    """In every orientation; its output is made of the LR image before degradation."""
 
     for degrade in ((), ("noise",)):
-        plain = make(folder, rgb_order=True, degrade=degrade, batch_size=24)[0]
-        lr, hr, taught = make(folder, rgb_order=True, degrade=degrade, batch_size=24, teacher=enlarge)[0]
+        plain = make(folder, degrade=degrade, batch_size=24)[0]
+        lr, hr, teacher_sr = make(folder, degrade=degrade, batch_size=24, teacher=enlarge)[0]
         assert equal((lr, hr), plain)
-        clean = make(folder, rgb_order=True, batch_size=24)[0][0]
-        assert np.array_equal(taught, clean.repeat(2, 1).repeat(2, 2))
-
-
-def test_the_teacher_as_the_only_target(folder):
-    """The patches of photographs are those drawn otherwise; larger copies join them as LR images."""
-
-    options = {"rgb_order": True, "batch_size": 24, "teacher": enlarge}
-    lr, _, taught = make(folder, **options)[0]
-    assert equal(make(folder, target="teacher", **options)[0], (lr, taught))
-    assert make(folder, target="teacher", dtype="float32", **options)[0][1].max() <= 1
-
-    dataset = make(folder, target="teacher", patch=20, lr_scales=(0.8,), **options)
-    photos = dataset.working_sets.at(0).photos
-    # Of 40×41 pixels, neither half, (20, 20), nor 0.8, (33, 32), is too small for a patch of 20.
-    assert sorted(lr.shape[:2] for lr, _ in photos) == [(20, 20), (25, 35), (32, 33), (40, 56), (45, 30), (72, 48)]
-    assert dataset.describe().startswith("3 photographs and 3 reduced copies")
-    assert all(np.array_equal(taught, enlarge(lr)) for lr, taught in photos)
-    held = sum(image.nbytes for photo in photos for image in photo)
-    assert sum(photo.bytes for photo in dataset.photos) == pytest.approx(held, rel=0.01)  # cropping left out
-    picture = load_lr(folder / "a.png", 0.8).astype(int)
-    whole = np.asarray(Image.open(folder / "a.png").convert("RGB"))
-    assert np.abs(picture - bicubic.resize(whole, picture.shape[:2]))[3:-3, 3:-3].max() <= 1
+        clean = make(folder, batch_size=24)[0][0]
+        assert np.array_equal(teacher_sr, clean.repeat(2, 1).repeat(2, 2))
 
 
 def test_a_teacher_sees_copies_of_raised_contrast(folder):
-    """Of every size of an LR image; for every seed the same, so that kept output serves further runs."""
-    factors = {path: (1.0, contrast_of(path, 3)) for path in list_photos(folder)}
+    """For every seed the same, so that kept output serves further runs."""
     expected = {lr.tobytes() for lr, _ in held_copies(folder, (0.5,), 3)}
-    expected |= {load_lr(path, 0.8, factor).tobytes() for path in factors for factor in factors[path]}
-    assert len(expected) == 18
-    options = {"target": "teacher", "hr_scales": (0.5,), "lr_scales": (0.8,), "contrast": 3, "batch_size": 24}
+    assert len(expected) == 12
+    options = {"hr_scales": (0.5,), "contrast": 3, "batch_size": 24}
     for seed in (0, 1):
         seen = []
         dataset = make(
             folder, teacher=lambda lr, seen=seen: seen.append(lr.tobytes()) or enlarge(lr), seed=seed, **options
         )
-        assert len(seen) == 18 and set(seen) == expected
-        lr, taught = dataset[0]
-        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
-        text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, "
+        assert len(seen) == 12 and set(seen) == expected
+        lr, _, teacher_sr = dataset[0]
+        assert np.array_equal(teacher_sr, lr.repeat(2, 1).repeat(2, 2))
+        text = "3 photographs and 3 reduced copies, 6 more copies of raised contrast, "
         assert dataset.describe().startswith(text)
     held = sum(image.nbytes for photo in dataset.working_sets.at(0).photos for image in photo)
     assert sum(photo.bytes for photo in dataset.photos) == pytest.approx(held, rel=0.01)  # cropping left out
 
 
 def test_a_teacher_sees_rotated_copies(folder):
-    """Of every size of an LR image but the photographs' own; for every seed the same."""
-    options = {"target": "teacher", "hr_scales": (0.5,), "lr_scales": (0.8,), "contrast": 3, "rotate": True}
+    """And the photographs themselves as they are; for every seed the same."""
+    options = {"hr_scales": (0.5,), "contrast": 3, "rotate": True}
     for seed in (0, 1):
         seen = []
         dataset = make(
             folder, teacher=lambda lr, seen=seen: seen.append(lr.tobytes()) or enlarge(lr), seed=seed, **options
         )
         found = angles(dataset)
-        assert [copy[1:] for copy, angle in found.items() if angle == 0] == 3 * [(1.0, 0.0, False)]
-        assert len(found) == 18 and len(set(found.values())) == 16
+        assert [copy[1:] for copy, angle in found.items() if angle == 0] == 3 * [(1.0, False)]
+        assert len(found) == 12 and len(set(found.values())) == 10
         expected = {
-            load_lr(photo.path, photo.lr_scale, photo.contrast, photo.rotation).tobytes()
-            if photo.lr_scale
-            else load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation).lr.tobytes()
+            load_pair(photo.path, 2, photo.hr_scale, photo.contrast, photo.rotation).lr.tobytes()
             for photo in dataset.photos
         }
-        assert len(seen) == len(expected) == 18 and set(seen) == expected
-        text = "3 photographs and 6 reduced copies, 9 more copies of raised contrast, 15 copies rotated, "
+        assert len(seen) == len(expected) == 12 and set(seen) == expected
+        text = "3 photographs and 3 reduced copies, 6 more copies of raised contrast, 9 copies rotated, "
         assert dataset.describe().startswith(text)
-        lr, taught = dataset[0]
-        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
-
-
-def test_a_photograph_too_small_for_a_patch_can_be_an_lr_image(folder):
-    options = {
-        "teacher": enlarge,
-        "target": "teacher",
-        "patch": 30,
-        "lr_scales": (0.8,),
-    }
-    dataset = make(folder, **options)
-    # 40×41 pixels make no HR patch of 60, and neither do 50×70; reduced by 0.8 both hold an LR patch of 30.
-    assert dataset.describe().startswith("1 photographs and 3 reduced copies")
-    assert not dataset.skipped
-    assert list(make(folder, **options | {"patch": 35}).skipped) == [folder / "b.webp"]
-
-
-def test_the_teacher_as_the_only_target_follows_the_working_sets(many, small_cache):
-    """Degraded LR images and shares of a batch, too."""
-
-    options = {"teacher": enlarge, "target": "teacher", "lr_scales": (0.9,)}
-    options |= {"batch_size": 8, "steps_per_epoch": 200, "cache_gb": 2 * small_cache}
-    dataset = make(many, **options)
-    assert "working sets" in dataset.describe()
-    for lr, taught in (dataset[index] for index in (0, 100, 199)):
-        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
-    noisy = make(many, degrade=("noise",), **options)
-    shares = [make(many, degrade=("noise",), shard=(i, 2), **options) for i in (0, 1)]
-    assert np.array_equal(noisy[100][1], dataset[100][1])
-    assert not np.array_equal(noisy[100][0], dataset[100][0])
-    for whole, parts in zip(noisy[100], zip(*(share[100] for share in shares), strict=True), strict=True):
-        assert np.array_equal(whole, np.concatenate(parts))
-
-
-def test_larger_copies_of_files_that_cannot_be_read(folder):
-    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:2000])
-    with pytest.raises(DataError, match=r"cut\.png cannot be read as an image"):
-        load_lr(folder / "cut.png", 0.5)
-    dataset = make(folder, teacher=enlarge, target="teacher", lr_scales=(0.9,))
-    dataset[0]
-    assert [path.name for path in dataset.skipped] == ["cut.png"]
+        lr, _, teacher_sr = dataset[0]
+        assert np.array_equal(teacher_sr, lr.repeat(2, 1).repeat(2, 2))
 
 
 @pytest.mark.parametrize(
@@ -1043,10 +954,6 @@ def test_plain_keras_fit_trains_on_it(folder):
         ({"degrade": "blur"}, "among blur, noise, jpeg, found 'blur'"),
         ({"hr_scales": (0.5, 1.0)}, r"HR scales above 0 and below 1, found 0\.5, 1\.0"),
         ({"dtype": "float32", "teacher": lambda lr: lr}, "one target with dtype float32, found two"),
-        ({"target": "both"}, "target among photo, teacher, found 'both'"),
-        ({"target": "teacher"}, "The target teacher expects a teacher, found none"),
-        ({"lr_scales": (0.5,)}, "LR scales expect the target teacher, found photo"),
-        ({"lr_scales": (2,), "target": "teacher", "teacher": lambda lr: lr}, "LR scales above 0 and below 1, found 2"),
         ({"hr_scales": ("0.5",)}, "HR scales above 0 and below 1, found 0.5"),
         ({"contrast": 0.5}, r"contrast from 1 to 10, found 0\.5"),
         ({"contrast": 11}, r"contrast from 1 to 10, found 11"),

@@ -76,7 +76,9 @@ def test_demo_puts_the_page_beside_the_model(tmp_path, weights_file):
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--demo")
     names = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")}
     assert {"index.html", "model.json", "span.js", "main.js"} <= names
-    assert not any(name.split("/")[0] in {"node_modules", "package.json", "vendor.mjs", ".npmrc"} for name in names)
+    development = {"node_modules", "package.json", "package-lock.json", "tsconfig.json", "types"}
+    assert not [name for name in names if name.split("/")[0] in development or name.endswith(".mjs")]
+    assert {name for name in names if name.startswith(".")} == {".span-export.json"}
 
 
 def test_page_with_further_networks(tmp_path, weights_file, make_weights):

@@ -1,5 +1,6 @@
 """The local server: types and headers without which the page runs slowly or not at all."""
 
+import gzip
 import subprocess
 import sys
 import threading
@@ -42,6 +43,29 @@ def test_types_and_headers(address, name, kind):
         assert answer.headers["Content-Type"].split(";")[0] == kind
         assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("", "gzip"), ("?model=a.json", "gzip"), ("span.js", "gzip"), ("model.json", "gzip"), ("a.bin", None)],
+)
+def test_texts_are_compressed_for_those_who_take_them_so(address, name, encoding):
+    request = urllib.request.Request(f"{address}/{name}", headers={"Accept-Encoding": "gzip, br"})
+    with urllib.request.urlopen(request) as answer:
+        body = answer.read()
+        assert answer.headers["Content-Encoding"] == encoding
+        assert int(answer.headers["Content-Length"]) == len(body)
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert (gzip.decompress(body) if encoding else body) == b"content"
+        seen = {"If-Modified-Since": answer.headers["Last-Modified"], "Accept-Encoding": "gzip"}
+    with pytest.raises(urllib.error.HTTPError, match="304"):
+        urllib.request.urlopen(urllib.request.Request(f"{address}/{name}", headers=seen))
+
+
+def test_a_text_that_is_not_there(address):
+    request = urllib.request.Request(f"{address}/gone.js", headers={"Accept-Encoding": "gzip"})
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(request)
 
 
 def test_nothing_outside_the_folder(address):

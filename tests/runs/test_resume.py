@@ -1,6 +1,7 @@
 """Runs that are killed, stopped or starved of disk go on where they were, to the last digit."""
 
 import errno
+import json
 import os
 import re
 import signal
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image
 from span_keras.data import dataset as dataset_module
 from span_keras.data import working_sets
 from span_keras.data.decode import load_pair
-from span_keras.errors import ConfigError, SpanError, TrainingError
+from span_keras.errors import SpanError, TrainingError
 from span_keras.runs import checkpoint as checkpoint_module
 from span_keras.runs import folder as folder_module
 from span_keras.runs.checkpoint import Checkpoint
@@ -97,8 +97,10 @@ main()
 def test_killed_without_warning(photos, whole, tmp_path):
     """SIGKILL in the second epoch, between two checkpoints; then --resume."""
     out = tmp_path / "run"
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[step]\nrate_epochs = [1, 2]\n[run]\ncheckpoint_every = 3\n")
     options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k != "rate_epochs"]
-    options += ["--rate-epochs=1,2", f"--data={photos}", f"--out={out}", "--checkpoint-every=3"]
+    options += [f"--recipe={recipe}", f"--data={photos}", f"--out={out}"]
     killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert 6 <= RunFolder(out).load_checkpoint().progress["step"] < len(sequence(out)) == 10
@@ -141,15 +143,15 @@ def test_a_loss_of_other_parts_adds_columns(photos, whole, tmp_path):
     teacher = str(whole / "weights.safetensors")
     train(settings(photos, max_minutes=1e-6, log_every=3), out, echo=lambda text: None)
     assert RunFolder(out).load_checkpoint().progress["unlogged"]
-    changed = {"loss": "charbonnier", "teacher": teacher, "log_every": 3, "epochs": 2}
+    changed = {"loss": "mse", "teacher": teacher, "log_every": 3, "epochs": 2}
     train(settings(photos, **changed), out, resume=True, echo=said.append)
     train(settings(photos, log_every=3), out, resume=True, echo=said.append)
     rows = sequence(out)
     assert [row["step"] for row in rows] == [3, 6, 9, 12, 15, 16, 18, 21, 24]
-    assert {"mae", "charbonnier", "teacher"} < rows[0].keys()
+    assert {"mae", "mse", "teacher"} < rows[0].keys()
     for row in rows:
         old, new = row["step"] > 16, row["step"] <= 16
-        assert np.isfinite([row["mae"], row["charbonnier"], row["teacher"]]).tolist() == [old, new, new]
+        assert np.isfinite([row["mae"], row["mse"], row["teacher"]]).tolist() == [old, new, new]
     assert "Wrote" in said[-1]
 
 
@@ -181,22 +183,6 @@ def test_only_a_change_of_the_loss_makes_losses_forgotten(photos, tmp_path, monk
     train(settings(photos, epochs=3, luma=0.5, **short), out, resume=True, echo=lambda text: None)
     train(settings(photos, epochs=4, luma=0.5, **short), out, resume=True, echo=lambda text: None)
     assert forgotten == [2]
-
-
-def test_another_target(photos, whole, tmp_path):
-    """A run from before there was a choice goes on with photographs, or with what is asked for now."""
-    out, said = tmp_path / "run", []
-    train(settings(photos, epochs=1), out, echo=lambda text: None)
-    config = {k: v for k, v in RunFolder(out).config.items() if k not in ("target", "lr_scales")}
-    RunFolder(out).save_config(config)
-    assert resolve({}, config).target == "photo"
-    teacher = {"teacher": str(whole / "weights.safetensors"), "target": "teacher", "lr_scales": (0.9,)}
-    train(settings(photos, epochs=2, **teacher), out, resume=True, echo=said.append)
-    assert "--target changes from photo to teacher" in " ".join(said)
-    assert len(sequence(out)) == 16
-    with pytest.raises(ConfigError, match="found --target photo; --lr-scales '' uses none"):
-        resolve({"target": "photo"}, RunFolder(out).config)
-    assert resolve({"target": "photo", "lr_scales": ()}, RunFolder(out).config).target == "photo"
 
 
 def test_another_optimizer_needs_a_run_of_its_own(photos, tmp_path):
@@ -367,7 +353,7 @@ def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {f"{i}.png" for i in range(1, 16, 2)}
     train(options, tmp_path / "run", resume=True, echo=said.append)
     assert not any("working sets changes" in line for line in said)
-    train(replace(options, cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
+    train(options.having(cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
     assert any(re.search(r"working sets changes from \d+ to 1;", line) for line in said)
 
 
@@ -632,4 +618,27 @@ def test_a_damaged_table_is_begun_anew(tmp_path, content):
 def test_settings_that_cannot_be_read_say_so(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(TrainingError, match=r"expected the run's settings in .*[^.]; restore the file or choose"):
+        RunFolder(tmp_path).config  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("morph_steps", 12000),
+        ("target", "teacher"),
+        ("lr_scales", [0.5]),
+        ("rgb_order", True),
+        ("loss", "charbonnier"),
+        ("perceptual", "vgg19"),
+    ],
+)
+def test_a_run_with_retired_settings_says_what_to_do(photos, tmp_path, name, value):
+    """Those that were never used are nothing to speak of."""
+    unused = {"morph_steps": 0, "target": "photo", "lr_scales": [], "rgb_order": False}
+    saved = settings(photos).to_dict() | unused
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert resolve({}, RunFolder(tmp_path).config) == settings(photos)
+    (tmp_path / "config.json").write_text(json.dumps(saved | {name: value}))
+    found = re.escape(f"found {name} = {value!r} in {tmp_path / 'config.json'}; continue it with commit ")
+    with pytest.raises(TrainingError, match=found + r"\w{7} of span-keras, or begin a run .* with --init"):
         RunFolder(tmp_path).config  # noqa: B018

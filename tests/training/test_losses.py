@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from helpers.environment import QUICK_JAX
 from helpers.gradients import gradients_of
+from span_keras.constants import LUMA
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.images.metrics import LUMA, rgb_to_y
+from span_keras.images.metrics import rgb_to_y
 from span_keras.training import losses, perceptual
 
 
@@ -107,20 +108,10 @@ def test_half_precision_runs_the_convolutions_and_keeps_the_distance(vgg16, pair
     assert abs(float(found) - float(expected)) <= 0.02 * float(expected)
 
 
-def test_vgg19_is_keras_applications_before_its_relu_and_scaled(monkeypatch):
-    original = keras.applications.VGG19
-    full = original(include_top=False, weights=None)
-    monkeypatch.setattr(keras.applications, "VGG19", lambda include_top, weights: full)
-    model = perceptual.build("vgg19")
-    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
-    (found,) = losses._as_list(model(image))
-    until = keras.Model(full.input, full.get_layer("block5_conv4").output)
-    expected = numpy_of(until(keras.applications.vgg19.preprocess_input(255 * image))) / 12.75
-    found = numpy_of(found)
-    assert found.shape == (1, 2, 2, 512) and found.min() < 0
-    assert np.abs(np.maximum(found, 0) - expected).max() <= 1e-4 * expected.max()
-    with pytest.raises(ConfigError, match="vgg19_features expects images of at least 16 pixels a side, found 8×8"):
-        losses.perceptual_distance(model, image[:, :8, :8], image[:, :8, :8])
+def test_images_that_vanish_in_the_pooling(vgg16):
+    image = np.zeros((1, 1, 1, 3), np.float32)
+    with pytest.raises(ConfigError, match="vgg16_features expects images of at least 2 pixels a side, found 1×1"):
+        losses.perceptual_distance(vgg16, image, image)
 
 
 # -- weights files
@@ -131,7 +122,7 @@ def test_none_builds_nothing():
 
 
 def test_unknown_name():
-    with pytest.raises(ConfigError, match="one of vgg16, vgg19, none; found 'vgg11'"):
+    with pytest.raises(ConfigError, match="one of vgg16, none; found 'vgg11'"):
         perceptual.build("vgg11")
 
 
@@ -186,15 +177,6 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
         perceptual.build("vgg16", tmp_path / "odd.safetensors")
 
 
-def test_vgg19_without_a_network_says_what_to_do(monkeypatch):
-    def offline(**kwargs):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(keras.applications, "VGG19", offline)
-    with pytest.raises(CheckpointError, match=r"could not be downloaded .*no route to host.*--perceptual-weights"):
-        perceptual.build("vgg19")
-
-
 # -- loss
 
 
@@ -222,7 +204,6 @@ def test_pixel_losses(pair):
     expected = {
         "mae": np.abs(difference).mean(),
         "mse": (difference**2).mean(),
-        "charbonnier": np.sqrt(difference**2 + 1e-6).mean(),
     }
     assert set(losses.PIXEL_LOSSES) == set(expected)
     for name, value in expected.items():

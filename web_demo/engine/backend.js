@@ -24,7 +24,7 @@ const factories = new Map();
  * @param {BackendName} name
  * @param {{pool?: number}} [options] bytes on the GPU above which freed memory is given back; TensorFlow.js keeps it for
  *   ever, for tensors of the same shape, which suits whoever has the same shapes over and over
- * @returns {Promise<{tf: object, lost: Promise<never>}>} `lost` rejects with `BackendLost` if the GPU goes away
+ * @returns {Promise<{tf: Tf, lost: Promise<never>}>} `lost` rejects with `BackendLost` if the GPU goes away
  * @throws {Error} with the reason, if it does not start here
  */
 export async function startBackend(name, { pool = Infinity } = {}) {
@@ -53,7 +53,10 @@ export function stopBackend(tf, name) {
 
 /** @returns {boolean} whether an error means that a smaller tile or another backend could succeed */
 export function isExhaustion(error) {
-  return error instanceof BackendLost || /memory|allocat|context|device|texture|buffer size|out of range/i.test(String(error?.message));
+  return (
+    error instanceof BackendLost ||
+    /memory|allocat|context|device|texture|buffer size|out of range/i.test(String(error?.message))
+  );
 }
 
 /** `tf.findBackend` would start it. */
@@ -61,6 +64,7 @@ const isRunning = (tf, name) => name in tf.engine().registry;
 
 function watch(tf, name) {
   const backend = tf.backend();
+  /** @type {Promise<never>} */
   const lost = new Promise((resolve, reject) => {
     const lose = (reason, Kind = DeviceLost) => reject(new Kind(`${LABELS[name]} was lost: ${reason}`));
     if (name === 'webgpu') {
@@ -88,11 +92,17 @@ async function wasmPaths(tf) {
     'tfjs-backend-wasm-threaded-simd.wasm': 'wasmThreads',
   };
   const needed = simd ? (threads ? 'wasmThreads' : 'wasmSimd') : 'wasmPlain';
-  const paths = Object.entries(parts).map(async ([file, part]) => [file, part === needed ? await fileUrl(part) : vendored(part)]);
+  const paths = Object.entries(parts).map(async ([file, part]) => [
+    file,
+    part === needed ? await fileUrl(part) : vendored(part),
+  ]);
   return Object.fromEntries(await Promise.all(paths));
 }
 
-/** Let messages (a cancel among them) be handled between two pieces of work; `setTimeout` would wait for 4 ms. */
+/**
+ * Let messages (a cancel among them) be handled between two pieces of work; `setTimeout` would wait for 4 ms.
+ * @returns {Promise<void>}
+ */
 export function nextTask() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -1,11 +1,12 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
 import { decode } from '../images/decode.js';
-import { allocate, alphaOf, bled, crop, store, storeAlpha, storeGrey } from '../images/pixels.js';
+import { allocate, crop, store, storeGrey } from '../images/pixels.js';
 import { PngEncoder } from '../images/png.js';
 import { planAxis, planTiles } from '../images/tiling.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
-import { BackendLost, CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
+import { CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
+import { run, timeOf } from './run.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
@@ -15,33 +16,64 @@ const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
  * little but the way to the GPU and back; and where a GPU does well, WebAssembly does not win.
  */
 const ENOUGH = { webgpu: 15, webgl: 60, wasm: Infinity };
-const PROBE = 48;
 /**
  * Bytes on the GPU above which freed memory is given back, for every image smaller than the tile brings new shapes. A
  * full tile of the largest preset takes 0.7 GB and must stay below, or every tile would allocate afresh.
  */
 const POOL = 2 ** 30;
 
+/** @typedef {import('../images/decode.js').Pixels} Pixels */
+/** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
+/** @typedef {import('../network/model.js').SpanConfig} SpanConfig */
+/** @typedef {import('../network/network.js').Network} Network */
+/** @typedef {import('./backend.js').BackendName} BackendName */
+
 /**
  * @typedef {object} Status
- * @property {import('./backend.js').BackendName} backend the one in use
- * @property {number} tile side of its tiles
- * @property {Array<{backend: string, reason: string}>} demoted backends that were tried and are not used
- * @property {Record<string, number>} measured milliseconds of the probe by backend
+ * @property {BackendName} backend the one in use
+ * @property {number} tile side of its tiles in pixels of the input
+ * @property {Array<{backend: BackendName, reason: string}>} demoted backends that were tried and are not used, and why
+ * @property {Partial<Record<BackendName, number>>} measured milliseconds of the probe by backend, where some were compared
+ * @property {string} [notice] what just changed, as a sentence
+ */
+
+/**
+ * @typedef {object} Options
+ * @property {AbortSignal} [signal] stops before the next tile
+ * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles
+ * @property {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [onTile]
+ * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of the output, at
+ *   the start
  */
 
 export class Engine {
+  /** @type {Status['demoted']} */
+  demoted = [];
+  /** @type {Record<string, number>} milliseconds of the probe by backend */
+  measured = {};
+  /** @type {Network} null while no backend runs it */
+  network;
+  // What `load` sets: the model, and the backend that runs it.
+  /** @type {ModelArtifacts} */
+  artifacts;
+  /** @type {SpanConfig} */
+  config;
+  /** @type {BackendName} */
+  backend;
+  /** @type {Tf} */
+  tf;
+  /** @type {Promise<never>} rejects if the GPU goes away */
+  lost;
+
   /** @param {(status: Status) => void} onStatus called whenever another backend or tile is taken */
   constructor(onStatus = () => {}) {
     this.onStatus = onStatus;
-    this.demoted = [];
-    this.measured = {};
   }
 
   /**
    * Take a model into use.
-   * @param {import('../network/model.js').ModelArtifacts} artifacts
-   * @param {{backend?: string, tile?: number}} [options] `backend` is one of CHAIN or 'auto'
+   * @param {ModelArtifacts} artifacts
+   * @param {{backend?: BackendName | 'auto', tile?: number}} [options]
    */
   async load(artifacts, { backend = 'auto', tile } = {}) {
     this.release();
@@ -72,13 +104,7 @@ export class Engine {
   /**
    * Upscale to a PNG file.
    * @param {Blob | ImageBitmap | ImageData} source
-   * @param {object} [options]
-   * @param {AbortSignal} [options.signal] stops before the next tile
-   * @param {(state: {done: number, total: number}) => void} [options.onProgress]
-   * @param {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [options.onTile]
-   * @param {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [options.onSize] of the
-   *   output, at the start
-   * @param {(bytes: Uint8Array) => Promise<void>} [options.write] receives the file instead of `blob`
+   * @param {Options & {write?: (bytes: Uint8Array) => Promise<void>}} [options] `write` receives the file instead of `blob`
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number}>}
    */
   async upscale(source, { onSize, write, ...options } = {}) {
@@ -97,8 +123,8 @@ export class Engine {
 
   /**
    * Upscale to pixels in memory.
-   * @param {Blob | ImageBitmap | ImageData | import('../images/decode.js').Pixels} source
-   * @param {object} [options] as for `upscale`
+   * @param {Blob | ImageBitmap | ImageData | Pixels} source
+   * @param {Options} [options]
    * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number}>} RGBA
    */
   async pixels(source, { onSize, ...options } = {}) {
@@ -114,12 +140,18 @@ export class Engine {
     return { ...size, ...(await this.#tiles(image, { ...options, onBand })), data };
   }
 
+  /** @param {Pixels} image */
   #sizeOf({ width, height, alpha, colorSpace }) {
     const { scale } = this.config;
     return { width: width * scale, height: height * scale, alpha, colorSpace: colorSpace ?? 'srgb' };
   }
 
-  /** Compute tile after tile; `onBand` gets every finished row of tiles, RGBA. */
+  /**
+   * Compute tile after tile.
+   * @param {Pixels} image
+   * @param {Options & {onBand: (rgba: Uint8ClampedArray) => void | Promise<void>}} options `onBand` gets every finished row
+   *   of tiles
+   */
   async #tiles(image, { signal, onProgress, onTile, onBand }) {
     if (!this.network) await this.#startFirst(CHAIN); // all had failed, perhaps on a larger image
     const { scale, halo } = this.config;
@@ -135,7 +167,9 @@ export class Engine {
         const data = await this.#region(image, column, row, signal);
         const x = column.from * scale;
         const across = (column.to - column.from) * scale;
-        for (let y = 0; y < height; y++) band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+        for (let y = 0; y < height; y++) {
+          band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+        }
         await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
         onProgress?.({ done: ++done, total: count });
       }
@@ -151,7 +185,7 @@ export class Engine {
     } catch {
       // Tensors of a lost GPU are gone already.
     }
-    this.network = null;
+    this.network = /** @type {any} */ (null);
   }
 
   /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
@@ -172,6 +206,7 @@ export class Engine {
     const { scale, halo } = this.config;
     const width = (column.to - column.from) * scale;
     const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+    const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
     // The tile may have become smaller than when the image was divided.
     for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
       for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
@@ -179,28 +214,12 @@ export class Engine {
         signal?.throwIfAborted();
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
-        const colors = await this.#run(image.alpha ? bled(image, x, y) : pixels);
+        const colors = await run(this, alpha ? alpha.bled(image, x, y) : pixels);
         (image.grey ? storeGrey : store)(colors, place, scale, out);
-        if (image.alpha) storeAlpha(await this.#run(alphaOf(pixels)), image, place, scale, out);
+        if (alpha) alpha.storeAlpha(await run(this, alpha.alphaOf(pixels)), image, place, scale, out);
       }
     }
     return out;
-  }
-
-  async #run(pixels) {
-    const { tf, network, backend } = this;
-    const device = backend === 'webgpu' ? tf.backend().device : null;
-    device?.pushErrorScope('validation');
-    device?.pushErrorScope('out-of-memory');
-    const values = await network.compute(pixels);
-    const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
-    if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
-    if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) {
-      throw new DeviceLost(`${LABELS.webgl} was lost: the graphics context went away`);
-    }
-    // A GPU out of memory may say nothing and return garbage.
-    if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
-    return values;
   }
 
   /**
@@ -217,7 +236,10 @@ export class Engine {
     if (tile === first && next > 2 * config.halo) {
       if (await this.#try(backend)) {
         this.tile = next;
-        return this.onStatus({ ...this.status, notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}` });
+        return this.onStatus({
+          ...this.status,
+          notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}`,
+        });
       }
     } else {
       this.demoted.push({ backend, reason });
@@ -238,12 +260,13 @@ export class Engine {
   async #startFastest() {
     for (const name of CHAIN.slice(0, -1)) {
       await this.#try(name, async () => {
-        this.measured[name] = await Promise.race([this.#measure(), this.lost]);
+        this.measured[name] = await Promise.race([timeOf(this), this.lost]);
       });
       if (Math.min(...Object.values(this.measured)) <= ENOUGH[name]) break;
     }
-    const [fastest] = Object.keys(this.measured).sort((a, b) => this.measured[a] - this.measured[b]);
-    const slower = Object.keys(this.measured).filter((name) => name !== fastest);
+    const measured = /** @type {BackendName[]} */ (Object.keys(this.measured));
+    const [fastest] = [...measured].sort((a, b) => this.measured[a] - this.measured[b]);
+    const slower = measured.filter((name) => name !== fastest);
     // The last one tried may have failed, and with it went the network.
     if (!this.network || fastest !== this.backend) await this.#startFirst(fastest ? [fastest, ...CHAIN] : ['cpu']);
     for (const name of slower) {
@@ -273,8 +296,8 @@ export class Engine {
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
     await Promise.race([this.#check(), lost]);
-    const least = 2 * this.config.halo + 8;
-    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), least);
+    const minTile = 2 * this.config.halo + 8;
+    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), minTile);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */
@@ -283,15 +306,6 @@ export class Engine {
     const error = await goldenError(this.network, this.golden);
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
-  }
-
-  /** Milliseconds for a small image, shaders compiled. */
-  async #measure() {
-    const probe = { data: new Uint8Array(PROBE * PROBE * 4), width: PROBE, height: PROBE };
-    await this.#run(probe);
-    const started = performance.now();
-    await this.#run(probe);
-    return performance.now() - started;
   }
 }
 

@@ -1,4 +1,8 @@
-/** Written by vendor.mjs: the libraries as npm packages hold them, and the hashes of their files. */
+/**
+ * Written by vendor.mjs. Of every library: its place among the npm packages, its name in vendor/ if that is another, and
+ * the file's hash.
+ * @type {Record<string, {path: string, file?: string, integrity: string}>}
+ */
 export const LIBRARIES = {
   core: {
     path: '@tensorflow/tfjs-core@4.22.0/dist/tf-core.es2017.min.js',
@@ -39,5 +43,10 @@ export const LIBRARIES = {
   chart: {
     path: 'chart.js@4.5.1/dist/chart.umd.min.js',
     integrity: 'sha384-jb8JQMbMoBUzgWatfe6COACi2ljcDdZQ2OxczGA3bGNeWe+6DChMTBJemed7ZnvJ',
+  },
+  zip: {
+    path: 'client-zip@2.5.1/index.js',
+    file: 'client-zip.js',
+    integrity: 'sha384-N2b5Iwe+/N/0a3k+gkP3At3IgaLXhiOFfUuBoCNJnpbprct+Qb3ciMKwqmbkcB1L',
   },
 };

@@ -1,20 +1,32 @@
 /** How good and how fast an upscaler is on a photograph whose original is known. Runs in the worker. */
-import { downscale, dropAlpha, resize, toUint8 } from '../images/bicubic.js';
+import { downscale, dropAlpha, upscale } from '../images/bicubic.js';
 import { decode } from '../images/decode.js';
 import { evaluatePair } from '../images/metrics.js';
+
+/**
+ * @typedef {object} Measurement
+ * @property {number} width of the shrunk image
+ * @property {number} height
+ * @property {number} scale
+ * @property {number} milliseconds with shaders compiled
+ * @property {number} bytes the most that tensors took during the run
+ * @property {number} gpuBytes the most that the GPU had allocated; 0 where the backend does not tell
+ * @property {import('../images/metrics.js').Figures} bicubic
+ * @property {import('../images/metrics.js').Figures} span
+ */
 
 /**
  * Shrink a photograph, enlarge it again, and compare: the network's result, and bicubic interpolation's beside it.
  * @param {import('./engine.js').Engine} engine
  * @param {Blob} source the original, cut to a multiple of the scale
- * @returns {Promise<{width, height, scale, milliseconds, bytes, gpuBytes, bicubic: object, span: object}>} size of the
- *   shrunk image, time with shaders compiled, memory at the run's peak, and figures as `evaluatePair` gives them
+ * @param {AbortSignal} signal
+ * @returns {Promise<Measurement>}
  */
 export async function measure(engine, source, signal) {
   const { scale } = engine.config;
   const hr = modcrop(await decode(source), scale);
-  const lr = toLevels(downscale(normalized(hr), scale));
-  const bicubic = toLevels(resize(normalized(lr), hr.height, hr.width));
+  const lr = downscale(hr, scale);
+  const bicubic = upscale(lr, scale);
   const input = toRgba(lr);
   await engine.pixels(input, { signal }); // shaders compile in the first run
   engine.network.forgetPeak();
@@ -37,14 +49,13 @@ export async function measure(engine, source, signal) {
 function modcrop({ width, height, data }, scale) {
   const across = width - (width % scale);
   const down = height - (height % scale);
-  const rows = Array.from({ length: down }, (_, y) => dropAlpha(data.subarray(y * width * 4, (y * width + across) * 4)));
+  const rows = Array.from({ length: down }, (_, y) =>
+    dropAlpha(data.subarray(y * width * 4, (y * width + across) * 4)),
+  );
   const rgb = new Uint8ClampedArray(across * down * 3);
   rows.forEach((row, y) => rgb.set(row, y * across * 3));
   return { width: across, height: down, data: rgb };
 }
-
-const normalized = ({ width, height, data }) => ({ width, height, data: Float32Array.from(data, (level) => level / 255) });
-const toLevels = ({ width, height, data }) => ({ width, height, data: toUint8(data) });
 
 function toRgba({ width, height, data }) {
   const rgba = new Uint8ClampedArray(width * height * 4).fill(255);

@@ -1,34 +1,55 @@
 /**
- * Loads TensorFlow.js, in a page or in a module worker: from vendor/ where the page has it, else a pinned copy from a
- * content delivery network, whose bytes must match the hashes in libraries.js.
+ * Loads TensorFlow.js and the page's other libraries, in a page or in a module worker: from vendor/ where the page has
+ * them, else pinned copies from a content delivery network, whose bytes must match the hashes in libraries.js.
  */
 import { LIBRARIES } from './libraries.js';
 
 const CDN = 'https://cdn.jsdelivr.net/npm/';
+/** @type {Map<string, Promise<unknown>>} what was asked for already */
 const loading = new Map();
 
 /**
  * Load parts of TensorFlow.js once.
  * @param {string[]} parts names in libraries.js: `core` comes first, then backends, then `layers` for training
- * @returns {Promise<object>} the namespace `tf`
+ * @returns {Promise<Tf>} the namespace `tf`
+ * @throws {Error} with a sentence, like all here, if a file is neither in vendor/ nor to be had genuine
  */
 export async function loadTf(parts = ['core', 'cpu', 'webgl', 'webgpu', 'layers']) {
   for (const part of ['core', ...parts]) await load(part);
   return globalThis.tf;
 }
 
-/** @returns {Promise<Function>} Chart.js's constructor */
+/** @returns {Promise<ChartConstructor>} Chart.js's constructor */
 export async function loadChart() {
   await load('chart');
   return globalThis.Chart;
 }
 
-/** @returns {string} the address of a library's vendored file */
-export const vendored = (part) => new URL(`../vendor/${LIBRARIES[part].path.split('/').pop()}`, import.meta.url).href;
+/**
+ * Load client-zip, in a page only.
+ * @returns {Promise<{downloadZip: (files: Array<{name: string, input: Blob}>) => Response}>}
+ */
+export async function loadZip() {
+  return import(vendored('zip')).catch(async () => {
+    await loadScript('zip', 'module');
+    return import(CDN + LIBRARIES.zip.path); // the module that the script was; it is checked and there already
+  });
+}
+
+/**
+ * @param {string} part name in libraries.js
+ * @returns {string} the address of its vendored file
+ */
+export function vendored(part) {
+  const { path, file = path.split('/').pop() } = LIBRARIES[part];
+  return new URL(`../vendor/${file}`, import.meta.url).href;
+}
 
 /**
  * An address for a file that is fetched as data (the .wasm binaries): the vendored one if it is there, else one that
  * holds the verified copy.
+ * @param {string} part name in libraries.js
+ * @returns {Promise<string>}
  */
 export async function fileUrl(part) {
   const local = await fetch(vendored(part), { method: 'HEAD' });
@@ -45,10 +66,15 @@ function load(part) {
 }
 
 async function loadCopy(part) {
-  if (typeof document === 'undefined') return import(await verifiedCopy(part, 'text/javascript'));
+  return typeof document === 'undefined' ? import(await verifiedCopy(part, 'text/javascript')) : loadScript(part);
+}
+
+/** The browser runs a script only if it matches the hash. */
+function loadScript(part, type = 'text/javascript') {
   const { path, integrity } = LIBRARIES[part];
-  const script = Object.assign(document.createElement('script'), { src: CDN + path, integrity, crossOrigin: 'anonymous' });
-  await new Promise((resolve, reject) => {
+  const attributes = { type, src: CDN + path, integrity, crossOrigin: 'anonymous' };
+  const script = Object.assign(document.createElement('script'), attributes);
+  return new Promise((resolve, reject) => {
     script.onload = resolve;
     script.onerror = () => reject(unavailable(part));
     document.head.append(script);

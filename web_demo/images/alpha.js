@@ -3,17 +3,17 @@
  * and alpha goes through the network as a grey image, kept within the range of its neighbourhood.
  */
 
-/** How far colours are carried into fully transparent areas, in pixels; farther ones hardly reach a visible pixel. */
-export const BLEED = 8;
+import { ALPHA_BLEED } from '../constants.js';
+import { crop, eachKept, level, luma } from './pixels.js';
 
 /**
- * Give fully transparent pixels within `BLEED` of others the mean colour of their neighbours, in place.
+ * Give fully transparent pixels within `ALPHA_BLEED` of others the mean colour of their neighbours, in place.
  * @param {{data: Float32Array, width: number, height: number}} pixels RGBA
  */
 export function bleed({ data, width, height }) {
-  let known = Uint8Array.from({ length: width * height }, (_, i) => data[4 * i + 3] > 0);
+  let known = Uint8Array.from({ length: width * height }, (_, i) => Number(data[4 * i + 3] > 0));
   if (known.every(Boolean) || !known.some(Boolean)) return;
-  for (let step = 0; step < BLEED; step++) {
+  for (let step = 0; step < ALPHA_BLEED; step++) {
     const next = known.slice();
     const colors = [];
     for (let y = 0, i = 0; y < height; y++) {
@@ -36,9 +36,15 @@ export function bleed({ data, width, height }) {
   }
 }
 
+/** @typedef {import('./decode.js').Pixels} Pixels */
+/** @typedef {import('./tiling.js').Span} Span */
+
 /**
- * Smallest and largest alpha among a pixel and its eight neighbours, 0..1: what its enlargement may hold, so that opaque
- * areas stay wholly opaque and empty ones wholly empty.
+ * Return the smallest and largest alpha among a pixel and its eight neighbours, in [0, 1]: what its enlargement may hold,
+ * so that opaque areas stay wholly opaque and empty ones wholly empty.
+ * @param {Pixels} image
+ * @param {number} x
+ * @param {number} y
  */
 export function alphaRange({ data, width, height }, x, y) {
   let low = 255;
@@ -48,6 +54,60 @@ export function alphaRange({ data, width, height }, x, y) {
     high = Math.max(high, data[4 * j + 3]);
   });
   return [low / 255, high / 255];
+}
+
+/**
+ * Cut out a tile whose fully transparent pixels have the colours around them, those beyond the tile among them.
+ * @param {Pixels} image
+ * @param {Span} x
+ * @param {Span} y
+ * @returns {{data: Float32Array, width: number, height: number}} RGBA in [0, 1]
+ */
+export function bled(image, x, y) {
+  const widen = ({ start, size }, length) => {
+    const from = Math.max(0, start - ALPHA_BLEED);
+    return { start: from, size: Math.min(length, start + size + ALPHA_BLEED) - from };
+  };
+  const [wideX, wideY] = [widen(x, image.width), widen(y, image.height)];
+  const levels = crop(image, wideX, wideY);
+  const wide = { ...levels, data: Float32Array.from(levels.data, (value) => value / 255) };
+  bleed(wide);
+  const data = new Float32Array(x.size * y.size * 4);
+  for (let row = 0; row < y.size; row++) {
+    const from = ((y.start - wideY.start + row) * wide.width + x.start - wideX.start) * 4;
+    data.set(wide.data.subarray(from, from + x.size * 4), row * x.size * 4);
+  }
+  return { data, width: x.size, height: y.size };
+}
+
+/**
+ * Return the transparency of a tile as a grey image.
+ * @param {{data: Uint8ClampedArray, width: number, height: number}} tile RGBA
+ */
+export function alphaOf({ data, width, height }) {
+  const grey = new Uint8ClampedArray(data.length);
+  for (let i = 0; i < data.length; i += 4) grey.fill(data[i + 3], i, i + 3);
+  return { data: grey, width, height };
+}
+
+/**
+ * Store the alpha of a result: the luma of what the network made of it as a grey image.
+ * @param {Float32Array} values RGB in [0, 1] of the whole tile
+ * @param {Pixels} image the input
+ * @param {import('./pixels.js').Place} place
+ * @param {number} scale
+ * @param {Uint8ClampedArray} out RGBA of the region, with its colours
+ */
+export function storeAlpha(values, image, place, scale, out) {
+  let column, row, low, high;
+  eachKept(place, scale, (from, to, x, y) => {
+    const [nextColumn, nextRow] = [Math.floor(x / scale), Math.floor(y / scale)];
+    if (nextColumn !== column || nextRow !== row) {
+      [column, row] = [nextColumn, nextRow];
+      [low, high] = alphaRange(image, column, row);
+    }
+    out[to + 3] = level(Math.min(high, Math.max(low, luma(values, from))));
+  });
 }
 
 function eachNeighbour(x, y, width, height, visit) {

@@ -1,40 +1,46 @@
 /**
- * Bicubic resizing as MATLAB's `imresize` does it: antialiased when shrinking, mirrored at the borders.
- * The same operation as `span_keras/images/bicubic.py`, which the tests compare it with.
+ * Bicubic resizing of 8-bit images by whole factors as MATLAB's `imresize` does it: antialiased when shrinking, mirrored
+ * at the borders, rounded after each of its two passes. The same bytes as `span_keras/images/bicubic.py` gives: both
+ * compute in whole numbers.
  */
 
 /**
- * @typedef {object} Pixels
+ * @typedef {object} Levels RGB, 0..255
  * @property {number} height
  * @property {number} width
- * @property {number} [channels] 3 if left out
- * @property {Float32Array | Float64Array | Uint8Array | Uint8ClampedArray} data row by row, channels interleaved
+ * @property {Uint8Array | Uint8ClampedArray} data row by row, three values a pixel
  */
-
-/**
- * Resize to `height` × `width` as `imresize(image, [height, width], "bicubic")` does.
- * @param {Pixels} image any value range; it is kept
- * @returns {Pixels} Float32Array data, neither clipped nor rounded: bicubic overshoots at edges
- */
-export function resize(image, height, width) {
-  const rows = contributions(image.height, height, height / image.height);
-  const columns = contributions(image.width, width, width / image.width);
-  return resizeColumns(resizeRows(image, rows), columns);
-}
 
 /**
  * Shrink by a whole factor as `imresize(image, 1 / scale, "bicubic")` does.
  * Sides that it does not divide give `ceil(side / scale)` pixels; crop first for pairs of LR and HR images.
- * @param {Pixels} image
- * @returns {Pixels} as `resize`
+ * @param {Levels} image
+ * @param {number} scale
+ * @returns {Levels}
  */
 export function downscale(image, scale) {
-  if (!Number.isInteger(scale) || scale < 1) {
-    throw new RangeError(`downscale expects a whole factor of 1 or more, found ${scale}.`);
-  }
+  checkScale('downscale', scale);
   const rows = contributions(image.height, Math.ceil(image.height / scale), 1 / scale);
   const columns = contributions(image.width, Math.ceil(image.width / scale), 1 / scale);
   return resizeColumns(resizeRows(image, rows), columns);
+}
+
+/**
+ * Enlarge by a whole factor as `imresize(image, scale, "bicubic")` does.
+ * @param {Levels} image
+ * @param {number} scale
+ * @returns {Levels}
+ */
+export function upscale(image, scale) {
+  checkScale('upscale', scale);
+  const rows = contributions(image.height, image.height * scale, scale);
+  const columns = contributions(image.width, image.width * scale, scale);
+  return resizeColumns(resizeRows(image, rows), columns);
+}
+
+function checkScale(name, scale) {
+  if (Number.isInteger(scale) && scale >= 1) return;
+  throw new RangeError(`${name} expects a whole factor of 1 or more, found ${scale}.`);
 }
 
 /**
@@ -64,26 +70,29 @@ export function dropAlpha(rgba) {
   return rgb;
 }
 
-/** Input positions and weights of every output position; MATLAB's `contributions`. */
+/**
+ * Input positions and weights of every output position; MATLAB's `contributions`.
+ * The weights are whole numbers and add up to `total`: all distances are multiples of 1 / (2 · scale), where the kernel
+ * has multiples of 1 / (16 · scale³).
+ */
 function contributions(size, length, factor) {
   if (!(length >= 1)) throw new RangeError(`resizing expects sides of at least 1 pixel, found ${length}.`);
   const stretch = Math.max(1, 1 / factor); // antialiasing widens the kernel by the shrinking factor
+  const unit = 16 * Math.round(Math.max(factor, stretch)) ** 3;
   const taps = Math.ceil(4 * stretch) + 2;
   const positions = new Int32Array(length * taps);
-  const weights = new Float64Array(length * taps);
+  const weights = new Int32Array(length * taps);
   for (let i = 0; i < length; i++) {
     const center = (i + 0.5) / factor - 0.5;
     const first = Math.floor(center - 2 * stretch);
-    let sum = 0;
     for (let k = 0; k < taps; k++) {
       // Half-sample symmetric mirror: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ...
       const mirrored = (((first + k) % (2 * size)) + 2 * size) % (2 * size);
       positions[i * taps + k] = mirrored < size ? mirrored : 2 * size - 1 - mirrored;
-      sum += weights[i * taps + k] = cubic((center - first - k) / stretch);
+      weights[i * taps + k] = Math.round(cubic((center - first - k) / stretch) * unit);
     }
-    for (let k = 0; k < taps; k++) weights[i * taps + k] /= sum;
   }
-  return { length, taps, positions, weights };
+  return { length, taps, positions, weights, total: weights.subarray(0, taps).reduce((sum, weight) => sum + weight) };
 }
 
 /** Keys' cubic convolution kernel with a = -0.5. */
@@ -93,33 +102,43 @@ function cubic(x) {
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
-function resizeRows({ data, width, channels = 3 }, { length, taps, positions, weights }) {
-  const stride = width * channels;
-  const out = new Float32Array(length * stride);
+function resizeRows({ data, width }, { length, taps, positions, weights, total }) {
+  const stride = width * 3;
+  const out = new Uint8ClampedArray(length * stride);
   const sums = new Float64Array(stride);
+  const half = total / 2;
   for (let i = 0; i < length; i++) {
-    sums.fill(0);
+    sums.fill(half); // halves are rounded up
     for (let k = i * taps; k < (i + 1) * taps; k++) {
       const weight = weights[k];
       if (weight === 0) continue;
       for (let j = 0, from = positions[k] * stride; j < stride; j++, from++) sums[j] += weight * data[from];
     }
-    out.set(sums, i * stride);
+    for (let j = 0, to = i * stride; j < stride; j++, to++) out[to] = Math.floor(sums[j] / total);
   }
-  return { height: length, width, channels, data: out };
+  return { height: length, width, data: out };
 }
 
-function resizeColumns({ data, height, width, channels }, { length, taps, positions, weights }) {
-  const out = new Float32Array(height * length * channels);
+function resizeColumns({ data, height, width }, { length, taps, positions, weights, total }) {
+  const out = new Uint8ClampedArray(height * length * 3);
+  const half = total / 2;
   for (let y = 0, to = 0; y < height; y++) {
-    const row = y * width * channels;
-    for (let i = 0; i < length; i++) {
-      for (let c = 0; c < channels; c++, to++) {
-        let sum = 0;
-        for (let k = i * taps; k < (i + 1) * taps; k++) sum += weights[k] * data[row + positions[k] * channels + c];
-        out[to] = sum;
+    const row = y * width;
+    for (let i = 0; i < length; i++, to += 3) {
+      let red = half;
+      let green = half;
+      let blue = half;
+      for (let k = i * taps; k < (i + 1) * taps; k++) {
+        const weight = weights[k];
+        const from = (row + positions[k]) * 3;
+        red += weight * data[from];
+        green += weight * data[from + 1];
+        blue += weight * data[from + 2];
       }
+      out[to] = Math.floor(red / total);
+      out[to + 1] = Math.floor(green / total);
+      out[to + 2] = Math.floor(blue / total);
     }
   }
-  return { height, width: length, channels, data: out };
+  return { height, width: length, data: out };
 }

@@ -2,7 +2,7 @@
 import { text, viewOf } from './icc.js';
 
 /**
- * Other names, such as that of a linear sRGB, tell that the values mean something else.
+ * Tell the colour space of canvases that a profile is for. Other names, such as that of a linear sRGB, tell that the values mean something else.
  * @param {Uint8Array} icc
  * @returns {PredefinedColorSpace | null} `null` if canvases do not know it
  */
@@ -19,8 +19,12 @@ function describe(icc) {
     const start = view.getUint32(at + 4);
     if (text(icc, at, 4) !== 'desc' || start + 28 > icc.length) continue;
     const unicode = text(icc, start, 4) === 'mluc';
-    const [from, length] = unicode ? [view.getUint32(start + 24), view.getUint32(start + 20)] : [12, view.getUint32(start + 8)];
-    return text(icc, start + from, Math.min(length, 200)).replaceAll('\0', '').trim();
+    const [from, length] = unicode
+      ? [view.getUint32(start + 24), view.getUint32(start + 20)]
+      : [12, view.getUint32(start + 8)];
+    return text(icc, start + from, Math.min(length, 200))
+      .replaceAll('\0', '')
+      .trim();
   }
   return '';
 }

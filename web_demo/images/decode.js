@@ -46,7 +46,9 @@ async function decodeFile(blob, icc) {
     return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: icc ? 'none' : 'default' });
   } catch {
     const kind = blob.type ? ` (${blob.type})` : '';
-    throw new ImageError(`${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`);
+    throw new ImageError(
+      `${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`,
+    );
   }
 }
 
@@ -67,6 +69,7 @@ function readBitmap(bitmap) {
 function readPiece(bitmap, left, top, data) {
   const [width, height] = [Math.min(PIECE, bitmap.width - left), Math.min(PIECE, bitmap.height - top)];
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  if (!context) throw new Error('the browser gives no canvas');
   context.drawImage(bitmap, -left, -top);
   const piece = context.getImageData(0, 0, width, height).data;
   for (let y = 0; y < height; y++) {
@@ -93,7 +96,13 @@ function readStraight(bitmap) {
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
   gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
-  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  gl.framebufferTexture2D(
+    gl.FRAMEBUFFER,
+    gl.COLOR_ATTACHMENT0,
+    gl.TEXTURE_2D,
+    gl.getParameter(gl.TEXTURE_BINDING_2D),
+    0,
+  );
   const data = new Uint8ClampedArray(width * height * 4);
   gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(data.buffer));
   const failed = gl.getError() !== gl.NO_ERROR || gl.isContextLost();

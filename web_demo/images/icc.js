@@ -1,9 +1,10 @@
 /** Finding the colour profile in an image file, so that the enlarged file can carry it on. */
 
 /** Bytes of a profile; those of printers have one or two million. */
-const LARGEST = 4e6;
+const MAX_BYTES = 4e6;
 
 /**
+ * Read the colour profile of an image file.
  * @param {Blob} blob PNG, JPEG, WebP or AVIF; others have no profile here
  * @returns {Promise<Uint8Array | undefined>} an RGB profile; others no longer apply once the browser has made RGB
  */
@@ -13,13 +14,15 @@ export async function readProfile(blob) {
   return profile?.length > 128 && text(profile, 16, 4) === 'RGB ' ? profile : undefined;
 }
 
+/** @returns {string} the bytes as characters of Latin-1 */
 export const text = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
+/** @param {Uint8Array} bytes @returns {DataView} of the same memory */
 export const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 async function fromPng(bytes) {
   if (text(bytes, 1, 3) !== 'PNG') return undefined;
   const view = viewOf(bytes);
-  for (let at = 8; at + 12 <= bytes.length; ) {
+  for (let at = 8; at + 12 <= bytes.length;) {
     const length = view.getUint32(at);
     const type = text(bytes, at + 4, 4);
     if (type === 'IDAT') return undefined; // a profile comes before the pixels
@@ -39,7 +42,7 @@ async function inflate(bytes) {
   let length = 0;
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     length += next.value.length;
-    if (length > LARGEST) return void reader.cancel();
+    if (length > MAX_BYTES) return void reader.cancel();
     parts.push(next.value);
   }
   return join(parts);
@@ -49,7 +52,7 @@ function fromJpeg(bytes) {
   if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return undefined;
   const view = viewOf(bytes);
   const parts = [];
-  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda; ) {
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda;) {
     const length = view.getUint16(at + 2);
     if (bytes[at + 1] === 0xe2 && text(bytes, at + 4, 11) === 'ICC_PROFILE') {
       parts[bytes[at + 16]] = bytes.subarray(at + 18, at + 2 + length); // numbered from 1
@@ -62,7 +65,7 @@ function fromJpeg(bytes) {
 function fromWebp(bytes) {
   if (text(bytes, 0, 4) !== 'RIFF' || text(bytes, 8, 4) !== 'WEBP') return undefined;
   const view = viewOf(bytes);
-  for (let at = 12; at + 8 <= bytes.length; ) {
+  for (let at = 12; at + 8 <= bytes.length;) {
     const length = view.getUint32(at + 4, true);
     if (text(bytes, at, 4) === 'ICCP') return bytes.slice(at + 8, at + 8 + length);
     at += 8 + length + (length % 2);

@@ -1,10 +1,14 @@
 /** A PNG encoder that takes rows as they come, so that an image may be larger than any canvas or buffer. */
-import { crc32 } from './checksum.js';
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const PAETH = 4;
 const BLOB_BYTES = 16e6;
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
+  return n;
+});
 
+/** Writes one PNG file: `rows` as they come, then `finish` or `abort`. */
 export class PngEncoder {
   /**
    * @param {number} width
@@ -16,6 +20,7 @@ export class PngEncoder {
     this.width = width;
     this.channels = alpha ? 4 : 3;
     this.previous = new Uint8Array(width * this.channels);
+    /** @type {BlobPart[] | null} */
     this.parts = write ? null : [];
     this.pending = 0;
     this.write = write ?? (async (bytes) => this.#collect(bytes));
@@ -80,7 +85,9 @@ export class PngEncoder {
     await this.write(chunk('IHDR', header));
     if (icc) await this.write(chunk('iCCP', await profile(icc)));
     const reader = this.deflate.readable.getReader();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) await this.write(chunk('IDAT', next.value));
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      await this.write(chunk('IDAT', next.value));
+    }
     await this.write(chunk('IEND', new Uint8Array(0)));
   }
 }
@@ -114,4 +121,11 @@ function chunk(type, data) {
   bytes.set(data, 8);
   view.setUint32(data.length + 8, crc32(bytes.subarray(4, data.length + 8)));
   return bytes;
+}
+
+/** CRC-32 as section 5.5 of the PNG specification defines it. */
+function crc32(bytes) {
+  let crc = ~0;
+  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
 }

@@ -2,8 +2,10 @@
 import { ModelError, assemble, parse } from './model.js';
 
 /**
+ * Read a model from files.
  * @param {Iterable<File>} files a `model.json` with the `.bin` files that it names, in any order
  * @returns {Promise<import('./model.js').ModelArtifacts>}
+ * @throws {ModelError} a file is missing, one too many, or not what it should be
  */
 export async function readModelFiles(files) {
   const all = [...files];

@@ -1,11 +1,20 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
+import { LEAKY_SLOPE, SCALES } from '../constants.js';
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
  * @property {object} modelTopology
- * @property {Array<{name: string, shape: number[], dtype: string, quantization?: object}>} weightSpecs
+ * @property {WeightSpec[]} weightSpecs
  * @property {ArrayBuffer} weightData
- * @property {object} [userDefinedMetadata]
+ * @property {Record<string, any>} [userDefinedMetadata]
+ */
+
+/**
+ * @typedef {object} WeightSpec what a stored weight is; its values lie in `weightData` in the same order
+ * @property {string} name
+ * @property {number[]} shape
+ * @property {'float32' | 'int32' | 'bool' | 'string' | 'complex64'} dtype
+ * @property {{dtype: 'float16' | 'uint8' | 'uint16', scale?: number, min?: number}} [quantization]
  */
 
 /**
@@ -16,14 +25,18 @@
  * @property {'span' | 'official'} variant
  * @property {number} imgRange the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1]
  * @property {number[]} rgbMean
- * @property {number} halo see `haloOf`
- * @property {Golden} [golden]
+ * @property {number} halo pixels of the input that a pixel of the result depends on, on every side: see `haloOf`
+ * @property {Golden} [golden] the self-check
  */
 
-/** @typedef {{inputShape: number[], input: string, outputShape: number[], output: string, tolerance: number}} Golden */
-
-/** Negative slope of LeakyReLU in variant `span`. */
-export const LEAKY_SLOPE = 0.1;
+/**
+ * @typedef {object} Golden an input and what the model must make of it
+ * @property {number[]} inputShape (height, width, 3)
+ * @property {string} input levels 0..255, in base64
+ * @property {number[]} outputShape (height · scale, width · scale, 3)
+ * @property {string} output float32 values, in base64
+ * @property {number} tolerance largest difference that is allowed
+ */
 
 /** Low-resolution pixels that an output pixel sees on every side. */
 export const haloOf = ({ blocks }) => 3 * blocks + 3;
@@ -79,8 +92,11 @@ export async function assemble(json, read) {
   const weightData = await new Blob(parts).arrayBuffer();
   const expected = weightSpecs.reduce((sum, spec) => sum + byteLength(spec), 0);
   if (weightData.byteLength !== expected) {
-    throw new ModelError(`The weights hold ${weightData.byteLength} bytes where ${expected} were expected; fetch the model again.`);
+    throw new ModelError(
+      `The weights hold ${weightData.byteLength} bytes where ${expected} were expected; fetch the model again.`,
+    );
   }
+  /** @type {ModelArtifacts} */
   const artifacts = { modelTopology: json.modelTopology, weightSpecs, weightData };
   if (json.userDefinedMetadata) artifacts.userDefinedMetadata = json.userDefinedMetadata;
   return artifacts;
@@ -102,21 +118,21 @@ const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[store
 
 /**
  * Every trainable weight in forward order.
- * @param {SpanConfig} config
+ * @param {Pick<SpanConfig, 'scale' | 'channels' | 'blocks'>} config
  * @returns {Array<{layer: string, weight: 'kernel' | 'bias', shape: number[], size: number, offset: number}>}
  */
 export function weightTable({ scale, channels: c, blocks }) {
+  /** @type {Array<[string, number[]]>} */
   const kernels = [['conv_1', [3, 3, 3, c]]];
   for (let i = 1; i <= blocks; i++) for (const j of [1, 2, 3]) kernels.push([`block_${i}_c${j}`, [3, 3, c, c]]);
   kernels.push(['conv_2', [3, 3, c, c]], ['conv_cat', [1, 1, 4 * c, c]], ['upsampler', [3, 3, c, 3 * scale * scale]]);
   let offset = 0;
-  return kernels.flatMap(([layer, shape]) =>
-    [['kernel', shape], ['bias', shape.slice(3)]].map(([weight, shape]) => {
-      const size = shape.reduce((a, b) => a * b, 1);
-      offset += size;
-      return { layer, weight, shape, size, offset: offset - size };
-    }),
-  );
+  const place = (layer, weight, shape) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    offset += size;
+    return { layer, weight, shape, size, offset: offset - size };
+  };
+  return kernels.flatMap(([layer, shape]) => [place(layer, 'kernel', shape), place(layer, 'bias', shape.slice(3))]);
 }
 
 /**
@@ -127,22 +143,37 @@ export function weightTable({ scale, channels: c, blocks }) {
  */
 export function readConfig(artifacts) {
   const weights = storedWeights(artifacts);
-  const missing = ['conv_1', 'block_1_c1', 'conv_2', 'conv_cat', 'upsampler'].filter((name) => !weights.has(`${name}/kernel`));
+  const missing = ['conv_1', 'block_1_c1', 'conv_2', 'conv_cat', 'upsampler'].filter(
+    (name) => !weights.has(`${name}/kernel`),
+  );
   if (missing.length) {
-    throw new ModelError(`Expected an exported SPAN network; this model has no ${missing.join(', ')}. Write one with span-export.`);
+    throw new ModelError(
+      `Expected an exported SPAN network; this model has no ${missing.join(', ')}. Write one with span-export.`,
+    );
   }
-  const channels = weights.get('conv_1/kernel').shape[3];
-  const scale = Math.sqrt(weights.get('upsampler/kernel').shape[3] / 3);
+  const outputs = (layer) => weights.get(`${layer}/kernel`)?.shape[3] ?? 0;
+  const channels = outputs('conv_1');
+  const scale = /** @type {2 | 3 | 4} */ (Math.sqrt(outputs('upsampler') / 3));
   const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
-  if (![2, 3, 4].includes(scale)) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  if (!SCALES.includes(scale)) {
+    throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  }
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
   checkSlopes(layers);
   checkWeights(weights, { scale, channels, blocks });
   const normalize = readNormalization(weights);
-  return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: haloOf({ blocks }), golden: span.golden };
+  return {
+    scale,
+    channels,
+    blocks,
+    variant: official ? 'official' : 'span',
+    ...normalize,
+    halo: haloOf({ blocks }),
+    golden: span.golden,
+  };
 }
 
 /** Only one slope is SPAN's, and `network.js` computes no other. */
@@ -151,7 +182,9 @@ function checkSlopes(layers) {
     const slope = config?.alpha ?? config?.negative_slope ?? LEAKY_SLOPE;
     if (kind === 'LeakyReLU' && !(Math.abs(slope - LEAKY_SLOPE) <= 1e-6)) {
       const found = `found ${slope} in ${config.name}`;
-      throw new ModelError(`Expected LeakyReLU with slope ${LEAKY_SLOPE}, ${found}; use a model that span-export wrote.`);
+      throw new ModelError(
+        `Expected LeakyReLU with slope ${LEAKY_SLOPE}, ${found}; use a model that span-export wrote.`,
+      );
     }
   }
 }
@@ -163,9 +196,13 @@ function checkWeights(weights, config) {
     const here = weights.get(name)?.shape.join('×');
     const problem = here === undefined ? 'is missing' : `has shape ${here}`;
     if (here !== shape.join('×')) {
-      throw new ModelError(`This model is not the SPAN network it seems to be: ${name} ${problem}, expected ${shape.join('×')}.`);
+      throw new ModelError(
+        `This model is not the SPAN network it seems to be: ${name} ${problem}, expected ${shape.join('×')}.`,
+      );
     }
-    if (!isNumeric(weights.get(name))) throw new ModelError(`${name} of this model holds values that are not numbers; use another one.`);
+    if (!isNumeric(weights.get(name))) {
+      throw new ModelError(`${name} of this model holds values that are not numbers; use another one.`);
+    }
   }
 }
 
@@ -205,5 +242,11 @@ function storedWeights({ weightSpecs, weightData }) {
 /** @returns {{height, width, input: Uint8Array, output: Float32Array, tolerance: number}} a golden's arrays */
 export function decodeGolden({ inputShape, input, output, tolerance }) {
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return { height: inputShape[0], width: inputShape[1], input: bytes(input), output: new Float32Array(bytes(output).buffer), tolerance };
+  return {
+    height: inputShape[0],
+    width: inputShape[1],
+    input: bytes(input),
+    output: new Float32Array(bytes(output).buffer),
+    tolerance,
+  };
 }

@@ -2,11 +2,11 @@
  * SPAN's forward pass, written for speed: activations ride on the convolutions, the input is normalised while it is
  * copied, and on WebGPU the rest of a block is one kernel. `createNetwork(..., { plain: true })` is the reference.
  */
-import { LEAKY_SLOPE } from './model.js';
+import { LEAKY_SLOPE } from '../constants.js';
 
 /**
  * Put a model's weights on the active backend, which `startBackend` has started.
- * @param {object} tf
+ * @param {Tf} tf
  * @param {import('./model.js').ModelArtifacts} artifacts
  * @param {import('./model.js').SpanConfig} config
  * @param {{plain?: boolean}} [options] `plain` uses stock kernels only
@@ -23,25 +23,39 @@ export function createNetwork(tf, artifacts, config, { plain = false } = {}) {
 }
 
 export class Network {
+  /** The most bytes that tensors, and a GPU where the backend tells, took in any run since `forgetPeak`. */
+  peak = { bytes: 0, gpuBytes: 0 };
+
   /**
+   * @param {Tf} tf
+   * @param {Record<string, any>} tensors weights by name
+   * @param {import('./model.js').SpanConfig} config
    * @param {{fused: boolean, scalarKernels: boolean}} kernels whether our WebGPU kernels can be used; whether the
    *   backend computes `tanh` and `depthToSpace` one value at a time (WebAssembly), but sigmoid and transpose fast
    */
   constructor(tf, tensors, config, { fused, scalarKernels }) {
-    Object.assign(this, { tf, tensors, config, fused, scalarKernels });
-    this.forgetPeak();
-    /** Tensors of unfinished `compute` calls: a lost GPU may never answer, so that they cannot free them themselves. */
+    this.tf = tf;
+    this.tensors = tensors;
+    this.config = config;
+    this.fused = fused;
+    this.scalarKernels = scalarKernels;
+    /**
+     * Tensors of unfinished `compute` calls: a lost GPU may never answer, so that they cannot free them themselves.
+     * @type {Set<tf.Tensor[]>}
+     */
     this.inFlight = new Set();
     const { imgRange, rgbMean } = config;
     /** Level 0..255 -> normalised value, per colour. */
-    this.levels = rgbMean.map((mean) => Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange));
+    this.levels = rgbMean.map((mean) =>
+      Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange),
+    );
   }
 
   /**
    * Normalised network input from pixels.
    * @param {{data: ArrayLike<number>, height: number, width: number, stride?: number}} pixels RGB first in every
    *   pixel, 0..255, or 0..1 in a Float32Array; `stride` is values per pixel: 4 for RGBA
-   * @returns {Tensor4D} (1, h, w, 3)
+   * @returns {tf.Tensor4D} (1, h, w, 3)
    */
   input({ data, height, width, stride = 4 }) {
     const { imgRange, rgbMean } = this.config;
@@ -62,8 +76,8 @@ export class Network {
   }
 
   /**
-   * @param {Tensor4D} x (1, h, w, 3), normalised
-   * @returns {Tensor4D} (1, h·scale, w·scale, 3), RGB around [0, 1], not clipped
+   * @param {tf.Tensor4D} x (1, h, w, 3), normalised
+   * @returns {tf.Tensor4D} (1, h·scale, w·scale, 3), RGB around [0, 1], not clipped
    */
   run(x) {
     const { tf, config } = this;
@@ -85,7 +99,7 @@ export class Network {
     });
   }
 
-  /** Begin anew with `peak`: the most bytes that tensors, and a GPU where the backend tells, took in any run since. */
+  /** Begin anew with `peak`. */
   forgetPeak() {
     this.peak = { bytes: 0, gpuBytes: 0 };
   }
@@ -99,7 +113,7 @@ export class Network {
     };
   }
 
-  /** Pixel shuffle: (1, h, w, s·s·3) -> (1, h·s, w·s, 3). */
+  /** Pixel shuffle: (1, h, w, s·s·3) -> (1, h·s, w·s, 3). @param {tf.Tensor4D} x @returns {tf.Tensor4D} */
   shuffle(x) {
     const { tf, config } = this;
     const { scale } = config;
@@ -139,11 +153,12 @@ export class Network {
   }
 
   /**
-   * @param {object} pixels as for `input`
+   * @param {Parameters<Network['input']>[0]} pixels as for `input`
    * @returns {Promise<Float32Array>} what `run` makes of them
    */
   async compute(pixels) {
     const { tf, inFlight } = this;
+    /** @type {tf.Tensor[]} */
     const mine = [];
     inFlight.add(mine);
     try {
@@ -152,7 +167,7 @@ export class Network {
       const y = this.run(x);
       mine.push(y);
       x.dispose();
-      return await y.data();
+      return /** @type {Float32Array} */ (await y.data());
     } finally {
       inFlight.delete(mine);
       tf.dispose(mine);
@@ -169,7 +184,7 @@ export class Network {
 /**
  * Run a golden tile.
  * @param {Network} network
- * @param {ReturnType<import('./model.js').decodeGolden>} golden
+ * @param {ReturnType<typeof import('./model.js').decodeGolden>} golden
  * @returns {Promise<number>} largest absolute difference from the expected output; NaN if any value is NaN
  */
 export async function goldenError(network, golden) {

@@ -1,6 +1,10 @@
 /** What the WebGPU backend gets of our own: kernels, larger submissions and a bounded pool of buffers. */
 
-/** Make the active backend ready; `pool` as for `startBackend`. */
+/**
+ * Make the active WebGPU backend ready.
+ * @param {any} tf the namespace of TensorFlow.js
+ * @param {number} pool as for `startBackend`
+ */
 export function prepareWebgpu(tf, pool) {
   registerKernels(tf);
   tf.env().set('WEBGPU_DEFERRED_SUBMIT_BATCH_SIZE', 64); // few, large submissions
@@ -21,10 +25,16 @@ const SYMMETRIC = {
   official: 'let attention = 1.0 / (1.0 + exp(-y)) - 0.5;',
 };
 
-/** Add kernels for what a SPAN block computes between its convolutions, in one pass each, to the running `tf`, once. */
+/**
+ * Add kernels for what a SPAN block computes between its convolutions, in one pass each; a second call does nothing.
+ * @param {any} tf the namespace of TensorFlow.js
+ */
 export function registerKernels(tf) {
   if (tf.getKernel('SpanAttend', 'webgpu')) return;
-  register(tf, 'SpanAttend', ({ variant }) => ({ key: variant, code: `${SYMMETRIC[variant]} return (y + x) * attention;` }));
+  register(tf, 'SpanAttend', ({ variant }) => ({
+    key: variant,
+    code: `${SYMMETRIC[variant]} return (y + x) * attention;`,
+  }));
   register(tf, 'SpanSilu', () => ({ key: '', code: 'return y / (1.0 + exp(-y));' }));
 }
 
@@ -36,7 +46,11 @@ function register(tf, kernelName, body) {
       const names = Object.keys(inputs);
       const { key, code } = body(attrs ?? {});
       const program = elementwise(tf, inputs.y.shape, names, `${kernelName}_${key}`, code);
-      return backend.runWebGPUProgram(program, names.map((name) => inputs[name]), 'float32');
+      return backend.runWebGPUProgram(
+        program,
+        names.map((name) => inputs[name]),
+        'float32',
+      );
     },
   });
 }

@@ -1,5 +1,7 @@
 /** What the user can set: defaults, limits and the sentences about values outside of them. */
 
+import { DEFAULTS as RECIPE, MIN_PATCH_SIZE } from '../constants.js';
+
 /**
  * @typedef {object} Settings
  * @property {number} epochs
@@ -13,41 +15,62 @@
  * @property {number} seed
  */
 
-/** In the order of the form; defaults as in `span_keras/runs/settings.py`. */
+/**
+ * @typedef {object} Field
+ * @property {keyof Settings} key
+ * @property {string} label
+ * @property {number | number[]} value by default
+ * @property {number} [min]
+ * @property {number} [max]
+ * @property {boolean} [whole] whether it is a whole number
+ * @property {boolean} [list] whether it is a list of whole numbers
+ * @property {string} [unit]
+ */
+
+/** @type {Field[]} in the order of the form; the defaults are those of `span-train` */
 export const FIELDS = [
-  { key: 'epochs', label: 'Epochs', value: 500, min: 1, max: 100000, whole: true },
-  { key: 'stepsPerEpoch', label: 'Steps per epoch', value: 100, min: 1, max: 100000, whole: true },
-  { key: 'batch', label: 'Batch size', value: 4, min: 1, max: 64, whole: true, unit: 'patches' },
-  { key: 'patch', label: 'Patch', value: 48, min: 4, max: 256, whole: true, unit: 'LR pixels' },
-  { key: 'rate', label: 'Learning rate', value: 1e-4, min: 1e-8, max: 0.1 },
-  { key: 'weightDecay', label: 'Weight decay', value: 1e-4, min: 0, max: 1 },
-  { key: 'halveAt', label: 'Halve the rate at epochs', value: [200, 300], list: true },
-  { key: 'vggWeight', label: 'VGG weight', value: 0.001, min: 0, max: 10 },
-  { key: 'seed', label: 'Seed', value: 1, min: 0, max: 4294967295, whole: true },
+  { key: 'epochs', label: 'Epochs', value: RECIPE.epochs, min: 1, max: 100000, whole: true },
+  { key: 'stepsPerEpoch', label: 'Steps per epoch', value: RECIPE.steps_per_epoch, min: 1, max: 100000, whole: true },
+  { key: 'batch', label: 'Batch size', value: RECIPE.batch_size, min: 1, max: 64, whole: true, unit: 'patches' },
+  {
+    key: 'patch',
+    label: 'Patch',
+    value: RECIPE.patch_size,
+    min: MIN_PATCH_SIZE,
+    max: 256,
+    whole: true,
+    unit: 'LR pixels',
+  },
+  { key: 'rate', label: 'Learning rate', value: RECIPE.learning_rate, min: 1e-8, max: 0.1 },
+  { key: 'weightDecay', label: 'Weight decay', value: RECIPE.weight_decay, min: 0, max: 1 },
+  { key: 'halveAt', label: 'Halve the rate at epochs', value: RECIPE.rate_epochs, list: true },
+  { key: 'vggWeight', label: 'VGG weight', value: RECIPE.vgg_weight, min: 0, max: 10 },
+  { key: 'seed', label: 'Seed', value: RECIPE.seed, min: 0, max: 4294967295, whole: true },
 ];
 
-/** @type {Settings} */
-export const DEFAULTS = Object.fromEntries(FIELDS.map(({ key, value }) => [key, value]));
+export const DEFAULTS = /** @type {Settings} */ (Object.fromEntries(FIELDS.map(({ key, value }) => [key, value])));
 
-/** LR pixels in a batch at most: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
-const BATCH_PIXELS = 4 * 256 * 256;
+/** LR pixels in a batch: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
+const MAX_BATCH_PIXELS = 4 * 256 * 256;
 
 /**
  * @param {Record<string, string | number | number[]>} values as typed
  * @returns {{settings: Settings, problems: Record<string, string>}} a sentence per wrong field
  */
 export function validate(values) {
-  const settings = {};
+  const settings = /** @type {any} */ ({});
+  /** @type {Record<string, string>} */
   const problems = {};
   for (const field of FIELDS) {
+    /** @type {any} */
     const parsed = field.list ? parseList(values[field.key]) : parseNumber(values[field.key]);
     const problem = field.list ? listProblem(field, parsed) : numberProblem(field, parsed, values[field.key]);
     if (problem) problems[field.key] = problem;
     else settings[field.key] = parsed;
   }
   const { patch, batch } = settings;
-  if (patch ** 2 * batch > BATCH_PIXELS) {
-    const largest = Math.floor(BATCH_PIXELS / patch ** 2);
+  if (patch ** 2 * batch > MAX_BATCH_PIXELS) {
+    const largest = Math.floor(MAX_BATCH_PIXELS / patch ** 2);
     problems.batch = `${batch} patches of ${patch} pixels do not fit into usual graphics memory; with this patch take ${largest} or fewer.`;
   }
   return { settings, problems };
@@ -58,7 +81,8 @@ const parseNumber = (value) => (String(value ?? '').trim() === '' ? NaN : Number
 const parseList = (value) =>
   (Array.isArray(value) ? value : String(value ?? '').split(/[\s,;]+/)).filter((part) => part !== '').map(Number);
 
-function numberProblem({ label, min, max, whole }, value, typed) {
+/** @param {Field} field @param {number} value @returns {string} empty if there is none */
+function numberProblem({ label, min = -Infinity, max = Infinity, whole }, value, typed) {
   const range = `from ${min} to ${max}`;
   if (!Number.isFinite(value)) return `${label} must be a number ${range}, found “${typed ?? ''}”.`;
   if (whole && !Number.isInteger(value)) return `${label} must be a whole number ${range}, found ${value}.`;

@@ -10,6 +10,17 @@ const MAX_PIXELS = 16e6;
 const MAX_SIDE = 8192;
 
 export class Compare {
+  /** Size of the input, and how many times larger its result is; of no image 0. */
+  width = 0;
+  height = 0;
+  scale = 1;
+  /** Pixels of the screen per pixel of the input: now, and where all of the image is in sight. */
+  zoom = 1;
+  fitted = 1;
+  /** Where the image begins, in pixels of the view. */
+  x = 0;
+  y = 0;
+
   /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
@@ -27,8 +38,12 @@ export class Compare {
         <button data-zoom="full" aria-label="One pixel of the result per pixel of the screen">1:1</button>
         <button data-zoom="in" aria-label="Zoom in">+</button>
       </div>`;
-    [this.before, this.after] = root.querySelectorAll('.pane');
-    this.divider = root.querySelector('.divider');
+    /** @type {(selector: string) => any} */
+    const find = (selector) => root.querySelector(selector);
+    this.before = find('[data-pane=before]');
+    this.after = find('[data-pane=after]');
+    this.divider = find('.divider');
+    find('.zoom').addEventListener('click', ({ target }) => this.#step(target.closest('button')?.dataset.zoom));
     this.split = 0.5;
     this.pointers = new Map();
     this.#listen();
@@ -79,7 +94,10 @@ export class Compare {
 
   /** Zoom about a point of the view, its centre by default. */
   zoomTo(zoom, x = this.root.clientWidth / 2, y = this.root.clientHeight / 2) {
-    const next = Math.min(Math.max(MAX_ZOOM, this.fitted), Math.max(Math.min(this.fitted, 1, this.scale / devicePixelRatio), zoom));
+    const next = Math.min(
+      Math.max(MAX_ZOOM, this.fitted),
+      Math.max(Math.min(this.fitted, 1, this.scale / devicePixelRatio), zoom),
+    );
     this.x = x - ((x - this.x) * next) / this.zoom;
     this.y = y - ((y - this.y) * next) / this.zoom;
     this.zoom = next;
@@ -125,7 +143,7 @@ export class Compare {
       this.#moveSplit(this.split + step);
     });
     root.addEventListener('pointerdown', (event) => {
-      if (event.target.closest('button, .divider')) return;
+      if (/** @type {Element} */ (event.target).closest('button, .divider')) return;
       root.setPointerCapture(event.pointerId);
       pointers.set(event.pointerId, at(event));
     });
@@ -144,7 +162,9 @@ export class Compare {
       }
       pointers.set(event.pointerId, now);
     });
-    for (const end of ['pointerup', 'pointercancel']) root.addEventListener(end, (event) => pointers.delete(event.pointerId));
+    const lift = (event) => pointers.delete(event.pointerId);
+    root.addEventListener('pointerup', lift);
+    root.addEventListener('pointercancel', lift);
     root.addEventListener(
       'wheel',
       (event) => {
@@ -154,7 +174,6 @@ export class Compare {
       },
       { passive: false },
     );
-    root.querySelector('.zoom').addEventListener('click', ({ target }) => this.#step(target.closest('button')?.dataset.zoom));
     root.addEventListener('keydown', (event) => {
       // The divider and the buttons have keys of their own, and browsers zoom with Ctrl.
       if (event.target !== root || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -199,7 +218,7 @@ export function resultCanvas({ width, height, colorSpace }) {
   const canvas = document.createElement('canvas');
   canvas.width = Math.max(1, Math.round(width * reduce));
   canvas.height = Math.max(1, Math.round(height * reduce));
-  const context = canvas.getContext('2d', { colorSpace });
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { colorSpace }));
   return {
     canvas,
     /** @param {{x, y, width, height, bitmap: ImageBitmap}} tile in pixels of the whole result; its bitmap is closed */

@@ -1,24 +1,50 @@
 /** Handing files to the user. */
+import { loadZip } from '../engine/tf.js';
 import { size } from './format.js';
 
-/** @param {Blob} blob */
+/**
+ * Let the browser save a file as it does with downloads.
+ * @param {Blob} blob
+ * @param {string} name of the file
+ */
 export function save(blob, name) {
   const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** Save a finished image as a file of its own. */
+/**
+ * Save a finished image as a file of its own.
+ * @param {import('./items.js').Item} item
+ * @param {string} type as for `convert`
+ * @returns {Promise<void>}
+ */
 export async function saveOne(item, type) {
   save(await convert(item, type), resultName(item.name, item.scale, type));
 }
 
-/** Save finished images as one archive. */
+/**
+ * Save finished images as one archive; what bears the same name is numbered.
+ * @param {Array<import('./items.js').Item>} items
+ * @param {string} type of the files in it, as for `convert`
+ * @returns {Promise<void>}
+ */
 export async function saveAll(items, type) {
-  const { zip } = await import('./zip.js');
+  const { downloadZip } = await loadZip();
+  const names = unique(items.map(({ name, scale }) => resultName(name, scale, type)));
   const files = [];
-  for (const item of items) files.push({ name: resultName(item.name, item.scale, type), blob: await convert(item, type) });
-  save(await zip(files), 'span.zip');
+  for (const [i, item] of items.entries()) files.push({ name: names[i], input: await convert(item, type) });
+  save(await downloadZip(files).blob(), 'span.zip');
+}
+
+/** a.png, a.png -> a.png, a (2).png */
+function unique(names) {
+  const seen = new Map();
+  return names.map((name) => {
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return count === 1 ? name : name.replace(/(\.[^.]*)?$/, ` (${count})$1`);
+  });
 }
 
 /**
@@ -37,23 +63,24 @@ export async function askForFile({ name, scale }) {
 }
 
 /** Encoders take sides up to these (JPEG's is libjpeg's, below the format's own) and silently cut off what is beyond. */
-const LONGEST = { 'image/jpeg': 65500, 'image/webp': 16383 };
+const MAX_SIDES = { 'image/jpeg': 65500, 'image/webp': 16383 };
 const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
 
 /**
  * A finished image in another format.
- * @param {{name: string, result: import('../span.js').Result}} item
+ * @param {{name: string, result?: import('../span.js').FileResult}} item one with a result that was not written elsewhere
  * @param {string} type image/png, image/jpeg or image/webp
  * @returns {Promise<Blob>}
  * @throws {Error} with a sentence, if the file would not be what the user asked for
  */
 export async function convert({ name, result }, type) {
+  if (!result?.blob) throw new Error(`${name} has no result yet; wait until it is done.`);
   const { blob: png, width, height, colorSpace } = result;
   if (type === png.type) return png;
   const refuse = (reason) => new Error(`${name} cannot be saved as ${NAMES[type]}: ${reason}; take PNG.`);
   const pixels = size(width, height);
-  if (Math.max(width, height) > LONGEST[type]) {
-    throw refuse(`its sides may have ${LONGEST[type]} pixels at most, and the result has ${pixels}`);
+  if (Math.max(width, height) > MAX_SIDES[type]) {
+    throw refuse(`its sides may have ${MAX_SIDES[type]} pixels at most, and the result has ${pixels}`);
   }
   const blob = await encode(png, type, { width, height, colorSpace }).catch((error) => {
     throw refuse(`this browser failed on its ${pixels} pixels (${error.message.replace(/\.$/, '')})`);
@@ -66,7 +93,7 @@ export async function convert({ name, result }, type) {
 async function encode(png, type, { width, height, colorSpace }) {
   const bitmap = await createImageBitmap(png);
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d', { colorSpace });
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d', { colorSpace }));
   if (type === 'image/jpeg') {
     context.fillStyle = '#fff'; // JPEG has no transparency
     context.fillRect(0, 0, width, height);
@@ -77,4 +104,5 @@ async function encode(png, type, { width, height, colorSpace }) {
 }
 
 /** photo.jpeg, 4 -> photo-x4.png */
-const resultName = (name, scale, type) => `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+const resultName = (name, scale, type) =>
+  `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;

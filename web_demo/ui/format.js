@@ -1,8 +1,16 @@
 /** How numbers are written. */
 
+/**
+ * @param {number} width
+ * @param {number} height
+ * @returns {string} 640 × 480
+ */
 export const size = (width, height) => `${width} × ${height}`;
 
-/** @param {number} ms */
+/**
+ * @param {number} ms milliseconds
+ * @returns {string} 12 ms, 1.2 s, 12 s or 1 min 12 s
+ */
 export function duration(ms) {
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_500) return `${(ms / 1000).toFixed(ms < 9_950 ? 1 : 0)} s`;
@@ -10,8 +18,13 @@ export function duration(ms) {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+/**
+ * @param {number} count
+ * @returns {string} 12 B, 1.2 kB, 1.2 MB or 1.2 GB; units are powers of 1000
+ */
 export function bytes(count) {
   const units = ['B', 'kB', 'MB', 'GB'];
-  const step = Math.min(3, Math.floor(Math.log10(Math.max(count * 1.00005, 1)) / 3));
+  let step = 0;
+  while (step < 3 && count / 1000 ** step >= (step ? 999.95 : 1000)) step++; // 1.0 MB, not 1000.0 kB
   return `${(count / 1000 ** step).toFixed(step ? 1 : 0)} ${units[step]}`;
 }

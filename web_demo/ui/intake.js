@@ -7,6 +7,10 @@ export function mountIntake(input, openers, onFiles) {
     onFiles([...input.files]);
     input.value = ''; // so that the same file can be chosen again
   });
+  const take = (transfer) => {
+    const files = [...(transfer?.files ?? [])];
+    if (files.length) onFiles(files);
+  };
   const drag = (on) => document.body.classList.toggle('dragging', on);
   addEventListener('dragover', (event) => {
     event.preventDefault();
@@ -16,10 +20,7 @@ export function mountIntake(input, openers, onFiles) {
   addEventListener('drop', () => drag(false), { capture: true });
   addEventListener('drop', (event) => {
     event.preventDefault();
-    if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files]);
+    take(event.dataTransfer);
   });
-  addEventListener('paste', (event) => {
-    const files = [...event.clipboardData.files];
-    if (files.length) onFiles(files);
-  });
+  addEventListener('paste', (event) => take(event.clipboardData));
 }

@@ -2,11 +2,18 @@
 
 const MARKS = { waiting: '…', held: '?', running: '▶', done: '✓', failed: '!', cancelled: '–' };
 
-/** @param {(item: object) => void} onChoose */
+/** @typedef {import('./items.js').Item} Item */
+
+/**
+ * @param {HTMLElement} list an empty one
+ * @param {(item: Item) => void} onChoose called when a thumbnail is pressed
+ * @returns {{update: (items: Item[], current: Item | null) => void}}
+ */
 export function mountQueue(list, onChoose) {
+  /** @type {Map<Item, any>} */
   const buttons = new Map();
   return {
-    /** Bring the list in line with the items: {name, url, state}. */
+    /** Bring the list in line with the items, and mark the one that is in sight. */
     update(items, current) {
       for (const [item, button] of buttons) {
         if (items.includes(item)) continue;
@@ -16,7 +23,7 @@ export function mountQueue(list, onChoose) {
       for (const item of items) {
         if (!buttons.has(item)) buttons.set(item, add(item));
         const button = buttons.get(item);
-        button.setAttribute('aria-current', item === current);
+        button.setAttribute('aria-current', String(item === current));
         button.setAttribute('aria-label', `${item.name}, ${item.state}`);
         button.querySelector('.mark').textContent = MARKS[item.state];
       }

@@ -2,12 +2,15 @@
 import { CHAIN, LABELS } from '../engine/backend.js';
 import { readModelFiles } from '../network/model-files.js';
 import { modelsBeside } from '../network/model.js';
+import { announce } from './page.js';
 
 /**
- * @param {HTMLDialogElement} dialog
- * @param {{state: object, load: Function, announce: Function}} page
+ * @param {HTMLDialogElement} dialog an empty one
+ * @param {import('./models.js').Models} models that are chosen here
+ * @returns {{open: () => void, update: () => void, list: () => Promise<void>}} `update` shows what is in use, `list` the
+ *   models that there are
  */
-export function mountSettings(dialog, { state, load, announce }) {
+export function mountSettings(dialog, models) {
   dialog.innerHTML = `
     <form method="dialog" novalidate>
     <h2 id="settings-title">Model and backend</h2>
@@ -25,20 +28,21 @@ export function mountSettings(dialog, { state, load, announce }) {
     </div>
     <div class="dialog-actions"><button class="button primary">Done</button></div>
     </form>`;
+  /** @type {(id: string) => any} */
   const find = (id) => dialog.querySelector(`#${id}`);
-  const [models, backends, problem, reasons] = ['model', 'backend', 'problem', 'reasons'].map(find);
+  const [picker, backends, problem, reasons] = ['model', 'backend', 'problem', 'reasons'].map(find);
   const [url, fetchButton, input] = ['model-url', 'model-fetch', 'model-input'].map(find);
   const choices = new Map();
   backends.append(new Option('Automatic', 'auto'), ...CHAIN.map((name) => new Option(LABELS[name], name)));
 
   let choicesMade = 0;
   let taken = 0;
-  models.addEventListener('change', async () => {
+  picker.addEventListener('change', async () => {
     const number = ++choicesMade;
-    const choice = choices.get(models.value);
+    const choice = choices.get(picker.value);
     await attempt(async () => take(number, choice.stored ? await readStored(choice.name) : choice));
   });
-  backends.addEventListener('change', () => load(state.model, backends.value));
+  backends.addEventListener('change', () => models.load(models.model, backends.value));
   find('model-files').addEventListener('click', () => input.click());
   input.addEventListener('change', async () => {
     const number = ++choicesMade;
@@ -67,7 +71,7 @@ export function mountSettings(dialog, { state, load, announce }) {
     try {
       await action();
     } catch (error) {
-      state.problem = error.message;
+      models.problem = error.message;
       announce(error.message);
       update();
       await list();
@@ -84,18 +88,19 @@ export function mountSettings(dialog, { state, load, announce }) {
   function take(number, model) {
     if (number < taken) return;
     taken = number;
-    return load(model, state.backend);
+    return models.load(model, models.backend);
   }
 
   /** Models beside the page, stored in the browser, and the one in use. */
   async function list() {
     const [beside, store] = await Promise.all([modelsBeside(), import('../storage/models.js')]);
-    const stored = await store.listModels().catch(() => []);
+    const kept = await store.listModels().catch(() => []);
     choices.clear();
-    choices.set('current', state.model);
-    for (const model of beside) if (model.url !== state.model.url) choices.set(`page:${model.name}`, model);
-    for (const { name } of stored) choices.set(`stored:${name}`, { name, stored: true });
-    models.replaceChildren(...[...choices].map(([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value)));
+    choices.set('current', models.model);
+    for (const model of beside) if (model.url !== models.model.url) choices.set(`page:${model.name}`, model);
+    for (const { name } of kept) choices.set(`stored:${name}`, { name, stored: true });
+    const option = ([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value);
+    picker.replaceChildren(...[...choices].map(option));
   }
 
   function open() {
@@ -105,10 +110,12 @@ export function mountSettings(dialog, { state, load, announce }) {
   }
 
   function update() {
-    problem.textContent = state.problem; // the status line is out of reach behind the dialog
-    backends.value = state.backend;
-    const status = state.upscaler?.status;
-    const lines = status ? [`${LABELS[status.backend]} is in use, in tiles of ${status.tile} × ${status.tile} pixels.`] : [];
+    problem.textContent = models.problem; // the status line is out of reach behind the dialog
+    backends.value = models.backend;
+    const status = models.upscaler?.status;
+    const lines = status
+      ? [`${LABELS[status.backend]} is in use, in tiles of ${status.tile} × ${status.tile} pixels.`]
+      : [];
     for (const { backend, reason } of status?.demoted ?? []) lines.push(`${LABELS[backend]} is not used: ${reason}.`);
     reasons.replaceChildren(...lines.map(entry));
   }

@@ -1,6 +1,10 @@
 /** Style sheets of views, loaded with the views. */
 
-/** @param {URL} url */
+/**
+ * Load a style sheet once.
+ * @param {URL} url
+ * @returns {Promise<unknown>} fulfilled when it applies; rejects with a sentence if it cannot be loaded
+ */
 export function loadStyle({ href }) {
   if ([...document.styleSheets].some((sheet) => sheet.href === href)) return Promise.resolve();
   const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });

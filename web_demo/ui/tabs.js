@@ -2,16 +2,18 @@
 
 /** @param {(view: string) => void} onShow called with the id of the section that is shown */
 export function mountTabs(onShow) {
-  const tabs = [...document.querySelectorAll('[role=tab]')];
-  const show = (tab, focus) => {
+  const tabs = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[role=tab]'))];
+  /** @returns {string} the id of its section */
+  const viewOf = (tab) => tab.getAttribute('aria-controls');
+  const show = (tab, focus = false) => {
     for (const other of tabs) {
       const chosen = other === tab;
-      other.setAttribute('aria-selected', chosen);
+      other.setAttribute('aria-selected', String(chosen));
       other.tabIndex = chosen ? 0 : -1;
-      document.getElementById(other.getAttribute('aria-controls')).hidden = !chosen;
+      /** @type {HTMLElement} */ (document.getElementById(viewOf(other))).hidden = !chosen;
     }
     if (focus) tab.focus();
-    const view = tab.getAttribute('aria-controls');
+    const view = viewOf(tab);
     history.replaceState(null, '', `${location.search}#${view}`);
     onShow(view);
   };
@@ -23,7 +25,7 @@ export function mountTabs(onShow) {
     });
   });
   const follow = () => {
-    const wanted = tabs.find((tab) => `#${tab.getAttribute('aria-controls')}` === location.hash);
+    const wanted = tabs.find((tab) => `#${viewOf(tab)}` === location.hash);
     if (wanted) show(wanted);
   };
   addEventListener('hashchange', follow);

@@ -1,15 +1,27 @@
 /** The curves of a run in bounded memory: when there are too many points, neighbours are averaged. */
 
-/** Points kept at most per curve. */
-const MOST = 600;
+/** Points of a curve. */
+const MAX_POINTS = 600;
 
 /** @typedef {{step: number, mae: number, perceptual: number, rate: number}} LossPoint averages over an interval */
 /** @typedef {{step: number, psnr: number}} QualityPoint */
 
+/**
+ * @typedef {object} HistoryData
+ * @property {LossPoint[]} points
+ * @property {QualityPoint[]} quality
+ * @property {number} [interval] steps that a new point averages
+ * @property {number | null} [bicubic] PSNR of bicubic interpolation on the same samples
+ */
+
 export class History {
-  /** @param {{points?: LossPoint[], quality?: QualityPoint[], interval?: number, bicubic?: number | null}} [saved] from `toJSON` */
+  /** @param {Partial<HistoryData>} [saved] from `toJSON` */
   constructor({ points = [], quality = [], interval = 1, bicubic = null } = {}) {
-    Object.assign(this, { points: [...points], quality: [...quality], interval, bicubic });
+    this.points = [...points];
+    this.quality = [...quality];
+    this.interval = interval;
+    this.bicubic = bicubic;
+    /** @type {LossPoint[]} */
     this.pending = [];
   }
 
@@ -19,7 +31,7 @@ export class History {
     if (this.pending.length < this.interval) return;
     this.points.push(average(this.pending));
     this.pending = [];
-    if (this.points.length < MOST) return;
+    if (this.points.length < MAX_POINTS) return;
     this.points = pairwise(this.points);
     this.interval *= 2;
   }
@@ -28,10 +40,10 @@ export class History {
   addQuality(point) {
     if (this.quality.at(-1)?.step === point.step) this.quality.pop();
     this.quality.push(point);
-    if (this.quality.length >= MOST) this.quality = this.quality.filter((_, i) => i % 2 === 1);
+    if (this.quality.length >= MAX_POINTS) this.quality = this.quality.filter((_, i) => i % 2 === 1);
   }
 
-  /** What `new History(...)` goes on from. */
+  /** What `new History(...)` goes on from. @returns {HistoryData} */
   toJSON() {
     const { points, quality, interval, bicubic } = this;
     return { points, quality, interval, bicubic };

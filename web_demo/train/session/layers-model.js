@@ -3,20 +3,17 @@
  * It trains in this form, and what it saves is what `span-export` writes.
  */
 
-import { LEAKY_SLOPE, weightTable } from '../../network/model.js';
-
-export const SCALES = [2, 3, 4];
-export const VARIANTS = ['span', 'official'];
-/** Mean RGB of DIV2K in [0, 1]. */
-const DIV2K_MEAN = [0.4488, 0.4371, 0.404];
+import { BLOCKS, CHANNELS, DIV2K_MEAN, LEAKY_SLOPE } from '../../constants.js';
+import { weightTable } from '../../network/model.js';
 
 /** @typedef {import('../../network/model.js').SpanConfig} SpanConfig */
+/** @typedef {Omit<SpanConfig, 'halo' | 'golden'>} NetworkConfig what the weights are for */
 
-/** @returns {SpanConfig} */
+/** @returns {NetworkConfig} */
 export const defaultConfig = (overrides = {}) => ({
   scale: 4,
-  channels: 48,
-  blocks: 6,
+  channels: CHANNELS,
+  blocks: BLOCKS,
   variant: 'span',
   imgRange: 1,
   rgbMean: DIV2K_MEAN,
@@ -30,11 +27,12 @@ export const weightCount = (config) => weightTable(config).reduce((sum, { size }
 
 /**
  * Build the model. Weights are zeros except the fixed ones (normalisation, pixel shuffle).
- * @param {object} tf
- * @param {SpanConfig} config
+ * @param {Tf} tf
+ * @param {NetworkConfig} config
  * @returns {tf.LayersModel} (N, H, W, 3) RGB in [0, 1] -> (N, H·scale, W·scale, 3), not clipped
  */
 export function buildModel(tf, config) {
+  /** @type {any} its `apply` gives a symbolic tensor for a symbolic tensor, which its own type does not say */
   const { layers } = tf;
   const zeros = { kernelInitializer: 'zeros' };
   const conv = (name, filters, kernelSize = 3) =>
@@ -57,6 +55,7 @@ export function buildModel(tf, config) {
   };
 
   const input = tf.input({ name: 'input', shape: [null, null, 3] });
+  /** @type {any} */
   let x = input;
   // TF.js's Rescaling takes scalars only; a frozen batch normalisation carries the mean per channel.
   const normalize = layers.batchNormalization({
@@ -131,9 +130,9 @@ function shuffleKernel(scale) {
 
 /**
  * All trainable weights of a loaded model as one array in the order of `weightTable`.
- * @param {object} tf
+ * @param {Tf} tf
  * @param {import('../../network/model.js').ModelArtifacts} artifacts quantised or not
- * @param {SpanConfig} config of `readConfig`, which has checked the weights
+ * @param {NetworkConfig} config of `readConfig`, which has checked the weights
  * @returns {Promise<Float32Array>}
  */
 export async function readParameters(tf, artifacts, config) {
@@ -152,8 +151,8 @@ export async function readParameters(tf, artifacts, config) {
 /** A model together with its trainable weights as variables and as one flat tensor. */
 export class Network {
   /**
-   * @param {object} tf
-   * @param {SpanConfig} config
+   * @param {Tf} tf
+   * @param {NetworkConfig} config
    * @param {Float32Array} parameters see `weightTable`
    */
   constructor(tf, config, parameters) {
@@ -163,16 +162,16 @@ export class Network {
     this.model = buildModel(tf, config);
     const layers = new Map(this.model.layers.map((layer) => [layer.name, layer]));
     /** @type {tf.Variable[]} in the order of `weightTable` */
-    this.variables = this.table.map(({ layer, weight }) => layers.get(layer)[weight].read());
-    /** @type {tf.Tensor1D} the variables' values, one after the other */
-    this.flat = null;
-    this.assign(tf.tensor1d(parameters));
+    this.variables = this.table.map(({ layer, weight }) => /** @type {any} */ (layers.get(layer))[weight].read());
+    /** The variables' values, one after the other. */
+    this.flat = tf.tensor1d(parameters);
+    this.fill(this.flat);
   }
 
   /** Take ownership of a flat tensor as the new weights. */
   assign(flat) {
     this.fill(flat);
-    this.flat?.dispose();
+    this.flat.dispose();
     this.flat = flat;
   }
 
@@ -189,7 +188,7 @@ export class Network {
       return await work(this);
     } finally {
       // A lost GPU ends the training, and the network with it, while `work` still waits.
-      if (this.flat) this.fill(this.flat);
+      if (!this.flat.isDisposed) this.fill(this.flat);
     }
   }
 
@@ -216,23 +215,23 @@ export class Network {
 
   dispose() {
     this.model.dispose();
-    this.flat?.dispose();
-    this.flat = null;
+    this.flat.dispose();
   }
 }
 
 /**
  * The model as TF.js holds it in memory; `tf.loadLayersModel(tf.io.fromMemory(artifacts))` reads it.
- * @param {object} tf
- * @param {SpanConfig} config
+ * @param {Tf} tf
+ * @param {NetworkConfig} config
  * @param {Float32Array} parameters
  * @param {object} span becomes `userDefinedMetadata.span`
  * @returns {import('../../network/model.js').ModelArtifacts}
  */
 export function toArtifacts(tf, config, parameters, span) {
   const model = buildModel(tf, config);
-  const { config: topology, keras_version } = model.toJSON(null, false);
+  const { config: topology, keras_version } = /** @type {any} */ (model.toJSON(null, false));
   model.dispose();
+  /** @type {Array<{name: string, shape: number[], data: ArrayLike<number>}>} */
   const entries = weightTable(config).map(({ layer, weight, shape, size, offset }) => ({
     name: `${layer}/${weight}`,
     shape,
@@ -250,7 +249,7 @@ export function toArtifacts(tf, config, parameters, span) {
       model_config: { class_name: 'Functional', config: topology },
     },
     weightSpecs: entries.map(({ name, shape }) => ({ name, shape, dtype: 'float32' })),
-    weightData: Float32Array.from(entries.flatMap(({ data }) => [...data])).buffer,
+    weightData: Float32Array.from(entries.flatMap(({ data }) => Array.from(data))).buffer,
     userDefinedMetadata: { span },
   };
 }
@@ -264,7 +263,7 @@ export function toArtifacts(tf, config, parameters, span) {
 export function toFiles({ modelTopology, weightSpecs, weightData, userDefinedMetadata }, name) {
   const json = JSON.stringify({
     format: 'layers-model',
-    generatedBy: userDefinedMetadata.span.generator,
+    generatedBy: userDefinedMetadata?.span.generator,
     convertedBy: null,
     modelTopology,
     weightsManifest: [{ paths: [`${name}.bin`], weights: weightSpecs }],

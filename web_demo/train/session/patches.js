@@ -1,6 +1,6 @@
 /** Photographs -> batches of random paired patches, the same for the same seed and step. */
 
-import { downscale, dropAlpha, toUint8 } from '../../images/bicubic.js';
+import { downscale, dropAlpha } from '../../images/bicubic.js';
 import { decode } from '../../images/decode.js';
 import { TrainingError } from '../errors.js';
 import { uniformStream } from './random.js';
@@ -11,18 +11,26 @@ import { uniformStream } from './random.js';
 /** Pixel bytes held at most; what does not fit is left out and named. */
 export const MEMORY_LIMIT = 600e6;
 
-/** @returns {Picture} without the transparency */
-const toPicture = ({ width, height, data }) => ({ height, width, data: dropAlpha(data) });
+/** @returns {Picture} laid over white where it is transparent, as Python's `load_pair` does */
+function toPicture({ width, height, data, alpha }) {
+  const rgb = dropAlpha(data);
+  if (alpha) {
+    for (let i = 0; i < rgb.length; i++) {
+      const opacity = data[4 * Math.floor(i / 3) + 3];
+      rgb[i] = Math.floor((rgb[i] * opacity + 255 * (255 - opacity) + 127) / 255);
+    }
+  }
+  return { height, width, data: rgb };
+}
 
 /**
- * The HR picture, cut to a multiple of the scale, and its LR picture: bicubic, rounded to 8 bits as LR files are.
+ * The HR picture, cut to a multiple of the scale, and its LR picture; the bytes of Python's `load_pair`.
  * @param {Picture} picture
  * @returns {{hr: Picture, lr: Picture}}
  */
 export function makePair(picture, scale) {
   const hr = crop(picture, 0, 0, picture.height - (picture.height % scale), picture.width - (picture.width % scale));
-  const { height, width, data } = downscale(hr, scale);
-  return { hr, lr: { height, width, data: toUint8(data.map((level) => level / 255)) } };
+  return { hr, lr: downscale(hr, scale) };
 }
 
 /** @returns {Picture} */
@@ -51,7 +59,7 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   for (const [i, { name, blob }] of files.entries()) {
     onProgress(i, files.length);
     const pixels = await decode(blob).catch(() => null);
-    const size = pixels && pixels.width * pixels.height * 3 * (1 + scale ** -2);
+    const size = pixels ? pixels.width * pixels.height * 3 * (1 + scale ** -2) : 0;
     if (!pixels) {
       problems.push(`${name} is not an image that this browser can read; it is left out.`);
     } else if (Math.min(pixels.height, pixels.width) < patch * scale) {
@@ -70,9 +78,7 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   }
   onProgress(files.length, files.length);
   if (!pairs.length) {
-    throw new TrainingError(
-      `No photograph can be used: ${problems[0]} Choose others or a smaller patch.`,
-    );
+    throw new TrainingError(`No photograph can be used: ${problems[0]} Choose others or a smaller patch.`);
   }
   return { pairs, problems };
 }
@@ -87,7 +93,11 @@ export class PatchSource {
    * @param {{scale: number, patch: number, batch: number, seed: number}} options
    */
   constructor(pairs, { scale, patch, batch, seed }) {
-    Object.assign(this, { pairs, scale, batch, seed, size: patch });
+    this.pairs = pairs;
+    this.scale = scale;
+    this.size = patch;
+    this.batch = batch;
+    this.seed = seed;
     let area = 0;
     this.bounds = pairs.map(({ lr }) => (area += lr.height * lr.width));
   }
@@ -104,7 +114,7 @@ export class PatchSource {
     const lr = new Float32Array(batch * size * size * 3);
     const hr = new Float32Array(batch * hrSize * hrSize * 3);
     for (let n = 0; n < batch; n++) {
-      const place = uniform() * this.bounds.at(-1);
+      const place = uniform() * this.bounds[this.bounds.length - 1];
       const pair = this.pairs[this.bounds.findIndex((bound) => place < bound)];
       const top = below(pair.lr.height - size + 1);
       const left = below(pair.lr.width - size + 1);

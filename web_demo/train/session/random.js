@@ -7,6 +7,7 @@ const scramble = (h) => {
 };
 
 /**
+ * Make a stream of random numbers.
  * @param {number} seed whole number
  * @param {number} [index] which of the seed's independent streams
  * @returns {() => number} uniform in [0, 1) (mulberry32)

@@ -3,25 +3,19 @@
  * It runs in a worker (`worker.js`) and knows nothing of the page.
  */
 
-import { BackendLost, isExhaustion, LABELS, nextTask, startBackend, stopBackend } from '../../engine/backend.js';
-import { loadTf } from '../../engine/tf.js';
-import { haloOf, readConfig } from '../../network/model.js';
+import { BackendLost, isExhaustion, LABELS, nextTask, stopBackend } from '../../engine/backend.js';
 import { TrainingError } from '../errors.js';
-import { validate } from '../settings.js';
 import { History } from './history.js';
-import { initialise } from './init.js';
-import { readParameters, toArtifacts, weightCount } from './layers-model.js';
+import { weightCount } from './layers-model.js';
 import { loadPairs, PatchSource } from './patches.js';
 import { makeSamples, split, upscaleSample } from './samples.js';
-import { makeGolden } from './self-check.js';
+import { makeModel } from './saved-model.js';
+import { prepare } from './start.js';
 import { Trainer } from './step.js';
-import { deleteTraining, loadTraining, saveTraining } from './store.js';
+import { alone, StoredTraining } from './stored.js';
+import { startTrainable } from './training-backend.js';
 import { PerceptualLoss } from './vgg-loss.js';
 
-/** Backends that have the gradients of a convolution, fastest first; TF.js's WebAssembly lacks them. */
-export const TRAINING_CHAIN = ['webgpu', 'webgl', 'cpu'];
-const PHOTOGRAPHS_TOO_LARGE =
-  'The photographs do not fit into the storage that the browser grants this page; choose them again after a reload.';
 const SAVE_EVERY = 15000; // milliseconds
 const SAMPLE_EVERY = 5000;
 const LOG_EVERY = 10000;
@@ -29,49 +23,40 @@ const REPORT_EVERY = 100;
 /** Milliseconds to wait after a failure whether the GPU turns out to be lost: what it was reading may fail first. */
 const LOSS_DELAY = 100;
 
-/**
- * @typedef {object} StartRequest
- * @property {Record<string, unknown>} settings
- * @property {{kind: 'stored'} | {kind: 'scratch', config: object} | {kind: 'model', name: string, artifacts: object}} origin
- * @property {import('./store.js').Photograph[] | null} photographs `null` keeps those of the stored training
- * @property {string} [backend] tried first
- * @property {string} perceptualUrl
- */
-
 export class TrainingSession {
+  running = false;
+  stopping = false;
+  /** @type {Array<() => Promise<any>>} to be run between two steps */
+  jobs = [];
+  /** @type {Promise<any> | undefined} the last of them that was run while no training was under way */
+  job;
+  /** @type {Set<string>} backends whose GPU was lost, perhaps while nothing ran: they never answer, and start afresh */
+  lostBackends = new Set();
+  // What a training that is under way has.
+  /** @type {Trainer} null while none is */
+  trainer;
+  /** @type {History} */
+  history;
+  /** @type {import('./samples.js').Sample[]} */
+  samples;
+  /** @type {import('../../engine/backend.js').BackendName} */
+  backend;
+  /** @type {Promise<never>} rejects if the GPU goes away */
+  lost;
+
   /** @param {(event: string, detail: object) => void} send receives progress, samples, history and log events */
   constructor(send) {
     this.send = send;
-    /** The newest state and photographs off the GPU: what Start goes on from and Save writes. */
-    this.kept = null;
-    this.trainer = null;
-    this.running = false;
-    this.stopping = false;
-    this.jobs = [];
-    /** Backends whose GPU was lost, perhaps while nothing ran: they would never answer and must start afresh. */
-    this.lostBackends = new Set();
+    this.stored = new StoredTraining(send, (message) => this.log(message));
   }
 
   /** Describe the stored training, or `null`. */
   async peek() {
-    await this.readStored();
-    if (!this.kept) return null;
-    const { state, photographs } = this.kept;
+    await this.stored.read();
+    if (!this.stored.kept) return null;
+    const { state, photographs } = this.stored.kept;
     const { config, settings, step, history } = state;
     return { config, settings, step, history, photographs };
-  }
-
-  /**
-   * Keep what is stored if it is newer than what is kept: another tab may have trained.
-   * @returns {Promise<boolean>} whether anything is stored: another tab may have deleted it
-   */
-  async readStored() {
-    const stored = await loadTraining().catch((error) => {
-      if (!this.kept) throw error;
-      return null;
-    });
-    if (stored && !(stored.state.savedAt <= this.kept?.state.savedAt)) this.kept = stored;
-    return Boolean(stored);
   }
 
   /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
@@ -79,7 +64,7 @@ export class TrainingSession {
     return this.betweenSteps(async () => {
       if (!this.trainer) return;
       await this.keep();
-      await this.persist();
+      await this.stored.write();
     });
   }
 
@@ -97,8 +82,7 @@ export class TrainingSession {
   /** Forget the training, here and on disk. */
   async remove() {
     if (this.running) throw new TrainingError('Stop the training before deleting the model.');
-    await this.locked(deleteTraining);
-    this.kept = null;
+    await this.stored.remove();
   }
 
   /**
@@ -112,38 +96,14 @@ export class TrainingSession {
 
   async describeModel() {
     if (this.trainer) await this.keep();
-    else await this.readStored();
-    if (!this.kept) throw new TrainingError('There is no trained model to save; press Start Training first.');
-    const { config, origin, average, settings, step } = this.kept.state;
-    const tf = await loadTf(['cpu', 'layers']);
-    const before = tf.getBackend();
-    await tf.setBackend('cpu'); // float32 on every device
-    try {
-      const span = {
-        format: 1,
-        generator: 'span-keras web_demo',
-        scale: config.scale,
-        channels: config.channels,
-        blocks: config.blocks,
-        variant: config.variant,
-        img_range: config.imgRange,
-        rgb_mean: config.rgbMean,
-        halo: haloOf(config),
-        quantization: 'none',
-        source: { name: origin.source?.name ?? origin.name, sha256: origin.source?.sha256 ?? null },
-        license: origin.license ?? 'Trained from scratch in the browser; the licence of the photographs applies.',
-        training: { step, settings },
-        golden: await makeGolden(tf, config, average),
-      };
-      return { name: `span-x${config.scale}-step-${step}`, artifacts: toArtifacts(tf, config, average, span) };
-    } finally {
-      if (this.trainer) await tf.setBackend(before);
-    }
+    else await this.stored.read();
+    if (!this.stored.kept) throw new TrainingError('There is no trained model to save; press Start Training first.');
+    return makeModel(this.stored.kept.state, Boolean(this.trainer));
   }
 
   /**
    * Train until the last step, `stop()` or an error; the state is kept in each case.
-   * @param {StartRequest} request
+   * @param {import('./start.js').StartRequest} request
    * @returns {Promise<{finished: boolean, step: number}>}
    */
   async start(request) {
@@ -151,38 +111,24 @@ export class TrainingSession {
     this.running = true;
     this.stopping = false; // before the lock is awaited: a stop may come earlier
     try {
-      return await this.locked(() => this.run(request));
+      return await alone(() => this.run(request));
     } finally {
       this.running = false;
       this.job = Promise.all(this.jobs.splice(0).map((job) => job()));
     }
   }
 
-  /** Do what no other tab may do meanwhile. */
-  async locked(work) {
-    if (!navigator.locks) return work(); // there are none without a secure context
-    let answered = false;
-    try {
-      return await navigator.locks.request('span-training', { ifAvailable: true }, (lock) => {
-        answered = true;
-        if (lock) return work();
-        throw new TrainingError('A training is running in another tab of this page; stop it there first.');
-      });
-    } catch (error) {
-      if (answered) throw error;
-      return work(); // pages that may store nothing may not lock either
-    }
-  }
-
   async run(request) {
-    this.reported = ''; // what could not be kept is told in each run
+    this.stored.forgetReports();
     await this.job?.catch(() => {}); // it may be computing on another backend
-    const { tf, name: backend, lost } = await this.startTrainable(request.backend);
+    const log = (message) => this.log(message);
+    const { tf, name: backend, lost } = await startTrainable(request.backend, this.lostBackends, log);
     Object.assign(this, { backend, lost });
     const resting = tf.memory().numTensors;
+    /** @type {PerceptualLoss | null} */
     let perceptual = null;
     try {
-      const { state, photographs, fresh } = await this.onGpu(this.prepare(tf, request));
+      const { state, photographs, fresh } = await this.onGpu(prepare(tf, this.stored, request));
       const { config, settings } = state;
       this.log(`Reading photographs: ${photographs.length}.`);
       const { pairs, problems } = await loadPairs(photographs, { ...settings, scale: config.scale }, (done, total) =>
@@ -205,27 +151,31 @@ export class TrainingSession {
       );
       const source = new PatchSource(training, { ...settings, scale: config.scale });
       const { parameters } = state;
-      this.kept = { state: { ...state, savedAt: Date.now() }, photographs };
-      this.unstored = fresh ? photographs : null;
+      this.stored.begin(state, photographs, fresh);
       this.history = new History(state.history);
       this.trainer = new Trainer(tf, { config, settings, parameters, source, perceptual, state });
       this.samples = makeSamples(shown, config.scale);
       this.history.bicubic = mean(this.samples.map(({ bicubicPsnr }) => bicubicPsnr));
-      await this.persist();
+      await this.stored.write();
       await this.loop();
       return { finished: this.trainer.step >= this.trainer.totalSteps, step: this.trainer.step };
     } catch (error) {
       throw this.explain(error);
     } finally {
       this.trainer?.dispose();
-      this.trainer = null;
+      this.trainer = /** @type {any} */ (null);
       perceptual?.dispose();
       this.send('rest', { tensors: tf.memory().numTensors, resting });
       if (this.lostBackends.has(backend)) stopBackend(tf, backend);
     }
   }
 
-  /** Await work on the GPU, which a lost one would leave undone for ever. */
+  /**
+   * Await work on the GPU, which a lost one would leave undone for ever.
+   * @template T
+   * @param {Promise<T>} work
+   * @returns {Promise<T>}
+   */
   async onGpu(work) {
     try {
       return await Promise.race([work, this.lost]);
@@ -235,56 +185,14 @@ export class TrainingSession {
     }
   }
 
-  /** State and photographs to go on from; `fresh` photographs are not stored yet. */
-  async prepare(tf, { origin, settings: typed, photographs }) {
-    if (origin.kind === 'stored') {
-      const isStored = await this.readStored();
-      if (!this.kept) throw new TrainingError('There is no stored training to go on with; choose another start.');
-      const { state, photographs: kept } = this.kept;
-      const chosen = photographs?.length ? photographs : kept;
-      const others = chosen !== kept;
-      const fresh = !isStored || others || kept === this.unstored || kept === this.omitted;
-      const settings = checked(typed);
-      // Losses of another function or other images do not compare with those before.
-      const comparable = !others && settings.vggWeight === state.settings.vggWeight;
-      const recentLosses = comparable ? state.recentLosses : [];
-      return { state: { ...state, settings, recentLosses }, photographs: chosen, fresh };
-    }
-    const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;
-    const settings = checked(typed);
-    const parameters =
-      origin.kind === 'model'
-        ? await readParameters(tf, origin.artifacts, config)
-        : await initialise(tf, config, settings.seed);
-    const zeros = () => new Float32Array(parameters.length);
-    const { source, license } = origin.artifacts?.userDefinedMetadata?.span ?? {};
-    const { scale, channels, blocks, variant, imgRange } = config;
-    const rgbMean = config.rgbMean.map((mean) => Number(mean.toPrecision(6))); // float32 leaves digits that nobody wrote
-    const state = {
-      config: { scale, channels, blocks, variant, imgRange, rgbMean },
-      origin: { name: origin.name ?? 'scratch', source, license },
-      settings,
-      step: 0,
-      skipped: 0,
-      streak: 0,
-      recentLosses: [],
-      history: new History().toJSON(),
-      updates: 0,
-      parameters,
-      average: parameters,
-      momentum: zeros(),
-      velocity: zeros(),
-    };
-    return { state, photographs: photographs ?? this.kept?.photographs ?? [], fresh: true };
-  }
-
   async loop() {
     const { trainer } = this;
     const times = [];
     let [saved, sampled, logged, reported] = [performance.now(), -Infinity, performance.now(), -Infinity];
     let sampling = 0;
-    let last = null;
-    let loggedStep = null;
+    /** @type {import('./step.js').StepResult | undefined} */
+    let last;
+    let loggedStep = NaN;
     await this.sample();
     sampled = performance.now();
     while (!this.stopping && trainer.step < trainer.totalSteps) {
@@ -315,10 +223,10 @@ export class TrainingSession {
       }
       if (now - saved > SAVE_EVERY) {
         await this.keep();
-        await this.persist();
+        await this.stored.write();
         saved = performance.now();
       }
-      while (this.jobs.length) await this.jobs.shift()();
+      for (let job; (job = this.jobs.shift());) await job();
       await nextTask();
     }
     if (last) {
@@ -326,52 +234,24 @@ export class TrainingSession {
       if (loggedStep !== trainer.step) this.logStep(last, median(times));
     }
     await this.keep();
-    this.reported = ''; // the view may have been asked for something since
-    await this.persist();
+    this.stored.forgetReports(); // the view may have been asked for something since
+    await this.stored.write();
   }
 
   /** Take the weights and the optimizer off the GPU. */
   async keep() {
     const snapshot = await this.onGpu(this.trainer.snapshot());
-    const { state, photographs } = this.kept;
-    this.kept = {
-      state: { ...state, ...snapshot, history: this.history.toJSON(), savedAt: Date.now() },
-      photographs,
-    };
-  }
-
-  /** Write what is kept; a full disk is reported once, and at the end again, and does not stop the training. */
-  async persist() {
-    const { state } = this.kept;
-    let failure = '';
-    // Photographs that do not fit must not keep the state from being stored.
-    for (const photographs of this.unstored ? [this.unstored, []] : [undefined]) {
-      try {
-        await saveTraining(state, photographs);
-        if (this.unstored) {
-          this.omitted = photographs === this.unstored ? null : this.unstored; // the next run tries again
-          if (this.omitted) failure = PHOTOGRAPHS_TOO_LARGE;
-        }
-        this.unstored = null;
-        this.send('saved', { step: state.step });
-        break;
-      } catch (error) {
-        failure = error.message;
-      }
-    }
-    if (failure && failure !== this.reported) {
-      this.log(failure);
-      this.send('unsaved', { message: failure });
-    }
-    this.reported = failure;
+    this.stored.update({ ...snapshot, history: this.history.toJSON() });
   }
 
   async sample() {
     const { trainer } = this;
+    /** @type {import('./samples.js').ShownSample[]} */
     const results = [];
     const upscaling = trainer.withAverage(async (network) => {
-      for (const sample of this.samples)
+      for (const sample of this.samples) {
         results.push({ ...sample, ...(await upscaleSample(trainer.tf, network, sample)) });
+      }
     });
     await this.onGpu(upscaling);
     const psnr = mean(results.map((result) => result.psnr));
@@ -401,7 +281,7 @@ export class TrainingSession {
 
   logStep({ mae, perceptual, rate }, stepTime) {
     const { trainer } = this;
-    const psnr = this.history.quality.at(-1)?.psnr;
+    const psnr = this.history.quality.at(-1)?.psnr ?? NaN;
     const vgg = trainer.perceptual ? `, VGG ${perceptual.toPrecision(4)}` : '';
     this.log(
       `Step ${trainer.step}, epoch ${Math.ceil(trainer.step / trainer.settings.stepsPerEpoch)} of ${trainer.settings.epochs}: MAE ${mae.toFixed(5)}${vgg}, ` +
@@ -420,64 +300,18 @@ export class TrainingSession {
     this.send('log', { message, time: Date.now() });
   }
 
-  /** Start the first backend that really computes gradients. */
-  async startTrainable(preferred) {
-    if (preferred === 'wasm') {
-      this.log(
-        'WebAssembly cannot train: TensorFlow.js has no gradient of a convolution there. Another backend is used.',
-      );
-    }
-    const order = [...new Set([preferred, ...TRAINING_CHAIN])].filter((name) => TRAINING_CHAIN.includes(name));
-    const reasons = [];
-    const tf = await loadTf(['layers']);
-    for (const name of order) {
-      try {
-        if (this.lostBackends.delete(name)) stopBackend(tf, name);
-        const { lost } = await startBackend(name);
-        lost.catch(() => this.lostBackends.add(name));
-        await Promise.race([checkGradient(tf), lost]);
-        if (reasons.length) this.log(`${reasons.join(' ')} Training uses ${LABELS[name]}.`);
-        return { tf, name, lost };
-      } catch (error) {
-        stopBackend(tf, name); // the next training tries it afresh
-        reasons.push(`${LABELS[name]}: ${error.message}.`);
-      }
-    }
-    throw new TrainingError(`No backend of this browser can train. ${reasons.join(' ')}`);
-  }
-
   /** An error of the present training as a sentence; `error` itself if it is one or a defect. */
   explain(error) {
     const { backend } = this;
     if (error instanceof TrainingError || error.name === 'ModelError') return error;
     if (!(error instanceof BackendLost) && !isExhaustion(error)) return error;
     this.lostBackends.add(backend);
-    const step = this.kept?.state.step ?? 0;
+    const step = this.stored.kept?.state.step ?? 0;
     return new TrainingError(
       `${LABELS[backend]} ran out of memory or was lost (${error.message}). Take a smaller batch or patch and press ` +
         `Start Training: it goes on from step ${step}.`,
     );
   }
-}
-
-/** @throws {TrainingError} a setting is wrong */
-function checked(typed) {
-  const { settings, problems } = validate(typed);
-  const [problem] = Object.values(problems);
-  if (problem) throw new TrainingError(problem);
-  return settings;
-}
-
-/** A backend counts only if the gradient of a small convolution is right on it. */
-async function checkGradient(tf) {
-  const [image, kernel, gradient] = tf.tidy(() => {
-    const image = tf.ones([1, 3, 3, 1]);
-    const kernel = tf.ones([3, 3, 1, 1]);
-    return [image, kernel, tf.grad((k) => tf.sum(tf.conv2d(image, k, 1, 'same')))(kernel)];
-  });
-  const values = [...(await gradient.data())];
-  tf.dispose([image, kernel, gradient]);
-  if (values.join() !== '4,6,4,6,9,6,4,6,4') throw new Error('computes wrong gradients');
 }
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,24 +1,15 @@
 /**
  * One training step of the fused network: gradients of MAE + w · perceptual, AdamW, the average of the weights, and a
- * guard against bad steps.
+ * guard against bad steps; the twin of `span_keras/training/step.py`.
  */
 
+import { CLIP_NORM, GUARD_START, GUARD_WINDOW, MAX_SKIPPED, RESTORE_AFTER, SPIKE_FACTOR } from '../../constants.js';
 import { TrainingError } from '../errors.js';
 import { rateAt } from '../settings.js';
 import { Network } from './layers-model.js';
-import { AdamW, WeightAverage } from './optimizer.js';
+import { AdamW, WeightAverage, floats } from './optimizer.js';
 
-/** Gradients are scaled down to this Euclidean norm, as in `span_keras/training/step.py`. */
-export const CLIP_NORM = 1;
-/** So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place. */
-const RESTORE_AFTER = 10;
-/** So many skipped steps in a row stop the training; both as in `span_keras/training/step.py`. */
-const MAX_SKIPPED = 50;
-/** A step whose loss exceeds the median of recent ones this many times is skipped, as in `span_keras/training/step.py`. */
-const SPIKE_FACTOR = 10;
-/** Recent losses that are remembered, and that must be known before a leap can be told from ordinary variation. */
-const WINDOW = 101;
-const KNOWN = 21;
+/** @typedef {import('./patches.js').PatchSource} PatchSource */
 
 /**
  * @typedef {object} StepResult
@@ -32,20 +23,23 @@ const KNOWN = 21;
 
 export class Trainer {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {object} options
-   * @param {import('./layers-model.js').SpanConfig} options.config
+   * @param {import('./layers-model.js').NetworkConfig} options.config
    * @param {import('../settings.js').Settings} options.settings
    * @param {Float32Array} options.parameters
-   * @param {{get(step: number): object}} options.source batches, see `PatchSource`
+   * @param {{get: PatchSource['get']}} options.source batches
    * @param {import('./vgg-loss.js').PerceptualLoss | null} [options.perceptual]
-   * @param {import('./store.js').TrainingState} [options.state] where to go on
+   * @param {import('./store.js').TrainingState | null} [options.state] where to go on
    */
   constructor(tf, { config, settings, parameters, source, perceptual = null, state = null }) {
-    Object.assign(this, { tf, settings, source, perceptual });
+    this.tf = tf;
+    this.settings = settings;
+    this.source = source;
+    this.perceptual = perceptual;
     this.network = new Network(tf, config, parameters);
     const options = { weightDecay: settings.weightDecay, clipNorm: CLIP_NORM };
-    this.optimizer = new AdamW(tf, this.network.decayMask(), options, state);
+    this.optimizer = new AdamW(tf, this.network.decayMask(), options, state ?? undefined);
     this.average = new WeightAverage(tf, state?.average ?? parameters);
     this.step = state?.step ?? 0;
     this.skipped = state?.skipped ?? 0;
@@ -95,7 +89,7 @@ export class Trainer {
       const mae = tf.mean(tf.abs(tf.sub(output, target)));
       const distance = weighted ? perceptual.distance(perceptual.features(output), targetFeatures) : tf.scalar(0);
       parts = [mae, distance].map((part) => tf.keep(part));
-      return weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae;
+      return /** @type {tf.Scalar} */ (weighted ? tf.add(mae, tf.mul(distance, settings.vggWeight)) : mae);
     }, network.variables);
     const gradient = tf.concat(network.variables.map(({ name }) => tf.reshape(grads[name], [-1])));
     const measured = tf.stack([...parts, tf.sqrt(tf.sum(tf.square(gradient)))]);
@@ -105,12 +99,12 @@ export class Trainer {
 
   isSpike(loss) {
     const known = [...this.recentLosses].sort((a, b) => a - b);
-    return known.length >= KNOWN && loss > SPIKE_FACTOR * known[(known.length - 1) >> 1];
+    return known.length >= GUARD_START && loss > SPIKE_FACTOR * known[(known.length - 1) >> 1];
   }
 
   update(loss, gradient, norm, rate) {
     this.streak = 0;
-    this.recentLosses = [...this.recentLosses, loss].slice(-WINDOW);
+    this.recentLosses = [...this.recentLosses, loss].slice(-GUARD_WINDOW);
     this.network.assign(this.optimizer.update(this.network.flat, gradient, norm, rate));
     this.average.update(this.network.flat, this.optimizer.updates);
   }
@@ -142,11 +136,14 @@ export class Trainer {
     return this.network.withWeights(this.average.flat, work);
   }
 
-  /** The weights, their average, the optimizer and the counters, off the GPU. */
+  /**
+   * Take the weights, their average, the optimizer and the counters off the GPU.
+   * @returns {Promise<Omit<import('./store.js').TrainingState, 'config' | 'origin' | 'settings' | 'history'>>}
+   */
   async snapshot() {
     const [parameters, average, optimizer] = await Promise.all([
-      this.network.flat.data(),
-      this.average.flat.data(),
+      floats(this.network.flat),
+      floats(this.average.flat),
       this.optimizer.state(),
     ]);
     const { step, skipped, streak, recentLosses } = this;
@@ -155,8 +152,8 @@ export class Trainer {
       skipped,
       streak,
       recentLosses,
-      parameters: parameters.slice(),
-      average: average.slice(),
+      parameters,
+      average,
       ...optimizer,
     };
   }

@@ -3,10 +3,11 @@
  * full disk the earlier state is there whole, never half of a new one.
  */
 
+import { SCALES, VARIANTS } from '../../constants.js';
 import { transact } from '../../storage/database.js';
 import { DamagedError, StorageError } from '../errors.js';
 import { validate } from '../settings.js';
-import { SCALES, VARIANTS, weightCount } from './layers-model.js';
+import { weightCount } from './layers-model.js';
 
 /** @type {import('../../storage/database.js').Schema} */
 const DATABASE = { name: 'span-training', stores: { state: {}, photographs: {} } };
@@ -17,20 +18,20 @@ const FORMAT = 1;
 
 /**
  * @typedef {object} TrainingState
- * @property {import('./layers-model.js').SpanConfig} config
- * @property {object} origin what the training started from: `{name, source?, license?}`
+ * @property {import('./layers-model.js').NetworkConfig} config
+ * @property {{name: string, source?: {name: string, sha256: string}, license?: string}} origin what the training started from
  * @property {import('../settings.js').Settings} settings
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
  * @property {number} streak
  * @property {number[]} recentLosses to recognise a leap
- * @property {object} history see `history.js`
+ * @property {import('./history.js').HistoryData} history
  * @property {number} updates the optimizer's step count
  * @property {Float32Array} parameters in the order of `weightTable`, like the three below
  * @property {Float32Array} average of the parameters: the network that is shown and saved
  * @property {Float32Array} momentum
  * @property {Float32Array} velocity
- * @property {number} savedAt milliseconds since 1970
+ * @property {number} [savedAt] when it was kept, in milliseconds since 1970
  */
 
 /** @typedef {{name: string, blob: Blob}} Photograph */
@@ -44,7 +45,7 @@ const FORMAT = 1;
  */
 export async function saveTraining(state, photographs) {
   await run('readwrite', (stores) => {
-    stores.state.put({ savedAt: Date.now(), ...state, format: FORMAT }, CURRENT);
+    stores.state.put({ ...state, savedAt: state.savedAt ?? Date.now(), format: FORMAT }, CURRENT);
     if (!photographs) return;
     stores.photographs.clear();
     photographs.forEach((photograph, i) => stores.photographs.put(photograph, i));
@@ -87,7 +88,7 @@ export async function deleteTraining() {
 function findProblem(state, photographs) {
   if (state.format !== FORMAT) return `its format is ${state.format}, expected ${FORMAT}`;
   const { config, step, skipped, streak, updates } = state;
-  const whole = (value, least) => Number.isInteger(value) && value >= least;
+  const whole = (value, min) => Number.isInteger(value) && value >= min;
   const known = SCALES.includes(config?.scale) && VARIANTS.includes(config.variant);
   if (!known || !whole(config.channels, 1) || !whole(config.blocks, 1) || config.rgbMean?.length !== 3) {
     return 'its network is not described';
@@ -112,7 +113,9 @@ function findProblem(state, photographs) {
 function run(mode, work) {
   return transact(DATABASE, mode, work).catch(({ kind, message }) => {
     if (kind === 'unavailable') {
-      throw new StorageError(`This browser keeps no data for the page (${message}); progress lasts until it is closed.`);
+      throw new StorageError(
+        `This browser keeps no data for the page (${message}); progress lasts until it is closed.`,
+      );
     }
     if (kind === 'full') {
       throw new StorageError(

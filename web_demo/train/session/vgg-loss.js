@@ -8,7 +8,7 @@ import { applyLayers } from './layers-model.js';
 
 export class PerceptualLoss {
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {tf.LayersModel} model (N, H, W, 3) in [0, 1] -> one or more feature maps
    */
   constructor(tf, model) {
@@ -17,7 +17,7 @@ export class PerceptualLoss {
   }
 
   /**
-   * @param {object} tf
+   * @param {Tf} tf
    * @param {string | URL} url of the features' `model.json`
    * @returns {Promise<PerceptualLoss | null>} `null` if there is no such file; some servers answer with a page then
    */
@@ -28,7 +28,7 @@ export class PerceptualLoss {
     return new PerceptualLoss(tf, model);
   }
 
-  /** @returns {tf.Tensor4D[]} feature maps of images in [0, 1]; differentiable */
+  /** @returns {tf.Tensor[]} feature maps of images in [0, 1]; differentiable */
   features(images) {
     return applyLayers(this.tf, this.model, images);
   }

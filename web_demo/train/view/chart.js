@@ -1,7 +1,7 @@
 /** The two live charts: parts of the loss, and PSNR with the learning rate. */
 
 /**
- * @param {Function} Chart Chart.js's constructor
+ * @param {ChartConstructor} Chart Chart.js's constructor
  * @param {HTMLCanvasElement} lossCanvas
  * @param {HTMLCanvasElement} qualityCanvas
  */
@@ -61,10 +61,10 @@ export function createCharts(Chart, lossCanvas, qualityCanvas) {
     recolour,
     resize: () => charts.forEach((chart) => chart.resize()),
     /**
-     * @param {{points: object[], quality: object[], bicubic: number | null}} history
+     * @param {import('../session/history.js').HistoryData} history
      * @param {number} vggWeight weight of the perceptual part
      */
-    show({ points, quality: measured, bicubic }, vggWeight) {
+    show({ points, quality: measured, bicubic = null }, vggWeight) {
       const weighted = points.some(({ perceptual }) => perceptual > 0); // else the training has no perceptual loss
       const curve = (value) => points.map((point) => ({ x: point.step, y: value(point) }));
       const [mae, vgg, total] = loss.data.datasets;
@@ -73,17 +73,17 @@ export function createCharts(Chart, lossCanvas, qualityCanvas) {
       total.data = weighted ? curve((point) => point.mae + vggWeight * point.perceptual) : [];
       vgg.hidden = total.hidden = !weighted;
       const [psnr, baseline, rate] = quality.data.datasets;
-      psnr.data = measured.map(({ step, psnr }) => ({ x: step, y: psnr }));
-      const ends = [measured[0], measured.at(-1)].filter(Boolean);
+      psnr.data = measured.map((point) => ({ x: point.step, y: point.psnr }));
+      const ends = measured.length ? [measured[0], measured[measured.length - 1]] : [];
       baseline.data = bicubic === null ? [] : ends.map(({ step }) => ({ x: step, y: bicubic }));
       rate.data = curve((point) => point.rate);
       lossCanvas.setAttribute(
         'aria-label',
-        describe('Loss', points.at(-1), ({ mae }) => mae.toPrecision(3)),
+        describe('Loss', points.at(-1), (point) => point.mae.toPrecision(3)),
       );
       qualityCanvas.setAttribute(
         'aria-label',
-        describe('PSNR', measured.at(-1), ({ psnr }) => `${psnr.toFixed(2)} dB`),
+        describe('PSNR', measured.at(-1), (point) => `${point.psnr.toFixed(2)} dB`),
       );
       charts.forEach((chart) => chart.update('none'));
     },

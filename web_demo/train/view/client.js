@@ -12,8 +12,11 @@ const MISSING = 'train/session/worker.js or a file that it needs could not be lo
  * @returns {Thread}
  */
 export function startSession(onEvent) {
-  return new Thread(new Worker(new URL('../session/worker.js', import.meta.url), { type: 'module', name: 'training' }), {
-    onEvent,
-    explain: (reason) => new TrainingError(`The training thread stopped (${reason || MISSING}); reload the page.`),
-  });
+  return new Thread(
+    new Worker(new URL('../session/worker.js', import.meta.url), { type: 'module', name: 'training' }),
+    {
+      onEvent,
+      explain: (reason) => new TrainingError(`The training thread stopped (${reason || MISSING}); reload the page.`),
+    },
+  );
 }

@@ -1,12 +1,12 @@
 /** The card with what the training starts from and its settings. */
 
 import { LABELS } from '../../engine/backend.js';
-import { SCALES } from '../session/layers-model.js';
+import { CHANNELS, SCALES } from '../../constants.js';
 import { DEFAULTS, FIELDS, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
-  { key: 'channels', label: 'Channels', least: 4, most: 128 },
-  { key: 'blocks', label: 'Blocks', least: 1, most: 12 },
+  { key: 'channels', label: 'Channels', min: 4, max: 128 },
+  { key: 'blocks', label: 'Blocks', min: 1, max: 12 },
 ];
 const HINTS = { vggWeight: '0: MAE alone', halveAt: 'Leave empty for a constant rate.' };
 
@@ -15,7 +15,7 @@ export function mountForm(root) {
   root.innerHTML = `
     <fieldset class="train-fields">
       <legend><h3>Start from</h3></legend>
-      <div class="train-origins" role="radiogroup" aria-label="Start from">
+      <div class="train-origins" id="train-origins" role="radiogroup" aria-label="Start from">
         ${originChoice('stored', 'The stored training')}${originChoice('page', 'The model of this page')}
         ${originChoice('file', 'The loaded file')}${originChoice('scratch', 'Scratch')}
       </div>
@@ -37,11 +37,13 @@ export function mountForm(root) {
       </div>
       <button type="button" class="button" id="train-reset">Restore Defaults</button>
     </fieldset>`;
+  /** @type {(id: string) => any} */
   const find = (id) => root.querySelector(`#${id}`);
   const input = (key) => find(`train-${key}`);
+  /** @type {(kind: string) => any} */
   const radio = (kind) => root.querySelector(`input[name=origin][value=${kind}]`);
   find('train-scale').value = '4';
-  find('train-channels').value = '48';
+  find('train-channels').value = String(CHANNELS);
   find('train-blocks').value = '6';
 
   const write = (settings) => {
@@ -64,10 +66,10 @@ export function mountForm(root) {
   const mark = (key, problem) => input(key).setAttribute('aria-invalid', String(Boolean(problem)));
   const networkProblems = () => {
     const problems = {};
-    for (const { key, label, least, most } of api.originKind() === 'scratch' ? NETWORK_FIELDS : []) {
+    for (const { key, label, min, max } of api.originKind() === 'scratch' ? NETWORK_FIELDS : []) {
       const { value } = input(key);
-      if (value && Number.isInteger(Number(value)) && value >= least && value <= most) continue;
-      problems[key] = `${label} must be a whole number from ${least} to ${most}, found ${value || 'nothing'}.`;
+      if (value && Number.isInteger(Number(value)) && value >= min && value <= max) continue;
+      problems[key] = `${label} must be a whole number from ${min} to ${max}, found ${value || 'nothing'}.`;
     }
     return problems;
   };
@@ -81,17 +83,18 @@ export function mountForm(root) {
   };
   const describe = (kind, text) => {
     radio(kind).closest('label').hidden = !text;
-    root.querySelector(`[data-origin=${kind}]`).textContent = text ?? '';
+    radio(kind).parentElement.querySelector('[data-origin]').textContent = text ?? '';
   };
 
   root.addEventListener('submit', (event) => event.preventDefault());
   root.addEventListener('input', check);
-  root.querySelector('.train-origins').addEventListener('change', originChanged);
+  find('train-origins').addEventListener('change', originChanged);
   find('train-reset').addEventListener('click', () => write(DEFAULTS));
 
   const api = {
     write,
-    originKind: () => root.querySelector('input[name=origin]:checked').value,
+    /** @returns {string} */
+    originKind: () => /** @type {any} */ (root.querySelector('input[name=origin]:checked')).value,
     backend: () => find('train-backend').value,
     /** @returns {{settings: import('../settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
@@ -106,7 +109,7 @@ export function mountForm(root) {
       blocks: Number(find('train-blocks').value),
       variant: find('train-variant').value,
     }),
-    /** @param {object | null} stored see `TrainingSession.peek` */
+    /** @param {any} stored see `TrainingSession.peek`; null if nothing is */
     describeStored(stored) {
       const text =
         stored &&
@@ -142,10 +145,11 @@ const originChoice = (kind, title) => `
 
 const options = (values, label) => values.map((value) => `<option value="${value}">${label(value)}</option>`).join('');
 
-const networkField = ({ key, label, least, most }) => `
-  <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${least}" max="${most}" step="1"
+const networkField = ({ key, label, min, max }) => `
+  <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${min}" max="${max}" step="1"
     aria-describedby="train-network-problem" /></label>`;
 
+/** @param {import('../settings.js').Field} field */
 function fieldMarkup({ key, label, list, unit }) {
   const mode = list ? 'text' : 'decimal';
   const hint = HINTS[key] ?? unit;

@@ -2,8 +2,10 @@
 
 /** Beside the page: `{"photos": [{"file": "name.jpg"}]}`, written by `span-export --demo`. */
 const BUNDLED = 'samples/samples.json';
-/** Pictures shown at most. */
-const THUMBNAILS = 12;
+/** Pictures that are shown. */
+const MAX_THUMBNAILS = 12;
+
+/** @typedef {import('../session/store.js').Photograph} Photograph */
 
 /**
  * @param {HTMLElement} root
@@ -18,11 +20,16 @@ export function mountPhotographs(root, onFiles) {
       <button type="button" class="button" id="train-bundled" hidden>Use the Bundled Ones</button></div>
     <p class="note">Or drop them here. The sharper they are, the more there is to learn.</p>
     <input type="file" id="train-files" accept="image/*" multiple hidden aria-label="Photographs" />`;
+  /** @type {(id: string) => any} */
   const find = (id) => root.querySelector(`#${id}`);
   let enabled = true;
+  /** @type {Array<{name: string, url: string}>} */
   let bundled = [];
+  /** @type {Photograph[] | null} */
   let own = null;
+  /** @type {Photograph[] | null} */
   let stored = null;
+  /** @type {string[]} */
   let urls = [];
 
   find('train-choose').addEventListener('click', () => find('train-files').click());
@@ -45,15 +52,15 @@ export function mountPhotographs(root, onFiles) {
     event.stopPropagation(); // the page would take them once more
     root.classList.remove('dropping');
     document.body.classList.remove('dragging');
-    onFiles([...event.dataTransfer.files]);
+    onFiles([...(event.dataTransfer?.files ?? [])]);
   });
   let useBundled = false;
 
   function render() {
     urls.forEach((url) => URL.revokeObjectURL(url));
     const blobs = own ?? stored;
-    urls = blobs ? blobs.slice(0, THUMBNAILS).map(({ blob }) => URL.createObjectURL(blob)) : [];
-    const shown = blobs ? urls : bundled.slice(0, THUMBNAILS).map(({ url }) => url);
+    urls = blobs ? blobs.slice(0, MAX_THUMBNAILS).map(({ blob }) => URL.createObjectURL(blob)) : [];
+    const shown = blobs ? urls : bundled.slice(0, MAX_THUMBNAILS).map(({ url }) => url);
     const total = (blobs ?? bundled).length;
     const whose = own ? 'of your own' : stored ? 'of the stored training' : 'bundled with the page';
     find('train-photographs-text').textContent = total
@@ -75,7 +82,9 @@ export function mountPhotographs(root, onFiles) {
     choose(files) {
       if (!enabled) throw new Error('A training is under way; stop it before you choose other photographs.');
       const images = files.filter((file) => file.type.startsWith('image/'));
-      if (!images.length) throw new Error(`${files[0]?.name ?? 'This'} is not an image; choose photographs to train on.`);
+      if (!images.length) {
+        throw new Error(`${files[0]?.name ?? 'This'} is not an image; choose photographs to train on.`);
+      }
       own = images.map((blob) => ({ name: blob.name, blob }));
       render();
     },
@@ -87,7 +96,7 @@ export function mountPhotographs(root, onFiles) {
       bundled = (list?.photos ?? []).map(({ file }) => ({ name: file, url: new URL(file, base).href }));
       render();
     },
-    /** @param {import('../session/store.js').Photograph[] | null} photographs */
+    /** @param {Photograph[] | null} photographs */
     setStored(photographs) {
       stored = photographs?.length ? photographs : null;
       own = null;
@@ -98,7 +107,7 @@ export function mountPhotographs(root, onFiles) {
       enabled = on;
       for (const button of root.querySelectorAll('button')) button.disabled = !on;
     },
-    /** @returns {Promise<import('../session/store.js').Photograph[] | null>} `null` for the stored ones */
+    /** @returns {Promise<Photograph[] | null>} `null` for the stored ones */
     async get() {
       if (own) return own;
       if (stored && !useBundled) return null;

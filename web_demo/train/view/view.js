@@ -1,24 +1,23 @@
 /** The training view: its controls, and what they make of the events of the training thread. */
 
 import { LABELS } from '../../engine/backend.js';
-import { loadChart } from '../../engine/tf.js';
 import { readModelFiles } from '../../network/model-files.js';
 import { readConfig } from '../../network/model.js';
 import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
-import { bytes, duration } from '../../ui/format.js';
 import { loadStyle } from '../../ui/style.js';
 import { defaultConfig, toFiles } from '../session/layers-model.js';
-import { createCharts } from './chart.js';
 import { startSession } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
-import { showSamples } from './sample-strip.js';
+import { mountQuestion } from './question.js';
+import { Report, count } from './report.js';
 import { TEMPLATE } from './template.js';
 
 /** Beside the page, from `span-export --perceptual`. */
 const PERCEPTUAL = 'perceptual/model.json';
-const LOG_LINES = 200;
+/** Name of the trained model among the page's models. */
+const TRAINED = 'Trained in this browser';
 
 /**
  * @param {HTMLElement} root an empty section
@@ -42,14 +41,16 @@ export async function mountTraining(root, context) {
 
 class TrainingView {
   constructor(root, context) {
-    Object.assign(this, { root, context });
+    this.root = root;
+    this.context = context;
     this.find = (selector) => root.querySelector(selector);
     this.session = startSession((event, detail) => this.receive(event, detail));
     this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
     this.form = mountForm(this.find('#train-form'));
+    this.report = new Report(root);
+    this.ask = mountQuestion(this.find('#train-question'));
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
-    this.history = null;
     this.phase = 'opening';
     for (const name of ['start', 'stop', 'save', 'load', 'delete', 'use']) {
       this.button(name).addEventListener('click', () => this.attempt(() => this[name]()));
@@ -60,11 +61,11 @@ class TrainingView {
       input.value = '';
       this.attempt(() => this.offer(files));
     });
-    this.onHidden = () => document.hidden && this.phase === 'training' && this.session.call('keepNow').catch(() => {});
-    document.addEventListener('visibilitychange', this.onHidden);
+    document.addEventListener('visibilitychange', () => {
+      if (document.hidden && this.phase === 'training') this.session.call('keepNow').catch(() => {});
+    });
     // What was learnt since the training was last kept would be lost, so the browser asks.
     addEventListener('beforeunload', (event) => this.started && this.phase !== 'idle' && event.preventDefault());
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.charts?.recolour());
   }
 
   button(name) {
@@ -72,30 +73,17 @@ class TrainingView {
   }
 
   async begin() {
-    await Promise.all([this.loadCharts(), this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
+    await Promise.all([this.report.loadCharts(), this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
     this.setPhase('idle');
   }
 
-  /** Training needs no curves: without Chart.js the view says so and works. */
-  async loadCharts() {
-    try {
-      this.charts = createCharts(await loadChart(), this.find('#train-loss'), this.find('#train-quality'));
-    } catch (error) {
-      const textContent = `There are no curves: ${error.message}`;
-      const note = Object.assign(document.createElement('p'), { className: 'note', textContent });
-      this.find('.train-charts').replaceChildren(note);
-    }
-  }
-
   show() {
-    this.shown = true;
     this.modelChanged(this.context.getName());
-    this.charts?.resize();
-    this.drawCharts();
+    this.report.show();
   }
 
   hide() {
-    this.shown = false;
+    this.report.hide();
   }
 
   /** The page has another model, or none that can be used. */
@@ -126,13 +114,7 @@ class TrainingView {
     if (!this.stored) return;
     this.form.write(this.stored.settings);
     this.photographs.setStored(this.stored.photographs);
-    this.showHistory(this.stored.history);
-    const { settings, step } = this.stored;
-    this.showStep({
-      step,
-      totalSteps: settings.epochs * settings.stepsPerEpoch,
-      epoch: Math.floor(step / settings.stepsPerEpoch),
-    });
+    this.report.showStored(this.stored);
   }
 
   // ---- The buttons ----
@@ -231,10 +213,7 @@ class TrainingView {
     this.damaged = false;
     this.photographs.setStored(null);
     this.form.describeStored(null);
-    this.showHistory({ points: [], quality: [], bicubic: null });
-    this.find('#train-samples').hidden = true;
-    this.find('#train-progress').value = 0;
-    for (const figure of this.root.querySelectorAll('[data-figure]')) figure.textContent = '–';
+    this.report.clear();
     this.update();
     const models = await store.listModels();
     if (models.some(({ name }) => name === TRAINED)) {
@@ -271,27 +250,16 @@ class TrainingView {
     }
   }
 
-  ask(text, yes) {
-    const dialog = this.find('#train-question');
-    this.find('#train-question-text').textContent = text;
-    this.find('#train-question-yes').textContent = yes;
-    dialog.returnValue = 'no';
-    dialog.showModal();
-    return new Promise((resolve) =>
-      dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true }),
-    );
-  }
-
   // ---- What the training thread tells ----
 
   receive(event, detail) {
     const handlers = {
       preparing: ({ done, total }) => this.setState(`Reading photographs: ${done} of ${total}.`),
       started: (started) => this.onStarted(started),
-      progress: (progress) => this.showStep(progress),
-      history: ({ history }) => this.showHistory(history),
-      samples: (samples) => this.onSamples(samples),
-      log: ({ message, time }) => this.addLog(message, time),
+      progress: (progress) => this.report.showStep(progress),
+      history: ({ history }) => this.report.showHistory(history),
+      samples: (samples) => this.report.showSamples(samples),
+      log: ({ message, time }) => this.report.addLog(message, time),
       rest: ({ tensors, resting }) => Object.assign(this.root.dataset, { tensors, resting }),
       saved: ({ step }) => (this.root.dataset.saved = step),
       unsaved: ({ message }) => this.showProblem(message),
@@ -301,9 +269,7 @@ class TrainingView {
 
   onStarted({ backend, perceptual, config, settings, heldOut, weights }) {
     this.started = true;
-    this.weighted = perceptual ? settings.vggWeight : 0;
-    this.heldOut = heldOut;
-    this.setFigure('backend', LABELS[backend]);
+    this.report.begin({ backend, vggWeight: perceptual ? settings.vggWeight : 0, heldOut });
     const loss = perceptual ? `MAE + ${settings.vggWeight} · VGG` : 'MAE alone';
     if (this.phase === 'stopping') return;
     const missing = !perceptual && settings.vggWeight > 0;
@@ -313,56 +279,6 @@ class TrainingView {
       `Training x${config.scale} with ${config.channels} channels (${count(weights)} weights); loss: ${loss}.${note}`,
     );
     this.context.announce(`Training started on ${LABELS[backend]} with ${loss}.`);
-  }
-
-  showStep({ step, totalSteps, epoch, stepTime, remaining, mae, perceptual, tensors, bytes: used }) {
-    this.root.dataset.step = step;
-    totalSteps = Math.max(totalSteps, step); // fewer epochs may be asked for than are done
-    this.find('#train-progress').value = step / totalSteps;
-    this.setFigure('step', `${count(step)} of ${count(totalSteps)}`);
-    this.setFigure('epoch', count(epoch + (step < totalSteps ? 1 : 0)));
-    if (stepTime === undefined) return;
-    this.setFigure('stepTime', duration(stepTime));
-    this.setFigure('remaining', longDuration(remaining));
-    this.setFigure('loss', (mae + (this.weighted ?? 0) * perceptual).toFixed(4));
-    this.setFigure('memory', `${bytes(used)}, ${tensors} tensors`);
-  }
-
-  showHistory(history) {
-    this.history = history;
-    this.drawCharts();
-    const psnr = history.quality.at(-1)?.psnr;
-    if (psnr !== undefined) this.setFigure('psnr', `${psnr.toFixed(2)} dB`);
-  }
-
-  /**
-   * Charts that nobody sees wait until the view is shown; others are drawn with the next frame, however often a
-   * training reports until then.
-   */
-  drawCharts() {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      const { charts, history, shown } = this;
-      if (!charts || !history || !shown) return;
-      this.find('#train-empty').hidden = history.points.length > 0 || history.quality.length > 0;
-      charts.show(history, this.weighted ?? this.stored?.settings.vggWeight ?? 0);
-    });
-  }
-
-  onSamples(samples) {
-    this.find('#train-samples').hidden = false;
-    showSamples(this.root, samples, this.heldOut);
-  }
-
-  addLog(message, time) {
-    const log = this.find('#train-log');
-    const stamp = Object.assign(document.createElement('time'), { textContent: new Date(time).toLocaleTimeString() });
-    const line = document.createElement('li');
-    line.append(stamp, ` ${message}`);
-    const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
-    log.append(line);
-    while (log.children.length > LOG_LINES) log.firstChild.remove();
-    if (atEnd) log.scrollTop = log.scrollHeight;
   }
 
   // ---- Showing the state ----
@@ -382,14 +298,10 @@ class TrainingView {
     this.context.announce(text);
   }
 
-  setFigure(name, text) {
-    this.find(`[data-figure=${name}]`).textContent = text;
-  }
-
   /** A button that is disabled loses the focus; the one that takes its place has it next, unless the user moved it. */
   passFocus(name) {
     const left = 'body, [data-do=start], [data-do=stop], #train-question *';
-    if (document.activeElement.matches(left)) this.button(name).focus({ preventScroll: true });
+    if (document.activeElement?.matches(left)) this.button(name).focus({ preventScroll: true });
   }
 
   showProblem(text) {
@@ -414,17 +326,4 @@ class TrainingView {
     this.photographs.setEnabled(idle);
     this.root.dataset.phase = this.phase;
   }
-}
-
-/** Name of the trained model among the page's models. */
-const TRAINED = 'Trained in this browser';
-
-const count = (value) => value.toLocaleString('en');
-
-function longDuration(ms) {
-  const minutes = Math.round(ms / 60_000);
-  if (minutes < 2) return duration(ms);
-  if (minutes < 120) return `${minutes} min`;
-  const hours = Math.round(minutes / 60);
-  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
 }

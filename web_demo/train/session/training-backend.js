@@ -1,0 +1,54 @@
+/** Starting a backend that can train. */
+
+import { LABELS, startBackend, stopBackend } from '../../engine/backend.js';
+import { loadTf } from '../../engine/tf.js';
+import { TrainingError } from '../errors.js';
+
+/** @typedef {import('../../engine/backend.js').BackendName} BackendName */
+
+/** @type {BackendName[]} those that have the gradients of a convolution, fastest first; TF.js's WebAssembly lacks them */
+const TRAINING_CHAIN = ['webgpu', 'webgl', 'cpu'];
+
+/**
+ * Start the first backend that really computes gradients.
+ * @param {string} preferred tried first
+ * @param {Set<string>} lostBackends those whose GPU was lost: they start afresh and are taken out; one that is lost later
+ *   is put in
+ * @param {(message: string) => void} log receives why another backend is used
+ * @returns {Promise<{tf: Tf, name: BackendName, lost: Promise<never>}>} `lost` rejects when the GPU goes away
+ * @throws {TrainingError} none can train
+ */
+export async function startTrainable(preferred, lostBackends, log) {
+  if (preferred === 'wasm') {
+    log('WebAssembly cannot train: TensorFlow.js has no gradient of a convolution there. Another backend is used.');
+  }
+  const isTrainable = (name) => TRAINING_CHAIN.includes(name);
+  const order = [...new Set([preferred, ...TRAINING_CHAIN])].filter(isTrainable);
+  const reasons = [];
+  const tf = await loadTf(['layers']);
+  for (const name of /** @type {BackendName[]} */ (order)) {
+    try {
+      if (lostBackends.delete(name)) stopBackend(tf, name);
+      const { lost } = await startBackend(name);
+      lost.catch(() => lostBackends.add(name));
+      await Promise.race([checkGradient(tf), lost]);
+      if (reasons.length) log(`${reasons.join(' ')} Training uses ${LABELS[name]}.`);
+      return { tf, name, lost };
+    } catch (error) {
+      stopBackend(tf, name); // the next training tries it afresh
+      reasons.push(`${LABELS[name]}: ${error.message}.`);
+    }
+  }
+  throw new TrainingError(`No backend of this browser can train. ${reasons.join(' ')}`);
+}
+
+/** A backend counts only if the gradient of a small convolution is right on it. */
+async function checkGradient(tf) {
+  const gradient = tf.tidy(() => {
+    const image = tf.ones([1, 3, 3, 1]);
+    return tf.grad((kernel) => tf.sum(tf.conv2d(image, kernel, 1, 'same')))(tf.ones([3, 3, 1, 1]));
+  });
+  const values = [...(await gradient.data())];
+  gradient.dispose();
+  if (values.join() !== '4,6,4,6,9,6,4,6,4') throw new Error('computes wrong gradients');
+}
