@@ -127,7 +127,7 @@ def _resize(image: np.ndarray, vertical: tuple[int, float], horizontal: tuple[in
 
 
 def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> tuple[np.ndarray, float]:
-    """(..., H, W, C) -> (..., length, W, C) by block-wise products with the banded resizing matrix.
+    """Turn (..., H, W, C) into (..., length, W, C) by block-wise products with the banded resizing matrix.
 
     The second value is the sum of the weights, by which the first is still to be divided: 1 for floating point.
     """
@@ -149,7 +149,7 @@ def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> 
 def _matrix_blocks(
     size: int, length: int, factor: float, border: str, dtype: str
 ) -> tuple[list[tuple[int, np.ndarray]], float]:
-    """The (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``, and its rows' sum."""
+    """Return the (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``, and rows' sum."""
     taps, weights, total = _contributions(size, length, factor, border)
     if dtype == "uint8":
         dtype = "float32" if total == 1 or np.abs(weights).sum(1).max() * 255 <= EXACT_FLOAT32 else "float64"
