@@ -1,5 +1,5 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
-import { LEAKY_SLOPE, SCALES } from '../constants.js';
+import { LEAKY_SLOPE } from '../constants.js';
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
