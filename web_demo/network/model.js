@@ -153,10 +153,10 @@ export function readConfig(artifacts) {
   }
   const outputs = (layer) => weights.get(`${layer}/kernel`)?.shape[3] ?? 0;
   const channels = outputs('conv_1');
-  const scale = /** @type {2 | 3 | 4} */ (Math.sqrt(outputs('upsampler') / 3));
+  const scale = Math.sqrt(outputs('upsampler') / 3);
   const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
-  if (!SCALES.includes(scale)) {
+  if (scale !== 2 && scale !== 3 && scale !== 4) {
     throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
   }
   const span = artifacts.userDefinedMetadata?.span ?? {};
