@@ -1,5 +1,5 @@
 # make test    create .venv, install, vendor the browser libraries, lint, run every test: the page's modules in Node first
-# make demo    export the default weights with the page and serve it (WEIGHTS=path, PORT=8000)
+# make demo    export the bundled networks with the page and serve them (WEIGHTS=path, PORT=8000)
 # make wheel   build dist/*.whl, with the page and its vendored libraries inside
 # make lint    check the Python and JavaScript code: rules, types, formatting
 # make format  rewrite the code in its format
@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 WEIGHTS ?= bundled:x4
-# Every network that comes with the package; the page offers them all.
+# The page offers every network of the package.
 BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span_keras/bundled/x*.safetensors))
 PORT ?= 8000
 NODE_MODULES := web_demo/node_modules/.complete
@@ -72,7 +72,7 @@ $(NODE_MODULES): web_demo/package-lock.json
 chromium:
 	@$(call need,chromium,chromium)
 
-# need(command, Debian package): install what is missing where we may, otherwise say what to do.
+# need(command, Debian package): install a missing command where we may, otherwise say what to do.
 need = command -v $(1) >/dev/null 2>&1 \
   || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && echo "Installing $(2)" \
   && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \

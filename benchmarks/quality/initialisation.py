@@ -40,7 +40,7 @@ def build(config, scheme: str):
 
 
 def block_table(model, blocks: int, lr, hr) -> list[tuple[float, float, float]]:
-    """Per block: standard deviation of o3, of the output, and relative size of the gradient of c2's 3×3 kernel."""
+    """Return per block: standard deviation of o3, of the output, relative size of the gradient of c2's 3×3 kernel."""
     import keras
     import tensorflow as tf
 

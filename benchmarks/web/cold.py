@@ -1,4 +1,4 @@
-"""Cold load of the page, backend by backend: bytes, time to ready, first image, longest task of the page's own thread.
+"""Measure a cold load of the page on each backend: bytes, time to ready, first image, longest main-thread task.
 
     python benchmarks/web/cold.py EXPORT_DIR [--backends wasm webgl webgpu] [--size 256] [--tile N] [--software]
 
@@ -79,7 +79,7 @@ def row(browser, address: str, photograph: Path) -> str:
 
 
 def count_bytes(page) -> Counter:
-    """Bytes of the libraries, the model and the page, counted as they come: the server compresses texts."""
+    """Count the bytes of the libraries, the model and the page as they come; the server compresses texts."""
     sizes, seen = Counter(), set()
 
     def note(response) -> None:
@@ -95,7 +95,7 @@ def count_bytes(page) -> Counter:
 
 
 def longest_task(events: list[dict]) -> tuple[float, float]:
-    """Milliseconds of wall and processor time of the longest task on the page's main thread."""
+    """Return milliseconds of wall and processor time of the longest task on the page's main thread."""
     (started,) = [event for event in events if event["name"] == "TracingStartedInBrowser"]
     process = started["args"]["data"]["frames"][0]["processId"]
     (thread,) = [

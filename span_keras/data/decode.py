@@ -92,7 +92,7 @@ def load_validation(
     scale: int,
     on_skip: Callable[[Path, str], None] = lambda path, reason: None,
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Whole images for validation, in sorted order.
+    """Decode whole images for validation, in sorted order.
 
     Args:
         on_skip: told of every image that cannot be used, and why.

@@ -43,7 +43,7 @@ class Validation:
         self._tile = max(self._tile, 2 * config.receptive_radius + 1)  # what a deep network needs at least
 
     def upscale(self, weights: SpanWeights, lr: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 -> (h·scale, w·scale, 3) uint8."""
+        """Enlarge (h, w, 3) uint8 to (h·scale, w·scale, 3) uint8."""
         fused = fused_arrays(weights)
         sr = upscale_tiled(
             lambda tiles: ops.convert_to_numpy(self._run(fused, np.ascontiguousarray(tiles, np.float32))),
@@ -55,13 +55,13 @@ class Validation:
         return bicubic.to_uint8(sr)
 
     def __call__(self, weights: SpanWeights) -> dict[str, float]:
-        """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MAX_PSNR`` for each image."""
+        """Measure mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MAX_PSNR`` each."""
         weights = weights.fuse()
         figures = [self._measure(self.upscale(weights, lr), hr) for _, lr, hr in self.images]
         return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
 
     def bicubic_psnr(self) -> float:
-        """Mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MAX_PSNR`` for each image."""
+        """Measure mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MAX_PSNR`` for each image."""
         scale = self.config.scale
         enlarged = (bicubic.upscale(lr, scale) for _, lr, _ in self.images)
         pairs = zip(enlarged, self.images, strict=True)
@@ -72,7 +72,7 @@ class Validation:
         return {key: min(value, MAX_PSNR) for key, value in evaluate_pair(sr, hr, self.config.scale).items()}
 
     def strip(self, weights: SpanWeights, number: int = 0, side: int = 128) -> bytes:
-        """LR, bicubic, the network's and the HR crop of the liveliest place of an image, side by side, as a PNG."""
+        """Draw LR, bicubic, the network's and the HR crop of an image's liveliest place side by side, as a PNG."""
         name, lr, hr = self.images[number]
         scale = self.config.scale
         lr_side = min(side // scale, *lr.shape[:2])

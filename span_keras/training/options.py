@@ -10,7 +10,13 @@ OPTIMIZERS = ("adam", "muon")
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
-MOST_LUMA = 0.99
+LOSSES = ("mae", "mse")
+
+PERCEPTUALS = ("vgg16", "none")
+
+STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+
+MAX_LUMA = 0.99
 """Limit of ``luma``: at 1 nothing would hold the colours."""
 
 
@@ -28,7 +34,7 @@ class StepOptions:
         ema_decay: of the averaged weights; at update t = 1, 2, …, ``(1 + t) / (10 + t)`` as long as that is less.
         spike_factor: a step whose loss exceeds the running median this many times is skipped; ten in a row bring back
             the averaged weights.
-        max_skipped: so many skipped steps in a row stop the run.
+        max_skipped: this many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
         luma: share of luma in this distance, 0 to 1; the loss has one of its own.
         hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices

@@ -53,7 +53,7 @@ class TrainStep:
         return new, logs
 
     def _restored(self, state, restore) -> dict:
-        """Weights from their average and a first moment of zero, where ``restore``."""
+        """Take the weights from their average and a first moment of zero, where ``restore``."""
         new = {}
         for name in self.parameters:
             weight, moment = state[f"weights/{name}"], state[f"moment_1/{name}"]
@@ -61,7 +61,7 @@ class TrainStep:
             new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
-    def _total_loss(self, parameters: dict, lr, hr, taught=None):
+    def _total_loss(self, parameters: dict, lr, hr, teacher_sr=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
         if self.teacher is None:
             sr = self.network(parameters, lr, dtype)
@@ -69,8 +69,8 @@ class TrainStep:
             fused = fuse(parameters, self.config)
             sr, features = apply_with_features(fused, lr, self.config, dtype)
         total, parts = self.loss(hr, sr)
-        if taught is not None:
-            parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.options.luma)}
+        if teacher_sr is not None:
+            parts = {**parts, "teacher": blended(mean_absolute_error, teacher_sr, sr, self.options.luma)}
             total = total + self.options.teacher_weight * parts["teacher"]
         if self.teacher is not None:
             fused = fused_arrays(self.teacher)
@@ -80,7 +80,7 @@ class TrainStep:
         return total, parts
 
     def network(self, parameters: dict, lr, dtype: str):
-        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
+        """Run the training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
         return apply(fuse(parameters, self.config), lr, self.config, dtype)
 
     def _clip(self, gradients: dict):
@@ -92,7 +92,7 @@ class TrainStep:
 
     @staticmethod
     def _median(state):
-        """Of the recent losses, and how many are known."""
+        """Return the median of the recent losses, and how many are known."""
         known = ops.sum(ops.cast(ops.isfinite(state["recent_losses"]), "int32"))
         return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2), known
 
@@ -102,7 +102,7 @@ class TrainStep:
         return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
 
     def _update(self, state: dict, gradients: dict, rate) -> dict:
-        """A step of the optimizer with decoupled weight decay (Loshchilov & Hutter 2019), and the weights' average."""
+        """Step with decoupled weight decay (Loshchilov & Hutter 2019), and average the weights."""
         o = self.options
         t = ops.cast(state["updates"] + 1, "float32")
         follow = ops.maximum(1 - o.ema_decay, (EMA_DELAY - 1) / (EMA_DELAY + t))
