@@ -3,7 +3,7 @@
  * installed, whatever the page fetches later as it passes. The network has the first word when there is one.
  * A new VERSION drops the files of the old one.
  */
-const VERSION = '1';
+const VERSION = '2';
 const CACHE = `span-${VERSION}`;
 
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */

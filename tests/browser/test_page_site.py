@@ -99,8 +99,9 @@ def folder(site, models, photographs, tmp_path) -> str:
     del site.mounts["folder"]
 
 
-KEPT = """async (urls) => {
-  const isKept = async (url) => Boolean(await (await caches.open('span-1')).match(url));
+CACHE = "span-" + re.search(r"const VERSION = '(\d+)'", (PAGE / "sw.js").read_text())[1]
+KEPT = """async ([cache, urls]) => {
+  const isKept = async (url) => Boolean(await (await caches.open(cache)).match(url));
   const registration = await navigator.serviceWorker.getRegistration();
   return registration?.active?.state === 'activated' && (await Promise.all(urls.map(isKept))).every(Boolean);
 }"""
@@ -125,8 +126,8 @@ def test_works_offline_after_one_visit(address, model, chromium, site, folder, m
     page.wait_for_selector("html[data-state=ready]")
     weights = next((models / model.split("/")[-1]).glob("*.bin")).name
     kept = ["./", "main.js", f"{model}/model.json", f"{model}/{weights}"]
-    until(page, lambda: page.evaluate(KEPT, kept))
-    assert page.evaluate("caches.keys()") == ["span-1"]
+    until(page, lambda: page.evaluate(KEPT, [CACHE, kept]))
+    assert page.evaluate("caches.keys()") == [CACHE]
     context.set_offline(True)
     asked = len(site.requests)
     page.goto(address)

@@ -38,8 +38,8 @@ export async function makeGolden(tf, config, parameters) {
 
 /** @returns {Uint8Array} the pixels of `GOLDEN_TILE`, as Python's `golden_input` gives them */
 export function goldenInput() {
-  const digits = GOLDEN_TILE.join(' ').replaceAll(' ', '').match(/../g) ?? [];
-  return Uint8Array.from(digits, (pair) => parseInt(pair, 16));
+  const colours = GOLDEN_TILE.flatMap((row) => row.split(' '));
+  return Uint8Array.from(colours.flatMap((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16))));
 }
 
 const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
