@@ -1,7 +1,8 @@
-# make test    create .venv, install, vendor the browser libraries, lint, run every test
+# make test    create .venv, install, vendor the browser libraries, lint, run every test: the page's modules in Node first
 # make demo    export the bundled networks with the page and serve them (WEIGHTS=path, PORT=8000)
 # make wheel   build dist/*.whl, with the page and its vendored libraries inside
-# make format  let ruff rewrite the code
+# make lint    check the Python and JavaScript code: rules, types, formatting
+# make format  rewrite the code in its format
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,11 +12,12 @@ WEIGHTS ?= bundled:x4
 # The page offers every network of the package.
 BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span_keras/bundled/x*.safetensors))
 PORT ?= 8000
+NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:
-.PHONY: test demo wheel lint format vendor chromium clean
+.PHONY: test demo wheel lint format node-tests vendor chromium clean
 
-test: $(VENV)/.test vendor chromium lint
+test: $(VENV)/.test vendor chromium lint node-tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 demo: | $(VENV)/.runtime
@@ -28,13 +30,18 @@ wheel: $(VENV)/.runtime vendor
 	@$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-deps -w dist .
 	@ls dist/*.whl
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test $(NODE_MODULES)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@cd web_demo && npm run --silent lint
 
-format: $(VENV)/.test
+format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	cd web_demo && npm run --silent format
+
+node-tests: $(NODE_MODULES)
+	@cd web_demo && npm test --silent
 
 # Stamps make a second run quick: an environment is installed again only when its description changes.
 $(VENV)/bin/python:
@@ -53,9 +60,13 @@ $(VENV)/.test: $(VENV)/.runtime
 
 vendor: web_demo/vendor/.complete
 
-web_demo/vendor/.complete: web_demo/package-lock.json web_demo/vendor.mjs
+web_demo/vendor/.complete: $(NODE_MODULES) web_demo/vendor.mjs
+	@cd web_demo && npm run --silent vendor
+	@touch $@
+
+$(NODE_MODULES): web_demo/package-lock.json
 	@$(call need,npm,npm)
-	@cd web_demo && npm ci --silent --no-audit --no-fund && npm run --silent vendor
+	@cd web_demo && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 chromium:

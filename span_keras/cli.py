@@ -11,8 +11,8 @@ import threading
 
 import click
 
+from span_keras.constants import VARIANTS
 from span_keras.errors import SpanError
-from span_keras.network.config import VARIANTS
 from span_keras.quiet import hushed
 
 # TensorFlow's start-up chatter hides our own output.

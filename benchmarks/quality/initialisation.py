@@ -62,7 +62,8 @@ def block_table(model, blocks: int, lr, hr) -> list[tuple[float, float, float]]:
 def main(data, steps, channels, learning_rate):
     import keras
 
-    from span_keras.network.config import VARIANTS, SpanConfig
+    from span_keras.constants import VARIANTS
+    from span_keras.network.config import SpanConfig
 
     lr, hr = next(batches(data, 4, 1))
     for variant in VARIANTS:

@@ -19,8 +19,8 @@ from pathlib import Path
 import click
 
 from span_keras.cli import reports_errors, tell_assumed
+from span_keras.constants import SCALES
 from span_keras.errors import DataError, SpanError
-from span_keras.network.config import SCALES
 from span_keras.quiet import hushed
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -32,7 +32,7 @@ def torch_network(weights, threads: int):
     import torch
     import torch.nn.functional as F
 
-    from span_keras.network.config import LEAKY_SLOPE
+    from span_keras.constants import LEAKY_SLOPE
     from span_keras.network.reparam import shuffle_order
 
     torch.set_num_threads(threads)

@@ -100,7 +100,7 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
 
 def time_ours(trainer, batches, executions: int) -> tuple[float, np.ndarray]:
     """Return median seconds per step with the batches on the device already, and the losses of the first execution."""
-    engine = trainer._engine
+    engine = trainer.engine
     ready = [engine.put(pair) for pair in batches]
     chunk = [ready[i % len(ready)] for i in range(trainer.steps_per_execution)]
     rates = np.full(len(chunk), 5e-4, np.float32)
@@ -131,7 +131,7 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
     from torch import nn
     from torch.nn import functional
 
-    from span_keras.network.config import LEAKY_SLOPE
+    from span_keras.constants import LEAKY_SLOPE
     from span_keras.network.reparam import shuffle_order
 
     config, layers = weights.config, weights.expand().layers
@@ -238,12 +238,12 @@ def trace(trainer, batches) -> Counter:
     """Return milliseconds per step by kind of kernel, from JAX's profiler."""
     import jax
 
-    ready = [trainer._engine.put(pair) for pair in batches]
+    ready = [trainer.engine.put(pair) for pair in batches]
     chunk = [ready[i % len(ready)] for i in range(trainer.steps_per_execution)]
     rates = np.full(len(chunk), 5e-4, np.float32)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            trainer._engine.fetch(trainer._engine.execute(chunk, rates))
+            trainer.engine.fetch(trainer.engine.execute(chunk, rates))
         (path,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
     tracks = {(e["pid"], e.get("tid")): e["args"]["name"] for e in events if e.get("name") == "thread_name"}

@@ -13,6 +13,7 @@ import numpy as np
 import span_keras
 from span_export import golden
 from span_export.quantize import MAX_COST, MODES, max_weight_error
+from span_keras.constants import MAX_PSNR
 from span_keras.errors import ExportError
 from span_keras.network.weights import SpanWeights
 
@@ -32,7 +33,7 @@ class Report:
         weight_difference: largest difference between a stored weight and its source.
         images: number of photographs.
         output_difference: largest difference between outputs of source and files on them, for values around [0, 1].
-        psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``metrics.MOST_PSNR`` for each image.
+        psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``MAX_PSNR`` for each image.
         failures: what does not reproduce, one sentence each; empty if all is well.
     """
 
@@ -136,11 +137,11 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float:
 
 def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     from span_keras.images.bicubic import to_uint8
-    from span_keras.images.metrics import MOST_PSNR, psnr, rgb_to_y
+    from span_keras.images.metrics import psnr, rgb_to_y
 
     inside = np.s_[shave:-shave, shave:-shave]
     # Two infinite figures, of a blank photograph, have no difference.
-    return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MOST_PSNR)
+    return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MAX_PSNR)
 
 
 def _pairs(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:

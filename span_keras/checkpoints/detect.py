@@ -9,8 +9,9 @@ import re
 import numpy as np
 
 from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor
+from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.network.config import DIV2K_MEAN, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.reparam import REPCONV_WEIGHTS, repconv_shapes, shuffle_order
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes, shape_problems
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import LEAKY_SLOPE
 from span_keras.network.reparam import shuffle_order
 
 MAX_BLOCKS = 64

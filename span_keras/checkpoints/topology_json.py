@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import LEAKY_SLOPE
 
 
 def config_of(description, source: str) -> dict:

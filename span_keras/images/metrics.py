@@ -8,18 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from span_keras.constants import SSIM_K, SSIM_SIGMA, SSIM_WINDOW, STUDIO_BLACK, STUDIO_Y
 from span_keras.errors import ImageError
 from span_keras.images.bicubic import to_uint8
-
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in luma of BT.601."""
-
-MOST_PSNR = 100.0
-"""Limit in dB of an image's PSNR in a mean over images: an infinite one would leave nothing of the others."""
-
-SSIM_WINDOW = 11
-
-SSIM_SIGMA = 1.5
 
 
 def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
@@ -31,7 +22,8 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
 def rgb_to_y(image: np.ndarray) -> np.ndarray:
     """Luma of BT.601: (..., 3) RGB on the scale 0 to 255, any dtype -> (...) float64 from 16 to 235."""
     image = np.asarray(image, np.float64)
-    return 16.0 + (65.481 * image[..., 0] + 128.553 * image[..., 1] + 24.966 * image[..., 2]) / 255.0
+    red, green, blue = (weight * image[..., i] for i, weight in enumerate(STUDIO_Y))
+    return STUDIO_BLACK + (red + green + blue) / 255.0
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -64,7 +56,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     mean_a, mean_b, square_a, square_b, product = _blur(np.stack([a, b, a * a, b * b, a * b]))
     variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
     covariance = product - mean_a * mean_b
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    c1, c2 = ((k * 255) ** 2 for k in SSIM_K)
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return float(np.mean(luminance * structure))

@@ -5,17 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from span_keras.constants import BLOCKS, CHANNELS, DIV2K_MEAN, SCALES, VARIANTS
 from span_keras.errors import ConfigError
-
-SCALES = (2, 3, 4)
-
-VARIANTS = ("span", "official")
-
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-"""Mean RGB of DIV2K in [0, 1]; the authors subtract it from every input."""
-
-LEAKY_SLOPE = 0.1
-"""Negative slope of LeakyReLU in variant ``span``."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +31,8 @@ class SpanConfig:
     """
 
     scale: int = 4
-    channels: int = 48
-    blocks: int = 6
+    channels: int = CHANNELS
+    blocks: int = BLOCKS
     variant: str = "span"
     img_range: float = 1.0
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
@@ -70,7 +61,7 @@ class SpanConfig:
         object.__setattr__(self, "img_range", img_range)
 
     @classmethod
-    def official(cls, scale: int = 4, channels: int = 48, **overrides) -> SpanConfig:
+    def official(cls, scale: int = 4, channels: int = CHANNELS, **overrides) -> SpanConfig:
         """The configuration of the authors' released weights (input range 255)."""
         return cls(**{"scale": scale, "channels": channels, "variant": "official", "img_range": 255.0, **overrides})
 

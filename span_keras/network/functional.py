@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.network.backend import full_precision
-from span_keras.network.config import LEAKY_SLOPE, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.layers import pixel_shuffle
 from span_keras.network.model import topology
 from span_keras.network.reparam import REPCONV_WEIGHTS, compose

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import LEAKY_SLOPE, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.layers import PixelShuffle, RepConv
 from span_keras.network.reparam import shuffle_kernel
 

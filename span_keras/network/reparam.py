@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from span_keras.constants import REPCONV_GAIN
+
 REPCONV_WEIGHTS = (
     "skip_kernel",
     "skip_bias",
@@ -19,13 +21,10 @@ REPCONV_WEIGHTS = (
 )
 """The weights of a RepConv in order: 1×1 skip, 1×1 expand, 3×3 conv, 1×1 project."""
 
-GAIN = 2
-"""Width multiplier inside a RepConv; the authors' ``gain1``."""
-
 
 def repconv_shapes(c: int, d: int) -> dict[str, tuple[int, ...]]:
     """Shapes of a RepConv's weights for c input and d output channels."""
-    wide_c, wide_d = GAIN * c, GAIN * d
+    wide_c, wide_d = REPCONV_GAIN * c, REPCONV_GAIN * d
     kernels = ((1, 1, c, d), (1, 1, c, wide_c), (3, 3, wide_c, wide_d), (1, 1, wide_d, d))
     shapes = (shape for kernel in kernels for shape in (kernel, kernel[3:]))
     return dict(zip(REPCONV_WEIGHTS, shapes, strict=True))

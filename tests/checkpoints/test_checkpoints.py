@@ -19,8 +19,9 @@ from safetensors.numpy import save_file
 from helpers.torch_files import Call, Saved, state_dict, write_legacy, write_zip
 from span_keras import checkpoints
 from span_keras.checkpoints import assumption, load_weights, save_weights
+from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import CheckpointError
-from span_keras.network.config import DIV2K_MEAN, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.model import build_deploy, build_span
 
 GOLDENS = {

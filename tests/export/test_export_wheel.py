@@ -18,7 +18,7 @@ from span_keras.checkpoints import save_weights
 from span_keras.network.config import SpanConfig
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("span_keras", "export", "web_demo", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("span_keras", "recipes", "export", "web_demo", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,8 @@ def test_holds_the_page_the_weights_and_the_licence(wheel):
     assert not [name for name in names if "node_modules" in name]
     data = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
     assert {f"span_keras/bundled/{name}" for name in data} <= set(names)
+    recipes = {f"span_keras/recipes/{path.name}" for path in (REPOSITORY / "recipes").iterdir()}
+    assert recipes and recipes == {name for name in names if name.startswith("span_keras/recipes/")}
     assert any(name.endswith("LICENSE") for name in names)
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +97,10 @@ main()
 def test_killed_without_warning(photos, whole, tmp_path):
     """SIGKILL in the second epoch, between two checkpoints; then --resume."""
     out = tmp_path / "run"
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[step]\nrate_epochs = [1, 2]\n[run]\ncheckpoint_every = 3\n")
     options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k != "rate_epochs"]
-    options += ["--rate-epochs=1,2", f"--data={photos}", f"--out={out}", "--checkpoint-every=3"]
+    options += [f"--recipe={recipe}", f"--data={photos}", f"--out={out}"]
     killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert 6 <= RunFolder(out).load_checkpoint().progress["step"] < len(sequence(out)) == 10
@@ -352,7 +353,7 @@ def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {f"{i}.png" for i in range(1, 16, 2)}
     train(options, tmp_path / "run", resume=True, echo=said.append)
     assert not any("working sets changes" in line for line in said)
-    train(replace(options, cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
+    train(options.having(cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
     assert any(re.search(r"working sets changes from \d+ to 1;", line) for line in said)
 
 
