@@ -76,7 +76,7 @@ def main(folder, given):
         for number, path in enumerate(bar):
             try:
                 found = [
-                    (label, column, evaluate_pair(upscaler(np.float32(lr) / 255), hr, scale)["psnr_y"])
+                    (label, column, evaluate_pair(upscaler.upscale_rgb(np.float32(lr) / 255), hr, scale)["psnr_y"])
                     for column, lr, hr in pairs(path, number, scale)
                     for label, upscaler in upscalers.items()
                 ]

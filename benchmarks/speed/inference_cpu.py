@@ -114,11 +114,11 @@ def time_tiles(weights, threads: int, sides: list[int], size: int, rounds: int) 
     image = smooth_image(size)
     wall, cpu = ({side: [] for side in upscalers} for _ in range(2))
     for upscaler in upscalers.values():
-        upscaler(image)
+        upscaler.upscale_rgb(image)
     for _ in range(rounds):
         for side, upscaler in upscalers.items():
             start, start_cpu = time.perf_counter(), time.process_time()
-            upscaler(image)
+            upscaler.upscale_rgb(image)
             wall[side].append(time.perf_counter() - start)
             cpu[side].append(time.process_time() - start_cpu)
     click.echo(

@@ -25,7 +25,7 @@ def is_grey(samples: np.ndarray) -> bool:
 
 
 class Windows:
-    """Samples seen as float32 in [0, 1], converted window by window; colours bleed into what is fully transparent.
+    """View samples as float32 in [0, 1], converted window by window; colours bleed into what is fully transparent.
 
     Nobody sees the colour of a transparent pixel, so files hold anything there, mostly black. The network would mix it
     into the visible edge: the dark fringes of other upscalers.

@@ -1,6 +1,7 @@
 """Bicubic resizing as MATLAB's ``imresize`` does it: antialiased when shrinking, rounded between its two passes.
 
-Super-resolution benchmarks make their LR images this way, and results depend on it. Needs NumPy alone.
+Super-resolution benchmarks make their LR images this way, and results depend on it. It is our own because no package on
+PyPI gives MATLAB's bytes: those that have its kernel round once instead of twice. Needs NumPy alone.
 
 8-bit images are resized by whole factors in whole numbers, so that every machine, and ``web_demo/images/bicubic.js``,
 gives the same bytes. The weights of the kernel are then multiples of ``1 / (16 · scale³)``.
@@ -90,7 +91,7 @@ def upscale(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """[0, 1] floating point -> uint8 as MATLAB converts: clipped, halves rounded up (NumPy rounds them to even)."""
+    """Return floating point in [0, 1] as uint8, as MATLAB converts: clipped, halves rounded up (NumPy: to even)."""
     return _round_to_uint8(image * np.float32(255))
 
 
@@ -193,7 +194,7 @@ def _contributions(size: int, length: int, factor: float, border: str) -> tuple[
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel with a = -0.5."""
+    """Apply Keys' cubic convolution kernel with a = -0.5."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x**2 + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0

@@ -20,14 +20,14 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def rgb_to_y(image: np.ndarray) -> np.ndarray:
-    """Luma of BT.601: (..., 3) RGB on the scale 0 to 255, any dtype -> (...) float64 from 16 to 235."""
+    """Return luma of BT.601: (..., 3) RGB on the scale 0 to 255, any dtype -> (...) float64 from 16 to 235."""
     image = np.asarray(image, np.float64)
     red, green, blue = (weight * image[..., i] for i, weight in enumerate(STUDIO_Y))
     return STUDIO_BLACK + (red + green + blue) / 255.0
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two equal-shaped arrays on the scale 0 to 255; infinite if they are equal.
+    """Return the peak signal-to-noise ratio in dB of two arrays of one shape on the scale 0 to 255, infinite if equal.
 
     Raises:
         ImageError: the shapes differ.
@@ -38,7 +38,9 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean structural similarity of two (H, W) arrays on the scale 0 to 255.
+    """Return the mean structural similarity of two (H, W) arrays on the scale 0 to 255.
+
+    It is our own because scikit-image's needs SciPy, and gives these figures with one of its many settings alone.
 
     Gaussian window 11×11 with σ 1.5, only where it lies wholly inside the image, K1 = 0.01, K2 = 0.03.
 
@@ -63,7 +65,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def evaluate_pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> dict[str, float]:
-    """The three figures of one super-resolved image against its original.
+    """Measure one super-resolved image against its original.
 
     Args:
         sr: (H, W, 3) RGB, uint8 or floating point in [0, 1]; floating point is clipped and rounded to uint8 first.
@@ -96,7 +98,7 @@ def _check_same_shape(a: np.ndarray, b: np.ndarray) -> None:
 
 
 def _blur(images: np.ndarray) -> np.ndarray:
-    """Gaussian window sums of (N, H, W) over the valid region: (N, H - 10, W - 10)."""
+    """Return Gaussian window sums of (N, H, W) over the valid region: (N, H - 10, W - 10)."""
     x = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     window = np.exp(-(x**2) / (2 * SSIM_SIGMA**2))
     window /= window.sum()

@@ -28,7 +28,12 @@ from span_keras.network.model import config_of, topology
 
 
 def natural_noise(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """Noise images with the second-order statistics of photographs.
+    """Draw noise images with the second-order statistics of photographs.
+
+    Args:
+        count: number of images.
+        size: their side in pixels.
+        seed: of the noise.
 
     Returns:
         (count, size, size, 3) float32 in [0, 1], mean about 0.45, standard deviation about 0.27.

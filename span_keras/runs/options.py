@@ -16,12 +16,14 @@ from span_keras.constants import (
     CHANNELS,
     CLIP_NORM,
     DEFAULTS,
+    DIV2K_MEAN,
     EMA_DECAY,
     MIN_PATCH_SIZE,
+    SCALES,
     SPIKE_FACTOR,
+    VARIANTS,
 )
 from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
-from span_keras.network.config import DIV2K_MEAN, SCALES, VARIANTS
 from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
 from span_keras.training.options import (
     LOSSES,

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import ExifTags, Image
 
+from helpers.image_files import random_samples
 from span_keras.checkpoints import save_weights
 from span_keras.constants import ALPHA_BLEED
 from span_keras.errors import CheckpointError, ImageError
@@ -55,10 +56,6 @@ def weights_file(tmp_path, blur):
 
 def run(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def random_samples(channels, dtype=np.uint8, shape=(41, 30)):
-    return np.random.default_rng(channels).integers(0, np.iinfo(dtype).max + 1, (*shape, channels), dtype)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])

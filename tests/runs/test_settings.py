@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import ConfigError
-from span_keras.network.config import DIV2K_MEAN
 from span_keras.runs.settings import Settings, resolve
 
 DEFAULT = resolve({})

@@ -23,6 +23,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def weights():
+
     made = random_weights(SpanConfig(scale=2, channels=8, blocks=1), seed=4)
     made.layers["upsampler"]["kernel"] *= np.float32(0.1)
     made.layers["upsampler"]["bias"] += np.float32(0.5)  # around mid-grey: little is clipped
@@ -47,7 +48,7 @@ def test_is_the_average_over_eight_orientations(weights, picture):
     upscaler = Upscaler(weights)
     turned = list(orientations(picture))
     assert len({image.tobytes() for image, _ in turned}) == 8
-    mean = np.mean([back(upscaler(np.float32(image) / 255)) for image, back in turned], axis=0)
+    mean = np.mean([back(upscaler.upscale_rgb(np.float32(image) / 255)) for image, back in turned], axis=0)
     teacher_sr = Teacher(weights)(picture)
     assert teacher_sr.dtype == np.uint8
     # At the border the teacher sees mirrored surroundings, where the network alone pads with zeros.
@@ -55,7 +56,7 @@ def test_is_the_average_over_eight_orientations(weights, picture):
     inside = np.s_[rim:-rim, rim:-rim]
     expected = np.clip(mean, 0, 1)[inside] * 255
     assert np.abs(teacher_sr[inside] - expected).max() < 0.5 + 1e-3
-    single = np.clip(upscaler(np.float32(picture) / 255), 0, 1)[inside] * 255
+    single = np.clip(upscaler.upscale_rgb(np.float32(picture) / 255), 0, 1)[inside] * 255
     assert np.abs(single - expected).max() > 1, "one orientation alone would not do"
 
 
