@@ -11,7 +11,8 @@ import pytest
 from span_export import serve
 from span_export.cli import main as span_export
 from span_keras import average, evaluate, train, upscale
-from span_keras.checkpoints import BUNDLED, bundled_names
+from span_keras.checkpoints import bundled_names
+from span_keras.checkpoints.load import BUNDLED
 from span_keras.data.photos import BUNDLED_VAL
 
 ROOT = Path(__file__).parents[2]
