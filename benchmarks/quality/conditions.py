@@ -1,4 +1,4 @@
-"""PSNR on photographs as they are and changed, and on drawn shapes: where a network falls behind another.
+"""Print PSNR on photographs as they are and changed, and on drawn shapes, where networks differ most.
 
     python benchmarks/quality/conditions.py --data holdout/ -w bundled:x4 -w "the authors' x4=spanx4_ch48.safetensors"
 

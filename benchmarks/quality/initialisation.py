@@ -1,4 +1,4 @@
-"""What the initialisation does to signal and gradients, block by block, and to a short training.
+"""Print what the initialisation does to signal and gradients, block by block, and to a short training.
 
     python benchmarks/quality/initialisation.py --data DIR [--steps 300] [--channels 48]
 

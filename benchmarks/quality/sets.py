@@ -57,7 +57,7 @@ def main(benches, only, given, bundled, with_lpips):
     measure = with_lpips_added() if with_lpips else None
     with hushed():
         ours = [(name, load_weights(name)) for name in (bundled_names() if bundled else [])]
-        # Those that a set is there for; of the networks asked for, each must have one.
+        # Bundled networks without a set are left out; a network that was asked for must have one.
         scales = {scale for by_scale in folders.values() for scale in by_scale}
         networks = [(name, weights) for name, weights in ours if weights.config.scale in scales]
         networks += [(label, load_weights(path)) for label, path in map(split_label, given)]

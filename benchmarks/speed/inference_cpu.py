@@ -151,7 +151,7 @@ def main(weights, variant, img_range, rgb_mean, size, threads, rounds, tiles):
         pipes[framework], theirs = context.Pipe()
         processes.append(context.Process(target=worker, args=(framework, loaded, threads, theirs), daemon=True))
         processes[-1].start()
-        theirs.close()  # or nothing would tell that the worker has died
+        theirs.close()  # so that reading ends if the worker dies
         try:
             pipes[framework].recv()
         except EOFError:

@@ -117,7 +117,7 @@ def time_fit(trainer, batches, executions: int, workers: int) -> float:
     """Return seconds per step of the trainer's own loop: threads make batches, the device flips and rotates them."""
     numbers = np.arange(len(batches[0][0]), dtype=np.uint8) % 8
     source = lambda i: (*(image.copy() for image in batches[i % len(batches)]), numbers)  # noqa: E731
-    # Batches made while the first execution compiled, and the last executions, whose batches are there, do not count.
+    # Leave out batches made while the first execution compiled, and the last executions, whose batches are ready.
     ahead = math.ceil((trainer.steps_per_execution + workers) / trainer.steps_per_execution)
     before = ahead + 2
     stop = (before + executions + ahead) * trainer.steps_per_execution

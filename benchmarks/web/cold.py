@@ -84,7 +84,7 @@ def count_bytes(page) -> Counter:
 
     def note(response) -> None:
         path = response.url.split("?")[0]
-        # What the page and the worker both import is transferred once.
+        # A file that page and worker both import is transferred once.
         if response.request.method == "GET" and path.startswith("http") and path not in seen:
             seen.add(path)
             kind = "libraries" if "/vendor/" in path else "model" if path.endswith(("model.json", ".bin")) else "page"
@@ -104,7 +104,7 @@ def longest_task(events: list[dict]) -> tuple[float, float]:
         if event["name"] == "thread_name" and event["pid"] == process and event["args"]["name"] == "CrRendererMain"
     ]
     own = [e for e in events if (e["pid"], e["tid"], e["ph"]) == (process, thread, "X")]
-    # This program asks the page whether it is done: those tasks are not the page's.
+    # Tasks in which this program asks the page whether it is done are not the page's.
     asked = [e["ts"] for e in own if e["name"].startswith("DevToolsSession")]
     return max(
         (e["dur"] / 1e3, e.get("tdur", 0) / 1e3)

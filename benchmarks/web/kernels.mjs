@@ -1,4 +1,4 @@
-// Times an exported model on a GPU through WebGPU, without a browser, as the page runs it and as stock layers run it:
+// Times an exported model on a GPU through WebGPU, without a browser: as the page runs it, and as stock layers:
 //   node benchmarks/web/kernels.mjs MODEL_DIR [SIZE...]
 // Needs web_demo/node_modules (`npm ci` there) and the npm package `webgpu` (Dawn), found beside this file or through
 // WEBGPU_MODULE=folder; a Vulkan loader and driver (VK_DRIVER_FILES names the driver's file).
