@@ -413,7 +413,7 @@ def test_the_same_on_jax_without_tensorflow():
     command = [sys.executable, "-m", "pytest", "-p", "no_tensorflow", "-k", ON_JAX, str(Path(__file__))]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
-    assert "9 passed" in result.stdout
+    assert "10 passed" in result.stdout
 
 
 def test_batches_of_floating_point_are_refused(weights):
