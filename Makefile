@@ -1,21 +1,23 @@
-# make test    create .venv, install, vendor the browser libraries, lint, run every test
-# make demo    export the default weights with the page and serve it (WEIGHTS=path, PORT=8000)
+# make test    create .venv, install, vendor the browser libraries, lint, run every test: the page's modules in Node first
+# make demo    export the bundled networks with the page and serve them (WEIGHTS=path, PORT=8000)
 # make wheel   build dist/*.whl, with the page and its vendored libraries inside
-# make format  let ruff rewrite the code
+# make lint    check the Python and JavaScript code: rules, types, formatting
+# make format  rewrite the code in its format
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 WEIGHTS ?= bundled:x4
-# Every network that comes with the package; the page offers them all.
+# The page offers every network of the package.
 BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span_keras/bundled/x*.safetensors))
 PORT ?= 8000
+NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:
-.PHONY: test demo wheel lint format vendor chromium clean
+.PHONY: test demo wheel lint format node-tests vendor chromium clean
 
-test: $(VENV)/.test vendor chromium lint
+test: $(VENV)/.test vendor chromium lint node-tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 demo: | $(VENV)/.runtime
@@ -28,13 +30,18 @@ wheel: $(VENV)/.runtime vendor
 	@$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-deps -w dist .
 	@ls dist/*.whl
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test $(NODE_MODULES)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@cd web_demo && npm run --silent lint
 
-format: $(VENV)/.test
+format: $(VENV)/.test $(NODE_MODULES)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	cd web_demo && npm run --silent format
+
+node-tests: $(NODE_MODULES)
+	@cd web_demo && npm test --silent
 
 # Stamps make a second run quick: an environment is installed again only when its description changes.
 $(VENV)/bin/python:
@@ -53,15 +60,19 @@ $(VENV)/.test: $(VENV)/.runtime
 
 vendor: web_demo/vendor/.complete
 
-web_demo/vendor/.complete: web_demo/package-lock.json web_demo/vendor.mjs
+web_demo/vendor/.complete: $(NODE_MODULES) web_demo/vendor.mjs
+	@cd web_demo && npm run --silent vendor
+	@touch $@
+
+$(NODE_MODULES): web_demo/package-lock.json
 	@$(call need,npm,npm)
-	@cd web_demo && npm ci --silent --no-audit --no-fund && npm run --silent vendor
+	@cd web_demo && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 chromium:
 	@$(call need,chromium,chromium)
 
-# need(command, Debian package): install what is missing where we may, otherwise say what to do.
+# need(command, Debian package): install a missing command where we may, otherwise say what to do.
 need = command -v $(1) >/dev/null 2>&1 \
   || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && echo "Installing $(2)" \
   && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \

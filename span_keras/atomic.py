@@ -1,4 +1,4 @@
-"""Writing a file in one instant: readers see all of the old or all of the new content, also after a power cut."""
+"""Write a file in one instant: readers see all of the old or all of the new content, also after a power cut."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-MOST_NAME = 255
+MAX_NAME = 255
 """Bytes that the name of a file may have on all common systems."""
 
 
 @contextlib.contextmanager
 def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
-    """A new, empty, hidden file beside ``path`` that takes its place when the block succeeds and vanishes otherwise.
+    """Yield a new hidden file beside ``path`` that takes its place if the block succeeds, and vanishes otherwise.
 
     Args:
         path: the file to write; it is untouched until the block has ended.
@@ -25,7 +25,7 @@ def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
     """
     ending = f".{secrets.token_hex(4)}.partial{suffix}"
     # A name that is as long as names may be leaves no room; its end is not needed, but no character may be cut in two.
-    name = path.name.encode("utf-8", "surrogateescape")[: MOST_NAME - 1 - len(ending)].decode("utf-8", "ignore")
+    name = path.name.encode("utf-8", "surrogateescape")[: MAX_NAME - 1 - len(ending)].decode("utf-8", "ignore")
     temporary = path.with_name(f".{name}{ending}")
     try:
         temporary.touch(exist_ok=False)

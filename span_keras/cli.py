@@ -11,8 +11,8 @@ import threading
 
 import click
 
+from span_keras.constants import VARIANTS
 from span_keras.errors import SpanError
-from span_keras.network.config import VARIANTS
 from span_keras.quiet import hushed
 
 # TensorFlow's start-up chatter hides our own output.
@@ -25,7 +25,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 class Failure(click.ClickException):
-    """One sentence on stderr, exit code 1."""
+    """End a command with one sentence on stderr and exit code 1."""
 
     exit_code = 1
 
@@ -76,7 +76,7 @@ def reports_errors(function):
 
 
 def parse_mean(context, parameter, value: str | None) -> tuple[float, float, float] | None:
-    """``"0.4488,0.4371,0.4040"`` -> three floats, ``None`` stays ``None``."""
+    """Turn ``"0.4488,0.4371,0.4040"`` into three floats; None stays None."""
     if value is None:
         return None
     try:
@@ -101,7 +101,7 @@ def load_networks(*weights: str, **stated) -> list:
     """
     with hushed():  # it loads NumPy and h5py, which --help need not wait for
         from span_keras.checkpoints import load_weights
-    networks = [load_weights(name, **(stated if name is weights[0] else {})) for name in weights]
+    networks = [load_weights(name, **({} if number else stated)) for number, name in enumerate(weights)]
     tell_assumed(*networks)
     return networks
 

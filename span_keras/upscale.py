@@ -153,6 +153,7 @@ def _restart(bar, length: int) -> None:
 
 
 def _make_folder(folder: Path) -> None:
+    """Make a folder for results, with a sentence if it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,6 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # As the command lines set it: runs in this process and in others must agree to the last digit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,7 @@ def compiled_once():
     Each begins with a state of its own. That a run needs nothing of one before it is for tests with their own process.
     """
     from span_keras.runs import start
+    from span_keras.training.options import StepOptions
     from span_keras.training.trainer import SpanTrainer, initial_state
 
     made = {}
@@ -93,11 +95,13 @@ def compiled_once():
     def trainer(weights, loss, schedule, options, *, teacher, **more):
         if loss.perceptual or options.hint_weight:
             return SpanTrainer(weights, loss, schedule, options, teacher=teacher, **more)
-        key = (weights.config, loss.pixel, options, *more.items())
+        # Of a run's options, those that the step is compiled with.
+        compiled = tuple(getattr(options, field.name) for field in fields(StepOptions))
+        key = (weights.config, loss.pixel, compiled, *more.items())
         if key not in made:
             made[key] = SpanTrainer(weights, loss, schedule, options, **more)
         made[key].state = initial_state(weights, options)
-        made[key].schedule, made[key].settle = schedule, False
+        made[key].schedule = schedule
         return made[key]
 
     with pytest.MonkeyPatch.context() as patched:

@@ -12,7 +12,8 @@ import { format, resolveConfig } from 'prettier';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const target = join(root, 'span.d.ts');
-const HEADER = '/** Types of span.js: upscale images with a SPAN network in the browser. Written by declare.mjs. */\n\n';
+const HEADER =
+  '/** Types of span.js: upscale images with a SPAN network in the browser. Written by declare.mjs. */\n\n';
 /** A module's type in another one's declaration. */
 const IMPORTED = /import\(["'](\.[^"']+)["']\)\.(\w+)/g;
 /** An exported declaration with the comment before it: on one line, or up to a brace at a line's beginning. */
@@ -21,8 +22,19 @@ const COMMENT = /\/\*\*[^]*?\*\//g;
 
 const folder = mkdtempSync(join(tmpdir(), 'span-types-'));
 try {
-  const emit = ['--noEmit', 'false', '--noCheck', '--declaration', '--emitDeclarationOnly', '--stripInternal', '--outDir', folder];
-  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', root, ...emit], { stdio: 'inherit' });
+  const emit = [
+    '--noEmit',
+    'false',
+    '--noCheck',
+    '--declaration',
+    '--emitDeclarationOnly',
+    '--stripInternal',
+    '--outDir',
+    folder,
+  ];
+  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', root, ...emit], {
+    stdio: 'inherit',
+  });
   const text = await format(HEADER + bundle(), { ...(await resolveConfig(target)), parser: 'typescript' });
   if (!process.argv.includes('--check')) writeFileSync(target, text);
   else if (readFileSync(target, 'utf8') !== text) {

@@ -21,6 +21,7 @@ export default [
       'no-unneeded-ternary': 'error',
       'no-unreachable-loop': 'error',
       'no-unused-expressions': 'error',
+      'no-unused-vars': ['error', { ignoreRestSiblings: true }],
       'no-use-before-define': ['error', { functions: false, classes: false, variables: false }],
       'no-useless-rename': 'error',
       'no-useless-return': 'error',
@@ -38,5 +39,5 @@ export default [
   { files: ['web_demo/sw.js'], languageOptions: { globals: globals.serviceworker } },
   { files: ['**/*.mjs'], languageOptions: { globals: globals.node } },
   // Node with the package `webgpu`, which brings what browsers have.
-  { files: ['benchmarks/*.mjs'], languageOptions: { globals: globals.browser } },
+  { files: ['benchmarks/**/*.mjs'], languageOptions: { globals: globals.browser } },
 ];

@@ -63,5 +63,6 @@ $('settings-button').addEventListener('click', async () => (await open('settings
 mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 mountTabs(showView);
 models.start();
-if ('serviceWorker' in navigator)
-  {addEventListener('load', () => navigator.serviceWorker.register('sw.js').catch(() => {}));}
+if ('serviceWorker' in navigator) {
+  addEventListener('load', () => navigator.serviceWorker.register('sw.js').catch(() => {}));
+}

@@ -3,14 +3,15 @@
  * installed, whatever the page fetches later as it passes. The network has the first word when there is one.
  * A new VERSION drops the files of the old one.
  */
-const VERSION = '1';
+const VERSION = '2';
 const CACHE = `span-${VERSION}`;
 
 /** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'worker.js',
-  'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/tf.js',
+  'constants.js', 'worker.js',
+  'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/run.js',
+  'engine/tf.js',
   'images/alpha.js', 'images/bicubic.js', 'images/color-space.js', 'images/decode.js', 'images/icc.js',
   'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
   'network/model-files.js', 'network/model.js', 'network/network.js', 'network/webgpu.js',

@@ -1,4 +1,4 @@
-"""PSNR on photographs as they are and changed, and on drawn shapes: where a network falls behind another.
+"""Print PSNR on photographs as they are and changed, and on drawn shapes, where networks differ most.
 
     python benchmarks/quality/conditions.py --data holdout/ -w bundled:x4 -w "the authors' x4=spanx4_ch48.safetensors"
 
@@ -41,7 +41,7 @@ SEED, SIDE = 77, 240
 
 
 def pairs(path, number: int, scale: int):
-    """``(column, LR, HR)`` of a photograph, uint8."""
+    """Yield ``(column, LR, HR)`` of a photograph, uint8."""
     for condition, arguments in CONDITIONS.items():
         yield condition, *load_pair(path, scale, **arguments)
     hr = np.asarray(leaves.draw(np.random.default_rng((SEED, number)), SIDE, leaves.colours_of(path)))
@@ -76,7 +76,7 @@ def main(folder, given):
         for number, path in enumerate(bar):
             try:
                 found = [
-                    (label, column, evaluate_pair(upscaler(np.float32(lr) / 255), hr, scale)["psnr_y"])
+                    (label, column, evaluate_pair(upscaler.upscale_rgb(np.float32(lr) / 255), hr, scale)["psnr_y"])
                     for column, lr, hr in pairs(path, number, scale)
                     for label, upscaler in upscalers.items()
                 ]

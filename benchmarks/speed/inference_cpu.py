@@ -28,11 +28,11 @@ FRAMEWORKS = {
 
 
 def torch_network(weights, threads: int):
-    """The fused network in plain PyTorch: (1, h, w, 3) NumPy in, (1, h·s, w·s, 3) NumPy out."""
+    """Return the fused network in plain PyTorch: (1, h, w, 3) NumPy in, (1, h·s, w·s, 3) NumPy out."""
     import torch
     import torch.nn.functional as F
 
-    from span_keras.network.config import LEAKY_SLOPE
+    from span_keras.constants import LEAKY_SLOPE
     from span_keras.network.reparam import shuffle_order
 
     torch.set_num_threads(threads)
@@ -71,7 +71,7 @@ def torch_network(weights, threads: int):
 
 
 def smooth_image(size: int) -> np.ndarray:
-    """(size, size, 3) float32: on white noise, which no photograph is, a network amplifies rounding errors."""
+    """Return (size, size, 3) float32; on white noise, which no photograph is, a network amplifies rounding errors."""
     from span_keras.images import bicubic
 
     coarse = np.random.default_rng(0).random((max(1, size // 8), max(1, size // 8), 3), np.float32)
@@ -114,11 +114,11 @@ def time_tiles(weights, threads: int, sides: list[int], size: int, rounds: int) 
     image = smooth_image(size)
     wall, cpu = ({side: [] for side in upscalers} for _ in range(2))
     for upscaler in upscalers.values():
-        upscaler(image)
+        upscaler.upscale_rgb(image)
     for _ in range(rounds):
         for side, upscaler in upscalers.items():
             start, start_cpu = time.perf_counter(), time.process_time()
-            upscaler(image)
+            upscaler.upscale_rgb(image)
             wall[side].append(time.perf_counter() - start)
             cpu[side].append(time.process_time() - start_cpu)
     click.echo(
@@ -151,7 +151,7 @@ def main(weights, variant, img_range, rgb_mean, size, threads, rounds, tiles):
         pipes[framework], theirs = context.Pipe()
         processes.append(context.Process(target=worker, args=(framework, loaded, threads, theirs), daemon=True))
         processes[-1].start()
-        theirs.close()  # or nothing would tell that the worker has died
+        theirs.close()  # so that reading ends if the worker dies
         try:
             pipes[framework].recv()
         except EOFError:

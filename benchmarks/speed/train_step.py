@@ -50,7 +50,7 @@ def synthetic_batches(batch: int, patch: int, scale: int, count: int = 4):
 
 
 def make_ours(weights, precision: str, steps_per_execution: int, four: bool = False, optimizer: str = "adam"):
-    """A trainer whose step composes the kernels, or one that runs four convolutions per RepConv."""
+    """Return a trainer whose step composes the kernels, or one that runs four convolutions per RepConv."""
     from keras import ops
 
     from span_keras.network.functional import PLAIN_LAYERS, REPCONV_WEIGHTS, functions, stack_names
@@ -99,8 +99,8 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
 
 
 def time_ours(trainer, batches, executions: int) -> tuple[float, np.ndarray]:
-    """Median seconds per step with the batches already on the device, and the losses of the first execution."""
-    engine = trainer._engine
+    """Return median seconds per step with the batches on the device already, and the losses of the first execution."""
+    engine = trainer.engine
     ready = [engine.put(pair) for pair in batches]
     chunk = [ready[i % len(ready)] for i in range(trainer.steps_per_execution)]
     rates = np.full(len(chunk), 5e-4, np.float32)
@@ -114,10 +114,10 @@ def time_ours(trainer, batches, executions: int) -> tuple[float, np.ndarray]:
 
 
 def time_fit(trainer, batches, executions: int, workers: int) -> float:
-    """Seconds per step of the trainer's own loop: threads make batches, which travel to the device and are turned."""
+    """Return seconds per step of the trainer's own loop: threads make batches, the device flips and rotates them."""
     numbers = np.arange(len(batches[0][0]), dtype=np.uint8) % 8
     source = lambda i: (*(image.copy() for image in batches[i % len(batches)]), numbers)  # noqa: E731
-    # Batches made while the first execution compiled, and the last executions, whose batches are there, do not count.
+    # Leave out batches made while the first execution compiled, and the last executions, whose batches are ready.
     ahead = math.ceil((trainer.steps_per_execution + workers) / trainer.steps_per_execution)
     before = ahead + 2
     stop = (before + executions + ahead) * trainer.steps_per_execution
@@ -126,12 +126,12 @@ def time_fit(trainer, batches, executions: int, workers: int) -> float:
 
 
 def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.ndarray]:
-    """Seconds per step of the authors' formulation in PyTorch with the same weights, and the first losses."""
+    """Return seconds per step of the authors' formulation in PyTorch with the same weights, and the first losses."""
     import torch
     from torch import nn
     from torch.nn import functional
 
-    from span_keras.network.config import LEAKY_SLOPE
+    from span_keras.constants import LEAKY_SLOPE
     from span_keras.network.reparam import shuffle_order
 
     config, layers = weights.config, weights.expand().layers
@@ -204,7 +204,7 @@ def time_torch(weights, batches, precision: str, steps: int) -> tuple[float, np.
 
 
 def matmul_rate(precision: str) -> float:
-    """FLOP/s of a large matrix product in the convolutions' precision (TF32 for float32 on a GPU)."""
+    """Return FLOP/s of a large matrix product in the convolutions' precision (TF32 for float32 on a GPU)."""
     import keras
     from keras import ops
 
@@ -228,22 +228,22 @@ def matmul_rate(precision: str) -> float:
 
 
 def step_flops(config, batch: int, patch: int) -> float:
-    """Floating-point operations of the fused network, forward and backward."""
+    """Return the floating-point operations of the fused network, forward and backward."""
     from span_keras.network.weights import layer_shapes
 
     return 3 * 2 * batch * patch**2 * sum(float(np.prod(shape)) for shape in layer_shapes(config).values())
 
 
 def trace(trainer, batches) -> Counter:
-    """Milliseconds per step by kind of kernel, from JAX's profiler."""
+    """Return milliseconds per step by kind of kernel, from JAX's profiler."""
     import jax
 
-    ready = [trainer._engine.put(pair) for pair in batches]
+    ready = [trainer.engine.put(pair) for pair in batches]
     chunk = [ready[i % len(ready)] for i in range(trainer.steps_per_execution)]
     rates = np.full(len(chunk), 5e-4, np.float32)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            trainer._engine.fetch(trainer._engine.execute(chunk, rates))
+            trainer.engine.fetch(trainer.engine.execute(chunk, rates))
         (path,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
     tracks = {(e["pid"], e.get("tid")): e["args"]["name"] for e in events if e.get("name") == "thread_name"}

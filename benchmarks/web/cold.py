@@ -1,4 +1,4 @@
-"""Cold load of the page, backend by backend: bytes, time to ready, first image, longest task of the page's own thread.
+"""Measure a cold load of the page on each backend: bytes, time to ready, first image, longest main-thread task.
 
     python benchmarks/web/cold.py EXPORT_DIR [--backends wasm webgl webgpu] [--size 256] [--tile N] [--software]
 
@@ -79,12 +79,12 @@ def row(browser, address: str, photograph: Path) -> str:
 
 
 def count_bytes(page) -> Counter:
-    """Bytes of the libraries, the model and the page, counted as they come: the server compresses texts."""
+    """Count the bytes of the libraries, the model and the page as they come; the server compresses texts."""
     sizes, seen = Counter(), set()
 
     def note(response) -> None:
         path = response.url.split("?")[0]
-        # What the page and the worker both import is transferred once.
+        # A file that page and worker both import is transferred once.
         if response.request.method == "GET" and path.startswith("http") and path not in seen:
             seen.add(path)
             kind = "libraries" if "/vendor/" in path else "model" if path.endswith(("model.json", ".bin")) else "page"
@@ -95,7 +95,7 @@ def count_bytes(page) -> Counter:
 
 
 def longest_task(events: list[dict]) -> tuple[float, float]:
-    """Milliseconds of wall and processor time of the longest task on the page's main thread."""
+    """Return milliseconds of wall and processor time of the longest task on the page's main thread."""
     (started,) = [event for event in events if event["name"] == "TracingStartedInBrowser"]
     process = started["args"]["data"]["frames"][0]["processId"]
     (thread,) = [
@@ -104,7 +104,7 @@ def longest_task(events: list[dict]) -> tuple[float, float]:
         if event["name"] == "thread_name" and event["pid"] == process and event["args"]["name"] == "CrRendererMain"
     ]
     own = [e for e in events if (e["pid"], e["tid"], e["ph"]) == (process, thread, "X")]
-    # This program asks the page whether it is done: those tasks are not the page's.
+    # Tasks in which this program asks the page whether it is done are not the page's.
     asked = [e["ts"] for e in own if e["name"].startswith("DevToolsSession")]
     return max(
         (e["dur"] / 1e3, e.get("tdur", 0) / 1e3)

@@ -1,4 +1,4 @@
-"""Time of a network in the browser in three forms, on one backend in one run, in turns:
+"""Time a network in the browser in three forms, on one backend, in turns:
 
 - ``unfused``: every Conv3XC as its four convolutions, activations as layers of their own, the graph as trained;
 - ``stock``: the exported model through ``tf.loadLayersModel(...).predict``;

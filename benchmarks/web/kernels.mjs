@@ -1,4 +1,4 @@
-// Times an exported model on a GPU through WebGPU, without a browser, as the page runs it and as stock layers run it:
+// Times an exported model on a GPU through WebGPU, without a browser: as the page runs it, and as stock layers:
 //   node benchmarks/web/kernels.mjs MODEL_DIR [SIZE...]
 // Needs web_demo/node_modules (`npm ci` there) and the npm package `webgpu` (Dawn), found beside this file or through
 // WEBGPU_MODULE=folder; a Vulkan loader and driver (VK_DRIVER_FILES names the driver's file).
@@ -29,7 +29,10 @@ const { readConfig, decodeGolden } = await import(join(web, 'network/model.js'))
 const { readModelFiles } = await import(join(web, 'network/model-files.js'));
 const { createNetwork, goldenError } = await import(join(web, 'network/network.js'));
 (await import(join(web, 'network/webgpu.js'))).registerKernels(tf);
-const names = ['model.json', ...JSON.parse(readFileSync(join(folder, 'model.json'))).weightsManifest.flatMap((group) => group.paths)];
+const names = [
+  'model.json',
+  ...JSON.parse(readFileSync(join(folder, 'model.json'))).weightsManifest.flatMap((group) => group.paths),
+];
 const artifacts = await readModelFiles(names.map((name) => new File([readFileSync(join(folder, name))], name)));
 const config = readConfig(artifacts);
 
@@ -77,7 +80,9 @@ async function forms() {
   const fast = createNetwork(tf, artifacts, config);
   if (config.golden) {
     const golden = decodeGolden(config.golden);
-    for (const network of [plain, fast]) console.log(`self-check: off by ${(await goldenError(network, golden)).toPrecision(2)}`);
+    for (const network of [plain, fast]) {
+      console.log(`self-check: off by ${(await goldenError(network, golden)).toPrecision(2)}`);
+    }
   }
   return {
     'stock layers (predict)': (x) => layers.predict(x),

@@ -1,4 +1,4 @@
-"""Our network against another upscaler's in the browser: time on one backend in one run, in turns, and PSNR.
+"""Compare our network with another upscaler's in the browser: time on one backend, in turns, and PSNR.
 
     npm pack @upscalerjs/esrgan-slim && tar xzf upscalerjs-esrgan-slim-*.tgz
     span-export --tfjs out/ --demo --weights bundled:x4-fast
@@ -110,7 +110,7 @@ def main(export, peer, backend, size, rounds, data, peer_range):
 
 
 def upscale(page, name: str, lr: np.ndarray) -> np.ndarray:
-    """(h, w, 3) in [0, 1] -> (h·scale, w·scale, 3) uint8, by a network in the page."""
+    """Run a network in the page: (h, w, 3) in [0, 1] -> (h·scale, w·scale, 3) uint8."""
     height, width = lr.shape[:2]
     text = page.evaluate(UPSCALE, [name, base64.b64encode(bicubic.to_uint8(lr).tobytes()).decode(), height, width])
     levels = np.frombuffer(base64.b64decode(text), np.uint8)

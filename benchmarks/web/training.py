@@ -1,4 +1,4 @@
-"""A training in the page from scratch: steps, time per step, PSNR against bicubic, and what is left in memory after it.
+"""Train in the page from scratch: steps, time per step, PSNR against bicubic, and what is left in memory.
 
     span-export --tfjs out/ --demo
     python benchmarks/web/training.py out/ --minutes 30 [--backend webgl] [--screenshot training.png]

@@ -8,6 +8,7 @@ import click
 
 from span_export.quantize import MODES
 from span_keras.cli import CONTEXT, reports_errors, weights_options
+from span_keras.quiet import hushed
 
 
 @click.command(context_settings=CONTEXT)
@@ -40,8 +41,8 @@ def main(**options) -> None:
 
     A plain tf.loadLayersModel reads it. DIR appears when everything is written, or not at all.
     """
-    from span_export.run import run
-
+    with hushed():  # it loads TensorFlow, which --help need not wait for
+        from span_export.run import run
     run(**options)
 
 

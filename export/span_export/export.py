@@ -78,7 +78,7 @@ def export_model(
 
 
 def network_name(weights: SpanWeights) -> str:
-    """A short name, also of a folder: ``bundled:x4`` -> ``x4``, ``runs/a/best.weights.h5`` -> ``best``.
+    """Return a short name, also of a folder: ``bundled:x4`` -> ``x4``, ``runs/a/best.weights.h5`` -> ``best``.
 
     The ``model.json`` of an exported folder is called as the folder.
     """

@@ -6,29 +6,16 @@ import base64
 
 import numpy as np
 
-HEIGHT, WIDTH = 5, 7
-"""Small, so that it costs few bytes and no time on the slowest backend; not square, so that swapped axes show."""
+from span_keras.constants import GOLDEN_TILE
+
 HALF_LEVEL = 0.5 / 255
 """An error below half of an 8-bit level changes a pixel by one level at most."""
 
 
 def golden_input() -> np.ndarray:
-    """The test tile (5, 7, 3) uint8: sky gradient, slanted edge, fine texture, one warm colour, black and white.
-
-    It looks like a photograph's detail, because networks answer the impossible (single pixels of pure colours) with
-    values of any size, and a check relative to those would be blunt.
-    """
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    tile = np.stack([110 + 12 * x + 3 * y, 150 + 5 * x + 2 * y, 225 - 4 * x - 6 * y], axis=-1)
-    slope = x + 2 * y
-    tile[slope > 8] = (92, 71, 48)  # ground below a slanted edge
-    tile[slope == 8] = (140, 118, 96)
-    stripes = (slope > 9) & ((x + y) % 2 == 0)
-    tile[stripes] = (31, 84, 22)
-    tile[0, 0:2] = 255
-    tile[HEIGHT - 1, WIDTH - 2 :] = 0
-    tile[2:4, 0] = (236, 188, 64)
-    return tile.clip(0, 255).astype(np.uint8)
+    """The test tile (5, 7, 3) uint8, the same in the page; see ``GOLDEN_TILE`` in ``span_keras/constants.json``."""
+    rows = [list(bytes.fromhex(row)) for row in GOLDEN_TILE]
+    return np.uint8(rows).reshape(len(rows), -1, 3)
 
 
 def encode(tile: np.ndarray, expected: np.ndarray) -> dict:

@@ -67,7 +67,7 @@ def publish(target: Path, overwrite: bool = False):
 
 
 def _foreign_files(target: Path) -> set[str]:
-    """Files, links and empty folders in ``target`` that no export wrote, relative to it."""
+    """Return files, links and empty folders in ``target`` that no export wrote, relative to it."""
     try:
         is_file = target.exists() and not target.is_dir()
     except OSError as error:

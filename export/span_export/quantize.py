@@ -16,7 +16,11 @@ MAX_COST = {"none": 0.001, "float16": 0.01, "uint8": 0.2}
 
 
 def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
-    """``None`` chooses float16 where every kernel survives it exactly, else ``"none"``; ``weights`` are fused.
+    """Return the mode asked for; None takes float16 where every kernel survives it exactly, else ``"none"``.
+
+    Args:
+        mode: one of ``MODES`` or None.
+        weights: in deploy form.
 
     Raises:
         ExportError: ``mode`` is not one of ``MODES``, or a kernel is beyond float16's 65504.
@@ -39,7 +43,7 @@ def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
 
 
 def dtype_map(mode: str, weights: SpanWeights) -> dict[str, list[str]]:
-    """The ``quantization_dtype_map`` of the TF.js converter: dtype -> weight names.
+    """Return the ``quantization_dtype_map`` of the TF.js converter: dtype -> weight names.
 
     Only convolution kernels lose precision. Biases stay float32: they are few, and an error in one shifts a whole
     channel. So does the input normalisation, whose 1/255² is subnormal in float16. The pixel shuffle holds zeros and
@@ -66,7 +70,7 @@ def _bears_uint8(name: str, kernel: np.ndarray) -> bool:
 
 
 def max_weight_error(mode: str, key: str, array: np.ndarray) -> float:
-    """How far a stored tensor may lie from ``array`` by the rounding of its number format.
+    """Return how far a stored tensor may lie from ``array`` by the rounding of its number format.
 
     Args:
         mode: one of ``MODES``.

@@ -9,7 +9,7 @@ import click
 
 from span_export.export import export_model
 from span_export.verify import verify as compare
-from span_keras.cli import tell_assumed
+from span_keras.cli import load_networks
 from span_keras.errors import ExportError
 from span_keras.quiet import hushed
 
@@ -34,14 +34,7 @@ def run(
     Raises:
         SpanError: any step failed, or the files do not reproduce the weights; ``folder`` is as it was.
     """
-    with hushed():
-        from span_keras.checkpoints import load_weights
-
-    networks = [
-        load_weights(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean),
-        *map(load_weights, also),
-    ]
-    tell_assumed(*networks)
+    networks = load_networks(weights, *also, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
     reports = []
 
     def check(staged: Path, results: list[dict]) -> None:

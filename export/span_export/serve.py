@@ -65,7 +65,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def make_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
-    """A server for ``folder`` on 127.0.0.1, not yet running; port 0 takes a free one (see ``server_port``).
+    """Return a server for ``folder`` on 127.0.0.1, not yet running; port 0 takes a free one (see ``server_port``).
 
     Raises:
         ExportError: there is no such folder, it cannot be looked at, or the port is taken.

@@ -13,6 +13,7 @@ from span_export import golden, quantize
 from span_keras.errors import ExportError
 from span_keras.network.weights import SpanWeights
 from span_keras.quiet import hushed
+from span_keras.training import perceptual
 
 FORMAT_VERSION = 1
 """Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
@@ -57,7 +58,7 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
     config = weights.config
     mode = quantize.resolve_mode(quantization, weights)
     with hushed():
-        model = weights.deploy_model(_converter()[0])
+        model = weights.deploy_model(_converter()[1])
         _save(model, folder, quantize.dtype_map(mode, weights))
     tile = golden.golden_input()
     expected = model(np.float32(tile[np.newaxis]) / np.float32(255), training=False).numpy()[0]
@@ -83,15 +84,13 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
 
 
 def write_perceptual(folder: Path) -> None:
-    """Write the features of the perceptual loss, ``span_keras.perceptual.build("vgg16")``, as a TF.js layers model.
+    """Write the features of the perceptual loss, ``training.perceptual.build("vgg16")``, as a TF.js layers model.
 
     (N, H, W, 3) RGB in [0, 1] -> a list of feature maps, in float16, which loses nothing: so they are shipped.
     ``userDefinedMetadata.perceptual`` names network, features and licence.
     """
-    from span_keras.training import perceptual
-
     with hushed():
-        model = perceptual.build("vgg16", framework=_converter()[0])
+        model = perceptual.build("vgg16", framework=_converter()[1])
         _save(model, folder, {"float16": ["block*"]})
     metadata = {
         "format": FORMAT_VERSION,
@@ -114,11 +113,14 @@ def _require_finite(weights: SpanWeights) -> None:
 
 
 def _converter():
-    """``(tf_keras, tensorflowjs)``, imported late: they take seconds."""
+    """Return ``(tensorflow, tf_keras, tensorflowjs)``.
+
+    They are imported here because they take seconds, and because tensorflowjs is not to be had on every system.
+    """
     # TensorFlow Decision Forests takes a replaced stdout for a notebook's and would greet there through IPython.
     os.environ.setdefault("TFDF_DISABLE_WELCOME_MESSAGE", "1")
     try:
-        import tensorflow  # noqa: F401, I001  its companions below fail when they load before it
+        import tensorflow  # noqa: I001  its companions below fail when they load before it
         import tf_keras
         import tensorflowjs
     except ImportError as error:
@@ -126,15 +128,12 @@ def _converter():
             f"the TensorFlow.js converter cannot be imported ({error}); install span-keras with the versions of "
             "constraints.txt, on Linux with an x86-64 processor or macOS with Apple silicon."
         ) from error
-    return tf_keras, tensorflowjs
+    return tensorflow, tf_keras, tensorflowjs
 
 
 def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
     """Save a ``tf_keras`` model through the converter and give the model the weights as they were written."""
-    _, tensorflowjs = _converter()
-    import tensorflow
-    from tensorflowjs.read_weights import read_weights
-
+    tensorflow, _, tensorflowjs = _converter()
     try:
         tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=quantization)
     except tensorflow.errors.OpError as error:  # so TensorFlow tells of a full disk, which Python calls an OSError
@@ -142,7 +141,7 @@ def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
             f"the model cannot be written ({error.message}); choose a folder you may write to, with room for it."
         ) from error
     document = json.loads((folder / "model.json").read_text())
-    entries = read_weights(document["weightsManifest"], str(folder), flatten=True)
+    entries = tensorflowjs.read_weights.read_weights(document["weightsManifest"], str(folder), flatten=True)
     written = {entry["name"]: entry["data"] for entry in entries}
     for layer in model.layers:
         layer.set_weights([written[variable.name.removesuffix(":0")] for variable in layer.weights])

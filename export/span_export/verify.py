@@ -13,7 +13,12 @@ import numpy as np
 import span_keras
 from span_export import golden
 from span_export.quantize import MAX_COST, MODES, max_weight_error
+from span_keras.checkpoints import load_weights
+from span_keras.constants import MAX_PSNR
+from span_keras.data.decode import load_validation
 from span_keras.errors import ExportError
+from span_keras.images.bicubic import to_uint8
+from span_keras.images.metrics import psnr, rgb_to_y
 from span_keras.network.weights import SpanWeights
 
 BUNDLED_PHOTOS = Path(span_keras.__file__).parent / "bundled" / "photos"
@@ -25,14 +30,14 @@ GOLDEN_ERROR = 1e-4
 
 @dataclass(frozen=True)
 class Report:
-    """What ``verify`` measured.
+    """Hold what ``verify`` measured.
 
     Attributes:
         golden_difference: largest difference between the golden output and what the files compute.
         weight_difference: largest difference between a stored weight and its source.
         images: number of photographs.
         output_difference: largest difference between outputs of source and files on them, for values around [0, 1].
-        psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``metrics.MOST_PSNR`` for each image.
+        psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``MAX_PSNR`` for each image.
         failures: what does not reproduce, one sentence each; empty if all is well.
     """
 
@@ -46,11 +51,11 @@ class Report:
 
     @property
     def psnr_cost(self) -> float:
-        """What quantisation costs in dB."""
+        """Return what quantisation costs in dB."""
         return self.psnr_source - self.psnr_written
 
     def lines(self) -> Iterator[str]:
-        """The report as text."""
+        """Yield the report line by line."""
         yield f"Golden tile: largest difference {self.golden_difference:.2g}."
         yield f"Weights: largest difference {self.weight_difference:.2g}."
         yield (
@@ -78,8 +83,6 @@ def verify(
         DataError: no photograph can be read.
         ExportError: the folder was exported from a network of another configuration, or is not an export.
     """
-    from span_keras.checkpoints import load_weights
-
     path = Path(folder) / "model.json"
     weights, written = weights.fuse(), load_weights(path)
     if written.config != weights.config:
@@ -92,7 +95,7 @@ def verify(
 
     failures = []
     before, after = weights.deploy_model(), written.deploy_model()
-    golden_difference = _largest(_run(after, tile), expected)
+    golden_difference = _largest(run_model(after, tile), expected)
     if not golden_difference <= GOLDEN_ERROR * max(1.0, float(np.abs(expected).max())):
         failures.append(f"The written model does not compute its golden tile: difference {golden_difference:.3g}.")
 
@@ -105,10 +108,10 @@ def verify(
                 failures.append(f"{name}/{key} differs by {difference:.3g}, more than {mode} allows ({allowed:.3g}).")
 
     output_difference, figures = 0.0, []
-    for lr, hr in _pairs(photos, weights.config.scale, crop):
-        outputs = _run(before, lr), _run(after, lr)
+    for lr, hr in crops_of(photos, weights.config.scale, crop):
+        outputs = run_model(before, lr), run_model(after, lr)
         output_difference = max(output_difference, _largest(*outputs))
-        figures.append([_psnr_y(output, hr, weights.config.scale) for output in outputs])
+        figures.append([psnr_y(output, hr, weights.config.scale) for output in outputs])
     psnr_source, psnr_written = np.mean(figures, axis=0).tolist()
     if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
         failures.append(f"{mode} costs {cost:.3f} dB, more than {MAX_COST[mode]} dB; quantise less.")
@@ -123,8 +126,8 @@ def verify(
     )
 
 
-def _run(model, image: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 -> (h·scale, w·scale, 3) float32."""
+def run_model(model, image: np.ndarray) -> np.ndarray:
+    """Run a model on (h, w, 3) uint8: (h·scale, w·scale, 3) float32."""
     return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
 
 
@@ -134,19 +137,14 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float:
     return difference if not math.isnan(difference) else math.inf
 
 
-def _psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
-    from span_keras.images.bicubic import to_uint8
-    from span_keras.images.metrics import MOST_PSNR, psnr, rgb_to_y
-
+def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     inside = np.s_[shave:-shave, shave:-shave]
     # Two infinite figures, of a blank photograph, have no difference.
-    return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MOST_PSNR)
+    return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MAX_PSNR)
 
 
-def _pairs(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(LR, HR) uint8 crops of every readable photograph."""
-    from span_keras.data.decode import load_validation
-
+def crops_of(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (LR, HR) uint8 crops of every readable photograph."""
     for _, lr, hr in load_validation(photos or BUNDLED_PHOTOS, scale):
         if crop:
             height, width = (min(side, crop // scale) for side in lr.shape[:2])

@@ -20,164 +20,20 @@ What was assumed is listed in ``metadata["assumed"]``; the arguments of ``load_w
 of the network, training or fused. None of the readers executes anything a file contains.
 """
 
-from __future__ import annotations
-
 import importlib
-import os
-from pathlib import Path
 
-import numpy as np
-
-from span_keras.checkpoints.detect import detect
-from span_keras.checkpoints.files import MAX_BYTES, atomic_output, sha256
-from span_keras.errors import CheckpointError
-from span_keras.network.weights import SpanWeights
-
-BUNDLED = Path(__file__).parents[1] / "bundled"
-"""Folder of the weights that come with the package, named ``bundled:NAME``."""
-PREFIX = "bundled:"
-
-READERS = {
-    ".weights.h5": ("keras_file", "read_weights"),
-    ".keras": ("keras_file", "read_model"),
-    ".pth": ("torch_pickle", "read"),
-    ".pt": ("torch_pickle", "read"),
-    ".ckpt": ("torch_pickle", "read"),
-    ".safetensors": ("safetensors_file", "read"),
-    ".onnx": ("onnx_graph", "read"),
-    ".json": ("tfjs", "read"),
+_HOMES = {
+    "READERS": "load",
+    "assumption": "load",
+    "bundled_names": "load",
+    "load_weights": "load",
+    "resolve": "load",
+    "save_weights": "save",
 }
-"""Module and function that read a suffix."""
-WRITABLE = (".safetensors", ".weights.h5", ".keras")
+__all__ = sorted(_HOMES)
 
 
-def load_weights(
-    path: str | os.PathLike,
-    *,
-    variant: str | None = None,
-    img_range: float | None = None,
-    rgb_mean: tuple[float, float, float] | None = None,
-) -> SpanWeights:
-    """Read a weights file of any supported format; see the table in this package's docstring.
-
-    Args:
-        path: a file, or ``bundled:NAME``.
-        variant, img_range, rgb_mean: what the file cannot tell; see ``SpanConfig``.
-
-    Returns:
-        The weights in the form the file has them, with ``metadata["format"]`` (the suffix), ``metadata["sha256"]`` (of
-        the file; of ``model.json`` and its shards in order) and ``metadata["assumed"]``.
-
-    Raises:
-        UnsafeCheckpointError: a pickle asks for a callable that weights have no need for.
-        CheckpointError: the file is missing, damaged, not a SPAN network, or contradicts an argument.
-    """
-    source, file = str(path), resolve(path)
-    suffix = _suffix(file, tuple(READERS))
-    try:
-        if (size := file.stat().st_size) > MAX_BYTES:
-            raise CheckpointError(
-                f"{source} has {size:,} bytes, more than the {MAX_BYTES:,} that any SPAN network needs."
-            )
-        if not size:
-            raise CheckpointError(f"{source} is empty, expected SPAN weights.")
-        module, function = READERS[suffix]
-        read = getattr(importlib.import_module(f"{__name__}.{module}"), function)
-        contents = read(file, source)
-        weights = detect(contents, source, {"variant": variant, "img_range": img_range, "rgb_mean": rgb_mean})
-        weights.metadata.update(format=suffix.removeprefix("."), sha256=sha256(contents.files))
-        return weights
-    except CheckpointError as error:
-        if source in str(error):
-            raise
-        raise type(error)(f"{source}: {error}") from error
-    except Exception as error:  # A damaged or hostile file can make a parser raise anything.
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
-        raise CheckpointError(
-            f"{source} could not be read as {suffix}: it is truncated, damaged or something else ({reason})."
-        ) from error
-
-
-def assumption(weights: SpanWeights) -> str | None:
-    """A sentence about the configuration that ``load_weights`` had to assume; None if nothing."""
-    if not (names := weights.metadata.get("assumed")):
-        return None
-    values = {name: getattr(weights.config, name) for name in names}
-    parts = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
-    texts = (f"{name} {','.join(v if isinstance(v, str) else f'{v:g}' for v in part)}" for name, part in parts.items())
-    return f"Note: {weights.source} does not tell all about its network; assumed {', '.join(texts)}."
-
-
-def save_weights(weights: SpanWeights, path: str | os.PathLike, *, dtype: str = "float32") -> None:
-    """Write weights in the form they have, with configuration and metadata, replacing the file at once or not at all.
-
-    Args:
-        path: ``.safetensors``, ``.weights.h5`` or ``.keras``. The latter two load with plain Keras into
-            ``build_span`` or ``build_deploy`` models; ``.keras`` does not keep the metadata.
-        dtype: ``"float32"``, or ``"float16"`` for a ``.safetensors`` of half the size.
-
-    Raises:
-        CheckpointError: the suffix, the folder or the values do not allow it.
-    """
-    path = Path(path)
-    suffix = _suffix(path, WRITABLE)
-    if dtype not in ("float32", *(("float16",) if suffix == ".safetensors" else ())):
-        raise CheckpointError(f"{path} cannot hold {dtype}, expected float32, or float16 in a .safetensors file.")
-    for layer, group in weights.layers.items():
-        for key, value in group.items():
-            with np.errstate(over="ignore"):
-                finite = np.isfinite(value.astype(dtype)).all()
-            if not finite:
-                raise CheckpointError(
-                    f"{path} was not written: {layer}/{key} holds values that are not finite in {dtype}."
-                )
-    with atomic_output(path, ".keras" if suffix == ".weights.h5" else suffix) as temporary:
-        if suffix == ".safetensors":
-            from span_keras.checkpoints import safetensors_file
-
-            safetensors_file.write(weights, temporary, dtype)
-        else:
-            from span_keras.checkpoints import keras_file
-
-            (keras_file.write_model if suffix == ".keras" else keras_file.write_weights)(weights, temporary)
-
-
-def bundled_names() -> list[str]:
-    """The networks that come with the package, as ``bundled:NAME``, sorted."""
-    # They are named by their scale (x4, x2-fast); the folder holds the perceptual loss's weights too.
-    return sorted(f"{PREFIX}{found.stem}" for found in BUNDLED.glob("x[0-9]*.safetensors"))
-
-
-def resolve(path: str | os.PathLike) -> Path:
-    """The existing file that a path or ``bundled:NAME`` means.
-
-    Raises:
-        CheckpointError: there is none; the bundled names are listed, or the likely file in a folder is named. Or the
-            path cannot be looked at.
-    """
-    name = str(path)
-    if name.startswith(PREFIX):
-        available = bundled_names()
-        if name not in available:
-            known = f"it has {', '.join(available)}" if available else "it bundles no weights"
-            raise CheckpointError(f"{name} does not come with this installation; {known}; name a file with --weights.")
-        return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
-    try:
-        file = Path(path).expanduser()
-        is_folder, exists = file.is_dir(), file.exists()
-    except (OSError, RuntimeError) as error:  # a name too long, a locked folder; a home folder of nobody
-        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise CheckpointError(f"{name} cannot be opened ({reason}); name a weights file or {PREFIX}NAME.") from error
-    if is_folder:
-        hint = f"; did you mean {file / 'model.json'}?" if (file / "model.json").is_file() else "."
-        raise CheckpointError(f"{name} is a folder, expected a weights file{hint}")
-    if not exists:
-        raise CheckpointError(f"{name} does not exist; name a weights file or {PREFIX}NAME.")
-    return file
-
-
-def _suffix(path: Path, known: tuple[str, ...]) -> str:
-    for suffix in known:
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise CheckpointError(f"{path} has an unknown ending, expected one of {', '.join(known)}.")
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

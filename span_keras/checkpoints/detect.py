@@ -9,8 +9,9 @@ import re
 import numpy as np
 
 from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor
+from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.network.config import DIV2K_MEAN, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.reparam import REPCONV_WEIGHTS, repconv_shapes, shuffle_order
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes, shape_problems
 
@@ -39,7 +40,7 @@ OTHER_ARCHITECTURES = (
 
 
 def torch_name(layer: str, key: str) -> str:
-    """The authors' name of one of our weights: ``block_1_c1``, ``skip_kernel`` -> ``block_1.c1_r.sk.weight``."""
+    """Return the authors' name of a weight: ``block_1_c1``, ``skip_kernel`` -> ``block_1.c1_r.sk.weight``."""
     module = re.sub(r"^(block_\d+)_(c\d)$", r"\1.\2_r", layer)
     part, _, kind = key.rpartition("_")
     parameter = "weight" if kind == "kernel" else "bias"
@@ -142,7 +143,7 @@ def _batch_normalization(tensors: dict[str, Tensor], source: str) -> dict:
 
 
 def _config(tensors, torch_names: bool, known: dict, asked: dict, source: str) -> tuple[SpanConfig, list[str]]:
-    """The configuration from shapes, from what the file states, from what the caller asks, from the defaults."""
+    """Return the configuration from shapes, from what the file states, from what the caller asks, from the defaults."""
 
     def size(layer: str, *keys: str) -> int | None:
         for key in keys:
@@ -187,7 +188,7 @@ def _same(a, b) -> bool:
 
 
 def _expected_names(config: SpanConfig, tensors, torch_names: bool) -> dict[str, tuple[str, str, tuple[int, ...]]]:
-    """Name in the file -> (layer, weight, our shape) for every tensor the network needs."""
+    """Return ``{name in the file: (layer, weight, our shape)}`` for every tensor that the network needs."""
     names = {}
     for layer, shape in layer_shapes(config).items():
         make = (

@@ -24,7 +24,7 @@ MAX_DIMENSIONS = 32
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a file: its shape at once, its values when asked for.
+    """Hold one tensor of a file: its shape at once, its values when asked for.
 
     Attributes:
         shape: the claimed shape, in the file's own axis order.
@@ -42,7 +42,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a format's reader finds in a file.
+    """Hold what a format's reader finds in a file.
 
     Attributes:
         tensors: name -> tensor, in the file's own names and axis order.
@@ -60,7 +60,12 @@ class Contents:
 
 
 def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
-    """Number of bytes of a tensor of the given shape.
+    """Return the number of bytes of a tensor.
+
+    Args:
+        what: the tensor's name for messages.
+        shape: as the file claims it.
+        itemsize: bytes of one number.
 
     Raises:
         CheckpointError: a dimension is no whole number from 0, or the bytes exceed ``MAX_BYTES``.
@@ -76,7 +81,7 @@ def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
 
 
 def sha256(paths: Iterable[Path]) -> str:
-    """Hexadecimal SHA-256 of the files' bytes, one after the other, read piece by piece."""
+    """Return the hexadecimal SHA-256 of the files' bytes, one after the other, read piece by piece."""
     digest = hashlib.sha256()
     for path in paths:
         with Path(path).open("rb") as file:
@@ -85,9 +90,21 @@ def sha256(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def suffix_of(path: Path, known: Iterable[str]) -> str:
+    """Return the one of the known suffixes that a path ends in.
+
+    Raises:
+        CheckpointError: it ends in none.
+    """
+    for suffix in known:
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise CheckpointError(f"{path} has an unknown ending, expected one of {', '.join(known)}.")
+
+
 @contextlib.contextmanager
 def atomic_output(path: Path, suffix: str) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block succeeds and vanishes when it fails.
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds and vanishes when it fails.
 
     Args:
         suffix: ending of the temporary name, for libraries that insist on one.

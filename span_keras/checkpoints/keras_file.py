@@ -12,8 +12,8 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 
 from span_keras.checkpoints import topology_json
@@ -21,9 +21,6 @@ from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError
 from span_keras.network.reparam import REPCONV_WEIGHTS
 from span_keras.network.weights import SpanWeights
-
-if TYPE_CHECKING:
-    import h5py
 
 CONFIG_ATTRIBUTE = "span_config"
 METADATA_ATTRIBUTE = "span_metadata"
@@ -44,8 +41,6 @@ def read_weights(path: Path, source: str) -> Contents:
     Raises:
         CheckpointError: the file is no HDF5 file, damaged, or refers to other files.
     """
-    import h5py
-
     if not h5py.is_hdf5(path):
         raise CheckpointError(f"{source} is not an HDF5 file, expected what Keras's save_weights writes.")
     return _read(path.read_bytes(), path, source)
@@ -94,9 +89,7 @@ def read_model(path: Path, source: str) -> Contents:
 
 
 def _read(content: bytes, path: Path, source: str) -> Contents:
-    """What a whole HDF5 file holds."""
-    import h5py
-
+    """Read a whole HDF5 file from memory."""
     _check_heaps(content, source)
     with h5py.File(io.BytesIO(content), "r") as file:
         return _contents(file, path, source)
@@ -124,12 +117,10 @@ def _contents(file, path: Path, source: str) -> Contents:
 
 
 def _layers(group, seen: set[int], source: str) -> Iterator[tuple[str, h5py.Group]]:
-    """Name and variables of every layer below ``group``; Keras keeps a layer's name beside them.
+    """Yield name and variables of every layer below ``group``; Keras keeps a layer's name beside them.
 
     ``seen`` holds the addresses of the groups visited: links can join a few groups by endlessly many paths.
     """
-    import h5py
-
     if (address := h5py.h5o.get_info(group.id).addr) in seen:
         raise CheckpointError(f"{source} holds the group {group.name!r} in two places, expected one, as Keras writes.")
     seen.add(address)
@@ -145,9 +136,7 @@ def _layers(group, seen: set[int], source: str) -> Iterator[tuple[str, h5py.Grou
 
 
 def _variables(group, layer: str, source: str) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Name and values of every variable of a layer."""
-    import h5py
-
+    """Yield name and values of every variable of a layer."""
     keys = VARIABLES["normalize"] if layer == "normalize" else VARIABLES.get(len(group), ())
     for index in group:
         dataset = group.get(index) if isinstance(group.get(index, getlink=True), h5py.HardLink) else None
@@ -172,8 +161,6 @@ def write_weights(weights: SpanWeights, path: Path) -> None:
         path: has to end in ``.keras`` all the same. HDF5 crashes the interpreter when the disk is full; taking the
             HDF5 part of an archive, where Keras makes it in memory, it never writes to disk itself.
     """
-    import h5py
-
     write_model(weights, path)
     with zipfile.ZipFile(path) as archive:
         memory = io.BytesIO(archive.read(WEIGHTS_MEMBER))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import ml_dtypes  # noqa: F401  teaches NumPy the name "bfloat16", which safetensors asks it for
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from span_keras.checkpoints.files import Contents, Tensor
 from span_keras.errors import CheckpointError
@@ -24,7 +26,6 @@ def read(path: Path, source: str) -> Contents:
     Raises:
         CheckpointError: the file is no safetensors file, or damaged.
     """
-    from safetensors import safe_open
 
     def tensor(name: str, shape: tuple[int, ...]) -> Tensor:
         def values() -> np.ndarray:
@@ -47,8 +48,6 @@ def read(path: Path, source: str) -> Contents:
 
 def write(weights: SpanWeights, path: Path, dtype: str) -> None:
     """Write our own ``.safetensors``: names such as ``conv_1/kernel``, configuration and metadata beside them."""
-    from safetensors.numpy import save
-
     tensors = {
         f"{layer}/{key}": np.ascontiguousarray(value, dtype)
         for layer, group in weights.layers.items()

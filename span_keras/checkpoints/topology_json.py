@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import LEAKY_SLOPE
 
 
 def config_of(description, source: str) -> dict:
@@ -36,7 +36,7 @@ def config_of(description, source: str) -> dict:
 
 
 def config_of_names(names: Iterable[str]) -> dict:
-    """What the names of the layers tell alone: the variant, and the normalisation if there is none."""
+    """Return what the names of the layers tell alone: the variant, and the normalisation if there is none."""
     names = set(names)
     found = {}
     if "block_1_sym" in names:
@@ -47,7 +47,7 @@ def config_of_names(names: Iterable[str]) -> dict:
 
 
 def _layers(value) -> Iterator[tuple[str, dict]]:
-    """Every ``(class name, configuration)`` in nested JSON."""
+    """Yield every ``(class name, configuration)`` in nested JSON."""
     if isinstance(value, dict):
         config = value.get("config")
         if isinstance(config, dict) and isinstance(config.get("name"), str) and "class_name" in value:

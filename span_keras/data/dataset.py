@@ -20,6 +20,7 @@ has been drawn. Nothing is written to disk.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,18 +29,20 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from span_keras.constants import SCALES
 from span_keras.data.decode import load_pair, opened, reason_unusable, reduced
-from span_keras.data.options import DEGRADATIONS, MOST_CONTRAST
+from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
 from span_keras.data.photos import list_photos
 from span_keras.data.variants import contrast_of, degraded, rotated_over, rotation_of
 from span_keras.data.working_sets import LAG, Photo, WorkingSets, decoder_count
 from span_keras.errors import DataError
 from span_keras.images import orientation
-from span_keras.network.config import SCALES
 
 
 class PatchDataset(keras.utils.PyDataset):
-    """Random pairs of patches, batch by batch: ``dataset[i]`` is ``(LR, HR)``, or ``(LR, HR, taught)`` with a teacher.
+    """Random pairs of patches, batch by batch.
+
+    ``dataset[i]`` is ``(LR, HR)``, with a teacher ``(LR, HR, teacher_sr)``.
 
     LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: uint8 as ``SpanTrainer``
     wants them, or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads:
@@ -123,6 +126,18 @@ class PatchDataset(keras.utils.PyDataset):
         )
         self.working_sets.start()
 
+    @classmethod
+    def from_settings(cls, source, data, **more) -> PatchDataset:
+        """Build from a run's options of group ``data``: those that are arguments here are taken over by their names.
+
+        Args:
+            source: a folder or a list of files.
+            data: has ``patch_size`` and any of the arguments as attributes.
+            more: the other arguments.
+        """
+        own = inspect.signature(cls).parameters.keys() - more.keys() - {"source"}
+        return cls(source, patch=data.patch_size, **{k: v for k, v in vars(data).items() if k in own}, **more)
+
     def __len__(self) -> int:
         return self.steps_per_epoch
 
@@ -135,7 +150,7 @@ class PatchDataset(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        """Batch ``index`` of the current epoch."""
+        """Return batch ``index`` of the current epoch."""
         *batch, numbers = self.unturned(index)
         for patches in batch:
             for row, number in enumerate(numbers):
@@ -145,7 +160,7 @@ class PatchDataset(keras.utils.PyDataset):
         return tuple(batch)
 
     def unturned(self, index: int) -> tuple[np.ndarray, ...]:
-        """Batch ``index`` with the turning left to the device, which is better at it.
+        """Return batch ``index`` with the turning left to the device, which is better at it.
 
         Returns:
             The uint8 arrays of ``dataset[index]``, patches as they lie in the photographs, and the orientation each is
@@ -178,7 +193,7 @@ class PatchDataset(keras.utils.PyDataset):
         return self.working_sets.count
 
     def describe(self) -> str:
-        """One line on what the patches come from: photographs, megapixels of targets, memory, files skipped and why."""
+        """Say in a line what patches come from: photographs, megapixels of targets, memory, files skipped and why."""
         photos = [photo for photo in self.photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
         raised = sum(photo.contrast != 1 for photo in photos)
@@ -244,18 +259,18 @@ class PatchDataset(keras.utils.PyDataset):
             f"use {'larger photographs or a smaller patch' if small else 'others'}."
         )
 
-    def _taught(self, lr: np.ndarray) -> np.ndarray:
-        taught = self.teacher(lr)
+    def _teacher_sr(self, lr: np.ndarray) -> np.ndarray:
+        teacher_sr = self.teacher(lr)
         shape = lr.shape[0] * self.scale, lr.shape[1] * self.scale, 3
-        if taught.shape != shape or taught.dtype != np.uint8:
+        if teacher_sr.shape != shape or teacher_sr.dtype != np.uint8:
             raise DataError(
-                f"Expected the teacher to make {shape} uint8 of an LR image, found {taught.shape} {taught.dtype}; "
-                f"its scale must be {self.scale}."
+                f"Expected the teacher to make {shape} uint8 of an LR image, found {teacher_sr.shape} "
+                f"{teacher_sr.dtype}; its scale must be {self.scale}."
             )
-        return taught
+        return teacher_sr
 
     def _load(self, photo: Photo) -> tuple[np.ndarray, ...] | None:
-        """All images of a photograph; None if it cannot be used, or is not needed any more."""
+        """Return all images of a photograph, ``None`` if it cannot be used or is not needed any more."""
         try:
             images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast, photo.rotation)
         except DataError as error:
@@ -265,7 +280,7 @@ class PatchDataset(keras.utils.PyDataset):
             return images
         if self.working_sets.closed:  # a teacher takes its time
             return None
-        return *images, self._taught(images.lr)
+        return *images, self._teacher_sr(images.lr)
 
 
 def _check_settings(
@@ -284,8 +299,8 @@ def _check_settings(
         raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
     if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in hr_scales):
         raise DataError(f"Expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
-    if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MOST_CONTRAST:
-        raise DataError(f"Expected a contrast from 1 to {MOST_CONTRAST:g}, found {contrast!r}.")
+    if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MAX_CONTRAST:
+        raise DataError(f"Expected a contrast from 1 to {MAX_CONTRAST:g}, found {contrast!r}.")
     if dtype not in ("uint8", "float32"):
         raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard

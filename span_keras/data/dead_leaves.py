@@ -21,10 +21,10 @@ SUPERSAMPLING = 3
 LAYERS = 3
 """Times the picture's area that the shapes would cover, were they circles; about a fifth stays background."""
 
-LEAST_RADIUS = (1.5, 24.0)
+MIN_RADIUS = (1.5, 24.0)
 """Pixels: range of a picture's smallest radius, drawn evenly on a logarithmic scale."""
 
-MOST_BLUR = 1.5
+MAX_BLUR = 1.5
 """Pixels: half of all pictures are blurred by a Gaussian of up to this standard deviation."""
 
 PERIODS = (3.0, 24.0)
@@ -33,7 +33,7 @@ thirds of its radius."""
 
 
 def draw(rng: np.random.Generator, side: int, colours: np.ndarray, striped: float = 0.0) -> Image.Image:
-    """A picture of overlapping shapes.
+    """Draw a picture of overlapping shapes.
 
     Args:
         rng: decides everything; the same state gives the same picture.
@@ -47,24 +47,24 @@ def draw(rng: np.random.Generator, side: int, colours: np.ndarray, striped: floa
     canvas = Image.new("RGB", (side * SUPERSAMPLING,) * 2, _chosen(rng, colours))
     pen = ImageDraw.Draw(canvas)
     most = side / 3
-    least = min(np.exp(rng.uniform(*np.log(LEAST_RADIUS))), most / 2)
+    least = min(np.exp(rng.uniform(*np.log(MIN_RADIUS))), most / 2)
     # For radii distributed as r⁻³ between both, and circles.
     area = 2 * np.pi * np.log(most / least) / (least**-2 - most**-2)
     for _ in range(round(LAYERS * side**2 / area)):
         radius = (least**-2 - rng.random() * (least**-2 - most**-2)) ** -0.5
-        points = _turned(_shape(rng), rng.uniform(0, 2 * np.pi)) * radius + rng.uniform(0, side, 2)
+        points = _turned(random_shape(rng), rng.uniform(0, 2 * np.pi)) * radius + rng.uniform(0, side, 2)
         corners = (points * SUPERSAMPLING).ravel().tolist()
         pen.polygon(corners, fill=_chosen(rng, colours))
         # Without stripes, chance is not asked: the pictures are those of earlier versions.
         if striped and radius >= 1.5 * PERIODS[0] and rng.random() < striped:
-            _stripe(rng, canvas, corners, radius, _chosen(rng, colours))
+            lay_stripes(rng, canvas, corners, radius, _chosen(rng, colours))
     picture = canvas.resize((side, side), Image.Resampling.BOX)
-    blur = max(rng.uniform(-MOST_BLUR, MOST_BLUR), 0)
+    blur = max(rng.uniform(-MAX_BLUR, MAX_BLUR), 0)
     return picture.filter(ImageFilter.GaussianBlur(blur)) if blur else picture
 
 
 def colours_of(photo: Path) -> np.ndarray:
-    """The colours of all pixels of a photograph, (n, 3) uint8 RGB, for ``draw``.
+    """Return the colours of all pixels of a photograph, (n, 3) uint8 RGB, for ``draw``.
 
     Raises:
         DataError: the file cannot be decoded.
@@ -76,12 +76,12 @@ def colours_of(photo: Path) -> np.ndarray:
 
 
 def _chosen(rng: np.random.Generator, colours: np.ndarray) -> tuple[int, ...]:
-    """One of the colours, as Pillow takes it."""
+    """Choose one of the colours, as Pillow takes it."""
     return tuple(map(int, rng.choice(colours)))
 
 
-def _shape(rng: np.random.Generator) -> np.ndarray:
-    """Corners (n, 2) of an ellipse, a polygon or a bent stroke, of at most 1.5 times the area of the unit circle."""
+def random_shape(rng: np.random.Generator) -> np.ndarray:
+    """Draw corners (n, 2) of an ellipse, a polygon or a bent stroke of at most 1.5 times the unit circle's area."""
     kind = rng.integers(3)
     if kind == 0:
         angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -96,7 +96,9 @@ def _shape(rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([sides[0], sides[1][::-1]]) - [0, bend]
 
 
-def _stripe(rng: np.random.Generator, canvas: Image.Image, corners: list[float], radius: float, colour: tuple) -> None:
+def lay_stripes(
+    rng: np.random.Generator, canvas: Image.Image, corners: list[float], radius: float, colour: tuple
+) -> None:
     """Lay stripes over a polygon, nearly straight ones or arcs; their distance may grow by up to 30 % to either side.
 
     Args:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from span_keras.constants import SSIM_WINDOW
 from span_keras.data.photos import list_photos
 from span_keras.data.variants import rotated, with_contrast
 from span_keras.errors import DataError
 from span_keras.images import bicubic
-from span_keras.images.metrics import SSIM_WINDOW
 from span_keras.images.open import opened, reason_unusable
 from span_keras.images.samples import rgb_over_white
 
@@ -92,7 +92,7 @@ def load_validation(
     scale: int,
     on_skip: Callable[[Path, str], None] = lambda path, reason: None,
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Whole images for validation, in sorted order.
+    """Decode whole images for validation, in sorted order.
 
     Args:
         on_skip: told of every image that cannot be used, and why.

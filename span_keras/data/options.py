@@ -5,5 +5,5 @@ from __future__ import annotations
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
 
-MOST_CONTRAST = 10.0
+MAX_CONTRAST = 10.0
 """Limit of ``contrast``: beyond it, little is left but black and white."""

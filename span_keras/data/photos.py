@@ -19,7 +19,7 @@ BUNDLED_VAL = Path(__file__).parent.parent / "bundled" / "photos" / "val"
 
 
 def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
-    """All photographs of a folder and its subfolders, sorted; a list of files is only sorted.
+    """List all photographs of a folder and its subfolders, sorted; a list of files is only sorted.
 
     Raises:
         DataError: the folder is missing or holds none.
@@ -63,11 +63,11 @@ def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int =
 
 
 def name_digest(path: Path, prefix: str = "") -> bytes:
-    """A hash of the names of a file and its folder: the same wherever that lies, and whatever else is in it."""
+    """Hash the names of a file and its folder: the same wherever that lies, and whatever else is in it."""
     # Names need not be UTF-8: Python holds the bytes that are not as surrogates.
     return hashlib.sha256(f"{prefix}{path.parent.name}/{path.name}".encode("utf-8", "surrogateescape")).digest()
 
 
 def hash_fraction(path: Path, prefix: str = "") -> float:
-    """``name_digest`` as a number from 0 to 1."""
+    """Return ``name_digest`` as a number from 0 to 1."""
     return int.from_bytes(name_digest(path, prefix)[:8], "big") / 2**64

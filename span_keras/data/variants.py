@@ -14,12 +14,12 @@ from span_keras.data.photos import hash_fraction
 
 
 def with_contrast(image: Image.Image, factor: float) -> Image.Image:
-    """Every value so many times as far from the mean brightness, clipped; 1 changes nothing."""
+    """Move every value so many times as far from the mean brightness, clipped; 1 changes nothing."""
     return image if factor == 1 else ImageEnhance.Contrast(image).enhance(factor)
 
 
 def contrast_of(path: Path, most: float) -> float:
-    """The factor from 1 to ``most`` that a photograph's contrast is raised by.
+    """Return the factor from 1 to ``most`` by which a photograph's contrast is raised.
 
     It is drawn evenly on a logarithmic scale by the photograph's ``name_digest``, so that it stays when others come and
     go: what a teacher made of the copy serves further runs.
@@ -28,7 +28,7 @@ def contrast_of(path: Path, most: float) -> float:
 
 
 def rotated(image: Image.Image, degrees: float) -> Image.Image:
-    """Rotated counterclockwise about its centre and cropped to its old size; 0 changes nothing.
+    """Rotate counterclockwise about the centre and crop to the old size; 0 changes nothing.
 
     What comes in at the corners is the photograph mirrored at its borders: a copy without it would lose half the
     area or more, and small photographs would no longer hold a patch.
@@ -46,7 +46,7 @@ def rotated(image: Image.Image, degrees: float) -> Image.Image:
 
 
 def rotated_over(size: tuple[int, int], degrees: float) -> tuple[int, int]:
-    """Size of the surroundings that a rotation with bicubic interpolation reads, centred on an image of a size."""
+    """Return the size of what a rotation with bicubic interpolation reads, centred on an image of a size."""
     cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
     width, height = size
     reach = width * cos + height * sin, width * sin + height * cos
@@ -54,7 +54,7 @@ def rotated_over(size: tuple[int, int], degrees: float) -> tuple[int, int]:
 
 
 def rotation_of(path: Path, copy: str) -> float:
-    """The angle from -45° to 45° that a copy of a photograph is rotated by; flips and transposes make all others of it.
+    """Return the angle from -45° to 45° by which a copy is rotated; flips and transposes make all others of it.
 
     It is drawn evenly by a hash of the photograph's and the copy's names, for the reason told in ``contrast_of``.
     """
@@ -62,7 +62,7 @@ def rotation_of(path: Path, copy: str) -> float:
 
 
 def degraded(patch: np.ndarray, names: Sequence[str], rng: np.random.Generator) -> np.ndarray:
-    """A uint8 patch as a real camera might have delivered it; strengths as told in ``PatchDataset``."""
+    """Make a uint8 patch what a real camera might deliver; ``PatchDataset`` tells the strengths."""
     if "blur" in names:
         patch = np.asarray(Image.fromarray(patch).filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.5))))
     if "noise" in names:

@@ -16,13 +16,13 @@ import numpy as np
 from span_keras.errors import DataError
 
 REUSE = 8
-"""Times the area of a working set that is drawn from it before the next one takes over: once per orientation."""
+"""Draw this many times a set's area before moving on: once per orientation."""
 
 LAG = 32
-"""Steps into a working set after which the one before it is given up: more than the batches in flight at once."""
+"""Give up the set before after this many steps: more than the batches that are under way at once."""
 
-MOST_DECODERS = 8
-"""Threads that decode at a time at most, each of which holds a photograph."""
+MAX_DECODERS = 8
+"""Threads that decode at a time at most; each holds a photograph."""
 
 
 class Photo(NamedTuple):
@@ -44,7 +44,7 @@ class WorkingSet:
         self.bounds = np.cumsum(self.sizes.prod(1)) / self.sizes.prod(1).sum()
 
     def draw(self, rng: np.random.Generator, count: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
-        """``count`` random patches: photograph numbers (count,) and LR top-left corners (count, 2)."""
+        """Draw ``count`` random patches: photograph numbers (count,) and LR top-left corners (count, 2)."""
         # The last bound can round to less than 1, hence the minimum.
         photos = np.minimum(np.searchsorted(self.bounds, rng.random(count), side="right"), len(self.photos) - 1)
         corners = (rng.random((count, 2)) * (self.sizes[photos] - patch + 1)).astype(int)
@@ -119,7 +119,7 @@ class WorkingSets:
 
     def _plan(self, cache_gb: float, pixels_per_step: int) -> None:
         total = sum(photo.bytes for photo in self.photos)
-        self.count, self.steps_per_set, self._decoders = 1, 0, MOST_DECODERS
+        self.count, self.steps_per_set, self._decoders = 1, 0, MAX_DECODERS
         if total <= cache_gb * 1e9:
             return
         # Two sets are alive at a time, and the cut between sets falls on a whole photograph.
@@ -127,7 +127,7 @@ class WorkingSets:
         largest = max(photo.decoding for photo in self.photos)
         # As many decoders as there is room for, however many processors there are: the sets, and with them the batches,
         # are the same on every machine.
-        for self._decoders in range(MOST_DECODERS, 0, -1):
+        for self._decoders in range(MAX_DECODERS, 0, -1):
             decoding = self._decoders * largest
             room = (cache_gb * 1e9 - decoding) / 2 - biggest.bytes
             if room >= biggest.bytes:
@@ -143,14 +143,14 @@ class WorkingSets:
         self.steps_per_set = max(math.ceil(REUSE * pixels / pixels_per_step), 2 * LAG)
 
     def shuffled(self, turn: int) -> list[list[Photo]]:
-        """The photographs of every working set in one turn through all of them."""
+        """Return the photographs of every working set in one turn through all of them."""
         order = np.random.default_rng((self._seed, turn)).permutation(len(self.photos))
         sizes = np.array([self.photos[i].bytes for i in order])
         numbers = (np.cumsum(sizes) - sizes / 2) * self.count // sizes.sum()
         return [[self.photos[i] for i in order[numbers == number]] for number in range(self.count)]
 
     def at(self, step: int) -> WorkingSet:
-        """The working set of a global step; starts decoding the next one in time."""
+        """Return the working set of a global step, and begin in time to decode the next one."""
         number, position = divmod(step, self.steps_per_set) if self.count > 1 else (0, 0)
         with self._lock:
             self._wanted[number] += 1
@@ -179,7 +179,7 @@ class WorkingSets:
         return number in self._sets or (held < 2 and number in sorted(self._wanted)[:2])
 
     def _request(self, number: int, ahead: bool = False) -> Future | None:
-        """A working set, from the two most recently used or newly decoded; ``ahead``: only where there is room."""
+        """Return a working set that is held, or begin to decode it; ``ahead``: only where there is room."""
         if number not in self._sets:
             for other in [other for other in self._sets if other not in self._wanted]:
                 if len(self._sets) > 1:
@@ -191,7 +191,7 @@ class WorkingSets:
         return self._sets[number]
 
     def _load(self, number: int) -> WorkingSet:
-        """A working set; if none of its photographs can be used, the next that has some, as on every machine.
+        """Decode a working set; if none of its photographs can be used, the next that has some, as on every machine.
 
         Raises:
             DataError: no photograph of the whole collection can be used.
@@ -210,7 +210,7 @@ class WorkingSets:
         return WorkingSet(loaded)
 
     def _decode(self, photos: Sequence[Photo], progress: Callable[[int, int], None] | None = None) -> list:
-        """What of these photographs a working set holds."""
+        """Decode those of the photographs that can be used."""
         loaded = []
         with ThreadPoolExecutor(min(decoder_count(), self._decoders), "span-decode") as pool:
             for done, images in enumerate(pool.map(self._load_unless_closed, photos), 1):
@@ -224,5 +224,5 @@ class WorkingSets:
 
 
 def decoder_count() -> int:
-    """Threads that decode photographs: all processors, but no more than need be held in memory at a time."""
-    return min(os.cpu_count() or 1, MOST_DECODERS)
+    """Return how many threads decode photographs: one per processor, as far as memory is planned for them."""
+    return min(os.cpu_count() or 1, MAX_DECODERS)

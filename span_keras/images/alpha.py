@@ -9,11 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from span_keras.images.metrics import LUMA
+from span_keras.constants import ALPHA_BLEED, LUMA
 from span_keras.images.picture import to_float
-
-BLEED = 8
-"""How far colours are carried into fully transparent areas, in LR pixels; farther ones hardly reach a visible pixel."""
 
 
 def is_grey(samples: np.ndarray) -> bool:
@@ -28,7 +25,7 @@ def is_grey(samples: np.ndarray) -> bool:
 
 
 class Windows:
-    """Samples seen as float32 in [0, 1], converted window by window; colours bleed into what is fully transparent.
+    """View samples as float32 in [0, 1], converted window by window; colours bleed into what is fully transparent.
 
     Nobody sees the colour of a transparent pixel, so files hold anything there, mostly black. The network would mix it
     into the visible edge: the dark fringes of other upscalers.
@@ -47,13 +44,14 @@ class Windows:
         rows, columns = window
         if self.shape[2] % 2:
             return to_float(self.samples[rows, columns])
-        top, left = max(0, rows.start - BLEED), max(0, columns.start - BLEED)
-        pixels = bleed(to_float(self.samples[top : rows.stop + BLEED, left : columns.stop + BLEED]))
+        top, left = max(0, rows.start - ALPHA_BLEED), max(0, columns.start - ALPHA_BLEED)
+        samples = self.samples[top : rows.stop + ALPHA_BLEED, left : columns.stop + ALPHA_BLEED]
+        pixels = bleed(to_float(samples))
         return pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
 
 def bleed(pixels: np.ndarray) -> np.ndarray:
-    """Give fully transparent pixels within ``BLEED`` of others the mean colour of their neighbours, in place.
+    """Give fully transparent pixels within ``ALPHA_BLEED`` of others the mean colour of their neighbours, in place.
 
     Args:
         pixels: (H, W, C) floating point, the last channel alpha.
@@ -65,7 +63,7 @@ def bleed(pixels: np.ndarray) -> np.ndarray:
     if known.all() or not known.any():
         return pixels
     colors = pixels[..., :-1]
-    for _ in range(BLEED):
+    for _ in range(ALPHA_BLEED):
         weighted = np.concatenate([np.where(known, colors, 0), known], -1, dtype=pixels.dtype)
         for axis in (0, 1):
             weighted = sum(shifted(weighted, offset, axis) for offset in (-1, 0, 1))

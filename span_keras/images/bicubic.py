@@ -1,6 +1,7 @@
 """Bicubic resizing as MATLAB's ``imresize`` does it: antialiased when shrinking, rounded between its two passes.
 
-Super-resolution benchmarks make their LR images this way, and results depend on it. Needs NumPy alone.
+Super-resolution benchmarks make their LR images this way, and results depend on it. It is our own because no package on
+PyPI gives MATLAB's bytes: those that have its kernel round once instead of twice. Needs NumPy alone.
 
 8-bit images are resized by whole factors in whole numbers, so that every machine, and ``web_demo/images/bicubic.js``,
 gives the same bytes. The weights of the kernel are then multiples of ``1 / (16 · scale³)``.
@@ -90,7 +91,7 @@ def upscale(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """[0, 1] floating point -> uint8 as MATLAB converts: clipped, halves rounded up (NumPy rounds them to even)."""
+    """Return floating point in [0, 1] as uint8, as MATLAB converts: clipped, halves rounded up (NumPy: to even)."""
     return _round_to_uint8(image * np.float32(255))
 
 
@@ -126,7 +127,7 @@ def _resize(image: np.ndarray, vertical: tuple[int, float], horizontal: tuple[in
 
 
 def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> tuple[np.ndarray, float]:
-    """(..., H, W, C) -> (..., length, W, C) by block-wise products with the banded resizing matrix.
+    """Turn (..., H, W, C) into (..., length, W, C) by block-wise products with the banded resizing matrix.
 
     The second value is the sum of the weights, by which the first is still to be divided: 1 for floating point.
     """
@@ -148,7 +149,7 @@ def _resize_rows(image: np.ndarray, length: int, factor: float, border: str) -> 
 def _matrix_blocks(
     size: int, length: int, factor: float, border: str, dtype: str
 ) -> tuple[list[tuple[int, np.ndarray]], float]:
-    """The (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``, and its rows' sum."""
+    """Return the (length, size) resizing matrix as ``(first input row, block of BLOCK output rows)``, and rows' sum."""
     taps, weights, total = _contributions(size, length, factor, border)
     if dtype == "uint8":
         dtype = "float32" if total == 1 or np.abs(weights).sum(1).max() * 255 <= EXACT_FLOAT32 else "float64"
@@ -193,7 +194,7 @@ def _contributions(size: int, length: int, factor: float, border: str) -> tuple[
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel with a = -0.5."""
+    """Apply Keys' cubic convolution kernel with a = -0.5."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x**2 + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0

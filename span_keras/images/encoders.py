@@ -1,7 +1,9 @@
-"""Encoders that take rows one after another.
+"""Encoders that take rows one after another, so that a result larger than the memory can be written.
 
-Pillow encodes JPEG and WebP. It can write neither 16-bit RGB nor rows that come one after another, so PNG, TIFF and
-BMP are written here: these are containers around plain or zlib-compressed rows.
+``Writer(file, kind, height, width, channels, dtype, metadata, quality)`` has ``write(rows)`` and ``close()``.
+
+PNG and TIFF are written here, as containers around deflated or plain rows: Pillow writes no 16-bit colours, and neither
+Pillow nor another library writes a PNG whose rows come one by one. Pillow encodes JPEG, WebP and BMP.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from span_keras.images.picture import SUB_DIRECTORIES, XMP_TEXT, load_exif
 
 
 class PngWriter:
-    """PNG with 8 or 16 bits, rows filtered and deflated as they come. Source: the W3C's PNG specification."""
+    """Write PNG with 8 or 16 bits, rows filtered and deflated as they come. Source: the W3C's PNG specification."""
 
     LEVEL = 5
 
@@ -59,7 +61,14 @@ class PngWriter:
         self._chunk(b"IEND", b"")
 
     def _filter(self, rows: np.ndarray) -> np.ndarray:
-        """Each row as what its neighbours do not predict, by the predictor that leaves the least."""
+        """Return each row as what its neighbours do not predict, by the predictor that leaves the least.
+
+        Args:
+            rows: (n, bytes) uint8.
+
+        Returns:
+            (n, 1 + bytes) uint8, the first byte naming the predictor.
+        """
         above = np.concatenate([self.previous[None], rows[:-1]])
         self.previous = rows[-1].copy()
         left = np.zeros_like(rows)
@@ -80,7 +89,7 @@ class PngWriter:
 
 
 class TiffWriter:
-    """TIFF with 8 or 16 bits in one uncompressed strip, which may come row by row. Source: TIFF 6.0."""
+    """Write TIFF with 8 or 16 bits in one uncompressed strip, which may come row by row. Source: TIFF 6.0."""
 
     def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
         self.file = file
@@ -125,47 +134,24 @@ class TiffWriter:
         pass
 
 
-class BmpWriter:
-    """BMP with 24 bits, or 32 with alpha, top row first. Resolution is all the metadata it holds."""
-
-    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
-        self.file = file
-        depth = 3 if channels % 2 else 4
-        self.padding = -width * depth % 4
-        size = (width * depth + self.padding) * height
-        dots = [round(d / 0.0254) for d in metadata.dpi or (0, 0)]
-        # Alpha counts only where a version 4 header names its mask.
-        masks = struct.pack("<5I48x", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, 0x73524742) if depth == 4 else b""
-        start = 54 + len(masks)
-        file.write(struct.pack("<2sIII", b"BM", start + size, 0, start))
-        compression = 3 if masks else 0
-        file.write(
-            struct.pack("<IiiHHIIiiII", start - 14, width, -height, 1, 8 * depth, compression, size, *dots, 0, 0)
-        )
-        file.write(masks)
-
-    def write(self, rows):
-        channels = rows.shape[2]
-        order = {1: [0, 0, 0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
-        rows = rows[..., order].reshape(len(rows), -1)
-        self.file.write(np.pad(rows, ((0, 0), (0, self.padding))))
-
-    def close(self):
-        pass
-
-
 class PillowWriter:
-    """JPEG and WebP through Pillow, which wants the whole image: rows are collected in a temporary file, mapped.
+    """Encode JPEG, WebP and BMP with Pillow, which wants the whole image: rows are collected in a mapped file.
 
-    The file has the layout in which Pillow can use it without a copy, so that memory holds only what the system caches.
+    The file has the layout in which Pillow can use JPEG's and WebP's rows without a copy, so that memory holds only
+    what the system caches. Of a BMP, Pillow holds four bytes per pixel.
     """
 
     def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
         self.file, self.format, self.metadata, self.quality = file, kind, metadata, quality
-        if self.format == "JPEG" and channels % 2 == 0:
-            raise ImageError("JPEG cannot hold transparency; write a .png, .webp or .tif.")
-        self.mode = {1: "L", 2: "RGBA", 3: "RGBX", 4: "RGBA"}[channels]
-        self.order = {1: [0], 2: [0, 0, 0, 1], 3: [0, 1, 2, 2], 4: [0, 1, 2, 3]}[channels]
+        # Pillow would write a BMP's alpha without a mask that names it, and every reader leaves it out.
+        if kind in ("JPEG", "BMP") and channels % 2 == 0:
+            raise ImageError(f"{kind} cannot hold transparency; write a .png, .webp or .tif.")
+        self.mode, self.order = {
+            1: ("L", [0]),
+            2: ("RGBA", [0, 0, 0, 1]),
+            3: ("RGB", [0, 1, 2]) if kind == "BMP" else ("RGBX", [0, 1, 2, 2]),
+            4: ("RGBA", [0, 1, 2, 3]),
+        }[channels]
         self.spool = tempfile.TemporaryFile(dir=Path(file.name).parent)  # noqa: SIM115 - closed when complete
         self.size = (width, height)
 
@@ -177,16 +163,22 @@ class PillowWriter:
         width, height = self.size
         mapped = np.memmap(self.spool, np.uint8, "r", shape=(height, width * len(self.order)))
         image = Image.frombuffer(self.mode, self.size, mapped, "raw", self.mode, 0, 1)
+        image.save(self.file, self.format, **self._options())
+        self.spool.close()
+
+    def _options(self) -> dict:
         m = self.metadata
-        options = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "dpi": m.dpi and tuple(map(round, m.dpi))}
-        options = {key: value for key, value in options.items() if value}
+        dpi = m.dpi and tuple(map(round, m.dpi))
+        if self.format == "BMP":
+            return {"dpi": dpi or (0, 0)}  # or Pillow would state a resolution that nobody knows
+        options = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "dpi": dpi}
+        options = {key: value for key, value in options.items() if value} | {"quality": self.quality}
         if self.format == "JPEG":
             options["comment"] = m.texts.get("Comment", "").encode()
             options["subsampling"] = 0  # halving the colours of a sharpened image would undo some of it
         elif self.quality == 100:
             options["lossless"] = True
-        image.save(self.file, self.format, quality=self.quality, **options)
-        self.spool.close()
+        return options
 
 
-WRITERS = {"PNG": PngWriter, "TIFF": TiffWriter, "BMP": BmpWriter, "JPEG": PillowWriter, "WEBP": PillowWriter}
+WRITERS = {"PNG": PngWriter, "TIFF": TiffWriter, "BMP": PillowWriter, "JPEG": PillowWriter, "WEBP": PillowWriter}

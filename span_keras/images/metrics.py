@@ -8,18 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from span_keras.constants import SSIM_K, SSIM_SIGMA, SSIM_WINDOW, STUDIO_BLACK, STUDIO_Y
 from span_keras.errors import ImageError
 from span_keras.images.bicubic import to_uint8
-
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in luma of BT.601."""
-
-MOST_PSNR = 100.0
-"""Limit in dB of an image's PSNR in a mean over images: an infinite one would leave nothing of the others."""
-
-SSIM_WINDOW = 11
-
-SSIM_SIGMA = 1.5
 
 
 def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
@@ -29,13 +20,14 @@ def modcrop(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def rgb_to_y(image: np.ndarray) -> np.ndarray:
-    """Luma of BT.601: (..., 3) RGB on the scale 0 to 255, any dtype -> (...) float64 from 16 to 235."""
+    """Return luma of BT.601: (..., 3) RGB on the scale 0 to 255, any dtype -> (...) float64 from 16 to 235."""
     image = np.asarray(image, np.float64)
-    return 16.0 + (65.481 * image[..., 0] + 128.553 * image[..., 1] + 24.966 * image[..., 2]) / 255.0
+    red, green, blue = (weight * image[..., i] for i, weight in enumerate(STUDIO_Y))
+    return STUDIO_BLACK + (red + green + blue) / 255.0
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two equal-shaped arrays on the scale 0 to 255; infinite if they are equal.
+    """Return the peak signal-to-noise ratio in dB of two arrays of one shape on the scale 0 to 255, infinite if equal.
 
     Raises:
         ImageError: the shapes differ.
@@ -46,7 +38,9 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean structural similarity of two (H, W) arrays on the scale 0 to 255.
+    """Return the mean structural similarity of two (H, W) arrays on the scale 0 to 255.
+
+    It is our own because scikit-image's needs SciPy, and gives these figures with one of its many settings alone.
 
     Gaussian window 11×11 with σ 1.5, only where it lies wholly inside the image, K1 = 0.01, K2 = 0.03.
 
@@ -64,14 +58,14 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     mean_a, mean_b, square_a, square_b, product = _blur(np.stack([a, b, a * a, b * b, a * b]))
     variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
     covariance = product - mean_a * mean_b
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    c1, c2 = ((k * 255) ** 2 for k in SSIM_K)
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return float(np.mean(luminance * structure))
 
 
 def evaluate_pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> dict[str, float]:
-    """The three figures of one super-resolved image against its original.
+    """Measure one super-resolved image against its original.
 
     Args:
         sr: (H, W, 3) RGB, uint8 or floating point in [0, 1]; floating point is clipped and rounded to uint8 first.
@@ -104,7 +98,7 @@ def _check_same_shape(a: np.ndarray, b: np.ndarray) -> None:
 
 
 def _blur(images: np.ndarray) -> np.ndarray:
-    """Gaussian window sums of (N, H, W) over the valid region: (N, H - 10, W - 10)."""
+    """Return Gaussian window sums of (N, H, W) over the valid region: (N, H - 10, W - 10)."""
     x = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     window = np.exp(-(x**2) / (2 * SSIM_SIGMA**2))
     window /= window.sum()

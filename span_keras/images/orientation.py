@@ -10,7 +10,7 @@ INVERSE = np.uint8([0, 1, 2, 3, 4, 6, 5, 7])
 
 
 def turned(image: np.ndarray, number: int) -> np.ndarray:
-    """A view of (h, h, C) in an orientation."""
+    """Return a view of (h, h, C) in an orientation."""
     if number & 4:
         image = image.transpose(1, 0, 2)
     if number & 1:
@@ -19,7 +19,7 @@ def turned(image: np.ndarray, number: int) -> np.ndarray:
 
 
 def turn_each(images, numbers):
-    """Every image of a batch in an orientation of its own, on the device.
+    """Turn every image of a batch into an orientation of its own, on the device.
 
     Args:
         images: tensor (N, h, h, C) of any type.

@@ -29,7 +29,7 @@ XMP_TEXT = "XML:com.adobe.xmp"
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about its pixels. Orientation is already applied, and reset to "upright" here.
+    """Hold what a file says about its pixels. Orientation is already applied, and reset to "upright" here.
 
     Attributes:
         icc: colour profile, or None.
@@ -51,7 +51,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image, upright.
+    """Hold a decoded image, upright.
 
     Attributes:
         samples: (H, W, C) uint8 or uint16; C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).
@@ -65,13 +65,13 @@ class Picture:
 
     @property
     def pixels(self) -> np.ndarray:
-        """(H, W, 3) float32 RGB in [0, 1]; grey is repeated, alpha left out."""
+        """Return (H, W, 3) float32 RGB in [0, 1]; grey is repeated, alpha left out."""
         colors = to_float(self.samples[..., : 3 if self.samples.shape[2] > 2 else 1])
         return np.broadcast_to(colors, (*colors.shape[:2], 3)).copy() if colors.shape[2] == 1 else colors
 
     @property
     def alpha(self) -> np.ndarray | None:
-        """(H, W) float32 in [0, 1], or None for an image without."""
+        """Return (H, W) float32 in [0, 1], or None for an image without."""
         return None if self.samples.shape[2] % 2 else to_float(self.samples[..., -1])
 
 
@@ -96,7 +96,7 @@ def to_samples(pixels: np.ndarray, dtype) -> np.ndarray:
 
 
 def scaled_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
-    """The same metadata for an image of another size: the sizes that EXIF repeats are corrected."""
+    """Return the same metadata for an image of another size: the sizes that EXIF repeats are corrected."""
     if not metadata.exif:
         return metadata
     exif = load_exif(metadata.exif)
@@ -109,20 +109,23 @@ def scaled_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
 
 
 def load_exif(data: bytes) -> Image.Exif:
+    """Parse EXIF that starts with ``b"Exif\\0\\0"``."""
     exif = Image.Exif()
     exif.load(data)
     return exif
 
 
 def depth_of(path: str | Path, dtype) -> np.dtype:
-    """The sample type a file of this name will hold: uint16 only where the format can."""
+    """Return the sample type that a file of this name will hold: uint16 only where the format can."""
     return np.dtype(dtype if format_of(path) in ("PNG", "TIFF") else np.uint8)
 
 
 def storable(path: str | Path, metadata: Metadata, channels: int, dtype) -> tuple[Metadata, list[str]]:
-    """What of the metadata a file of this name can hold, and sentences about what it cannot.
+    """Return what of the metadata a file of this name can hold, and sentences about what it cannot.
 
     Args:
+        path: its suffix names the format.
+        metadata: what is to be kept.
         channels, dtype: of the samples to be written.
     """
     kind = format_of(path)

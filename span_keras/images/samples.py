@@ -149,7 +149,7 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
     """
     mend_transparency(image)
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         if (values := deep_grey(image)) is None:

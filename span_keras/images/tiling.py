@@ -16,7 +16,7 @@ from span_keras.errors import ImageError
 
 
 class Span(NamedTuple):
-    """One tile along one axis, in LR pixels: it reads ``start:stop``, its result counts in ``core_start:core_stop``."""
+    """Place one tile along an axis, in LR pixels: it reads ``start:stop``, and counts in ``core_start:core_stop``."""
 
     start: int
     stop: int
@@ -26,6 +26,11 @@ class Span(NamedTuple):
 
 def split(length: int, tile: int, halo: int) -> list[Span]:
     """Cover ``length`` pixels with tiles of exactly ``tile`` pixels; an axis no longer than a tile is one shorter tile.
+
+    Args:
+        length: pixels of the axis.
+        tile: side of a tile.
+        halo: pixels at both ends of a tile that only give context.
 
     Raises:
         ImageError: ``tile`` leaves nothing between its two halos.
@@ -46,7 +51,7 @@ def split(length: int, tile: int, halo: int) -> list[Span]:
 
 
 def count_tiles(height: int, width: int, tile: int, halo: int) -> int:
-    """Number of tiles that ``upscale_bands`` runs, for progress bars."""
+    """Return the number of tiles that ``upscale_bands`` runs, for progress bars."""
     return len(split(height, tile, halo)) * len(split(width, tile, halo))
 
 
@@ -118,5 +123,5 @@ def joined(bands: Iterable[np.ndarray], height: int) -> np.ndarray:
 
 
 def _core(span: Span, scale: int) -> slice:
-    """Where the core lies in the tile's own result."""
+    """Return where the core lies in the tile's own result."""
     return slice((span.core_start - span.start) * scale, (span.core_stop - span.start) * scale)

@@ -1,4 +1,8 @@
-"""Write image files atomically, row by row, so that a result larger than the memory can be written."""
+"""Write image files atomically.
+
+PNG and TIFF are written row by row, so that a result larger than the memory can be written; JPEG, WebP and BMP are
+collected in a temporary file first, see ``encoders``.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ def write_image(path: str | Path, picture: Picture, quality: int = QUALITY) -> N
     """Write a picture in the format of the path's suffix; the file appears whole or not at all.
 
     Args:
+        path: its suffix names the format, one of ``formats.WRITABLE``.
+        picture: what to write; metadata that the format cannot hold are left out, see ``storable``.
         quality: 1 to 100 for JPEG and WebP; 100 makes WebP lossless.
 
     Raises:
@@ -87,12 +93,14 @@ def open_writer(
 
 
 def close_quietly(file) -> None:
+    """Close a file whose content is lost anyway."""
     with contextlib.suppress(OSError):  # on a full disk, what is left in the buffer fails once more
         file.close()
 
 
 @contextlib.contextmanager
 def names_unwritable(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the block into an ``ImageError`` that names the file."""
     try:
         yield
     except OSError as error:

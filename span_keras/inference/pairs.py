@@ -17,7 +17,7 @@ _SURE_ENDING = re.compile(r"([_-]x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNOREC
 
 
 def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
-    """The images to measure as ``(HR path, LR path)``, sorted by name; LR is None where it has to be made.
+    """Find the images to measure as ``(HR path, LR path)``, sorted by name; LR is None where it has to be made.
 
     ``data`` holds the folders ``HR`` and ``LR``, or a folder ``HR``, or HR images. An LR image is called as its HR
     image, whatever its format; if not all are, endings as in ``img_001x4``, ``img_001_LR`` and ``img_001_SRF_4_HR`` do
@@ -58,7 +58,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _partner(path: Path, plain: dict[str, list[Path]], bare: dict[str, list[Path]]) -> Path | None:
-    """The HR image of an LR image, of all by their names and by these without their endings."""
+    """Return the HR image of an LR image, of all by their names and by these without their endings."""
     short, cautious = _ENDING.sub("", path.stem), _SURE_ENDING.sub("", path.stem)
     for known, names in ((plain, (short, path.stem)), (bare, (short, cautious))):
         for name in names:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -16,6 +17,7 @@ from span_keras.images.alpha import Windows, is_grey, predict_channels
 from span_keras.images.picture import Picture, scaled_metadata, to_samples
 from span_keras.images.read import read_image
 from span_keras.images.samples import image_of, samples_of_array, samples_of_image
+from span_keras.network.layers import pixel_shuffle
 from span_keras.network.weights import SpanWeights
 
 TILE = 512
@@ -53,7 +55,7 @@ class Upscaler:
         ConfigError: the tile is not larger than two halos, or Keras runs on neither TensorFlow nor JAX.
 
     Example:
-        >>> upscaler = Upscaler("bundled:x4-photo")
+        >>> upscaler = Upscaler("bundled:x4-fast")
         >>> upscaler(np.zeros((32, 48, 3), np.uint8)).shape
         (128, 192, 3)
         >>> upscaler(Image.open("small.jpg")).save("large.jpg")
@@ -173,8 +175,6 @@ def compile_network(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
 
     TensorFlow takes any shape without compiling again. JAX compiles for every new shape, which fixed tiles keep few.
     """
-    import keras
-
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
         raise ConfigError(f"KERAS_BACKEND must be tensorflow or jax to upscale, found {backend}.")
@@ -199,8 +199,6 @@ def _compile_tensorflow(features, scale: int) -> Callable[[np.ndarray], np.ndarr
 
 def _compile_jax(features, scale: int) -> Callable[[np.ndarray], np.ndarray]:
     import jax
-
-    from span_keras.network.layers import pixel_shuffle
 
     run = jax.jit(lambda x: pixel_shuffle(features(x, training=False), scale))
     return lambda tiles: np.asarray(run(tiles))

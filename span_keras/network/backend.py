@@ -8,7 +8,7 @@ import keras
 
 
 def full_precision():
-    """Keeps JAX from computing with kernels in TF32 on a GPU; the images' convolutions may use it.
+    """Return a context that keeps JAX from computing with kernels in TF32 on a GPU; images' convolutions may use it.
 
     TensorFlow has one switch for the whole process, which is left to the user.
     """
@@ -20,7 +20,12 @@ def full_precision():
 
 
 def compiled(function, exact: bool = True):
-    """A compiled function of arrays that runs a network; ``exact`` keeps JAX from the TF32 of a GPU."""
+    """Compile a function of arrays that runs a network.
+
+    Args:
+        function: of arrays or nested dictionaries of them, made of ``keras.ops``.
+        exact: keep JAX from the TF32 of a GPU.
+    """
     if keras.backend.backend() == "jax":
         import jax
 

@@ -5,22 +5,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from span_keras.constants import BLOCKS, CHANNELS, DIV2K_MEAN, SCALES, VARIANTS
 from span_keras.errors import ConfigError
-
-SCALES = (2, 3, 4)
-
-VARIANTS = ("span", "official")
-
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-"""Mean RGB of DIV2K in [0, 1]; the authors subtract it from every input."""
-
-LEAKY_SLOPE = 0.1
-"""Negative slope of LeakyReLU in variant ``span``."""
 
 
 @dataclass(frozen=True)
 class SpanConfig:
-    """Everything needed to build a SPAN network besides its weights.
+    """Hold everything needed to build a SPAN network besides its weights.
 
     Args:
         scale: upscaling factor, 2, 3 or 4.
@@ -37,11 +28,18 @@ class SpanConfig:
 
     Source: "Swift Parameter-free Attention Network for Efficient Super-Resolution",
     Wan et al., CVPR Workshops 2024, section 3.
+
+    Example:
+        >>> config = SpanConfig(scale=2, channels=32)
+        >>> config.receptive_radius
+        21
+        >>> SpanConfig.from_dict(config.to_dict()) == config
+        True
     """
 
     scale: int = 4
-    channels: int = 48
-    blocks: int = 6
+    channels: int = CHANNELS
+    blocks: int = BLOCKS
     variant: str = "span"
     img_range: float = 1.0
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
@@ -51,10 +49,10 @@ class SpanConfig:
             raise ConfigError(f"scale must be one of {SCALES}, found {self.scale!r}.")
         if self.variant not in VARIANTS:
             raise ConfigError(f"variant must be one of {VARIANTS}, found {self.variant!r}.")
-        for name, most in (("channels", 1024), ("blocks", 64)):
+        for name, largest in (("channels", 1024), ("blocks", 64)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise ConfigError(f"{name} must be a whole number from 1 to {most}, found {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+                raise ConfigError(f"{name} must be a whole number from 1 to {largest}, found {value!r}.")
         try:
             mean = tuple(float(m) for m in self.rgb_mean)
             img_range = float(self.img_range)
@@ -70,27 +68,34 @@ class SpanConfig:
         object.__setattr__(self, "img_range", img_range)
 
     @classmethod
-    def official(cls, scale: int = 4, channels: int = 48, **overrides) -> SpanConfig:
-        """The configuration of the authors' released weights (input range 255)."""
+    def official(cls, scale: int = 4, channels: int = CHANNELS, **overrides) -> SpanConfig:
+        """Return the configuration of the authors' released weights (input range 255)."""
         return cls(**{"scale": scale, "channels": channels, "variant": "official", "img_range": 255.0, **overrides})
 
     @property
     def receptive_radius(self) -> int:
-        """Pixels of low-resolution context each output pixel sees on every side: one per serial 3×3 convolution."""
+        """Return the pixels of low-resolution context that an output pixel sees on every side.
+
+        It is one per serial 3×3 convolution.
+        """
         return 3 * self.blocks + 3
 
     @property
     def normalizes(self) -> bool:
-        """Whether the input is changed at all before the first convolution."""
+        """Return whether the input is changed at all before the first convolution."""
         return self.img_range != 1.0 or any(self.rgb_mean)
 
     def to_dict(self) -> dict:
-        """JSON-ready mapping; ``SpanConfig.from_dict`` inverts it."""
+        """Return a JSON-ready mapping; ``SpanConfig.from_dict`` inverts it."""
         return {**dataclasses.asdict(self), "rgb_mean": list(self.rgb_mean)}
 
     @classmethod
     def from_dict(cls, values: dict) -> SpanConfig:
-        """Build from ``to_dict`` output; unknown keys raise ``ConfigError``."""
+        """Build a configuration from what ``to_dict`` returned.
+
+        Raises:
+            ConfigError: a key is unknown, or a value outside its range.
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ConfigError(f"unknown configuration keys {unknown}; known are {sorted(known)}.")

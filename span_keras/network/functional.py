@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.network.backend import full_precision
-from span_keras.network.config import LEAKY_SLOPE, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.layers import pixel_shuffle
 from span_keras.network.model import topology
 from span_keras.network.reparam import REPCONV_WEIGHTS, compose
@@ -24,12 +25,12 @@ STACK = "stack"
 
 
 def stack_names(config: SpanConfig) -> list[str]:
-    """Names of the stacked layers, in the order of the leading axis."""
+    """Return the names of the stacked layers, in the order of the leading axis."""
     return [name for name in layer_shapes(config) if name not in (FIRST, *PLAIN_LAYERS)]
 
 
 def stack(weights: SpanWeights) -> dict[str, np.ndarray]:
-    """Training-form weights as ``{"group/weight": array}``; arrays of group ``stack`` have a leading layer axis."""
+    """Return training-form weights as ``{"group/weight": array}``; group ``stack`` has a leading layer axis."""
     layers = weights.expand().layers
     names = stack_names(weights.config)
     arrays = {f"{FIRST}/{key}": layers[FIRST][key] for key in REPCONV_WEIGHTS}
@@ -39,7 +40,7 @@ def stack(weights: SpanWeights) -> dict[str, np.ndarray]:
 
 
 def unstack(arrays: dict[str, np.ndarray], config: SpanConfig, source: str = "memory", **metadata) -> SpanWeights:
-    """The inverse of ``stack``: training-form ``SpanWeights``."""
+    """Return the training-form ``SpanWeights`` that ``stack`` makes these arrays of."""
     layers = {FIRST: {key: np.asarray(arrays[f"{FIRST}/{key}"]) for key in REPCONV_WEIGHTS}}
     for i, name in enumerate(stack_names(config)):
         layers[name] = {key: np.asarray(arrays[f"{STACK}/{key}"][i]) for key in REPCONV_WEIGHTS}
@@ -62,7 +63,7 @@ def fuse(arrays: dict, config: SpanConfig) -> dict:
 
 
 def fused_arrays(weights: SpanWeights) -> dict:
-    """``{layer: (kernel, bias)}`` as arrays, for a network that is only run, such as a teacher."""
+    """Return ``{layer: (kernel, bias)}`` as arrays, for a network that is only run, such as a teacher."""
     return {name: (group["kernel"], group["bias"]) for name, group in weights.fuse().layers.items()}
 
 
@@ -81,7 +82,7 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
 
 
 def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
-    """As ``apply``, and besides the features that every block and ``conv_cat`` put out.
+    """Run the network as ``apply`` does, and collect the features that every block and ``conv_cat`` put out.
 
     Returns:
         The output, and a list of ``config.blocks + 1`` tensors (N, H, W, channels) of type ``dtype``.
@@ -101,7 +102,7 @@ def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float3
 
 
 def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
-    """The layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
+    """Return the layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
 
     def conv(name, precision):
         kernel, bias = (ops.cast(ops.convert_to_tensor(w), precision) for w in fused[name])

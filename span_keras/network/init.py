@@ -14,21 +14,26 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from span_keras.constants import (
+    ATTENTION_STD,
+    FEATURE_STD,
+    NOISE_MEAN,
+    NOISE_MIX,
+    NOISE_SLOPE,
+    NOISE_STD,
+    OUTPUT_STD,
+)
 from span_keras.network.layers import RepConv
 from span_keras.network.model import config_of, topology
 
-FEATURE_STD = 1.0
-"""Standard deviation given to the output of ``conv_1``, ``c1``, ``c2`` and ``conv_2``."""
-
-OUTPUT_STD = 0.1
-"""Standard deviation given to the image before training, around mid-grey: the first steps need not undo noise."""
-
-ATTENTION_STD = {"span": 1.5, "official": 3.0}
-"""Standard deviation of ``o3`` per variant: sigmoid - 0.5 is tanh(x / 2) / 2 and needs twice the range."""
-
 
 def natural_noise(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """Noise images with the second-order statistics of photographs.
+    """Draw noise images with the second-order statistics of photographs.
+
+    Args:
+        count: number of images.
+        size: their side in pixels.
+        seed: of the noise.
 
     Returns:
         (count, size, size, 3) float32 in [0, 1], mean about 0.45, standard deviation about 0.27.
@@ -37,12 +42,9 @@ def natural_noise(count: int, size: int, seed: int = 0) -> np.ndarray:
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = 1 / size
     white = rng.standard_normal((count, 3, size, size))
-    # Amplitude f^-1.4 rather than f^-1: small crops hold a large share of smooth areas.
-    pink = np.fft.irfft2(np.fft.rfft2(white) * frequency**-1.4, s=(size, size))
+    pink = np.fft.irfft2(np.fft.rfft2(white) * frequency**NOISE_SLOPE, s=(size, size))
     pink /= pink.std(axis=(1, 2, 3), keepdims=True)
-    # Photographs are mostly grey: luminance carries about nine tenths of the variance.
-    mix = np.array([[0.94, 0.30, 0.15], [0.94, 0.0, -0.33], [0.94, -0.30, 0.15]])
-    images = 0.45 + 0.3 * np.einsum("oc,nchw->nhwo", mix, pink)
+    images = NOISE_MEAN + NOISE_STD * np.einsum("oc,nchw->nhwo", np.array(NOISE_MIX), pink)
     return np.clip(images, 0, 1).astype(np.float32)
 
 

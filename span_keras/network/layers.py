@@ -12,7 +12,7 @@ PACKAGE = "span_keras"
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class RepConv(keras.layers.Layer):
-    """The paper's Conv3XC: trains the weights of four convolutions, runs as one 3×3 convolution.
+    """Train the weights of four convolutions and run as one 3×3 convolution: the paper's Conv3XC.
 
     The authors compute ``1×1 (c→2c) · 3×3 (2c→2d) · 1×1 (2d→d) + 1×1 skip (c→d)`` with zero padding on the input of
     the first 1×1. That is linear in the input, so the four kernels are composed into one 3×3 kernel first and the
@@ -25,6 +25,14 @@ class RepConv(keras.layers.Layer):
         filters: number of output channels d.
 
     Source: section 3.2 of the paper; ``Conv3XC`` in the authors' ``span_arch.py``.
+
+    Example:
+        >>> layer = RepConv(48)
+        >>> tuple(layer(np.zeros((1, 32, 32, 3), np.float32)).shape)
+        (1, 32, 32, 48)
+        >>> kernel, bias = layer.compose()  # the same convolution
+        >>> tuple(kernel.shape), tuple(bias.shape)
+        ((3, 3, 3, 48), (48,))
     """
 
     def __init__(self, filters: int, **kwargs):
@@ -33,13 +41,13 @@ class RepConv(keras.layers.Layer):
 
     def build(self, input_shape):
         for name, shape in repconv_shapes(input_shape[-1], self.filters).items():
-            # Variance 1/(3·fan_in) is PyTorch's default, hence the authors'; span_keras.init rescales it per layer.
+            # Variance 1/(3·fan_in) is PyTorch's default, hence the authors'; network.init rescales it per layer.
             uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
             initializer = uniform if name.endswith("kernel") else "zeros"
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False))
 
     def compose(self):
-        """The equivalent ``(kernel (3, 3, c, d), bias (d,))`` in the variables' precision."""
+        """Return the equivalent ``(kernel (3, 3, c, d), bias (d,))`` in the variables' precision."""
         return compose(*(ops.convert_to_tensor(getattr(self, name)) for name in REPCONV_WEIGHTS), xp=ops)
 
     def call(self, x):
@@ -55,7 +63,7 @@ class RepConv(keras.layers.Layer):
 
 
 def pixel_shuffle(x, scale: int):
-    """Depth to space: (N, H, W, 3·s²) -> (N, H·s, W·s, 3), block-major channels ``(i·s + j)·3 + c``.
+    """Move depth to space: (N, H, W, 3·s²) -> (N, H·s, W·s, 3), block-major channels ``(i·s + j)·3 + c``.
 
     The order is TensorFlow's and TF.js's ``depth_to_space``; PyTorch's is channel-major, ``c·s² + i·s + j``.
     """
@@ -67,7 +75,7 @@ def pixel_shuffle(x, scale: int):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class PixelShuffle(keras.layers.Layer):
-    """``pixel_shuffle`` as a layer.
+    """Apply ``pixel_shuffle`` as a layer.
 
     Args:
         scale: the upscaling factor s.

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import LEAKY_SLOPE, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.layers import PixelShuffle, RepConv
 from span_keras.network.reparam import shuffle_kernel
 
@@ -18,7 +19,7 @@ Layer = Callable[[str, str], Callable]
 
 
 def topology(x, config: SpanConfig, layer: Layer):
-    """SPAN's graph, written once and independent of what its layers are.
+    """Apply SPAN's graph, written once and independent of what its layers are.
 
     ``build_span`` passes trainable layers, ``build_deploy`` stock ones, ``init`` layers that measure.
 
@@ -47,7 +48,11 @@ def topology(x, config: SpanConfig, layer: Layer):
 
 
 def _spab(x, name: str, config: SpanConfig, layer: Layer):
-    """Swift parameter-free attention block: ``(c3(act(c2(act(c1 x)))) + x) · sym(c3 ...)``, and ``act(c1 x)``."""
+    """Apply a swift parameter-free attention block.
+
+    Returns:
+        ``(c3(act(c2(act(c1 x)))) + x) · sym(c3 ...)``, and ``act(c1 x)``.
+    """
     activated = layer("act", f"{name}_act1")(layer("conv3x3", f"{name}_c1")(x))
     y = layer("act", f"{name}_act2")(layer("conv3x3", f"{name}_c2")(activated))
     y = layer("conv3x3", f"{name}_c3")(y)
@@ -60,7 +65,7 @@ def _spab(x, name: str, config: SpanConfig, layer: Layer):
 
 
 def _stock_layers(config: SpanConfig, layers, **conv) -> dict[str, Callable]:
-    """Constructors by kind that Keras 3, tf_keras and TF.js share; ``conv`` goes to the convolutions."""
+    """Return constructors by kind that Keras 3, tf_keras and TF.js share; ``conv`` goes to the convolutions."""
     silu = config.variant == "official"
     return {
         "act": lambda **kw: layers.Activation("swish", **kw) if silu else layers.LeakyReLU(LEAKY_SLOPE, **kw),
@@ -76,7 +81,7 @@ def _stock_layers(config: SpanConfig, layers, **conv) -> dict[str, Callable]:
 
 
 def build_span(config: SpanConfig | None = None, dtype: str | None = None) -> keras.Model:
-    """The training form of SPAN.
+    """Build the training form of SPAN.
 
     Fully convolutional: (N, H, W, 3) float32 RGB in [0, 1] -> (N, H·scale, W·scale, 3) float32, not clipped.
 
@@ -105,8 +110,8 @@ def build_span(config: SpanConfig | None = None, dtype: str | None = None) -> ke
     return keras.Model(inputs, topology(inputs, config, layer), name=f"span_x{config.scale}")
 
 
-def build_deploy(config: SpanConfig | None = None, framework=keras) -> keras.Model:
-    """The fused form of SPAN out of stock layers only, each RepConv one 3×3 Conv2D.
+def build_deploy(config: SpanConfig | None = None, framework=None) -> keras.Model:
+    """Build the fused form of SPAN out of stock layers only, each RepConv one 3×3 Conv2D.
 
     Pixel shuffle is a fixed Conv2DTranspose and the per-channel mean a frozen BatchNormalization, so that a plain
     ``tf.loadLayersModel`` reads it and TF.js can differentiate through it. The convolutions are zero until weights are
@@ -114,9 +119,9 @@ def build_deploy(config: SpanConfig | None = None, framework=keras) -> keras.Mod
 
     Args:
         config: defaults to ``SpanConfig()``.
-        framework: ``keras`` or ``tf_keras`` (the twin that the TF.js converter understands).
+        framework: ``keras`` by default, or ``tf_keras`` (the twin that the TF.js converter understands).
     """
-    config = config or SpanConfig()
+    config, framework = config or SpanConfig(), framework or keras
     layers = framework.layers
     zeros = {"kernel_initializer": "zeros"}
     make = {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from span_keras.constants import REPCONV_GAIN
+
 REPCONV_WEIGHTS = (
     "skip_kernel",
     "skip_bias",
@@ -19,13 +21,10 @@ REPCONV_WEIGHTS = (
 )
 """The weights of a RepConv in order: 1×1 skip, 1×1 expand, 3×3 conv, 1×1 project."""
 
-GAIN = 2
-"""Width multiplier inside a RepConv; the authors' ``gain1``."""
-
 
 def repconv_shapes(c: int, d: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of a RepConv's weights for c input and d output channels."""
-    wide_c, wide_d = GAIN * c, GAIN * d
+    """Return the shapes of a RepConv's weights by name, for c input and d output channels."""
+    wide_c, wide_d = REPCONV_GAIN * c, REPCONV_GAIN * d
     kernels = ((1, 1, c, d), (1, 1, c, wide_c), (3, 3, wide_c, wide_d), (1, 1, wide_d, d))
     shapes = (shape for kernel in kernels for shape in (kernel, kernel[3:]))
     return dict(zip(REPCONV_WEIGHTS, shapes, strict=True))
@@ -56,19 +55,28 @@ def compose(
 
 
 def fuse(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """RepConv weights by name -> ``{"kernel", "bias"}`` of the equal 3×3 convolution, composed in float64, float32."""
+    """Return the 3×3 convolution that equals a RepConv, composed in float64.
+
+    Args:
+        weights: the eight of ``REPCONV_WEIGHTS`` by name.
+
+    Returns:
+        ``{"kernel": (3, 3, c, d), "bias": (d,)}``, float32.
+    """
     kernel, bias = compose(*(np.asarray(weights[name], np.float64) for name in REPCONV_WEIGHTS))
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
 def expand(kernel: np.ndarray, bias: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A trainable RepConv that computes exactly the given 3×3 convolution (up to float32 rounding).
+    """Return a trainable RepConv that computes exactly the given 3×3 convolution (up to float32 rounding).
 
     Half of the hidden channels carry the kernel unchanged; the other half is random behind a projection of zeros, so
     the function is the given one at the start and every weight can learn.
 
     Args:
-        kernel: (3, 3, c, d). bias: (d,).
+        kernel: (3, 3, c, d).
+        bias: (d,).
+        rng: draws the half that is random.
 
     Returns:
         The eight weights of ``REPCONV_WEIGHTS``, float32.
@@ -90,7 +98,7 @@ def expand(kernel: np.ndarray, bias: np.ndarray, rng: np.random.Generator) -> di
 
 
 def shuffle_order(scale: int, colors: int = 3) -> np.ndarray:
-    """Positions in PyTorch's channel-major pixel shuffle of TensorFlow's block-major channels.
+    """Return the positions in PyTorch's channel-major pixel shuffle of TensorFlow's block-major channels.
 
     ``block_major = channel_major[..., shuffle_order(s)]`` turns the last axis of an upsampler kernel or bias.
     """
@@ -98,12 +106,12 @@ def shuffle_order(scale: int, colors: int = 3) -> np.ndarray:
 
 
 def shuffle_kernel(scale: int, colors: int = 3) -> np.ndarray:
-    """The fixed Conv2DTranspose kernel (s, s, 3, 3·s²) that is a block-major pixel shuffle."""
+    """Return the fixed Conv2DTranspose kernel (s, s, 3, 3·s²) that is a block-major pixel shuffle."""
     return np.eye(colors * scale**2, dtype=np.float32).reshape(scale, scale, colors, -1)
 
 
 def resample_subpixels(channels: np.ndarray, old: int, new: int) -> np.ndarray:
-    """Block-major upsampler channels of scale ``old`` -> those of scale ``new``, by area.
+    """Turn block-major upsampler channels of scale ``old`` into those of scale ``new``, by area.
 
     A pixel's new sub-pixels are means of its old ones, weighted by the area they share; the image stays in its place.
 

@@ -11,9 +11,12 @@ from span_keras.errors import CheckpointError
 from span_keras.network import reparam
 from span_keras.network.config import SpanConfig
 
+PLAIN_LAYERS = ("conv_cat", "upsampler")
+"""Convolutions that are not re-parameterised in the training form either."""
+
 
 def layer_shapes(config: SpanConfig) -> dict[str, tuple[int, ...]]:
-    """Kernel shapes (HWIO) of the fused network's convolutions by layer name, in forward order."""
+    """Return the kernel shapes (HWIO) of the fused network's convolutions by layer name, in forward order."""
     c = config.channels
     names = ["conv_1"]
     names += [f"block_{i}_c{j}" for i in range(1, config.blocks + 1) for j in (1, 2, 3)]
@@ -24,7 +27,11 @@ def layer_shapes(config: SpanConfig) -> dict[str, tuple[int, ...]]:
 
 
 def shape_problems(found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> list[str]:
-    """Everything that tells two sets of tensors apart: missing, unexpected and misshaped ones, in words."""
+    """Return what tells two sets of tensors apart: missing, unexpected and misshaped ones, one text each.
+
+    Args:
+        found, expected: shapes by name.
+    """
     return [
         *(f"missing {key} {shape}" for key, shape in expected.items() if key not in found),
         *(f"unexpected {key} {shape}" for key, shape in found.items() if key not in expected),
@@ -36,13 +43,12 @@ def shape_problems(found: dict[str, tuple[int, ...]], expected: dict[str, tuple[
     ]
 
 
-PLAIN_LAYERS = ("conv_cat", "upsampler")
-"""Convolutions that are not re-parameterised in the training form either."""
-
-
 @dataclass(frozen=True)
 class SpanWeights:
-    """Configuration and weights of one SPAN network.
+    """Hold the configuration and the weights of one SPAN network as plain arrays.
+
+    Needs NumPy alone, so that files are read and networks averaged without Keras; the methods that make or read Keras
+    models load it.
 
     Attributes:
         config: the network the weights belong to.
@@ -53,6 +59,14 @@ class SpanWeights:
 
     Raises:
         CheckpointError: a tensor is missing, unexpected or of the wrong shape; all of them are listed.
+
+    Example:
+        >>> weights = load_weights("bundled:x4")
+        >>> weights.config.scale, weights.form
+        (4, 'deploy')
+        >>> weights.layers["conv_1"]["kernel"].shape
+        (3, 3, 3, 48)
+        >>> model = weights.train_model()  # to be trained on
     """
 
     config: SpanConfig
@@ -75,16 +89,20 @@ class SpanWeights:
 
     @property
     def form(self) -> str:
-        """``"deploy"`` if every convolution is fused, else ``"train"``."""
+        """Return ``"deploy"`` if every convolution is fused, else ``"train"``."""
         return "deploy" if all("kernel" in group for group in self.layers.values()) else "train"
 
     def fuse(self) -> SpanWeights:
-        """The deploy form: every RepConv as one 3×3 convolution."""
+        """Return the deploy form: every RepConv as one 3×3 convolution."""
         layers = {k: g if "kernel" in g else reparam.fuse(g) for k, g in self.layers.items()}
         return replace(self, layers=layers)
 
     def expand(self, seed: int = 0) -> SpanWeights:
-        """The training form that computes the same function; layers already in that form are kept."""
+        """Return the training form that computes the same function; layers already in that form are kept.
+
+        Args:
+            seed: of the weights that do not matter yet, see ``reparam.expand``.
+        """
         rng = np.random.default_rng(seed)
         layers = {
             k: g if k in PLAIN_LAYERS or "kernel" not in g else reparam.expand(g["kernel"], g["bias"], rng)
@@ -93,7 +111,7 @@ class SpanWeights:
         return replace(self, layers=layers)
 
     def fold_range(self) -> SpanWeights:
-        """The network of input range 1 that computes the same function.
+        """Return the network of input range 1 that computes the same function.
 
         Padding follows normalisation, so ``conv_1`` can multiply instead. A range of 255 makes its kernel so small that
         an optimiser's first steps, of one size for all weights, would replace it.
@@ -106,7 +124,11 @@ class SpanWeights:
         return replace(self, config=replace(self.config, img_range=1.0), layers={**self.layers, "conv_1": first})
 
     def resample(self, scale: int) -> SpanWeights:
-        """The network of another scale whose output is this one's, resampled by area within each LR pixel."""
+        """Return the network of another scale whose output is this one's, resampled by area within each LR pixel.
+
+        Args:
+            scale: of the new network, 2, 3 or 4.
+        """
         upsampler = {
             key: reparam.resample_subpixels(value, self.config.scale, scale)
             for key, value in self.layers["upsampler"].items()
@@ -114,18 +136,12 @@ class SpanWeights:
         return replace(self, config=replace(self.config, scale=scale), layers={**self.layers, "upsampler": upsampler})
 
     def deploy_model(self, framework=None):
-        """A fused Keras model (or ``tf_keras`` model) with these weights; see ``model.build_deploy``."""
-        import keras
-
-        from span_keras.network.model import build_deploy
-
-        return self.fuse().assign_to(build_deploy(self.config, framework or keras))
+        """Return a fused model with these weights, of Keras or of another framework; see ``model.build_deploy``."""
+        return self.fuse().assign_to(_models().build_deploy(self.config, framework))
 
     def train_model(self, dtype: str | None = None):
-        """A training-form Keras model with these weights; see ``model.build_span``."""
-        from span_keras.network.model import build_span
-
-        return self.expand().assign_to(build_span(self.config, dtype=dtype))
+        """Return a training-form Keras model with these weights; see ``model.build_span``."""
+        return self.expand().assign_to(_models().build_span(self.config, dtype=dtype))
 
     def assign_to(self, model):
         """Write the weights into a model of the same form and return it."""
@@ -136,10 +152,12 @@ class SpanWeights:
 
     @classmethod
     def from_model(cls, model, source: str = "memory", metadata: dict | None = None) -> SpanWeights:
-        """Read the weights of a model made by ``build_span`` or ``build_deploy`` (Keras 3 or ``tf_keras``)."""
-        from span_keras.network.model import config_of
+        """Read the weights of a model made by ``build_span`` or ``build_deploy`` (Keras 3 or ``tf_keras``).
 
-        config = config_of(model)
+        Raises:
+            CheckpointError: the model lacks SPAN's layers.
+        """
+        config = _models().config_of(model)
         layers = {}
         for name in layer_shapes(config):
             arrays = [np.asarray(w, np.float32) for w in model.get_layer(name).get_weights()]
@@ -148,8 +166,15 @@ class SpanWeights:
         return cls(config, layers, source, metadata or {})
 
 
+def _models():
+    """Return the module that builds Keras models; importing it loads Keras and its backend."""
+    from span_keras.network import model
+
+    return model
+
+
 def average(networks: Sequence[SpanWeights]) -> SpanWeights:
-    """The mean of the fused weights.
+    """Return the mean of the fused weights of networks.
 
     Args:
         networks: one or more of the same configuration, in either form.

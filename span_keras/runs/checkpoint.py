@@ -25,7 +25,7 @@ class Checkpoint:
     progress: dict
 
     def to_bytes(self) -> bytes:
-        """A safetensors file whose metadata holds the progress and a checksum of both."""
+        """Return a safetensors file whose metadata holds the progress and a checksum of both."""
         arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         progress = json.dumps(self.progress, sort_keys=True)
         metadata = {"format": FORMAT, "progress": progress, "sha256": _digest(arrays, progress)}
@@ -33,7 +33,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
-        """Read and verify.
+        """Read a file and verify it.
 
         Raises:
             TrainingError: the file is truncated, altered, of another version's format or something else.

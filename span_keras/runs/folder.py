@@ -11,7 +11,8 @@ from pathlib import Path
 from span_keras import atomic
 from span_keras.errors import ConfigError, RetiredError, TrainingError
 from span_keras.runs.checkpoint import Checkpoint
-from span_keras.runs.settings import LAST_WITH_RETIRED, Settings
+from span_keras.runs.retired import LAST_COMMIT, without_retired
+from span_keras.runs.settings import Settings
 
 try:
     import fcntl
@@ -23,7 +24,7 @@ CHECKPOINTS = ("last.ckpt", "previous.ckpt")
 
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    """``atomic.replaced`` with an error that says what to do.
+    """Replace a file as ``atomic.replaced`` does, with an error that says what to do.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written; the old file is where the block left it.
@@ -36,6 +37,28 @@ def _replaced(path: Path) -> Iterator[Path]:
             f"expected to write {path}, found: {error.strerror or error}; free space or choose another --out, "
             "then continue with --resume."
         ) from error
+
+
+def read_settings(content) -> dict:
+    """Return the settings of a run's JSON file, without those that were retired and never used.
+
+    Raises:
+        RetiredError: one was used.
+        ConfigError, ValueError, TypeError: it holds something else.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"no object but {json.dumps(content)[:40]}")
+    settings = without_retired(content)
+    Settings.from_dict(settings)
+    return settings
+
+
+def retired_message(error: RetiredError, path: Path) -> str:
+    """Say what to do with a run that a retired setting was used in; ``path`` is the file that names it."""
+    return (
+        f"expected a run of settings that this version has, found {error} in {path}; continue it with commit "
+        f"{LAST_COMMIT} of span-keras, or begin a run in another --out with --init {path.parent / 'best.safetensors'}."
+    )
 
 
 def is_run(folder: Path) -> bool:
@@ -52,12 +75,15 @@ class RunFolder:
     use) and ``weights.weights.h5`` (the same in training form). ``run.lock`` is empty, see ``alone``.
 
     Args:
-        path: made if missing.
+        path: of the folder.
+        make: whether to make it if it is missing.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, make: bool = True):
         self.path = Path(path)
         self._last_is_complete = False  # as far as this object knows
+        if not make:
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,7 +93,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other processes that ask for it out of the folder, where the system and the disk can do that.
+        """Keep other processes that ask for it out of the folder, where the system and the disk can do that.
 
         Raises:
             TrainingError: another process is at work in the folder.
@@ -92,27 +118,19 @@ class RunFolder:
         """The saved settings, ``None`` in a folder without a run."""
         path = self.path / "config.json"
         try:
-            settings = json.loads(path.read_text())
-            if not isinstance(settings, dict):
-                raise ValueError(f"no object but {json.dumps(settings)[:40]}")
-            Settings.from_dict(settings)
+            return read_settings(json.loads(path.read_text()))
         except FileNotFoundError:
             return None
         except RetiredError as error:
-            raise TrainingError(
-                f"expected a run of settings that this version has, found {error} in {path}; continue it with commit "
-                f"{LAST_WITH_RETIRED} of span-keras, or begin a run in another --out with --init "
-                f"{self.path / 'best.safetensors'}."
-            ) from error
+            raise TrainingError(retired_message(error, path)) from error
         except (OSError, ValueError, TypeError, ConfigError) as error:  # TypeError: a value of another kind
             raise TrainingError(
                 f"expected the run's settings in {path}, found: {str(error).rstrip('.')}; restore the file or choose "
                 "another --out."
             ) from error
-        return settings
 
     def save_config(self, settings: dict) -> None:
-        """The first thing a run writes, and what it begins with when resumed."""
+        """Write ``config.json``, the first file of a run, and delete what a killed process left half written."""
         for folder in (self.path, self.path / "samples"):
             atomic.remove_leftovers(folder)
         self.write("config.json", (json.dumps(settings, indent=2) + "\n").encode())
@@ -146,7 +164,7 @@ class RunFolder:
         return any((self.path / name).exists() for name in CHECKPOINTS)
 
     def load_checkpoint(self, echo=print) -> Checkpoint | None:
-        """The newest complete checkpoint, ``None`` if the run never wrote one.
+        """Read the newest complete checkpoint, ``None`` if the run never wrote one.
 
         Raises:
             TrainingError: there are checkpoints, but all are damaged.
@@ -171,7 +189,7 @@ class RunFolder:
     # -- tables
 
     def rows(self, name: str) -> list[dict[str, float]]:
-        """The rows of ``log.csv`` or ``validation.csv`` as numbers, NaN where a row has no value for a column.
+        """Read ``log.csv`` or ``validation.csv`` as numbers, NaN where a row has no value for a column.
 
         Damaged rows and an unfinished last line are left out.
         """
@@ -208,7 +226,7 @@ class RunFolder:
                 self.write(name, _lines([header, *kept] if header else []).encode())
 
     def _table(self, name: str) -> tuple[list[str], list[list[str]]]:
-        """Header and rows as texts, without damaged rows; the first column is the step."""
+        """Read header and rows as texts, without damaged rows; the first column is the step."""
         try:
             text = (self.path / name).read_text(errors="replace")
         except FileNotFoundError:

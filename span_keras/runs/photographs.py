@@ -10,27 +10,38 @@ from pathlib import Path
 from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL, list_photos, split_validation
 from span_keras.errors import TrainingError
 from span_keras.runs.folder import is_run
-from span_keras.runs.settings import Settings
+from span_keras.runs.options import DataSettings
 
 
-def split_photographs(settings: Settings, echo: Callable = lambda text: None) -> tuple[list[Path], list[Path]]:
-    """``(validation, training)`` files: another folder's, or some held out."""
-    if settings.data is None and settings.val is None:
+def split_photographs(
+    data: DataSettings, seed: int = 0, echo: Callable = lambda text: None
+) -> tuple[list[Path], list[Path]]:
+    """Return the files ``(validation, training)``: those of ``--val``, or some held out.
+
+    Args:
+        data: the options of group ``data``.
+        seed: decides which are held out.
+        echo: prints a line.
+
+    Raises:
+        DataError, TrainingError: there are no photographs to train or to validate on.
+    """
+    if data.data is None and data.val is None:
         return list_photos(BUNDLED_VAL), list_photos(BUNDLED_TRAIN)
-    files = _without_runs(list_photos(settings.data or BUNDLED_TRAIN), settings.data, echo)
-    if settings.val is None:
-        count = min(settings.val_images, max(1, len(files) // 5))
-        training, validation = split_validation(files, count, settings.seed)
+    files = _without_runs(list_photos(data.data or BUNDLED_TRAIN), data.data, echo)
+    if data.val is None:
+        count = min(data.val_images, max(1, len(files) // 5))
+        training, validation = split_validation(files, count, seed)
         return validation, training
-    validation = _without_runs(list_photos(settings.val), settings.val, echo)
+    validation = _without_runs(list_photos(data.val), data.val, echo)
     # Also those that are too many to validate on.
     held_out = {path.resolve() for path in validation}
-    if len(validation) > settings.val_images:
+    if len(validation) > data.val_images:
         # The same ones for every seed, spread by a hash of their names.
-        _, validation = split_validation(validation, settings.val_images, 0)
+        _, validation = split_validation(validation, data.val_images, 0)
     training = [path for path in files if path.resolve() not in held_out]
     if not training:
-        raise TrainingError(f"expected photographs in {settings.data} besides those of --val, found none.")
+        raise TrainingError(f"expected photographs in {data.data} besides those of --val, found none.")
     return validation, training
 
 
@@ -51,7 +62,7 @@ def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list
 
 
 def fingerprint(files: list[Path], folder: str | None) -> str:
-    """Tells other photographs from the same ones in a folder that has moved: a digest of names and sizes."""
+    """Return a digest of names and sizes: the same for the same photographs in a folder that has moved."""
     root = Path(folder) if folder else files[0].parent
     names = [(os.path.relpath(path, root), path.stat().st_size) for path in files]
     return hashlib.sha256(repr(names).encode()).hexdigest()

@@ -8,24 +8,25 @@ from collections import deque
 from collections.abc import Callable
 
 from span_keras.errors import TrainingError
+from span_keras.runs.options import RunSettings
 
 BAR = 20
 
 RECENT = 50
-"""Reports over which the rate is taken: the first one compiles, and machines have other things to do at times."""
+"""Reports over which the rate is averaged."""
 
 
 class Progress:
-    """On a terminal one line that is written over, elsewhere a line per ``log_every`` steps.
+    """Prints how a run is getting on: on a terminal in one line, elsewhere in a line per ``log_every`` steps.
 
     Args:
-        settings: of the run.
+        run: the options of group ``run``.
         step: number of steps done before.
         echo: prints a line.
     """
 
-    def __init__(self, settings, step: int, echo: Callable):
-        self.settings, self.echo = settings, echo
+    def __init__(self, run: RunSettings, step: int, echo: Callable):
+        self.run, self.echo = run, echo
         self.start = time.monotonic(), step
         self.recent: deque[tuple[float, int]] = deque(maxlen=RECENT)
         self.psnr: float | None = None
@@ -38,7 +39,7 @@ class Progress:
         line = self._line(report)
         if self.live:
             print(f"\r\x1b[K{line}", end="", flush=True)
-        elif report.step // self.settings.log_every > self._printed // self.settings.log_every:
+        elif report.step // self.run.log_every > self._printed // self.run.log_every:
             self.echo(line)
             self._printed = report.step
 
@@ -47,7 +48,7 @@ class Progress:
         self.psnr = figures["psnr_y"]
         self.close()
         self.echo(
-            f"Epoch {epoch}/{self.settings.epochs} · validation PSNR {figures['psnr_y']:.3f} dB · "
+            f"Epoch {epoch}/{self.run.epochs} · validation PSNR {figures['psnr_y']:.3f} dB · "
             f"SSIM {figures['ssim_y']:.4f} · RGB PSNR {figures['psnr_rgb']:.3f} dB"
         )
 
@@ -57,25 +58,25 @@ class Progress:
             print("\r\x1b[K", end="", flush=True)
 
     def _line(self, report) -> str:
-        s, step = self.settings, report.step
-        epoch, within = divmod(step - 1, s.steps_per_epoch)
+        run, step = self.run, report.step
+        epoch, within = divmod(step - 1, run.steps_per_epoch)
         within += 1
-        filled = BAR * within // s.steps_per_epoch
+        filled = BAR * within // run.steps_per_epoch
         then, before = self.recent[0] if len(self.recent) > 1 else self.start
         rate = (step - before) / max(1e-9, time.monotonic() - then)
         parts = [
-            f"Epoch {epoch + 1}/{s.epochs} {within}/{s.steps_per_epoch} {'━' * filled}{'─' * (BAR - filled)}",
+            f"Epoch {epoch + 1}/{run.epochs} {within}/{run.steps_per_epoch} {'━' * filled}{'─' * (BAR - filled)}",
             f"loss {report.logs['loss'].mean():.5f}",
             *([f"psnr {self.psnr:.3f}"] if self.psnr is not None else []),
             f"rate {report.logs['rate'][-1]:.2e}",
             f"{rate:.1f} steps/s",
-            f"ETA {duration((s.total_steps - step) / rate)}",
+            f"ETA {duration((run.total_steps - step) / rate)}",
         ]
         return " · ".join(parts)
 
 
 class Decoding:
-    """Called with ``(done, total)`` photographs; silent for ``QUIET`` seconds, then a line per tenth or 20 seconds.
+    """Prints ``(done, total)`` photographs: nothing for ``QUIET`` seconds, then a line per tenth or 20 seconds.
 
     Args:
         echo: prints a line.
@@ -108,7 +109,7 @@ class Decoding:
 
 
 def duration(seconds: float) -> str:
-    """``"2:05:09"``, ``"5:09"``, with days where needed."""
+    """Return seconds as ``"2:05:09"`` or ``"5:09"``, with days where needed."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

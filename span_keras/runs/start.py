@@ -15,7 +15,6 @@ from span_keras.network.weights import SpanWeights
 from span_keras.runs.settings import Settings
 from span_keras.training.devices import Devices
 from span_keras.training.losses import SpanLoss
-from span_keras.training.options import StepOptions
 from span_keras.training.perceptual import build as build_perceptual
 from span_keras.training.trainer import SpanTrainer
 
@@ -28,95 +27,84 @@ def make_trainer(
     echo: Callable = lambda text: None,
     teacher: SpanWeights | None = None,
 ) -> SpanTrainer:
-    """The trainer that the settings describe, at its first step; ``teacher`` gives it hints, if they ask for them."""
-    devices = devices or Devices()
-    if settings.batch_size % devices.replicas:
+    """Make the trainer that the settings describe, at its first step; ``teacher`` gives hints, if asked for."""
+    devices, data, step = devices or Devices(), settings.data, settings.step
+    if data.batch_size % devices.replicas:
         raise TrainingError(
-            f"--batch-size must be a multiple of the {devices.replicas} devices, found {settings.batch_size}; "
+            f"--batch-size must be a multiple of the {devices.replicas} devices, found {data.batch_size}; "
             "or give --strategy none for one device."
         )
     perceptual = None
-    if settings.perceptual != "none" and settings.vgg_weight:
+    if step.perceptual != "none" and step.vgg_weight:
         # Feature models take their precision from the global policy.
         policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(settings.precision)
+        keras.config.set_dtype_policy(step.precision)
         try:
-            perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
+            perceptual = build_perceptual(step.perceptual, step.perceptual_weights)
         finally:
             keras.config.set_dtype_policy(policy)
-    options = StepOptions(
-        precision=settings.precision,
-        optimizer=settings.optimizer,
-        weight_decay=settings.weight_decay,
-        beta_1=settings.beta_1,
-        beta_2=settings.beta_2,
-        clip_norm=settings.clip_norm,
-        ema_decay=settings.ema_decay,
-        spike_factor=settings.spike_factor,
-        teacher_weight=settings.teacher_weight,
-        luma=settings.luma,
-        hint_weight=settings.hint_weight,
-    )
+    run = settings.run
     return SpanTrainer(
         start_weights(settings, echo),
-        SpanLoss(perceptual, settings.vgg_weight, pixel=settings.loss, luma=settings.luma),
-        settings.schedule_object(),
-        options,
+        SpanLoss(perceptual, step.vgg_weight, pixel=step.loss, luma=step.luma),
+        settings.schedule,
+        step,
         teacher=teacher,
-        steps_per_execution=settings.steps_per_execution or steps_per_execution(settings.steps_per_epoch, devices),
+        steps_per_execution=run.steps_per_execution or steps_per_execution(run.steps_per_epoch, devices),
         devices=devices,
     )
 
 
 def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights | None:
-    """The network whose output is a target and whose features are hints, if there is one.
+    """Load the network whose output is a target and whose features are hints, if there is one.
 
     Raises:
         TrainingError, CheckpointError: the file cannot be read, or holds a network that cannot teach this one.
     """
-    if settings.teacher is None:
+    if settings.data.teacher is None:
         return None
-    weights = load_weights(settings.teacher)
+    weights = load_weights(settings.data.teacher)
     if note := assumption(weights):
         echo(note)
-    if weights.config.scale != settings.scale:
-        raise TrainingError(f"--teacher expected a x{settings.scale} network, found a x{weights.config.scale} one.")
-    if settings.hint_weight and weights.config.blocks != settings.blocks:
+    config = settings.config
+    if weights.config.scale != config.scale:
+        raise TrainingError(f"--teacher expected a x{config.scale} network, found a x{weights.config.scale} one.")
+    if settings.step.hint_weight and weights.config.blocks != config.blocks:
         raise TrainingError(
-            f"--hint-weight expected a --teacher with as many blocks as the network to train ({settings.blocks}), "
+            f"--hint-weight expected a --teacher with as many blocks as the network to train ({config.blocks}), "
             f"found one with {weights.config.blocks}; leave --hint-weight out, or set --blocks."
         )
     return weights
 
 
 def start_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights:
-    """``--init``'s weights as a trainable start, or fresh ones from the seed.
+    """Load ``--init``'s weights in training form, or make fresh ones from the seed.
 
     Weights of another scale are resampled; those of another input range are folded where a range of 1 is asked for.
 
     Raises:
         TrainingError, CheckpointError: the file cannot be read, or holds another network than the settings ask for.
     """
-    config = settings.network()
-    if settings.init is None:
-        keras.utils.set_random_seed(settings.seed)
+    config, init, seed = settings.config, settings.network.init, settings.run.seed
+    if init is None:
+        keras.utils.set_random_seed(seed)
         model = build_span(config, dtype="float32")
-        initialise(model, seed=settings.seed)
+        initialise(model, seed=seed)
         # A model keeps range and mean in float32 only, so reading them back rounds.
         return replace(SpanWeights.from_model(model), config=config)
-    weights = load_weights(settings.init, rgb_mean=settings.rgb_mean)
+    weights = load_weights(init, rgb_mean=config.rgb_mean)
     if note := assumption(weights):
         echo(note)
     if config.img_range == 1 and weights.config.img_range != 1:
-        echo(f"{settings.init} has an input range of {weights.config.img_range:g}: its first convolution takes it in.")
+        echo(f"{init} has an input range of {weights.config.img_range:g}: its first convolution takes it in.")
         weights = weights.fold_range()
     if weights.config.scale != config.scale:
-        echo(f"{settings.init} is a x{weights.config.scale} network: its last convolution is resampled by area.")
+        echo(f"{init} is a x{weights.config.scale} network: its last convolution is resampled by area.")
         weights = weights.resample(config.scale)
     if weights.config != config:
         differ = [f"{k} {v!r}" for k, v in weights.config.to_dict().items() if v != config.to_dict()[k]]
         raise TrainingError(
-            f"--init expected weights of the network asked for, found {settings.init} with {', '.join(differ)}; "
+            f"--init expected weights of the network asked for, found {init} with {', '.join(differ)}; "
             "leave those options out to take them from the file."
             + (
                 " What the file cannot tell, give to load_weights, and --init what save_weights then makes of it."
@@ -124,11 +112,11 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
                 else ""
             )
         )
-    return SpanWeights(config, weights.expand(settings.seed).layers, source=str(settings.init))
+    return SpanWeights(config, weights.expand(seed).layers, source=str(init))
 
 
 def make_deterministic() -> None:
-    """On a CPU, the same run gives the same numbers to the last digit; on a GPU that would cost speed."""
+    """Have the same run give the same numbers to the last digit on a CPU; on a GPU that would cost speed."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -137,7 +125,7 @@ def make_deterministic() -> None:
 
 
 def steps_per_execution(steps_per_epoch: int, devices: Devices) -> int:
-    """On a GPU about twenty, a divisor of the epoch where there is one: another number is compiled anew."""
+    """Choose how many steps a call runs: on a GPU about twenty, best a divisor of the epoch, as others compile anew."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from span_keras.constants import MAX_PSNR
 from span_keras.images import bicubic
-from span_keras.images.metrics import MOST_PSNR, evaluate_pair, psnr, rgb_to_y
+from span_keras.images.metrics import evaluate_pair, psnr, rgb_to_y
 from span_keras.images.tiling import upscale_tiled
 from span_keras.network.backend import compiled
 from span_keras.network.config import SpanConfig
@@ -42,7 +43,7 @@ class Validation:
         self._tile = max(self._tile, 2 * config.receptive_radius + 1)  # what a deep network needs at least
 
     def upscale(self, weights: SpanWeights, lr: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 -> (h·scale, w·scale, 3) uint8."""
+        """Enlarge (h, w, 3) uint8 to (h·scale, w·scale, 3) uint8."""
         fused = fused_arrays(weights)
         sr = upscale_tiled(
             lambda tiles: ops.convert_to_numpy(self._run(fused, np.ascontiguousarray(tiles, np.float32))),
@@ -54,13 +55,13 @@ class Validation:
         return bicubic.to_uint8(sr)
 
     def __call__(self, weights: SpanWeights) -> dict[str, float]:
-        """Mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MOST_PSNR`` for each image."""
+        """Measure mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MAX_PSNR`` each."""
         weights = weights.fuse()
         figures = [self._measure(self.upscale(weights, lr), hr) for _, lr, hr in self.images]
         return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
 
     def bicubic_psnr(self) -> float:
-        """Mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MOST_PSNR`` for each image."""
+        """Measure mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MAX_PSNR`` for each image."""
         scale = self.config.scale
         enlarged = (bicubic.upscale(lr, scale) for _, lr, _ in self.images)
         pairs = zip(enlarged, self.images, strict=True)
@@ -68,10 +69,10 @@ class Validation:
 
     def _measure(self, sr: np.ndarray, hr: np.ndarray) -> dict[str, float]:
         # A blank photograph comes out without any error; with an infinite mean nothing could ever be better.
-        return {key: min(value, MOST_PSNR) for key, value in evaluate_pair(sr, hr, self.config.scale).items()}
+        return {key: min(value, MAX_PSNR) for key, value in evaluate_pair(sr, hr, self.config.scale).items()}
 
     def strip(self, weights: SpanWeights, number: int = 0, side: int = 128) -> bytes:
-        """LR, bicubic, the network's and the HR crop of the liveliest place of an image, side by side, as a PNG."""
+        """Draw LR, bicubic, the network's and the HR crop of an image's liveliest place side by side, as a PNG."""
         name, lr, hr = self.images[number]
         scale = self.config.scale
         lr_side = min(side // scale, *lr.shape[:2])

@@ -29,18 +29,18 @@ class Devices:
     replicas: int = 1
 
     @property
-    def chief(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the files."""
         return self.process == 0
 
     def describe(self) -> str:
-        """Backend and devices, such as ``"jax: 2 × NVIDIA H100"`` or ``"tensorflow: cpu"``."""
+        """Return backend and devices, such as ``"jax: 2 × NVIDIA H100"`` or ``"tensorflow: cpu"``."""
         count = f"{self.replicas} × " if self.replicas > 1 else ""
         processes = f" in {self.processes} processes" if self.processes > 1 else ""
         return f"{keras.backend.backend()}: {count}{device_kind()}{processes}"
 
     def gather(self, number: int) -> list[int]:
-        """The number that each replica's process gives; all processes must call it, and wait for each other."""
+        """Return the numbers that all processes give, one per replica; all must call it, and wait for each other."""
         if self.processes == 1:
             return [number]
         if keras.backend.backend() == "jax":
@@ -54,7 +54,7 @@ class Devices:
 
 
 def choose(name: str = "auto") -> Devices:
-    """Make ready what ``--strategy`` names; to be called before anything else uses the backend.
+    """Make ready what ``--strategy`` names. Call this before anything else uses the backend.
 
     ``auto`` takes several processes where the environment describes them, else all local GPUs, else one device;
     ``none`` one device; ``mirrored`` all local devices; ``multiworker`` several processes, described by ``TF_CONFIG``
@@ -72,7 +72,7 @@ def choose(name: str = "auto") -> Devices:
 
 
 def device_kind() -> str:
-    """What this process computes on, such as ``"NVIDIA H100"``; ``"cpu"`` without an accelerator."""
+    """Return what this process computes on, such as ``"NVIDIA H100"``; ``"cpu"`` without an accelerator."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -103,7 +103,7 @@ def _tensorflow(name: str) -> Devices:
 
 
 def _tf_config() -> tuple[int, int] | None:
-    """``(index, count)`` of this worker, ``None`` without ``TF_CONFIG``."""
+    """Read ``(index, count)`` of this worker, ``None`` without ``TF_CONFIG``."""
     text = os.environ.get("TF_CONFIG")
     if not text:
         return None
@@ -129,15 +129,19 @@ def _jax(name: str) -> Devices:
             "SPAN_COORDINATOR; set them in each process, for instance to host-a:2222, 2 and 0."
         )
     if coordinator and name in ("auto", "multiworker"):
-        keras.distribution.initialize(coordinator, *_span_processes(coordinator))
+        keras.distribution.initialize(coordinator, *span_processes(coordinator))
     elif name == "none" or (name == "auto" and (len(jax.devices()) == 1 or jax.default_backend() == "cpu")):
         return Devices()
     strategy = keras.distribution.DataParallel(devices=keras.distribution.list_devices(), auto_shard_dataset=False)
     return Devices(strategy, jax.process_index(), jax.process_count(), len(jax.devices()))
 
 
-def _span_processes(coordinator: str) -> tuple[int, int]:
-    """``(count, index)`` of the processes that the environment describes."""
+def span_processes(coordinator: str) -> tuple[int, int]:
+    """Read ``(count, index)`` of the processes that the environment describes.
+
+    Raises:
+        TrainingError: it describes none that can be.
+    """
     host, _, port = coordinator.rpartition(":")
     if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         raise TrainingError(

@@ -23,7 +23,7 @@ FLOOR = 1e-2
 
 
 def unexplained(students: list, teachers: list):
-    """Share of the variance of the teacher's channels that no linear map of the student's explains, 0 to 1.
+    """Measure how much of the variance of a teacher's channels no linear map of the student's explains, 0 to 1.
 
     Every channel counts alike. The gradient regards the map as given: at its optimum, that changes next to nothing.
 
@@ -51,19 +51,19 @@ def unexplained(students: list, teachers: list):
 
 
 def _share(teacher, residual):
-    """Share of the residual's variance in the teacher's, the mean over channels; both (N·H·W, D), of mean zero."""
+    """Divide the residual's variance by the teacher's, mean over channels; both (N·H·W, D), of mean zero."""
     variance = ops.mean(ops.square(teacher), axis=0)
     left = ops.mean(ops.square(residual), axis=0)
     return ops.mean(left / (variance + FLOOR * ops.mean(variance) + 1e-12))
 
 
 def _finite(matrices):
-    """(L, C, D): the matrices, or ones that can be solved with if any of their numbers is not finite."""
+    """Return the matrices (L, C, D), or ones that can be solved with if any number is not finite."""
     good = ops.all(ops.isfinite(matrices))
     return ops.where(good, matrices, ops.eye(*matrices.shape[-2:]))
 
 
 def _centred(features):
-    """(N, H, W, C) -> (N·H·W, C) float32 with a mean of zero in every channel."""
+    """Reshape (N, H, W, C) to (N·H·W, C) float32 with a mean of zero in every channel."""
     flat = ops.reshape(ops.cast(features, "float32"), (-1, features.shape[-1]))
     return flat - ops.mean(flat, axis=0)

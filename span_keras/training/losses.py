@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from keras import ops
 
+from span_keras.constants import LUMA
 from span_keras.errors import ConfigError
-from span_keras.images.metrics import LUMA
-from span_keras.training.perceptual import least_side
+from span_keras.training.perceptual import min_side
 
 
 def mean_absolute_error(hr, sr):
-    """Mean absolute difference over all values, a float32 scalar."""
+    """Return the mean absolute difference over all values, a float32 scalar."""
     return ops.mean(ops.abs(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
 
 
 def mean_squared_error(hr, sr):
-    """Mean squared difference over all values, a float32 scalar."""
+    """Return the mean squared difference over all values, a float32 scalar."""
     return ops.mean(ops.square(ops.cast(hr, "float32") - ops.cast(sr, "float32")))
 
 
@@ -28,7 +28,7 @@ PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error}
 
 
 def blended(distance, hr, sr, luma: float):
-    """``(1 - luma) · distance of the images + luma · distance of their luma``, a float32 scalar.
+    """Return ``(1 - luma) · distance of the images + luma · distance of their luma``, a float32 scalar.
 
     Detail is seen, and by convention measured, on luma; a small network can spend more of itself on that. Between grey
     images both distances are the same.
@@ -45,16 +45,16 @@ def blended(distance, hr, sr, luma: float):
 
 
 def perceptual_distance(features, hr, sr):
-    """Mean over the features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
+    """Return the mean over features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
 
     Args:
         features: a model from ``perceptual.build``.
         hr, sr: (N, H, W, 3) in [0, 1], H and W known.
 
     Raises:
-        ConfigError: the images would vanish in the network's pooling, see ``perceptual.least_side``.
+        ConfigError: the images would vanish in the network's pooling, see ``perceptual.min_side``.
     """
-    least = least_side(features)
+    least = min_side(features)
     if min(sr.shape[1:3]) < least:
         raise ConfigError(
             f"{features.name} expects images of at least {least} pixels a side, found {sr.shape[1]}×{sr.shape[2]}; "
@@ -87,7 +87,7 @@ class SpanLoss:
         self.weight = weight
 
     def __call__(self, hr, sr):
-        """The loss of a batch.
+        """Measure a batch.
 
         Args:
             hr: target images (N, H, W, 3), float in [0, 1].

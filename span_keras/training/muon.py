@@ -3,6 +3,8 @@
 Adam scales every weight by itself; a kernel's gradient, though, is dominated by few directions, and the others hardly
 move. Muon gives them all the same length. The first and last convolution and all biases stay with Adam, as is usual.
 
+``keras.optimizers.Muon`` is no substitute: it takes AdamW for all kernels that are no matrices, hence for convolutions.
+
 Sources: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), for the iteration and its
 coefficients; J. Liu et al., "Muon is Scalable for LLM Training" (arXiv:2502.16982, section 2.2), for the factor
 ``0.2·√max(rows, columns)``, with which an update is as large as Adam's and the same learning rates fit both.
@@ -30,12 +32,12 @@ ITERATIONS = 5
 
 
 def takes(name: str) -> bool:
-    """Whether Muon is for the array of this name in ``stack``: hidden kernels."""
+    """Return whether Muon is for the array of this name in ``stack``: hidden kernels."""
     return name.endswith("kernel") and not name.startswith((f"{FIRST}/", "upsampler/"))
 
 
 def step(gradients: dict, momenta: dict) -> tuple[dict, dict]:
-    """What to subtract, before the learning rate, and the new momenta.
+    """Compute what to subtract, before the learning rate, and the new momenta.
 
     Args:
         gradients, momenta: name -> (..., height, width, input, output) float32. Leading axes are several kernels.
@@ -51,7 +53,7 @@ def step(gradients: dict, momenta: dict) -> tuple[dict, dict]:
 
 
 def _matrix(kernel):
-    """(..., height, width, input, output) -> (..., height·width·input, output)."""
+    """Reshape (..., height, width, input, output) to (..., height·width·input, output)."""
     return ops.reshape(kernel, (*kernel.shape[:-4], -1, kernel.shape[-1]))
 
 
@@ -90,7 +92,7 @@ def orthogonal(matrices: dict) -> dict:
 
 
 def _factors(grams):
-    """(N, side, side) XᵀX -> what X is to be multiplied with from the right."""
+    """Compute from XᵀX, (N, side, side), what X is to be multiplied with from the right."""
     a, b, c = COEFFICIENTS
     identity = ops.eye(grams.shape[-1], dtype=keras.backend.standardize_dtype(grams.dtype))
     square = ops.sum(grams * identity, axis=(-2, -1), keepdims=True) + 1e-14

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from span_keras.constants import BETA_1, BETA_2, EMA_DECAY, EPSILON, MAX_SKIPPED, SPIKE_FACTOR
+
 OPTIMIZERS = ("adam", "muon")
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
-MOST_LUMA = 0.99
+LOSSES = ("mae", "mse")
+
+PERCEPTUALS = ("vgg16", "none")
+
+STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+
+MAX_LUMA = 0.99
 """Limit of ``luma``: at 1 nothing would hold the colours."""
 
 
@@ -21,12 +29,12 @@ class StepOptions:
             kernels, first and last operation, loss and optimizer in float32.
         optimizer: ``"adam"``, or ``"muon"``: Muon for the hidden kernels, Adam for the rest; see ``muon``.
         weight_decay: decoupled (AdamW), applied to kernels, not to biases; 0 is none.
-        beta_1, beta_2, epsilon: of Adam.
+        beta_1, beta_2, epsilon: of Adam; the last is added as ``keras.optimizers.Adam`` does.
         clip_norm: the gradient is scaled down to this global norm; 0 leaves it.
         ema_decay: of the averaged weights; at update t = 1, 2, …, ``(1 + t) / (10 + t)`` as long as that is less.
         spike_factor: a step whose loss exceeds the running median this many times is skipped; ten in a row bring back
             the averaged weights.
-        max_skipped: so many skipped steps in a row stop the run.
+        max_skipped: this many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
         luma: share of luma in this distance, 0 to 1; the loss has one of its own.
         hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices
@@ -36,13 +44,13 @@ class StepOptions:
     precision: str = "float32"
     optimizer: str = "adam"
     weight_decay: float = 0.0
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    epsilon: float = 1e-8
+    beta_1: float = BETA_1
+    beta_2: float = BETA_2
+    epsilon: float = EPSILON
     clip_norm: float = 0.0
-    ema_decay: float = 0.999
-    spike_factor: float = 10.0
-    max_skipped: int = 50
+    ema_decay: float = EMA_DECAY
+    spike_factor: float = SPIKE_FACTOR
+    max_skipped: int = MAX_SKIPPED
     teacher_weight: float = 1.0
     luma: float = 0.0
     hint_weight: float = 0.0

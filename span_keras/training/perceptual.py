@@ -25,14 +25,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from span_keras.errors import CheckpointError, ConfigError
+from span_keras.training.options import PERCEPTUALS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 BUNDLED_VGG16 = Path(__file__).parent.parent / "bundled" / "vgg16_blocks12.safetensors"
-
-PERCEPTUALS = ("vgg16", "none")
 
 VGG16_BLOCKS = ((64, 2), (128, 2))
 
@@ -53,7 +52,7 @@ def build(name: str = "vgg16", weights_file: str | os.PathLike | None = None, fr
         framework: ``keras`` or, for export to the browser, ``tf_keras``.
 
     Returns:
-        A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C), see ``least_side`` for H and W; ``None`` for ``"none"``.
+        A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C), see ``min_side`` for H and W; ``None`` for ``"none"``.
 
     Raises:
         ConfigError: an unknown name.
@@ -69,7 +68,7 @@ def build(name: str = "vgg16", weights_file: str | os.PathLike | None = None, fr
     return model
 
 
-def least_side(model) -> int:
+def min_side(model) -> int:
     """Return the smallest image side, in pixels, that survives the pooling of a feature model."""
     return 2 ** sum(layer.name.endswith("_pool") for layer in model.layers)
 
@@ -99,7 +98,7 @@ def _vgg16(framework):
 
 
 def _read_weights(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
-    """Layer name -> ``[kernel, bias]`` in float32."""
+    """Read layer name -> ``[kernel, bias]`` in float32."""
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"Expected VGG weights (.safetensors or .h5), found no file at {path}; check the path.")
@@ -122,7 +121,7 @@ def _read_safetensors(path: Path) -> dict[str, list[np.ndarray]]:
 
 
 def _read_h5(path: Path) -> dict[str, list[np.ndarray]]:
-    """The file that ``keras.applications`` downloads: a group per layer, its arrays listed in ``weight_names``."""
+    """Read a file of ``keras.applications``: a group per layer, its arrays listed in ``weight_names``."""
     import h5py
 
     with h5py.File(path) as file:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from span_keras.errors import ConfigError
 
+SCHEDULES = ("piecewise", "cosine")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -34,7 +36,7 @@ class Schedule:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.initial) and self.initial > 0):
             raise ConfigError(f"learning rate must be a positive number, found {self.initial!r}.")
-        if self.kind not in ("piecewise", "cosine"):
+        if self.kind not in SCHEDULES:
             raise ConfigError(f"schedule must be piecewise or cosine, found {self.kind!r}.")
         if list(self.boundaries) != sorted(set(self.boundaries)) or any(b < 1 for b in self.boundaries):
             raise ConfigError(f"rate boundaries must be ascending and positive, found {list(self.boundaries)}.")
@@ -47,12 +49,12 @@ class Schedule:
 
     @classmethod
     def by_epoch(cls, initial: float, *, steps_per_epoch: int, epochs: int, boundaries=(), **rest) -> Schedule:
-        """A schedule whose boundaries are epochs, counted from 0: 200 means that 200 epochs have the initial rate."""
+        """Make a schedule whose boundaries are epochs: 200 means that 200 epochs have the initial rate."""
         steps = tuple(boundary * steps_per_epoch for boundary in boundaries)
         return cls(initial, epochs * steps_per_epoch, boundaries=steps, **rest)
 
     def rate(self, step: int) -> float:
-        """The rate of the update that follows ``step`` finished ones (``step`` counts from 0)."""
+        """Return the rate of the update that follows ``step`` finished ones."""
         if step < self.warmup_steps:
             return self.initial * (step + 1) / self.warmup_steps
         if self.kind == "cosine":

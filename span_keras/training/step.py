@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from keras import ops
 
+from span_keras.constants import EMA_DELAY, GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, apply_with_features, fuse, fused_arrays
 from span_keras.network.weights import SpanWeights
 from span_keras.training import hints, muon
 from span_keras.training.losses import blended, mean_absolute_error
 from span_keras.training.options import StepOptions
-
-GUARD_WINDOW = 101
-"""Number of recent losses whose median a loss is compared with."""
-
-GUARD_START = 21
-"""Losses that must be known before a leap can be told from ordinary variation."""
-
-RESTORE_AFTER = 10
-"""So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place."""
 
 
 class TrainStep:
@@ -60,7 +53,7 @@ class TrainStep:
         return new, logs
 
     def _restored(self, state, restore) -> dict:
-        """Weights from their average and a first moment of zero, where ``restore``."""
+        """Take the weights from their average and a first moment of zero, where ``restore``."""
         new = {}
         for name in self.parameters:
             weight, moment = state[f"weights/{name}"], state[f"moment_1/{name}"]
@@ -68,7 +61,7 @@ class TrainStep:
             new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
-    def _total_loss(self, parameters: dict, lr, hr, taught=None):
+    def _total_loss(self, parameters: dict, lr, hr, teacher_sr=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
         if self.teacher is None:
             sr = self.network(parameters, lr, dtype)
@@ -76,8 +69,8 @@ class TrainStep:
             fused = fuse(parameters, self.config)
             sr, features = apply_with_features(fused, lr, self.config, dtype)
         total, parts = self.loss(hr, sr)
-        if taught is not None:
-            parts = {**parts, "teacher": blended(mean_absolute_error, taught, sr, self.options.luma)}
+        if teacher_sr is not None:
+            parts = {**parts, "teacher": blended(mean_absolute_error, teacher_sr, sr, self.options.luma)}
             total = total + self.options.teacher_weight * parts["teacher"]
         if self.teacher is not None:
             fused = fused_arrays(self.teacher)
@@ -87,7 +80,7 @@ class TrainStep:
         return total, parts
 
     def network(self, parameters: dict, lr, dtype: str):
-        """The training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
+        """Run the training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
         return apply(fuse(parameters, self.config), lr, self.config, dtype)
 
     def _clip(self, gradients: dict):
@@ -99,7 +92,7 @@ class TrainStep:
 
     @staticmethod
     def _median(state):
-        """Of the recent losses, and how many are known."""
+        """Return the median of the recent losses, and how many are known."""
         known = ops.sum(ops.cast(ops.isfinite(state["recent_losses"]), "int32"))
         return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2), known
 
@@ -109,32 +102,41 @@ class TrainStep:
         return {"recent_losses": ops.where(here, loss, state["recent_losses"]), "updates": state["updates"] + 1}
 
     def _update(self, state: dict, gradients: dict, rate) -> dict:
-        """A step of the optimizer with decoupled weight decay (Loshchilov & Hutter 2019), and the weights' average."""
+        """Step with decoupled weight decay (Loshchilov & Hutter 2019), and average the weights."""
         o = self.options
         t = ops.cast(state["updates"] + 1, "float32")
-        ema_decay = ops.minimum(o.ema_decay, (1 + t) / (10 + t))
+        follow = ops.maximum(1 - o.ema_decay, (EMA_DELAY - 1) / (EMA_DELAY + t))
         by_muon = {name: g for name, g in gradients.items() if f"moment_2/{name}" not in state}
         changes, momenta = muon.step(by_muon, {name: state[f"moment_1/{name}"] for name in by_muon})
         new = {f"moment_1/{name}": momentum for name, momentum in momenta.items()}
-        corrections = 1 - ops.power(o.beta_1, t), 1 - ops.power(o.beta_2, t)
+        correction = ops.sqrt(_bias_correction(o.beta_2, t)) / _bias_correction(o.beta_1, t)
         for name in self.parameters:
             weight = state[f"weights/{name}"]
             if name in changes:
                 change = changes[name]
             else:
-                change, moments = self._adam(state, name, gradients[name], *corrections)
+                change, moments = self._adam(state, name, gradients[name], correction)
                 new |= moments
             if o.weight_decay and name.endswith("kernel"):
-                change = change + o.weight_decay * weight
+                weight = weight - weight * (o.weight_decay * rate)
             weight = weight - rate * change
             ema = state[f"ema/{name}"]
-            new |= {f"weights/{name}": weight, f"ema/{name}": ema + (1 - ema_decay) * (weight - ema)}
+            new |= {f"weights/{name}": weight, f"ema/{name}": ema + follow * (weight - ema)}
         return new
 
-    def _adam(self, state: dict, name: str, gradient, correction_1, correction_2) -> tuple:
-        """Adam's change of one array and its new moments (Kingma & Ba 2015); the corrections are of their bias."""
+    def _adam(self, state: dict, name: str, gradient, correction) -> tuple:
+        """Adam's change of one array and its new moments (Kingma & Ba 2015), as ``keras.optimizers.Adam`` has them.
+
+        Epsilon is added outside of the bias correction.
+        """
         o = self.options
-        m = o.beta_1 * state[f"moment_1/{name}"] + (1 - o.beta_1) * gradient
-        v = o.beta_2 * state[f"moment_2/{name}"] + (1 - o.beta_2) * ops.square(gradient)
-        change = (m / correction_1) / (ops.sqrt(v / correction_2) + o.epsilon)
+        m, v = state[f"moment_1/{name}"], state[f"moment_2/{name}"]
+        m = m + (gradient - m) * (1 - o.beta_1)
+        v = v + (ops.square(gradient) - v) * (1 - o.beta_2)
+        change = m * correction / (ops.sqrt(v) + o.epsilon)
         return change, {f"moment_1/{name}": m, f"moment_2/{name}": v}
+
+
+def _bias_correction(beta: float, t):
+    """``1 - beta**t``, which float32 would leave few digits of where ``beta`` is near 1."""
+    return -ops.expm1(t * math.log(beta)) if beta else 1.0

@@ -74,7 +74,7 @@ class Teacher:
         except OSError as error:
             raise TrainingError(
                 f"expected to write {path}, found: {error.strerror or error}; free space, or choose another folder for "
-                "--teacher-cache or none."
+                "teacher_cache or none."
             ) from error
         return out
 
@@ -98,7 +98,7 @@ class Teacher:
 
 
 def ensemble(network, tile):
-    """A network's output on a square tile, averaged over the tile's eight orientations.
+    """Run a network on a square tile in its eight orientations and average the outputs.
 
     Args:
         network: (8, h, h, 3) float32 in [0, 1] -> (8, h·scale, h·scale, 3).

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from span_keras.constants import GUARD_WINDOW
 from span_keras.errors import TrainingError
 from span_keras.network.functional import stack, unstack
 from span_keras.network.weights import SpanWeights
@@ -25,7 +26,7 @@ from span_keras.training.devices import Devices
 from span_keras.training.engines import JaxEngine, TensorFlowEngine
 from span_keras.training.options import OPTIMIZERS, PRECISIONS, StepOptions
 from span_keras.training.schedule import Schedule
-from span_keras.training.step import GUARD_WINDOW, TrainStep
+from span_keras.training.step import TrainStep
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class Report:
         logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, and ``skipped`` and
             ``restored``, 0 or 1.
         seconds: wall time since the report before it.
-        settled: whether the trainer's state is that of this report; if not, the device is an execution further.
+        synced: whether the trainer's state is that of this report; if not, the device is an execution further.
     """
 
     step: int
     logs: dict[str, np.ndarray]
     seconds: float
-    settled: bool = True
+    synced: bool = True
 
 
 class SpanTrainer:
@@ -56,7 +57,7 @@ class SpanTrainer:
         options: see ``StepOptions``.
         teacher: the network whose features are hints, with as many blocks; see ``StepOptions.hint_weight``.
         steps_per_execution: steps that one call runs on the device without returning to Python.
-        devices: from ``strategies.choose``; one device by default.
+        devices: from ``devices.choose``; one device by default.
 
     The state is a flat dictionary of arrays: ``weights/…``, ``ema/…``, ``moment_1/…``, ``moment_2/…`` with the names of
     ``stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``. Kernels that Muon is for
@@ -95,27 +96,31 @@ class SpanTrainer:
         step = self.step_class(self.config, loss, options, self._parameters, teacher)
         backend = keras.backend.backend()
         if backend == "jax":
-            self._engine = JaxEngine(step, state, devices)
+            self.engine = JaxEngine(step, state, devices)
         elif backend == "tensorflow":
-            self._engine = TensorFlowEngine(step, state, devices)
+            self.engine = TensorFlowEngine(step, state, devices)
         else:
             raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}.")
         self.step = 0
-        self.settle = False
 
     def run(
-        self, batches: Callable[[int], tuple], stop: int, workers: int = 4, cut: int | None = None
+        self,
+        batches: Callable[[int], tuple],
+        stop: int,
+        workers: int = 4,
+        cut: int | None = None,
+        sync: Callable[[int], bool] = lambda step: False,
     ) -> Iterator[Report]:
         """Train from the present step until ``stop`` steps are done, yielding a report per execution.
 
         Args:
-            batches: ``step -> (lr, hr)`` or ``(lr, hr, taught)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3), of
-                several processes this one's share; called in ``workers`` threads, for every step before ``stop``.
-                ``taught`` is a second target. A last array (N,) has the images turned first, all of them square: each
-                to the orientation of that number, see ``orientation``.
-            cut: at multiples of this number of steps an execution ends and its report is settled.
-
-        Set ``trainer.settle = True`` to have the next report settled, so that the state can be saved with it.
+            batches: ``step -> (lr, hr)`` or ``(lr, hr, teacher_sr)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3).
+                Of several processes each makes its part. Called in ``workers`` threads, for every step before ``stop``.
+                ``teacher_sr`` is a second target. A last array (N,) of orientations has the images turned first, all of
+                them square; see ``orientation``.
+            cut: at multiples of this number of steps an execution ends and its report is synced.
+            sync: asked with the number of steps begun, before a second execution is given to the device; where it says
+                yes, the report of these steps is synced, so that the state can be saved with it.
 
         Raises:
             TrainingError: ``max_skipped`` steps in a row were skipped, or a batch is not uint8.
@@ -126,27 +131,28 @@ class SpanTrainer:
             while self.step < stop or running:
                 # A second execution waits on the device while the host looks at the first, unless the caller wants to
                 # see the state between them.
-                while self.step < stop and len(running) < 2 and not (running and (self.settle or self.step % cut == 0)):
+                while self.step < stop and len(running) < 2:
+                    if running and (self.step % cut == 0 or sync(self.step)):
+                        break
                     size = min(self.steps_per_execution, cut - self.step % cut, stop - self.step)
                     rates = np.float32([self.schedule.rate(self.step + i) for i in range(size)])
-                    logs = self._engine.execute(list(itertools.islice(source, size)), rates)
+                    logs = self.engine.execute(list(itertools.islice(source, size)), rates)
                     self.step += size
                     running.append((self.step, rates, logs))
                 step, rates, logs = running.popleft()
-                logs = self._engine.fetch(logs)
+                logs = self.engine.fetch(logs)
                 self._check(logs)
                 after = time.perf_counter()
-                self.settle = False
-                yield Report(step, {**logs, "rate": rates}, after - before, settled=not running)
+                yield Report(step, {**logs, "rate": rates}, after - before, synced=not running)
                 before = after
 
     def _prefetch(self, batches, start: int, stop: int, workers: int) -> Iterator:
-        """Batches in order, on the device, made ahead by threads: an execution and what the threads work on."""
+        """Yield batches in order, on the device; threads make those of an execution and what they work on ahead."""
         ahead = self.steps_per_execution + workers
         pool, pending = ThreadPoolExecutor(workers, thread_name_prefix="batches"), deque()
         try:
             for step in range(start, stop):
-                pending.append(pool.submit(lambda i: self._engine.put(_checked(batches(i))), step))
+                pending.append(pool.submit(lambda i: self.engine.put(_checked(batches(i))), step))
                 if len(pending) > ahead:
                     yield pending.popleft().result()
             while pending:
@@ -161,38 +167,38 @@ class SpanTrainer:
             raise TrainingError(
                 f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
                 f"finite or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
-                "--warmup-steps or --clip-norm, use --precision float32, or look for damaged images, then --resume."
+                "--warmup-steps, use --precision float32, or look for damaged images, then --resume."
             )
 
     @property
     def state(self) -> dict[str, np.ndarray]:
         """A copy of everything that training changes, on the host."""
-        return self._engine.read()
+        return self.engine.read()
 
     @state.setter
     def state(self, state: dict[str, np.ndarray]) -> None:
-        present = {name: np.shape(array) for name, array in self._engine.read().items()}
+        present = {name: np.shape(array) for name, array in self.engine.read().items()}
         found = {name: np.shape(array) for name, array in state.items()}
         if present != found:
             differ = sorted(name for name in present | found if present.get(name) != found.get(name))
             raise TrainingError(f"the checkpoint does not fit this network; these arrays differ: {', '.join(differ)}.")
-        self._engine.write(state)
+        self.engine.write(state)
         self.step = int(state["step"])
 
     def forget_losses(self) -> None:
-        """Compare the losses to come with one another alone: those before are of another function or other images."""
-        state = self._engine.read()
-        self._engine.write(state | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
+        """Compare the losses to come with one another alone, because those before are of another function or images."""
+        state = self.engine.read()
+        self.engine.write(state | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
 
     def weights(self, *, ema: bool = True) -> SpanWeights:
-        """The trained network in training form: the averaged weights, or the latest ones."""
+        """Return the trained network in training form: the averaged weights, or the latest ones."""
         group = "ema/" if ema else "weights/"
         arrays = {name.removeprefix(group): a for name, a in self.state.items() if name.startswith(group)}
         return unstack(arrays, self.config, source="training", steps=self.step)
 
 
 def initial_state(weights: SpanWeights, options: StepOptions) -> dict[str, np.ndarray]:
-    """The state of a ``SpanTrainer`` that has made no step yet."""
+    """Return the state of a ``SpanTrainer`` that has made no step yet."""
     start = stack(weights)
     by_muon = set(filter(muon.takes, start)) if options.optimizer == "muon" else set()
     state = {f"weights/{name}": array for name, array in start.items()}

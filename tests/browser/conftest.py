@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers.browser import AXE, CHROMIUM, CONFIGS, PAGE, PATIENCE, Site, make_scene, open_blank
+from helpers.training_view import View
 from helpers.weights import random_weights
 
 
@@ -134,6 +135,13 @@ def open_page(page, site):
         return page
 
     return open_page
+
+
+@pytest.fixture
+def view(page, open_page, photographs) -> View:
+    yield View(open_page("x2", "wasm")).open()
+    # A page without VGG features is asked for them once, which the browser notes as an error.
+    page.problems[:] = [problem for problem in page.problems if "404" not in problem]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ FLOORS = (
     ("worker.js", "train/session"),
     ("engine",),
     ("network", "images", "storage", "rpc.js", "train"),
+    ("constants.js",),
 )
 """From top to bottom: folders, and files beside main.js. Imports stay in a room or lead to a lower floor."""
 

@@ -7,16 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.weights import random_weights
-from span_keras.images import bicubic
-from span_keras.network import init
+from helpers.weights import browser_config, flatten, random_weights, unflatten
+from span_keras.constants import GUARD_WINDOW, RESTORE_AFTER
 from span_keras.network.config import SpanConfig
 from span_keras.network.functional import apply
-from span_keras.network.model import build_deploy, config_of
 from span_keras.network.weights import SpanWeights, layer_shapes
-from span_keras.training import losses, perceptual
 from span_keras.training.options import StepOptions
-from span_keras.training.step import GUARD_WINDOW, RESTORE_AFTER, TrainStep
+from span_keras.training.step import TrainStep
 
 TRAINING_BACKENDS = ("webgpu", "webgl", "cpu")
 SESSION = ("history", "init", "layers-model", "patches", "random", "samples", "session", "step", "store", "vgg-loss")
@@ -54,77 +51,10 @@ def as_json(array: np.ndarray) -> dict:
     return {"shape": list(array.shape), "data": np.float32(array).ravel().tolist()}
 
 
-def flatten(weights: SpanWeights) -> np.ndarray:
-    """All weights in the order of the browser's ``weightTable``."""
-    return np.concatenate(
-        [weights.layers[n][k].ravel() for n in layer_shapes(weights.config) for k in ("kernel", "bias")]
-    )
-
-
-def unflatten(config: SpanConfig, values) -> SpanWeights:
-    layers, offset, values = {}, 0, np.float32(values)
-    for name, shape in layer_shapes(config).items():
-        layers[name] = {}
-        for key, part in (("kernel", shape), ("bias", shape[3:])):
-            size = int(np.prod(part))
-            layers[name][key] = values[offset : offset + size].reshape(part)
-            offset += size
-    assert offset == len(values)
-    return SpanWeights(config, layers)
-
-
-def browser_config(config: SpanConfig) -> dict:
-    names = {"img_range": "imgRange", "rgb_mean": "rgbMean"}
-    return {names.get(key, key): value for key, value in config.to_dict().items()}
-
-
 def make_batch(config: SpanConfig, size: int = 6, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     side = size * config.scale
     return np.float32(rng.random((2, size, size, 3))), np.float32(rng.random((2, side, side, 3)))
-
-
-def trainable(model) -> list:
-    """Kernels and biases of the fused network in the browser's order."""
-    layers = [model.get_layer(name) for name in layer_shapes(config_of(model))]
-    return [variable for layer in layers for variable in layer.trainable_variables]
-
-
-@pytest.mark.parametrize(
-    ("shape", "operation", "argument"),
-    [
-        ((24, 36, 3), "downscale", 2),
-        ((27, 18, 3), "downscale", 3),
-        ((25, 31, 3), "downscale", 4),
-        ((9, 7, 3), "resize", (20, 33)),
-        ((20, 33, 3), "resize", (9, 40)),
-    ],
-)
-def test_bicubic_resizing_is_pythons(train, shape, operation, argument):
-    picture = np.random.default_rng(0).random(shape).astype(np.float32)
-    arguments = argument if isinstance(argument, tuple) else (argument,)
-    expected = getattr(bicubic, operation)(picture, argument)
-    found = train(
-        """const [height, width, data, operation, rest] = given;
-           const image = bicubic[operation]({ height, width, data: new Float32Array(data) }, ...rest);
-           const levels = [...bicubic.toUint8(image.data)];
-           return { shape: [image.height, image.width, 3], data: [...image.data], levels };""",
-        *(*shape[:2], picture.ravel().tolist(), operation, arguments),
-    )
-    assert tuple(found["shape"]) == expected.shape
-    np.testing.assert_allclose(np.reshape(found["data"], expected.shape), expected, atol=1e-5)
-    levels = np.reshape(found["levels"], expected.shape)
-    assert np.abs(levels - bicubic.to_uint8(expected).astype(int)).max() <= 1
-
-
-@pytest.mark.parametrize("scale", [0, 1.5])
-def test_downscale_refuses_other_than_whole_factors(train, scale):
-    message = train(
-        """try { bicubic.downscale({ height: 4, width: 4, data: new Float32Array(48) }, given[0]); }
-           catch (error) { return error.message; }""",
-        scale,
-    )
-    assert message == f"downscale expects a whole factor of 1 or more, found {scale}."
 
 
 CONFIGS = {
@@ -193,8 +123,6 @@ class FusedStep(TrainStep):
         return apply(fused, lr, self.config, dtype)
 
 
-EPSILON = 1e-12
-"""Of Adam, too small to matter: the browser and Keras correct the bias of the second moment after adding it."""
 GOOD_STEPS, STEPS_AFTER = 5, 2
 """Steps before the weights are damaged, and after their average has taken over."""
 
@@ -213,7 +141,7 @@ def python_average() -> tuple[SpanWeights, SpanWeights, list[int]]:
         for layer, group in random_weights(config, seed=4).layers.items()
         for key, value in group.items()
     }
-    options = StepOptions(weight_decay=SETTINGS["weightDecay"], beta_2=0.999, clip_norm=1.0, epsilon=EPSILON)
+    options = StepOptions(weight_decay=SETTINGS["weightDecay"], clip_norm=1.0)
     step = FusedStep(config, lambda hr, sr: (keras.ops.mean(keras.ops.abs(hr - sr)), {}), options, list(start))
     state = {f"{slot}/{name}": tf.constant(value) for slot in ("weights", "ema") for name, value in start.items()}
     state |= {f"{slot}/{n}": tf.zeros(v.shape) for slot in ("moment_1", "moment_2") for n, v in start.items()}
@@ -251,14 +179,13 @@ def test_weights_are_averaged_and_restored_from_their_average_as_in_python(train
     lr, hr = make_batch(config)
     start = random_weights(config, seed=4)
     found = train(
-        """const [name, config, parameters, lr, hr, settings, goodSteps, steps, epsilon] = given;
+        """const [name, config, parameters, lr, hr, settings, goodSteps, steps] = given;
            const tf = await start(name);
            const resting = tf.memory().numTensors;
            const [input, target] = [tensor(lr), tensor(hr)];
            const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
            const trained = new t.Trainer(tf, {
              config, settings, parameters: new Float32Array(parameters), source: { get: () => batch } });
-           trained.optimizer.epsilon = epsilon;
            const [restored, tensors] = [[], []];
            for (let i = 0; i < steps; i++) {
              if (i === goodSteps) trained.network.assign(tf.fill([parameters.length], NaN));
@@ -270,7 +197,7 @@ def test_weights_are_averaged_and_restored_from_their_average_as_in_python(train
            return { parameters: [...kept.parameters], average: [...kept.average], restored, skipped: kept.skipped,
                     streak: kept.streak, tensors, leaked: tf.memory().numTensors - resting };""",
         *(backend, browser_config(config), flatten(start).tolist(), as_json(lr), as_json(hr), SETTINGS),
-        *(GOOD_STEPS, len(restored), EPSILON),
+        *(GOOD_STEPS, len(restored)),
     )
     assert found["restored"] == restored == [0] * (GOOD_STEPS + RESTORE_AFTER - 1) + [1] + [0] * STEPS_AFTER
     assert (found["skipped"], found["streak"]) == (RESTORE_AFTER, 0)
@@ -402,82 +329,6 @@ def test_bad_steps_are_skipped_and_repeated_ones_stop_the_training(train, batch)
     )
 
 
-@pytest.fixture(scope="session")
-def perceptual_model(site, tmp_path_factory):
-    """The exported features, served as /perceptual-test/."""
-    from span_export.tfjs_model import write_perceptual
-
-    folder = tmp_path_factory.mktemp("perceptual")
-    write_perceptual(folder)
-    site.mounts["perceptual-test"] = folder
-    return perceptual.build("vgg16")
-
-
-@pytest.mark.parametrize("backend", ["webgl", "cpu"])
-def test_the_loss_with_vgg_and_its_gradient_are_pythons(train, perceptual_model, backend):
-    import tensorflow as tf
-
-    config = SpanConfig(scale=2, channels=4, blocks=1)
-    weights = random_weights(config, seed=4)
-    lr, hr = make_batch(config, size=5)
-    model = weights.deploy_model()
-    variables = trainable(model)
-    with tf.GradientTape() as tape:
-        total, parts = losses.SpanLoss(perceptual_model, SETTINGS["vggWeight"])(hr, model(lr))
-    expected = np.concatenate([np.ravel(gradient) for gradient in tape.gradient(total, variables)])
-    found = train(
-        """const [name, config, parameters, lr, hr, settings] = given;
-           const tf = await start(name);
-           const resting = tf.memory().numTensors;
-           const [input, target] = [tensor(lr), tensor(hr)];
-           const batch = { lr: input.data, lrShape: input.shape, hr: target.data, hrShape: target.shape };
-           const perceptual = await t.PerceptualLoss.load(tf, '/perceptual-test/model.json');
-           const options = { config, settings, parameters: new Float32Array(parameters), source: null, perceptual };
-           const trained = new t.Trainer(tf, options);
-           const [gradient, measured] = tf.tidy(() => trained.differentiate(batch));
-           const result = { gradient: [...(await gradient.data())], measured: [...(await measured.data())] };
-           tf.dispose([gradient, measured]);
-           trained.dispose();
-           perceptual.dispose();
-           return { ...result, leaked: tf.memory().numTensors - resting };""",
-        *(backend, browser_config(config), flatten(weights).tolist(), as_json(lr), as_json(hr), SETTINGS),
-    )
-    mae, distance, norm = found["measured"]
-    assert mae == pytest.approx(float(parts["mae"]), rel=1e-5)
-    assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
-    assert norm == pytest.approx(np.linalg.norm(expected), rel=1e-3)
-    assert np.linalg.norm(found["gradient"] - expected) <= 1e-3 * np.linalg.norm(expected)
-    assert found["leaked"] == 0
-
-
-@pytest.mark.parametrize("variant", ["span", "official"])
-def test_initialisation_gives_every_block_a_signal(train, variant):
-    config = SpanConfig(scale=2, channels=8, blocks=3, variant=variant)
-    parameters = train(
-        "const tf = await start('cpu'); return [...(await t.initialise(tf, given[0], 1))];", browser_config(config)
-    )
-    weights = unflatten(config, parameters)
-    model = weights.assign_to(build_deploy(config))
-    images = init.natural_noise(4, 32, seed=9)
-    for name in ("conv_1", *(f"block_{i}_c{j}" for i in (1, 2, 3) for j in (1, 2, 3)), "conv_2"):
-        target = init.ATTENTION_STD[variant] if name.endswith("c3") else init.FEATURE_STD
-        found = float(np.std(keras.Model(model.inputs, model.get_layer(name).output)(images)))
-        assert 0.6 * target < found < 1.7 * target, name
-    output = np.asarray(model(images))
-    assert abs(output.mean() - 0.5) < 0.1
-    assert 0.05 < output.std() < 0.2
-
-
-def test_synthetic_images_have_the_statistics_of_pythons(train):
-    found = np.array(train("return [...t.naturalNoise(6, 32, 1)];")).reshape(6, 32, 32, 3)
-    expected = init.natural_noise(48, 32, seed=1)
-    assert (found.min() >= 0, found.max() <= 1) == (True, True)
-    assert found.mean() == pytest.approx(expected.mean(), abs=0.08)
-    assert found.std() == pytest.approx(expected.std(), rel=0.2)
-    neighbours = [np.abs(np.diff(images, axis=2)).mean() for images in (found, expected)]
-    assert neighbours[0] == pytest.approx(neighbours[1], rel=0.3)
-
-
 def test_saved_artifacts_load_with_plain_tensorflow_js_and_compute_the_same(train):
     config = CONFIGS["official"]
     weights = random_weights(config, seed=4)
@@ -497,99 +348,6 @@ def test_saved_artifacts_load_with_plain_tensorflow_js_and_compute_the_same(trai
     np.testing.assert_allclose(found["output"], np.asarray(weights.deploy_model()(lr)).ravel(), atol=1e-4)
     np.testing.assert_array_equal(np.float32(found["again"]), flatten(weights))
     assert {"normalize/moving_mean", "pixel_shuffle/kernel", "conv_1/kernel"} <= set(found["names"])
-
-
-def test_the_rate_is_halved_at_its_epochs(train):
-    epochs = [0, 199, 200, 201, 299, 300, 499]
-    rates = train("return given[0].map((epoch) => t.rateAt({ rate: 1e-4, halveAt: [200, 300] }, epoch));", epochs)
-    assert rates == [1e-4, 1e-4, 5e-5, 5e-5, 5e-5, 2.5e-5, 2.5e-5]
-    assert train("return t.rateAt({ rate: 1e-4, halveAt: [] }, 400);") == 1e-4
-
-
-def test_default_settings_are_the_recipes(train):
-    from span_keras.runs.recipes import RECIPES
-
-    found, recipe = train("return t.DEFAULTS;"), RECIPES["default"]
-    names = {
-        "epochs": "epochs",
-        "stepsPerEpoch": "steps_per_epoch",
-        "batch": "batch_size",
-        "patch": "patch_size",
-        "rate": "learning_rate",
-        "weightDecay": "weight_decay",
-        "vggWeight": "vgg_weight",
-    }
-    assert {key: found[key] for key in names} == {key: recipe[name] for key, name in names.items()}
-    assert tuple(found["halveAt"]) == recipe["rate_epochs"]
-    assert train("return t.validate(t.DEFAULTS).problems;") == {}
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "sentence"),
-    [
-        ("epochs", "0", "Epochs must be from 1 to 100000, found 0."),
-        ("epochs", "2.5", "Epochs must be a whole number from 1 to 100000, found 2.5."),
-        ("batch", "", "Batch size must be a number from 1 to 64, found “”."),
-        ("batch", "1e9", "Batch size must be from 1 to 64, found 1000000000."),
-        ("patch", "banana", "Patch must be a number from 4 to 256, found “banana”."),
-        ("rate", "0", "Learning rate must be from 1e-8 to 0.1, found 0."),
-        ("rate", "NaN", "Learning rate must be a number from 1e-8 to 0.1, found “NaN”."),
-        ("rate", "Infinity", "Learning rate must be a number from 1e-8 to 0.1, found “Infinity”."),
-        ("weightDecay", "-1", "Weight decay must be from 0 to 1, found -1."),
-        ("vggWeight", "1000", "VGG weight must be from 0 to 10, found 1000."),
-        ("seed", "-3", "Seed must be from 0 to 4294967295, found -3."),
-        (
-            "halveAt",
-            "300, 200",
-            "“Halve the rate at epochs” must be whole numbers in ascending order, such as 200, 300; "
-            "leave it empty for a constant rate.",
-        ),
-    ],
-)
-def test_absurd_settings_get_a_sentence(train, key, value, sentence):
-    problems = train("return t.validate({ ...t.DEFAULTS, [given[0]]: given[1] }).problems;", key, value)
-    assert problems == {key: sentence}
-
-
-def test_a_batch_beyond_graphics_memory_gets_a_sentence(train):
-    problems = train("return t.validate({ ...t.DEFAULTS, batch: 64, patch: 256 }).problems;")
-    assert problems == {
-        "batch": "64 patches of 256 pixels do not fit into usual graphics memory; with this patch take 4 or fewer."
-    }
-
-
-def test_patches_are_aligned_and_repeat_with_seed_and_step(train):
-    found = train(
-        """const lr = { height: 9, width: 14, data: Uint8Array.from({ length: 378 }, (_, i) => (i * 37) % 256) };
-           const hr = { height: 27, width: 42, data: new Uint8Array(27 * 42 * 3) };
-           for (let y = 0; y < 27; y++) for (let x = 0; x < 42; x++) for (let c = 0; c < 3; c++) {
-             hr.data[(y * 42 + x) * 3 + c] = lr.data[(Math.floor(y / 3) * 14 + Math.floor(x / 3)) * 3 + c];
-           }
-           const options = { scale: 3, patch: 5, batch: 16 };
-           const make = (seed) => new t.PatchSource([{ name: 'a', lr, hr }], { ...options, seed });
-           const batch = make(1).get(7);
-           const equal = (a, b) => a.lr.join() === b.lr.join() && a.hr.join() === b.hr.join();
-           const others = [make(1).get(7), make(1).get(8), make(2).get(7)];
-           const [same, step, seed] = others.map((other) => equal(batch, other));
-           return { lr: [...batch.lr], hr: [...batch.hr], shapes: [batch.lrShape, batch.hrShape], same, step, seed };"""
-    )
-    assert found["shapes"] == [[16, 5, 5, 3], [16, 15, 15, 3]]
-    lr, hr = np.reshape(found["lr"], (16, 5, 5, 3)), np.reshape(found["hr"], (16, 15, 15, 3))
-    np.testing.assert_array_equal(hr[:, 1::3, 1::3], lr)
-    assert (found["same"], found["step"], found["seed"]) == (True, False, False)
-    assert len({patch.tobytes() for patch in lr}) > 8  # places and symmetries vary
-
-
-def test_pairs_are_made_as_in_python(train, scene):
-    found = train(
-        "const { lr, hr } = t.makePair({ height: 29, width: 23, data: Uint8Array.from(given[0]) }, 4);"
-        "return { lr: [...lr.data], hr: [...hr.data], shape: [lr.height, lr.width] };",
-        scene.ravel().tolist(),
-    )
-    assert found["shape"] == [7, 5]
-    np.testing.assert_array_equal(np.reshape(found["hr"], (28, 20, 3)), scene[:28, :20])
-    expected = bicubic.to_uint8(bicubic.downscale(scene[:28, :20].astype(np.float32) / 255, 4))
-    assert np.abs(np.reshape(found["lr"], (7, 5, 3)) - expected.astype(int)).max() <= 1
 
 
 def test_a_photograph_too_large_for_the_memory_is_left_out_and_named(train):
@@ -628,19 +386,6 @@ def test_a_session_trains_once_at_a_time_and_a_stop_before_the_lock_counts(train
            return { refused, stopping: await beginning };"""
     )
     assert found == {"refused": "A training is under way; stop it before you start another.", "stopping": True}
-
-
-def test_curves_stay_bounded_and_keep_their_average(train):
-    found = train(
-        """const curve = new t.History();
-           for (let step = 1; step <= 5000; step++) curve.addLoss({ step, mae: step % 2, perceptual: 2, rate: 1e-4 });
-           for (let step = 1; step <= 3000; step++) curve.addQuality({ step, psnr: 30 });
-           const again = new t.History(JSON.parse(JSON.stringify(curve)));
-           return { points: again.points, quality: again.quality.length, last: again.quality.at(-1).step };"""
-    )
-    assert 250 < len(found["points"]) < 600
-    assert {point["mae"] for point in found["points"][1:]} == {0.5}
-    assert (found["quality"] < 600, found["last"]) == (True, 3000)
 
 
 STATE = """

@@ -1,10 +1,9 @@
 """Every network that comes with the package: what its file holds, what its card says, what it can do."""
 
-import itertools
 import json
 import re
-import shutil
 from functools import partial
+from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -20,7 +19,10 @@ NETWORKS = bundled_names()
 MAX_BYTES = 2_000_000
 MARGIN_DB = 0.5
 """By which a network beats bicubic on each of the bundled validation photographs, PSNR on Y."""
-SECTIONS = ("Figures", "Training", "Data", "Licence", "What it is not")
+SECTIONS = ("Use", "Figures", "Training", "Data", "Licence", "Limits")
+MAX_LINES = 60
+"""Of a card."""
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
@@ -65,9 +67,11 @@ def test_card(name):
     card, loaded = card_of(name), load_weights(name)
     assert card.startswith(f"# {name}\n")
     assert tuple(re.findall(r"^## (.+)$", card, re.MULTILINE)) == SECTIONS
+    assert len(card.splitlines()) <= MAX_LINES
     parameters = sum(array.size for group in loaded.layers.values() for array in group.values())
-    assert f"{parameters:,} parameters" in card
-    assert f"{loaded.config.channels} channels" in card
+    text = " ".join(card.split())
+    assert f"{parameters:,} parameters" in text
+    assert f"{loaded.config.channels} channels" in text
     assert f"{loaded.metadata['steps']:,}" in card
     assert re.search(r"GPU time:\W+\d+ minutes", card)
 
@@ -81,45 +85,15 @@ def test_cards_agree_about_each_other():
 
 
 @every_network
-def test_commands_of_the_card_are_some_that_training_understands(name, tmp_path, monkeypatch):
-    """Every option of the commands exists, and the last one asks for the network that the file holds."""
-    from span_keras import average, train
-    from span_keras.runs import run
+def test_recipe_of_the_card_makes_this_network(name):
+    """The recipe is there, and its last stage has the configuration that the file holds."""
+    from span_keras.runs.recipes import load
+    from span_keras.runs.settings import resolve
 
-    asked = []
-    monkeypatch.setattr(run, "train", lambda settings, *args, **kwargs: asked.append(settings))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "train").mkdir()
-    (tmp_path / "holdout").mkdir()
-    commands = re.findall(r"```sh\n.+?span_keras\.train (.+?)```", card_of(name), re.DOTALL)
-    for command in commands:
-        arguments = command.replace("\\\n", "").split()
-        for option, value in itertools.pairwise(arguments):
-            if option == "--init" and not value.startswith("bundled:"):
-                # Another run's weights, of this architecture at some scale.
-                (tmp_path / value).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(resolve(name), tmp_path / value)
-        train.main(arguments, standalone_mode=False)
-    assert len(asked) == len(commands) >= 1
-    assert asked[-1].network() == load_weights(name).config
-    for command in re.findall(r"span_keras\.average (.+?)```", card_of(name), re.DOTALL):
-        context = average.main.make_context("average", command.replace("\\\n", "").split())
-        runs = {f"{run}/weights.safetensors" for run in re.findall(r"--out (\S+)", "".join(commands))}
-        assert runs.issuperset(context.params["weights"])
-
-
-def test_runs_that_commands_start_from_are_commanded_before():
-    """In the same card or in that of x4-span, which others refer to."""
-    first = "bundled:x4-span"
-    shared = set(re.findall(r"--out (runs/\S+)", card_of(first)))
-    for name in NETWORKS:
-        known = set() if name == first else set(shared)
-        for command in re.findall(r"```sh\n(.+?)```", card_of(name), re.DOTALL):
-            runs = dict(re.findall(r"--(out|init) (runs/[\w-]+)", command))
-            if "init" in runs:
-                assert runs["init"] in known - {runs["out"]}, f"{name}: {runs}"
-            if "out" in runs:
-                known.add(runs["out"])
+    (stem,) = re.findall(r"^Made by `recipes/([\w-]+)\.toml`", card_of(name), re.MULTILINE)
+    assert stem == name.removeprefix("bundled:")
+    last = load(str(RECIPES / f"{stem}.toml")).stages[-1]
+    assert resolve({"recipe": stem}, stage=last).config == load_weights(name).config
 
 
 @every_network

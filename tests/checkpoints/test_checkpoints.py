@@ -17,10 +17,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from helpers.torch_files import Call, Saved, state_dict, write_legacy, write_zip
-from span_keras import checkpoints
-from span_keras.checkpoints import assumption, load_weights, save_weights
+from span_keras.checkpoints import assumption, load, load_weights, save_weights
+from span_keras.checkpoints.save import WRITABLE
+from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import CheckpointError
-from span_keras.network.config import DIV2K_MEAN, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.model import build_deploy, build_span
 
 GOLDENS = {
@@ -227,7 +228,7 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("suffix", checkpoints.WRITABLE)
+@pytest.mark.parametrize("suffix", WRITABLE)
 @pytest.mark.parametrize("form", ["fuse", "expand"])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"x{config.scale}-{config.variant}-{config.img_range}")
 def test_round_trip_is_exact(tmp_path, make_weights, suffix, form, config):
@@ -327,7 +328,7 @@ def test_another_slope_is_refused(tmp_path, tiny_config):
 # Writing -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", checkpoints.WRITABLE)
+@pytest.mark.parametrize("suffix", WRITABLE)
 def test_failed_write_keeps_the_old_file(tmp_path, tiny_weights, suffix):
     path = tmp_path / f"a{suffix}"
     save_weights(tiny_weights, path)
@@ -343,7 +344,7 @@ def test_failed_write_keeps_the_old_file(tmp_path, tiny_weights, suffix):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("suffix", checkpoints.WRITABLE)
+@pytest.mark.parametrize("suffix", WRITABLE)
 def test_unwritable_places(tmp_path, tiny_weights, suffix):
     (tmp_path / "file").write_text("")
     for folder in ("missing", "file"):
@@ -369,7 +370,7 @@ def test_what_cannot_be_written(tmp_path, tiny_weights):
 
 
 def test_bundled_names(tmp_path, tiny_weights, monkeypatch):
-    monkeypatch.setattr(checkpoints, "BUNDLED", tmp_path)
+    monkeypatch.setattr(load, "BUNDLED", tmp_path)
     with pytest.raises(CheckpointError, match="bundled:x9 does not come with this installation; it bundles no weights"):
         load_weights("bundled:x9")
     save_weights(tiny_weights, tmp_path / "x2.safetensors")

@@ -36,7 +36,7 @@ FORMATS = {
 @pytest.fixture(scope="module")
 def valid(goldens, tmp_path_factory) -> dict:
     """Suffix -> bytes of a valid file."""
-    from conftest import random_weights
+    from helpers.weights import random_weights
 
     weights = random_weights(SpanConfig(2, 8, 1))
     folder = tmp_path_factory.mktemp("valid")

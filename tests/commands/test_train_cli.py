@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,14 @@ from span_keras.checkpoints import load_weights
 from span_keras.data.dataset import PatchDataset
 from span_keras.data.decode import load_validation
 from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL, list_photos
+from span_keras.errors import TrainingError
 from span_keras.images import bicubic
 from span_keras.network.config import SpanConfig
 from span_keras.network.init import natural_noise
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.photographs import split_photographs
 from span_keras.runs.progress import duration
-from span_keras.runs.run import TrainingError
+from span_keras.runs.run import train as train_run
 from span_keras.runs.settings import Settings, resolve
 from span_keras.runs.start import make_trainer, start_weights, teacher_weights
 from span_keras.runs.validation import Validation
@@ -51,6 +51,12 @@ def train(*arguments, tiny=TINY):
     # The output also holds what was printed before the error.
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
+
+
+def recipe(folder, *lines):
+    """Write a recipe."""
+    (folder / "recipe.toml").write_text("\n".join(lines))
+    return folder / "recipe.toml"
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +170,7 @@ def test_init_of_another_scale_beats_bicubic_at_once(init, scale, psnr):
     network = load_weights(f"bundled:{init}").config
     sizes = {name: getattr(network, name) for name in ("variant", "channels", "blocks")}
     settings = resolve({"scale": scale, "init": f"bundled:{init}", **sizes})
-    validation = Validation(load_validation(BUNDLED_VAL, scale), settings.network())
+    validation = Validation(load_validation(BUNDLED_VAL, scale), settings.config)
     start = validation(start_weights(settings))["psnr_y"]
     assert start == pytest.approx(psnr, abs=0.01)
     assert start > validation.bicubic_psnr() + 0.3
@@ -193,7 +199,7 @@ def test_the_authors_weights_survive_the_first_steps(shared, img_range, least, m
     settings = resolve({"recipe": "paper", "ema_decay": 0.0, "batch_size": 4, "patch_size": 32, **network})
     sizes = {"patch": 32, "batch_size": 4, "steps_per_epoch": 5}
     patches = PatchDataset(list_photos(BUNDLED_TRAIN), scale=4, **sizes)
-    validation = Validation(load_validation(BUNDLED_VAL, 4), settings.network())
+    validation = Validation(load_validation(BUNDLED_VAL, 4), settings.config)
     trainer = make_trainer(settings)
     for _ in trainer.run(patches.__getitem__, 5, 1):
         pass
@@ -213,15 +219,15 @@ def test_init_of_another_range_trains_as_one(make_weights, photos, tmp_path):
     assert load_weights(tmp_path / "a" / "weights.safetensors").config.img_range == 1
 
     settings = Settings.from_dict(json.loads((tmp_path / "a" / "config.json").read_text()))
-    settings = replace(settings, learning_rate=5e-4, ema_decay=0.0)
-    asked = replace(settings, img_range=255.0)
+    settings = settings.having(learning_rate=5e-4, ema_decay=0.0)
+    asked = settings.having(img_range=255.0)
     assert start_weights(asked).config.img_range == 255
     assert likeness_after(settings, 8) > likeness_after(asked, 8) + 10
 
 
 def test_range_and_mean_keep_all_their_digits():
     settings = resolve({"channels": 4, "blocks": 1, "img_range": 1234.5678, "rgb_mean": (0.12345678, 0.5, 0.5)})
-    assert start_weights(settings).config == settings.network()
+    assert start_weights(settings).config == settings.config
 
 
 def test_what_is_assumed_of_given_weights_is_told(goldens):
@@ -245,7 +251,8 @@ def test_init_without_a_mean_keeps_it(make_weights, photos, tmp_path):
     result = train(*init, "--out", tmp_path / "a")
     assert result.exit_code == 0, result.output
     assert load_weights(tmp_path / "a" / "weights.safetensors").config.rgb_mean == (0, 0, 0)
-    result = train(*init, "--out", tmp_path / "b", "--rgb-mean", "0.5,0.5,0.5")
+    grey = recipe(tmp_path, "[network]", "rgb_mean = [0.5, 0.5, 0.5]")
+    result = train(*init, "--out", tmp_path / "b", "--recipe", grey)
     assert result.exit_code == 1
     assert "(0.5, 0.5, 0.5) was asked for; leave rgb_mean out" in result.output
 
@@ -290,19 +297,19 @@ def test_rotated_copies(photos, tmp_path):
 
 def test_what_is_turned_off_needs_nothing():
     off = {"hint_weight": 0.0, "teacher_weight": 0.0}
-    assert resolve(off).teacher_weight == 0
+    assert resolve(off).step.teacher_weight == 0
 
 
 def test_a_run_begun_with_equal_copies_goes_on():
     saved = {**resolve({}).to_dict(), "hr_scales": [0.5, 0.5]}
-    assert resolve({}, saved).hr_scales == (0.5, 0.5)
+    assert resolve({}, saved).data.hr_scales == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("copies", [{"hr_scales": (0.5,)}, {"contrast": 2.0}])
 def test_copies_of_any_kind_can_be_rotated(copies):
-    assert resolve({"rotate": True, **copies}).rotate
+    assert resolve({"rotate": True, **copies}).data.rotate
     plain = resolve(copies)
-    assert not plain.rotate and not resolve({"rotate": False}).rotate
+    assert not plain.data.rotate and not resolve({"rotate": False}).data.rotate
     before = plain.to_dict()
     del before["rotate"]  # as in runs older than this setting
     assert resolve({}, before) == plain and plain.changed_from(before) == {}
@@ -319,26 +326,31 @@ def test_copies_of_any_kind_can_be_rotated(copies):
         (["--learning-rate", "nan"], "--learning-rate must be a finite number, found nan"),
         (["--patch-size", "0"], "--patch-size must be"),
         (["--batch-size", "99999999"], "--batch-size must be a whole number from 1 to 65,536"),
-        (["--scale", "5"], "'5' is not one of"),
+        (["--scale", "5"], "--scale must be one of 2, 3, 4, found 5"),
         (["--epochs", "many"], "'many' is not a valid integer"),
-        (["--rate-epochs", "1,x"], "expected whole numbers such as 200,300, found '1,x'"),
-        (["--rate-epochs", "1", "--rate-steps", "5"], "not both"),
-        (["--perceptual", "resnet"], "'resnet' is not one of"),
-        (["--perceptual-weights", "vgg.h5"], "--perceptual-weights expected a --perceptual that uses it, found none"),
+        (["--rate-epochs", "1,x"], "write [step] rate_epochs = … in one and name it with --recipe"),
+        (["--rate-epochs", "1,2"], "--rate-epochs is an option of recipe files: write [step] rate_epochs = [1, 2] in"),
+        (
+            ["--beta-2=0.99"],
+            "--beta-2 is an option of recipe files: write [step] beta_2 = 0.99 in one and",
+        ),
+        (["--resume", "--beta-2", "0.99"], "change it in config.json or stages.json of the run."),
+        (["--img-range", "255"], "write [network] img_range = 255.0 in one"),
+        (["--teacher-cache", "kept"], 'write [data] teacher_cache = "kept" in one'),
+        (["--morph-steps", "5"], "--morph-steps was retired; leave it out, or use commit 815b09f of span-keras"),
+        (["--no-rgb-order"], "--no-rgb-order was retired"),
+        (["--perceptual", "resnet"], "--perceptual must be one of vgg16, none, found 'resnet'"),
+        (["--perceptual", "vgg19"], "--perceptual must be one of vgg16, none, found 'vgg19'"),
         (["--teacher-weight", "2"], "--teacher-weight expected a --teacher that uses it, found none"),
         (["--hr-scales", "0.5,0.7,0.5"], "--hr-scales expected factors that differ from each other, found 0.5,0.7,0.5"),
-        (["--hr-scales", "half"], "expected numbers such as 0.7,0.5, found 'half'"),
-        (["--degrade", "blur,rain"], "--degrade must name some of"),
-        (["--rgb-mean", "0.5,0.5"], "expected three numbers such as 0.4488,0.4371,0.4040, found '0.5,0.5'"),
+        (["--hr-scales", "half"], "--hr-scales must be numbers, found 'half'"),
+        (["--degrade", "blur,rain"], "--degrade must be some of"),
         (["--contrast", "0.5"], "--contrast must be a number from 1 to 10, found 0.5"),
         (["--contrast", "11"], "--contrast must be a number from 1 to 10, found 11.0"),
         (["--contrast", "nan"], "--contrast must be a finite number, found nan"),
         (["--rotate"], "--rotate expected copies to rotate, which --hr-scales and --contrast make, found"),
         (["--rotate", "--contrast", "1"], "--rotate expected copies to rotate"),
-        (["--schedule", "cosine", "--rate-steps", "100"], "--rate-steps expected --schedule piecewise, found cosine"),
-        (["--schedule", "cosine", "--rate-factor", "0.1"], "--rate-factor expected --schedule piecewise"),
         (["--vgg-weight", "0.01"], "--vgg-weight expected a --perceptual that uses it, found none"),
-        (["--rate-epochs", "5,3"], "--rate-epochs must be ascending whole numbers, found [5, 3]"),
         (["--seed", "-1"], "--seed must be a whole number from 0 to 2,147,483,647, found -1"),
         (["--warmup-steps", "9"], "--warmup-steps expected at most the 6 steps of the run, found 9"),
         (["--val-images", "0"], "--val-images must be a whole number from 1"),
@@ -407,8 +419,8 @@ def test_validation_photographs_are_not_trained_on(photos, tmp_path):
     """The same folder for both leaves nothing, a part of it leaves the rest."""
     settings = resolve({"data": str(photos), "val": str(photos)})
     with pytest.raises(TrainingError, match="besides those of --val, found none"):
-        split_photographs(settings)
-    validation, rest = split_photographs(resolve({"data": str(photos), "val_images": 3}))
+        split_photographs(settings.data)
+    validation, rest = split_photographs(resolve({"data": str(photos), "val_images": 3}).data)
     assert len(validation) == 1 and len(rest) == 7 and not set(validation) & set(rest)
 
 
@@ -417,7 +429,7 @@ def test_validation_photographs_beyond_the_limit_are_not_trained_on_either(tmp_p
     save_photos(tmp_path, 3)
     save_photos(tmp_path / "val", 8)
     settings = resolve({"data": str(tmp_path), "val": str(tmp_path / "val"), "val_images": 2})
-    validation, rest = split_photographs(settings)
+    validation, rest = split_photographs(settings.data)
     assert len(validation) == 2 and {path.parent for path in rest} == {tmp_path}
 
 
@@ -425,14 +437,14 @@ def test_pictures_of_runs_are_not_trained_on(run, photos, tmp_path):
     """``cd photos; span-train --data .`` writes its curves and samples below the photographs."""
     folder, said = tmp_path / "photos", []
     shutil.copytree(photos, folder)
-    before = split_photographs(resolve({"data": str(folder)}))
+    before = split_photographs(resolve({"data": str(folder)}).data)
     shutil.copytree(run[0], folder / "runs" / "a")
     pictures = len(list((folder / "runs").rglob("*.png")))
-    assert split_photographs(resolve({"data": str(folder)}), said.append) == before
+    assert split_photographs(resolve({"data": str(folder)}).data, echo=said.append) == before
     assert said == [f"Left out {pictures} pictures of the runs in {folder / 'runs' / 'a'}."]
-    assert before[1] == split_photographs(resolve({"data": str(folder), "val": str(before[0][0])}))[1]
+    assert before[1] == split_photographs(resolve({"data": str(folder), "val": str(before[0][0])}).data)[1]
     with pytest.raises(TrainingError, match="found only pictures of the runs in it"):
-        split_photographs(resolve({"data": str(folder / "runs")}))
+        split_photographs(resolve({"data": str(folder / "runs")}).data)
 
 
 def test_a_folder_that_holds_a_run_is_kept(run, photos):
@@ -454,9 +466,10 @@ def test_resuming_with_another_network_is_refused(run):
     result = train("--out", run[0], "--resume", "--channels", "8", tiny="")
     assert result.exit_code == 1
     assert "--channels 8 where the run has 4" in result.output
-    result = train("--out", run[0], "--resume", "--rgb-mean", "0,0,0", tiny="")
-    assert result.exit_code == 1
-    assert "--rgb-mean [0.0, 0.0, 0.0] where the run has [0.4488, 0.4371, 0.404]" in result.output
+    settings = resolve({"rgb_mean": (0.0, 0.0, 0.0)}, RunFolder(run[0]).config)
+    found = r"\[network\] rgb_mean \[0.0, 0.0, 0.0\] where the run has \[0.4488, 0.4371, 0.404\]"
+    with pytest.raises(TrainingError, match=found):
+        train_run(settings, run[0], resume=True, echo=lambda text: None)
 
 
 def test_resuming_with_another_recipe_is_wrong_usage(run):
@@ -474,7 +487,7 @@ def test_a_finished_run_resumed_has_nothing_to_do(run):
 
 
 def test_no_arguments_use_the_bundled_photographs():
-    validation, train_files = split_photographs(resolve({}))
+    validation, train_files = split_photographs(resolve({}).data)
     assert len(train_files) >= 5 and len(validation) >= 1
     assert {path.parent.name for path in train_files} == {"train"}
 
@@ -489,8 +502,13 @@ def test_help_is_grouped_and_light():
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip().endswith("[]")
-    for heading in ("Run:", "Network:", "Length and data:", "Loss:", "Optimisation:", "Devices and files:"):
+    for heading in ("Run:", "Network:", "Data:", "Loss and optimizer:"):
         assert heading in output
+    flags = set(re.findall(r"^  (?:-h, )?(--[a-z0-9-]+)", output, re.MULTILINE))
+    assert len(flags) <= 40
+    contract = "data val out scale variant channels recipe epochs steps-per-epoch batch-size patch-size learning-rate"
+    contract += " vgg-weight perceptual init resume precision strategy seed"
+    assert flags >= {f"--{name}" for name in contract.split()}
 
 
 def test_it_trains_on_jax_without_tensorflow(photos, tmp_path):

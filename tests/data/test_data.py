@@ -415,7 +415,7 @@ def many(tmp_path):
 @pytest.fixture
 def small_cache(monkeypatch):
     """Makes ``cache_gb`` hold few of the photographs of ``many``, and sets short."""
-    monkeypatch.setattr(working_sets, "MOST_DECODERS", 1)
+    monkeypatch.setattr(working_sets, "MAX_DECODERS", 1)
     monkeypatch.setattr(working_sets, "LAG", 4)
     # Room for 2 sets of 4 photographs (15,360 bytes decoded) besides one being decoded (4 · 4,096 bytes).
     return (2 * 5 * 15_360 + 4 * 4_096) / 1e9
@@ -535,8 +535,8 @@ def test_what_a_rotation_reads_is_counted(folder, monkeypatch):
 def test_a_teacher_takes_room_and_follows_the_working_sets(many, small_cache):
     # LR, HR and the teacher's output: 9/5 of what LR and HR alone take.
     dataset = make_in_sets(many, 9 / 5 * small_cache, 40, teacher=enlarge)
-    for lr, _, taught in (dataset[index] for index in (0, 9, 39)):
-        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+    for lr, _, teacher_sr in (dataset[index] for index in (0, 9, 39)):
+        assert np.array_equal(teacher_sr, lr.repeat(2, 1).repeat(2, 2))
 
 
 def test_a_cache_too_small_for_a_photograph_says_what_it_takes(many):
@@ -865,10 +865,10 @@ def test_a_teachers_patches_lie_where_the_others_do(folder):
 
     for degrade in ((), ("noise",)):
         plain = make(folder, degrade=degrade, batch_size=24)[0]
-        lr, hr, taught = make(folder, degrade=degrade, batch_size=24, teacher=enlarge)[0]
+        lr, hr, teacher_sr = make(folder, degrade=degrade, batch_size=24, teacher=enlarge)[0]
         assert equal((lr, hr), plain)
         clean = make(folder, batch_size=24)[0][0]
-        assert np.array_equal(taught, clean.repeat(2, 1).repeat(2, 2))
+        assert np.array_equal(teacher_sr, clean.repeat(2, 1).repeat(2, 2))
 
 
 def test_a_teacher_sees_copies_of_raised_contrast(folder):
@@ -882,8 +882,8 @@ def test_a_teacher_sees_copies_of_raised_contrast(folder):
             folder, teacher=lambda lr, seen=seen: seen.append(lr.tobytes()) or enlarge(lr), seed=seed, **options
         )
         assert len(seen) == 12 and set(seen) == expected
-        lr, _, taught = dataset[0]
-        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+        lr, _, teacher_sr = dataset[0]
+        assert np.array_equal(teacher_sr, lr.repeat(2, 1).repeat(2, 2))
         text = "3 photographs and 3 reduced copies, 6 more copies of raised contrast, "
         assert dataset.describe().startswith(text)
     held = sum(image.nbytes for photo in dataset.working_sets.at(0).photos for image in photo)
@@ -908,8 +908,8 @@ def test_a_teacher_sees_rotated_copies(folder):
         assert len(seen) == len(expected) == 12 and set(seen) == expected
         text = "3 photographs and 3 reduced copies, 6 more copies of raised contrast, 9 copies rotated, "
         assert dataset.describe().startswith(text)
-        lr, _, taught = dataset[0]
-        assert np.array_equal(taught, lr.repeat(2, 1).repeat(2, 2))
+        lr, _, teacher_sr = dataset[0]
+        assert np.array_equal(teacher_sr, lr.repeat(2, 1).repeat(2, 2))
 
 
 @pytest.mark.parametrize(

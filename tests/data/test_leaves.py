@@ -26,7 +26,7 @@ def drawn(seed: int, side: int = 64, colours=BLACK_AND_WHITE, **more) -> np.ndar
 @pytest.fixture
 def sharp(monkeypatch):
     """No picture is blurred."""
-    monkeypatch.setattr(dead_leaves, "MOST_BLUR", 0)
+    monkeypatch.setattr(dead_leaves, "MAX_BLUR", 0)
 
 
 # -- pictures
@@ -67,7 +67,7 @@ def test_all_given_colours_are_used(sharp):
 
 def test_half_of_all_pictures_are_blurred(monkeypatch):
     default = [drawn(seed, 32) for seed in range(100)]
-    monkeypatch.setattr(dead_leaves, "MOST_BLUR", 0)
+    monkeypatch.setattr(dead_leaves, "MAX_BLUR", 0)
     sharp = [drawn(seed, 32) for seed in range(100)]
     blurred = [not np.array_equal(*pair) for pair in zip(default, sharp, strict=True)]
     assert 35 < sum(blurred) < 65
@@ -85,8 +85,8 @@ def test_little_of_the_background_remains(sharp, monkeypatch):
 
 def test_shapes_lie_anywhere_and_their_radii_are_distributed_as_told(monkeypatch):
     """Density r⁻³ from the least to a third of the side, and ``LAYERS`` times the area in all."""
-    monkeypatch.setattr(dead_leaves, "LEAST_RADIUS", (3, 3))
-    monkeypatch.setattr(dead_leaves, "_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0]]))
+    monkeypatch.setattr(dead_leaves, "MIN_RADIUS", (3, 3))
+    monkeypatch.setattr(dead_leaves, "random_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0]]))
     shapes = []
     monkeypatch.setattr(ImageDraw.ImageDraw, "polygon", lambda pen, points, fill: shapes.append(points))
     for seed in range(3):
@@ -112,8 +112,8 @@ def test_no_share_of_stripes_changes_nothing():
 def test_the_share_of_shapes_with_stripes(monkeypatch):
     """Of those that are large enough."""
     calls = []
-    monkeypatch.setattr(dead_leaves, "_stripe", lambda rng, canvas, corners, radius, colour: calls.append(radius))
-    monkeypatch.setattr(dead_leaves, "LEAST_RADIUS", (4, 4))
+    monkeypatch.setattr(dead_leaves, "lay_stripes", lambda rng, canvas, corners, radius, colour: calls.append(radius))
+    monkeypatch.setattr(dead_leaves, "MIN_RADIUS", (4, 4))
     for share in (0.3, 1):
         calls.clear()
         shapes = count_polygons(
@@ -134,7 +134,7 @@ def count_polygons(monkeypatch, draw) -> list[float]:
         polygon(pen, points, fill=fill)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dead_leaves, "_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]))
+        patch.setattr(dead_leaves, "random_shape", lambda rng: np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]))
         patch.setattr(ImageDraw.ImageDraw, "polygon", counting)
         draw()
     return radii
@@ -148,7 +148,7 @@ def test_stripes_fill_a_shape_and_nothing_else(seed, monkeypatch):
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     corners = (np.stack([np.cos(angles), np.sin(angles)], 1) * radius + (30, 55)) * dead_leaves.SUPERSAMPLING
     canvas = Image.new("RGB", (side * dead_leaves.SUPERSAMPLING,) * 2, "black")
-    dead_leaves._stripe(np.random.default_rng(seed), canvas, corners.ravel().tolist(), radius, (255, 255, 255))
+    dead_leaves.lay_stripes(np.random.default_rng(seed), canvas, corners.ravel().tolist(), radius, (255, 255, 255))
     white = np.asarray(canvas)[..., 0] > 0
     y, x = (np.indices(white.shape) + 0.5) / dead_leaves.SUPERSAMPLING
     away = np.hypot(x - 30, y - 55)
@@ -164,7 +164,7 @@ def test_stripes_fill_a_shape_and_nothing_else(seed, monkeypatch):
 def test_stripes_of_shapes_beyond_the_border(away):
     canvas = Image.new("RGB", (90, 90))
     corners = [away + x for x in (0, 0, 30, 0, 30, 30)]
-    dead_leaves._stripe(np.random.default_rng(0), canvas, corners, 10, (255, 255, 255))
+    dead_leaves.lay_stripes(np.random.default_rng(0), canvas, corners, 10, (255, 255, 255))
     assert not np.asarray(canvas).any()
 
 

@@ -17,19 +17,11 @@ def rooms() -> dict[str, set[str]]:
     """Room -> rooms that the table lets it import, all of span_keras."""
     section = PAGE.split("## span_keras")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \| .+? \| (.+?) \|$", section, re.M)
-    named = {
-        room.strip("/"): set(re.findall(r"`(\w+)`", allowed)) for names, allowed in rows for room in names_of(names)
+    return {
+        room: set(re.findall(r"`(\w+)`", allowed))
+        for names, allowed in rows
+        for room in re.findall(r"`(\w+)/?`", names)
     }
-    return named
-
-
-def names_of(cell: str) -> list[str]:
-    return re.findall(r"`([\w/]+)`", cell)
-
-
-def room_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
 
 
 def imported(path: Path) -> set[str]:
@@ -74,3 +66,13 @@ def test_no_library_imports_a_command():
     commands = {path.stem for path in PACKAGE.glob("*.py")} - GROUND - COMMAND_LINE - {"__init__"}
     for path in (path for folder in FOLDERS for path in (PACKAGE / folder).rglob("*.py")):
         assert not imported(path) & (commands | COMMAND_LINE), path
+
+
+def test_table_of_twins_is_that_of_the_test():
+    source = (ROOT / "tests" / "browser" / "test_twins.py").read_text(encoding="utf-8")
+    twins = re.findall(r'\bTwin\(\s*"(.+?)", "(.+?)", "(.+?)", "(.+?)", \w+', source)
+    shown = re.findall(
+        r"^\| (.+?) \| `(.+?)` \| `(.+?)` \| (.+?) \|$", PAGE.split("## Twins")[1].split("\n## ")[0], re.M
+    )
+    assert len(twins) > 10
+    assert shown == twins

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 
 from span_export import export, page
 from span_export.cli import main
-from span_keras import checkpoints
-from span_keras.checkpoints import load_weights, save_weights
+from span_keras.checkpoints import load, load_weights, save_weights
 from span_keras.network.config import SpanConfig
 
 HEAVY = ("keras", "tf_keras", "tensorflow", "tensorflowjs", "jax", "torch", "matplotlib", "PIL")
@@ -184,14 +183,14 @@ def test_missing_weights(tmp_path):
 
 
 def test_default_weights_that_are_not_bundled(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "BUNDLED", tmp_path)
+    monkeypatch.setattr(load, "BUNDLED", tmp_path)
     message = fails("--tfjs", tmp_path / "out")
     assert "bundled:x4 does not come with this installation" in message
     assert "--weights" in message
 
 
 def test_default_weights_are_bundled_x4(tmp_path, monkeypatch, tiny_weights):
-    monkeypatch.setattr(checkpoints, "BUNDLED", tmp_path)
+    monkeypatch.setattr(load, "BUNDLED", tmp_path)
     save_weights(tiny_weights, tmp_path / "x4.safetensors", dtype="float16")
     run("--tfjs", tmp_path / "out")
     span = json.loads((tmp_path / "out" / "model.json").read_text())["userDefinedMetadata"]["span"]

@@ -152,16 +152,16 @@ def test_no_photographs(exported, tmp_path, tiny_weights):
 
 
 def test_not_a_number_is_a_difference(exported, photos, tiny_weights, monkeypatch):
-    monkeypatch.setattr(module, "_run", lambda model, tile: np.full((1,), np.nan))
-    monkeypatch.setattr(module, "_psnr_y", lambda *args: np.nan)
+    monkeypatch.setattr(module, "run_model", lambda model, tile: np.full((1,), np.nan))
+    monkeypatch.setattr(module, "psnr_y", lambda *args: np.nan)
     failures = " ".join(verify(exported(), tiny_weights, photos).failures)
     assert "golden tile: difference inf" in failures
     assert "costs nan dB" in failures
 
 
 def test_crops_are_of_the_centre(photos, monkeypatch):
-    whole = list(module._pairs(photos, 2, None))
-    cropped = list(module._pairs(photos, 2, 20))
+    whole = list(module.crops_of(photos, 2, None))
+    cropped = list(module.crops_of(photos, 2, 20))
     assert [hr.shape for _, hr in cropped] == [(20, 20, 3), (20, 20, 3)]
     assert [lr.shape for lr, _ in cropped] == [(10, 10, 3), (10, 10, 3)]
     np.testing.assert_array_equal(cropped[0][1], whole[0][1][6:26, 10:30])

@@ -18,7 +18,7 @@ from span_keras.checkpoints import save_weights
 from span_keras.network.config import SpanConfig
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("span_keras", "export", "web_demo", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("span_keras", "recipes", "export", "web_demo", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,14 @@ def test_holds_the_page_the_weights_and_the_licence(wheel):
     demo, bundled = REPOSITORY / "web_demo", REPOSITORY / "span_keras" / "bundled"
     scripts = {path.relative_to(demo).as_posix() for path in demo.rglob("*.js") if "node_modules" not in path.parts}
     assert scripts | {"index.html", "style.css"} <= page
-    suffixes = {".js", ".css", ".html", ".svg", ".webmanifest", ".wasm"}  # all else is for developing the page
-    assert {name for name in page if Path(name).suffix not in suffixes} == {"span.d.ts"}
+    suffixes = {".js", ".css", ".html", ".svg", ".webmanifest", ".wasm"}
+    others = {name for name in page if Path(name).suffix not in suffixes and not name.endswith(".LICENSE.txt")}
+    assert others == {"span.d.ts"}  # all else is for developing the page
     assert not [name for name in names if "node_modules" in name]
     data = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
     assert {f"span_keras/bundled/{name}" for name in data} <= set(names)
+    recipes = {f"span_keras/recipes/{path.name}" for path in (REPOSITORY / "recipes").iterdir()}
+    assert recipes and recipes == {name for name in names if name.startswith("span_keras/recipes/")}
     assert any(name.endswith("LICENSE") for name in names)
 
 

@@ -101,6 +101,14 @@ def until(page, condition: Callable[[], object], failure: Callable[[], str] = la
     raise AssertionError(f"not within {PATIENCE / 1000:g} s; {failure()}")
 
 
+def choose_model(page, name: str):
+    page.click("#settings-button")
+    page.wait_for_selector(f"#model option:text('{name}')", state="attached")
+    page.select_option("#model", label=name)
+    page.click("#settings button:text('Done')")
+    page.wait_for_selector(f"html[data-state=ready] #chip-model:text('{name}')", state="attached")
+
+
 def make_scene(height: int, width: int, seed: int = 5) -> np.ndarray:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(height, width)

@@ -6,10 +6,18 @@ import zlib
 import numpy as np
 
 
-def png_bytes(header, rows, extra=b""):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def random_samples(channels, dtype=np.uint8, shape=(41, 30)):
+    """(H, W, channels) of the whole range of a type, the same for every call."""
+    return np.random.default_rng(channels).integers(0, np.iinfo(dtype).max + 1, (*shape, channels), dtype)
 
+
+def chunk(kind, data):
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_bytes(header, rows, extra=b""):
+    """A PNG of the values of its header and of rows that begin with a predictor, with further chunks."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", *header))
     return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
@@ -41,6 +49,5 @@ def few_bits(depth, transparent):
     """A grey PNG of two equal rows that hold all values of ``depth`` bits, one of them transparent."""
     values = np.arange(2**depth, dtype=np.uint8)[:, None]
     packed = np.packbits(np.unpackbits(values, axis=1)[:, 8 - depth :]).tobytes()
-    key = b"tRNS" + struct.pack(">H", transparent)
-    extra = struct.pack(">I", 2) + key + struct.pack(">I", zlib.crc32(key))
+    extra = chunk(b"tRNS", struct.pack(">H", transparent))
     return png_bytes((2**depth, 2, depth, 0, 0, 0, 0), 2 * (b"\0" + packed), extra)

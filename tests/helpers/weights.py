@@ -14,3 +14,29 @@ def random_weights(config: SpanConfig, seed: int = 0) -> SpanWeights:
         kernel = rng.normal(0, np.prod(shape[:-1]) ** -0.5, shape)
         layers[name] = {"kernel": np.float32(kernel), "bias": np.float32(rng.normal(0, 0.1, shape[-1:]))}
     return SpanWeights(config, layers, source="random")
+
+
+def flatten(weights: SpanWeights) -> np.ndarray:
+    """All weights in the order of the page's ``weightTable``."""
+    return np.concatenate(
+        [weights.layers[n][k].ravel() for n in layer_shapes(weights.config) for k in ("kernel", "bias")]
+    )
+
+
+def unflatten(config: SpanConfig, values) -> SpanWeights:
+    """The inverse of ``flatten``."""
+    layers, offset, values = {}, 0, np.float32(values)
+    for name, shape in layer_shapes(config).items():
+        layers[name] = {}
+        for key, part in (("kernel", shape), ("bias", shape[3:])):
+            size = int(np.prod(part))
+            layers[name][key] = values[offset : offset + size].reshape(part)
+            offset += size
+    assert offset == len(values)
+    return SpanWeights(config, layers)
+
+
+def browser_config(config: SpanConfig) -> dict:
+    """The configuration as the page names its parts."""
+    names = {"img_range": "imgRange", "rgb_mean": "rgbMean"}
+    return {names.get(key, key): value for key, value in config.to_dict().items()}

@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import ExifTags, Image
 
+from helpers.image_files import random_samples
 from span_keras.checkpoints import save_weights
+from span_keras.constants import ALPHA_BLEED
 from span_keras.errors import CheckpointError, ImageError
-from span_keras.images.alpha import BLEED, bleed
+from span_keras.images.alpha import bleed
 from span_keras.images.picture import Metadata, Picture, to_float
 from span_keras.images.read import read_image
 from span_keras.images.write import write_image
@@ -54,10 +56,6 @@ def weights_file(tmp_path, blur):
 
 def run(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def random_samples(channels, dtype=np.uint8, shape=(41, 30)):
-    return np.random.default_rng(channels).integers(0, np.iinfo(dtype).max + 1, (*shape, channels), dtype)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
@@ -152,8 +150,8 @@ def test_bleeding_fills_only_what_nobody_sees():
     found = bleed(pixels.copy())
     np.testing.assert_array_equal(found[..., 3], original[..., 3])
     np.testing.assert_array_equal(found[2, 2], original[2, 2])
-    np.testing.assert_allclose(found[0, 2 + BLEED, :3], [0.5, 0.25, 1], atol=1e-6)
-    assert (found[:, 3 + BLEED :] == 0).all()
+    np.testing.assert_allclose(found[0, 2 + ALPHA_BLEED, :3], [0.5, 0.25, 1], atol=1e-6)
+    assert (found[:, 3 + ALPHA_BLEED :] == 0).all()
     opaque = np.ones((3, 3, 4), np.float32)
     np.testing.assert_array_equal(bleed(opaque.copy()), opaque)
 

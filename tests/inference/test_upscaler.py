@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.image_files import random_samples
+from helpers.weights import random_weights
 from span_keras.errors import ImageError
 from span_keras.images.picture import Metadata, Picture, to_samples
 from span_keras.images.read import read_image
@@ -11,20 +13,18 @@ from span_keras.images.write import write_image
 from span_keras.inference.evaluation import evaluate
 from span_keras.inference.files import upscale_file
 from span_keras.inference.upscaler import Upscaler
+from span_keras.network.config import SpanConfig
 
 HEIGHT, WIDTH = 21, 30
 
 
 @pytest.fixture(scope="module")
 def upscaler():
-    from helpers.weights import random_weights
-    from span_keras.network.config import SpanConfig
-
     return Upscaler(random_weights(SpanConfig(scale=2, channels=8, blocks=2)), tile=24)
 
 
 def samples(channels, dtype=np.uint8):
-    return np.random.default_rng(channels).integers(0, np.iinfo(dtype).max + 1, (HEIGHT, WIDTH, channels), dtype)
+    return random_samples(channels, dtype, (HEIGHT, WIDTH))
 
 
 def by_command(upscaler, values, folder):

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from span_keras.network.config import VARIANTS, SpanConfig
-from span_keras.network.init import ATTENTION_STD, FEATURE_STD, OUTPUT_STD, initialise, natural_noise
+from span_keras.constants import ATTENTION_STD, FEATURE_STD, OUTPUT_STD, VARIANTS
+from span_keras.network.config import SpanConfig
+from span_keras.network.init import initialise, natural_noise
 from span_keras.network.model import build_span
 
 

@@ -14,8 +14,9 @@ import pytest
 import tensorflow as tf
 
 from helpers.environment import QUICK_JAX
+from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.network.config import LEAKY_SLOPE, SpanConfig
+from span_keras.network.config import SpanConfig
 from span_keras.network.layers import PixelShuffle, RepConv
 from span_keras.network.model import build_deploy, build_span, config_of, topology
 from span_keras.network.reparam import (

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,9 @@ from span_keras.data import dataset as dataset_module
 from span_keras.data import working_sets
 from span_keras.data.decode import load_pair
 from span_keras.errors import SpanError, TrainingError
-from span_keras.runs import checkpoint as checkpoint_module
 from span_keras.runs import folder as folder_module
 from span_keras.runs.checkpoint import Checkpoint
-from span_keras.runs.folder import CHECKPOINTS, RunFolder
+from span_keras.runs.folder import RunFolder
 from span_keras.runs.progress import Decoding
 from span_keras.runs.run import train
 from span_keras.runs.settings import resolve
@@ -98,8 +96,10 @@ main()
 def test_killed_without_warning(photos, whole, tmp_path):
     """SIGKILL in the second epoch, between two checkpoints; then --resume."""
     out = tmp_path / "run"
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[step]\nrate_epochs = [1, 2]\n[run]\ncheckpoint_every = 3\n")
     options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k != "rate_epochs"]
-    options += ["--rate-epochs=1,2", f"--data={photos}", f"--out={out}", "--checkpoint-every=3"]
+    options += [f"--recipe={recipe}", f"--data={photos}", f"--out={out}"]
     killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert 6 <= RunFolder(out).load_checkpoint().progress["step"] < len(sequence(out)) == 10
@@ -292,7 +292,7 @@ def test_other_photographs_are_announced(photos, tmp_path):
     for path in photos.iterdir():
         (before / ("val" if path.name == "photo_0.png" else ".") / path.name).write_bytes(path.read_bytes())
 
-    def train(folder, epochs=1, resume=True):
+    def told(folder, epochs=1, resume=True):
         said = []
         more = {"val": str(folder / "val"), "steps_per_epoch": 1, "epochs": epochs, "rate_epochs": ()}
         train(settings(folder, **more), out, resume=resume, echo=said.append)
@@ -303,21 +303,21 @@ def test_other_photographs_are_announced(photos, tmp_path):
         progress = {k: v for k, v in {**checkpoint.progress, **progress}.items() if v is not None}
         RunFolder(out).save_checkpoint(Checkpoint(checkpoint.arrays, progress))
 
-    train(before, resume=False)
+    told(before, resume=False)
     now = before.rename(tmp_path / "now")
-    assert "are others than before" not in train(now)
+    assert "are others than before" not in told(now)
     (now / "photo_1.png").unlink()
-    said = train(now)
+    said = told(now)
     assert "to train on are others than before" in said and "to validate on" not in said
     (now / "photo_2.png").replace(now / "val" / "photo_0.png")
     alter(best_psnr=99.0)
-    assert "to validate on are others than before" in train(now, epochs=2)
+    assert "to validate on are others than before" in told(now, epochs=2)
     assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 99
-    assert "are others than before" not in train(now, epochs=2)
+    assert "are others than before" not in told(now, epochs=2)
     # Checkpoints of older versions do not know the photographs.
     (now / "photo_3.png").unlink()
     alter(photos=None)
-    assert "are others than before" not in train(now, epochs=2)
+    assert "are others than before" not in told(now, epochs=2)
 
 
 def test_what_a_killed_run_left_half_written_is_deleted(photos, tmp_path):
@@ -352,7 +352,7 @@ def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {f"{i}.png" for i in range(1, 16, 2)}
     train(options, tmp_path / "run", resume=True, echo=said.append)
     assert not any("working sets changes" in line for line in said)
-    train(replace(options, cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
+    train(options.having(cache_gb=1.0), tmp_path / "run", resume=True, echo=said.append)
     assert any(re.search(r"working sets changes from \d+ to 1;", line) for line in said)
 
 
@@ -411,143 +411,8 @@ def test_decoding_reports_now_and_then(monkeypatch, seconds, photographs, expect
     assert said[: len(expected)] == expected and (len(expected) == 5 or len(said) == len(expected))
 
 
-# -- checkpoints
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A run folder with two checkpoints, of steps 1 and 2."""
-    folder = RunFolder(tmp_path / "run")
-    for step in (1, 2):
-        folder.save_checkpoint(checkpoint(step))
-    return folder
-
-
-def checkpoint(step: int) -> Checkpoint:
-    arrays = {"step": np.int32(step), "weights/a": np.full((64, 64), step, np.float32)}
-    return Checkpoint(arrays, {"step": step, "best_psnr": float("-inf"), "unlogged": {"loss": [0.1]}})
-
-
-def test_a_checkpoint_comes_back_as_it_was(folder):
-    found, expected = folder.load_checkpoint(), checkpoint(2)
-    assert found.progress == expected.progress
-    for name, array in expected.arrays.items():
-        assert found.arrays[name].dtype == array.dtype and found.arrays[name].shape == array.shape
-        np.testing.assert_array_equal(found.arrays[name], array)
-
-
-def damage(path: Path, how: str):
-    content = bytearray(path.read_bytes())
-    if how == "truncated":
-        content = content[: len(content) // 2]
-    elif how == "empty":
-        content = b""
-    elif how == "altered":
-        content[-100] ^= 1
-    else:
-        content = b"something else"
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("how", ["truncated", "empty", "altered", "foreign"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(folder, how):
-    damage(folder.path / "last.ckpt", how)
-    said = []
-    assert folder.load_checkpoint(said.append).progress["step"] == 1
-    assert "expected a complete checkpoint in" in said[0] and "last.ckpt" in said[0]
-
-
-def test_two_damaged_checkpoints_say_what_to_do(folder):
-    for name in ("last.ckpt", "previous.ckpt"):
-        damage(folder.path / name, "truncated")
-    with pytest.raises(TrainingError, match="No complete checkpoint is left; start anew with another --out"):
-        folder.load_checkpoint(lambda text: None)
-
-
-def test_a_checkpoint_of_another_format_says_so(folder, monkeypatch):
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint_module, "FORMAT", "span-run-2")
-        folder.save_checkpoint(checkpoint(3))
-    said = []
-    assert folder.load_checkpoint(said.append).progress["step"] == 2
-    assert "expected a checkpoint of format span-run-1 in" in said[0] and "found span-run-2; a run goes on" in said[0]
-
-
-def test_a_damaged_checkpoint_does_not_replace_the_one_before(folder, monkeypatch):
-    """The run goes on from the one before, and its next save fails, or does not."""
-    damage(folder.path / "last.ckpt", "truncated")
-    folder = RunFolder(folder.path)
-    assert folder.load_checkpoint(lambda text: None).progress["step"] == 1
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        with pytest.raises(TrainingError):
-            folder.save_checkpoint(checkpoint(3))
-    assert folder.load_checkpoint(lambda text: None).progress["step"] == 1
-    for step, before in ((3, 1), (4, 3)):
-        folder.save_checkpoint(checkpoint(step))
-        assert [Checkpoint.read(folder.path / name).progress["step"] for name in CHECKPOINTS] == [step, before]
-
-
-def test_two_names_of_one_checkpoint(folder):
-    """As a version left them that was killed while saving."""
-    (folder.path / "previous.ckpt").unlink()
-    os.link(folder.path / "last.ckpt", folder.path / "previous.ckpt")
-    folder.load_checkpoint()
-    folder.save_checkpoint(checkpoint(3))
-    assert [Checkpoint.read(folder.path / name).progress["step"] for name in CHECKPOINTS] == [3, 2]
-    assert not list(folder.path.glob(".*"))
-
-
-@pytest.mark.parametrize("damaged", [False, True])
-@pytest.mark.parametrize("number", range(12))
-def test_killed_while_saving(folder, monkeypatch, number, damaged):
-    """However far the third save comes, a complete checkpoint can be loaded: the third or the newest one before it."""
-    if damaged:
-        damage(folder.path / "last.ckpt", "truncated")
-    before = folder.load_checkpoint(lambda text: None).progress["step"]
-    assert before == (1 if damaged else 2)
-
-    class Killed(BaseException):
-        pass
-
-    calls = 0
-
-    def counted(function):
-        def call(*args, **kwargs):
-            nonlocal calls
-            calls += 1
-            if calls > number:
-                raise Killed
-            return function(*args, **kwargs)
-
-        return call
-
-    for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "open"), (Path, "unlink")):
-        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
-    finished = False
-    try:
-        folder.save_checkpoint(checkpoint(3))
-        finished = True
-    except Killed:
-        pass
-    monkeypatch.undo()
-    assert folder.load_checkpoint(lambda text: None).progress["step"] in ((3,) if finished else (before, 3))
-    # The next save is not hindered by what was left lying about.
-    folder.save_checkpoint(checkpoint(4))
-    assert folder.load_checkpoint().progress["step"] == 4
-
-
 def full(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_a_full_disk_keeps_the_old_checkpoint(folder, monkeypatch):
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(TrainingError, match=r"found: No space left on device; free space .* --resume"):
-        folder.save_checkpoint(checkpoint(3))
-    monkeypatch.undo()
-    assert folder.load_checkpoint().progress["step"] == 2
-    assert not list(folder.path.glob("*.partial"))
 
 
 @pytest.mark.parametrize("writes", [0, 4, 9])
@@ -567,57 +432,6 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
             train(settings(photos, checkpoint_every=3), out, echo=lambda text: None)
     train(settings(photos), out, resume=True, echo=lambda text: None)
     assert_equal_runs(out, whole)
-
-
-# -- tables
-
-
-def test_an_unfinished_line_is_not_a_row(tmp_path):
-    folder = RunFolder(tmp_path)
-    for step in (1, 2, 3):
-        folder.append("log.csv", {"step": step, "epoch": 1, "loss": 0.1 * step})
-    with (tmp_path / "log.csv").open("a") as file:
-        file.write("4,1,0.")
-    assert [row["step"] for row in folder.rows("log.csv")] == [1, 2, 3]
-    folder.forget_after(2)
-    assert (tmp_path / "log.csv").read_text() == "step,epoch,loss\n1,1,0.1\n2,1,0.2\n"
-
-
-def test_a_row_of_other_columns_widens_the_table(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.append("log.csv", {"step": 1, "mae": 0.25, "rate": 1.0})
-    folder.append("log.csv", {"step": 2, "mse": 0.5, "rate": 1.0})
-    folder.append("log.csv", {"rate": 2.0, "step": 3})
-    assert (tmp_path / "log.csv").read_text() == "step,mae,rate,mse\n1,0.25,1.0,\n2,,1.0,0.5\n3,,2.0,\n"
-    np.testing.assert_equal([row["mse"] for row in folder.rows("log.csv")], [np.nan, 0.5, np.nan])
-
-
-@pytest.mark.parametrize("line", ["2,1,0.5,0.5", "2", "2,1,0.5.", "", '"', "\0\0", ",1,0.5"])
-def test_damaged_rows_are_left_out(tmp_path, line):
-    """Of too many or too few cells, or of something else than numbers."""
-    folder = RunFolder(tmp_path)
-    (tmp_path / "log.csv").write_text(f"step,epoch,loss\n1,1,0.5\n{line}\n3,1,0.5\n")
-    assert [row["step"] for row in folder.rows("log.csv")] == [1, 3]
-    folder.forget_after(3)
-    assert (tmp_path / "log.csv").read_text() == "step,epoch,loss\n1,1,0.5\n3,1,0.5\n"
-
-
-@pytest.mark.parametrize("content", ["", "step,ep", "\n\n", "\xff,1\n2,3\n"])
-def test_a_damaged_table_is_begun_anew(tmp_path, content):
-    folder = RunFolder(tmp_path)
-    (tmp_path / "log.csv").write_text(content)
-    folder.forget_after(0)
-    folder.append("log.csv", {"step": 1, "loss": 0.5})
-    assert folder.rows("log.csv") == [{"step": 1, "loss": 0.5}]
-
-
-@pytest.mark.parametrize(
-    "content", ["{", "[]", "null", "7", '{"foo": 1}', '{"hr_scales": 5}', '{"degrade": null}', '{"rate_epochs": ["a"]}']
-)
-def test_settings_that_cannot_be_read_say_so(tmp_path, content):
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(TrainingError, match=r"expected the run's settings in .*[^.]; restore the file or choose"):
-        RunFolder(tmp_path).config  # noqa: B018
 
 
 @pytest.mark.parametrize(

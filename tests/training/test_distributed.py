@@ -20,7 +20,7 @@ from span_keras.network.config import SpanConfig
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.settings import resolve
 from span_keras.runs.start import make_trainer
-from span_keras.training.devices import Devices, _span_processes
+from span_keras.training.devices import Devices, span_processes
 
 TINY = (
     "--scale 2 --channels 4 --blocks 1 --batch-size 4 --patch-size 12 --epochs 2 --steps-per-epoch 4 --log-every 1 "
@@ -141,14 +141,14 @@ def test_processes_that_cannot_be(monkeypatch, coordinator, count, index, messag
     monkeypatch.setenv("SPAN_PROCESSES", count)
     monkeypatch.setenv("SPAN_PROCESS", index)
     with pytest.raises(TrainingError, match=message):
-        _span_processes(coordinator)
+        span_processes(coordinator)
 
 
 @pytest.mark.parametrize("coordinator", ["host-a:2222", "10.0.0.1:1", "[::1]:65535"])
 def test_processes_that_can_be(monkeypatch, coordinator):
     monkeypatch.setenv("SPAN_PROCESSES", "2")
     monkeypatch.setenv("SPAN_PROCESS", "1")
-    assert _span_processes(coordinator) == (2, 1)
+    assert span_processes(coordinator) == (2, 1)
 
 
 def test_a_batch_that_cannot_be_shared():

@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from helpers.environment import QUICK_JAX
 from helpers.gradients import gradients_of
+from span_keras.constants import LUMA
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.images.metrics import LUMA, rgb_to_y
+from span_keras.images.metrics import rgb_to_y
 from span_keras.training import losses, perceptual
 
 

@@ -17,7 +17,11 @@ test('durations', () => {
 
 test('no time is longer than one that is written longer', () => {
   const seconds = (text) => {
-    const { min = 0, s = 0, ms = 0 } = Object.fromEntries([...text.matchAll(/([\d.]+) (min|s|ms)/g)].map(([, n, unit]) => [unit, Number(n)]));
+    const {
+      min = 0,
+      s = 0,
+      ms = 0,
+    } = Object.fromEntries([...text.matchAll(/([\d.]+) (min|s|ms)/g)].map(([, n, unit]) => [unit, Number(n)]));
     return 60 * min + s + ms / 1000;
   };
   for (let ms = 0, last = 0; ms < 200_000; ms += 37) {

@@ -125,7 +125,9 @@ test('weights that are no SPAN network are named', async () => {
     `${wrong}block_2_c3/kernel has shape 3×3×2×8, expected 3×3×4×4.`,
   );
   const five = (specs) =>
-    specs.map((spec) => (spec.name.startsWith('upsampler') ? { ...spec, shape: [...spec.shape.slice(0, -1), 75] } : spec));
+    specs.map((spec) =>
+      spec.name.startsWith('upsampler') ? { ...spec, shape: [...spec.shape.slice(0, -1), 75] } : spec,
+    );
   await refuses(read(makeModel({ change: five })), 'Expected a network that enlarges 2, 3 or 4 times, found 5.');
   for (const value of [NaN, Infinity]) {
     const values = (name, i) => (name === 'conv_2/kernel' && i === 7 ? value : 0.5);
@@ -133,6 +135,19 @@ test('weights that are no SPAN network are named', async () => {
       read(makeModel({ values })),
       'conv_2/kernel of this model holds values that are not numbers; use another one.',
     );
+  }
+});
+
+test('half floats are numbers, or are refused', async () => {
+  const halves = (specs) => specs.map((spec) => ({ ...spec, quantization: { dtype: 'float16' } }));
+  const withoutNormalization = (specs) => halves(specs.filter(({ name }) => !name.startsWith('normalize')));
+  const model = makeModel({ change: withoutNormalization });
+  const bits = new Uint16Array(model.weights.length).fill(0x7bff); // the largest number
+  assert.equal((await read({ ...model, weights: bits })).channels, 4);
+  for (const broken of [0x7c00, 0xfc00, 0x7e01]) {
+    const weights = bits.slice();
+    weights[40] = broken;
+    await refuses(read({ ...model, weights }), /^conv_1\/kernel of this model holds values that are not numbers;/);
   }
 });
 
@@ -144,7 +159,9 @@ test('another slope is refused', async () => {
 
 test('a quantised normalisation is refused', async () => {
   const quantise = (specs) =>
-    specs.map((spec) => (spec.name === 'normalize/moving_mean' ? { ...spec, quantization: { dtype: 'float16' } } : spec));
+    specs.map((spec) =>
+      spec.name === 'normalize/moving_mean' ? { ...spec, quantization: { dtype: 'float16' } } : spec,
+    );
   const model = makeModel({ change: quantise });
   model.weights = new Uint8Array(model.weights.buffer.slice(6)); // three values of two bytes less
   await refuses(read(model), /^Expected normalize\/moving_mean in float32, found float16;/);
@@ -155,11 +172,14 @@ test('a golden tile is decoded', () => {
   const output = Float32Array.of(0.5, -1.25, 3e-7);
   const golden = { inputShape: [1, 2, 3], outputShape: [1, 1, 3], tolerance: 0.01 };
   const found = decodeGolden({ ...golden, input: encode([0, 127, 128, 255, 1, 2]), output: encode(output.buffer) });
-  assert.deepEqual({ ...found, input: [...found.input], output: [...found.output] }, {
-    height: 1,
-    width: 2,
-    input: [0, 127, 128, 255, 1, 2],
-    output: [...output],
-    tolerance: 0.01,
-  });
+  assert.deepEqual(
+    { ...found, input: [...found.input], output: [...found.output] },
+    {
+      height: 1,
+      width: 2,
+      input: [0, 127, 128, 255, 1, 2],
+      output: [...output],
+      tolerance: 0.01,
+    },
+  );
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRequire } from 'node:module';
+import { BETA_1, BETA_2, EPSILON } from '../../web_demo/constants.js';
 import { AdamW, WeightAverage } from '../../web_demo/train/session/optimizer.js';
 
 const require = createRequire(new URL('../../web_demo/package.json', import.meta.url));
@@ -9,7 +10,7 @@ const tf = require('@tensorflow/tfjs-core');
 require('@tensorflow/tfjs-backend-cpu');
 await tf.setBackend('cpu');
 
-const OPTIONS = { beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.1, clipNorm: 1 };
+const OPTIONS = { weightDecay: 0.1, clipNorm: 1 };
 const RATE = 0.01;
 const DECAY_MASK = [1, 0, 1, 0];
 const START = [0.5, -0.25, 2, 0];
@@ -28,12 +29,12 @@ function reference() {
   let [weights, m, v] = [START, [0, 0, 0, 0], [0, 0, 0, 0]];
   return GRADIENTS.map((raw, i) => {
     const gradient = raw.map((value) => value * Math.min(1, OPTIONS.clipNorm / norm(raw) || 1));
-    m = m.map((value, k) => OPTIONS.beta1 * value + (1 - OPTIONS.beta1) * gradient[k]);
-    v = v.map((value, k) => OPTIONS.beta2 * value + (1 - OPTIONS.beta2) * gradient[k] ** 2);
-    const alpha = (RATE * Math.sqrt(1 - OPTIONS.beta2 ** (i + 1))) / (1 - OPTIONS.beta1 ** (i + 1));
+    m = m.map((value, k) => BETA_1 * value + (1 - BETA_1) * gradient[k]);
+    v = v.map((value, k) => BETA_2 * value + (1 - BETA_2) * gradient[k] ** 2);
+    const alpha = (RATE * Math.sqrt(1 - BETA_2 ** (i + 1))) / (1 - BETA_1 ** (i + 1));
     weights = weights.map((value, k) => {
       const decayed = value - RATE * OPTIONS.weightDecay * DECAY_MASK[k] * value;
-      return decayed - (alpha * m[k]) / (Math.sqrt(v[k]) + OPTIONS.epsilon);
+      return decayed - (alpha * m[k]) / (Math.sqrt(v[k]) + EPSILON);
     });
     return weights;
   });

@@ -1,8 +1,9 @@
 /** Transparency and the way of pixels to the network and back. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BLEED, alphaRange, bleed } from '../../web_demo/images/alpha.js';
-import { alphaOf, bled, crop, store, storeAlpha, storeGrey } from '../../web_demo/images/pixels.js';
+import { ALPHA_BLEED } from '../../web_demo/constants.js';
+import { alphaOf, alphaRange, bled, bleed, storeAlpha } from '../../web_demo/images/alpha.js';
+import { crop, store, storeGrey } from '../../web_demo/images/pixels.js';
 import { planAxis, planTiles } from '../../web_demo/images/tiling.js';
 
 /** RGBA of (height, width) by place. */
@@ -18,7 +19,7 @@ test('colours bleed into what is transparent, as far as they reach', () => {
   const image = paint(30, 3, (x) => (x < 2 ? [0.25, 0.5, 1, 1] : [0, 0, 0, 0]), Float32Array);
   bleed(image);
   for (let x = 0; x < 30; x++) {
-    const color = x < 2 + BLEED ? [0.25, 0.5, 1] : [0, 0, 0];
+    const color = x < 2 + ALPHA_BLEED ? [0.25, 0.5, 1] : [0, 0, 0];
     assert.deepEqual(pixel(image, x, 1), [...color, x < 2 ? 1 : 0], `at ${x}`);
   }
 });

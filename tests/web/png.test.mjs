@@ -19,7 +19,7 @@ function crc32(bytes) {
 function chunks(file) {
   assert.deepEqual([...file.subarray(0, 8)], [137, 80, 78, 71, 13, 10, 26, 10]);
   const found = [];
-  for (let at = 8; at < file.length; ) {
+  for (let at = 8; at < file.length;) {
     const length = file.readUInt32BE(at);
     const body = file.subarray(at + 4, at + 8 + length);
     assert.equal(file.readUInt32BE(at + 8 + length), crc32(body));

@@ -53,7 +53,11 @@ function webpOf(icc) {
 
 function avifOf(icc) {
   const box = (type, data) => Buffer.concat([u32(data.length + 8), ascii(type), data]);
-  return Buffer.concat([box('ftyp', ascii('avif')), box('colr', Buffer.concat([ascii('prof'), icc])), Buffer.alloc(40)]);
+  return Buffer.concat([
+    box('ftyp', ascii('avif')),
+    box('colr', Buffer.concat([ascii('prof'), icc])),
+    Buffer.alloc(40),
+  ]);
 }
 
 const P3 = profile('Display P3', { unicode: true });
@@ -88,7 +92,9 @@ test('there is none where there is none', async () => {
 });
 
 test('a profile that inflates without end is left alone', async () => {
-  assert.equal(await found(pngOf(Buffer.concat([P3, Buffer.alloc(3e7)]))), undefined);
+  const long = (length) => Buffer.concat([P3, Buffer.alloc(length - P3.length)]);
+  assert.equal((await found(pngOf(long(3_000_000)))).length, 3_000_000);
+  assert.equal(await found(pngOf(long(5_000_000))), undefined);
 });
 
 test('a description names the colour space', () => {

@@ -57,6 +57,7 @@ test('an error keeps its name and message, and the worker learns of it', BOUNDED
     throws() {
       throw Object.assign(new TypeError('wrong'), { name: 'ModelError' });
     },
+    // eslint-disable-next-line prefer-promise-reject-errors -- others' code may do so
     rejects: () => Promise.reject('no error object'),
     aborts: () => Promise.reject(new DOMException('enough', 'AbortError')),
   };

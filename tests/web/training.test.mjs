@@ -1,6 +1,7 @@
 /** The parts of a training that need no network: settings, curves, random numbers and patches. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MIN_PATCH_SIZE } from '../../web_demo/constants.js';
 import { History } from '../../web_demo/train/session/history.js';
 import { PatchSource, copyPatch, crop, makePair } from '../../web_demo/train/session/patches.js';
 import { normalStream, uniformStream } from '../../web_demo/train/session/random.js';
@@ -17,7 +18,9 @@ test('every field refuses what is not a number, and what is beyond its range', (
   for (const { key, label, min, max, list } of FIELDS) {
     for (const value of ['', 'many', null, undefined]) {
       const { settings, problems } = validate({ ...DEFAULTS, [key]: value });
-      if (list && value !== 'many') assert.deepEqual(problems, {}); // an empty list: a constant rate
+      if (list && value !== 'many') {
+        assert.deepEqual(problems, {});
+      } // an empty list: a constant rate
       else {
         assert.deepEqual(Object.keys(problems), [key]);
         assert.ok(problems[key].includes(label), problems[key]);
@@ -29,10 +32,29 @@ test('every field refuses what is not a number, and what is beyond its range', (
     assert.equal(validate({ ...DEFAULTS, [key]: min }).problems[key], undefined);
     assert.ok(key in validate({ ...DEFAULTS, [key]: max + 1 }).problems);
   }
-  assert.equal(
-    validate({ ...DEFAULTS, epochs: 1.5 }).problems.epochs,
-    'Epochs must be a whole number from 1 to 100000, found 1.5.',
-  );
+});
+
+test('absurd settings get a sentence', () => {
+  for (const [key, value, sentence] of [
+    ['epochs', '0', 'Epochs must be from 1 to 100000, found 0.'],
+    ['epochs', '2.5', 'Epochs must be a whole number from 1 to 100000, found 2.5.'],
+    ['batch', '', 'Batch size must be a number from 1 to 64, found “”.'],
+    ['batch', '1e9', 'Batch size must be from 1 to 64, found 1000000000.'],
+    ['patch', 'banana', `Patch must be a number from ${MIN_PATCH_SIZE} to 256, found “banana”.`],
+    ['rate', '0', 'Learning rate must be from 1e-8 to 0.1, found 0.'],
+    ['rate', 'NaN', 'Learning rate must be a number from 1e-8 to 0.1, found “NaN”.'],
+    ['rate', 'Infinity', 'Learning rate must be a number from 1e-8 to 0.1, found “Infinity”.'],
+    ['weightDecay', '-1', 'Weight decay must be from 0 to 1, found -1.'],
+    ['vggWeight', '1000', 'VGG weight must be from 0 to 10, found 1000.'],
+    ['seed', '-3', 'Seed must be from 0 to 4294967295, found -3.'],
+    [
+      'halveAt',
+      '300, 200',
+      '“Halve the rate at epochs” must be whole numbers in ascending order, such as 200, 300; leave it empty for a constant rate.',
+    ],
+  ]) {
+    assert.deepEqual(validate({ ...DEFAULTS, [key]: value }).problems, { [key]: sentence });
+  }
 });
 
 test('epochs at which the rate is halved ascend', () => {
@@ -42,11 +64,14 @@ test('epochs at which the rate is halved ascend', () => {
   }
   const rates = [0, 9, 10, 19, 20, 500].map((epoch) => rateAt({ rate: 8, halveAt: [10, 20] }, epoch));
   assert.deepEqual(rates, [8, 8, 4, 4, 2, 2]);
+  assert.equal(rateAt({ rate: 8, halveAt: [] }, 400), 8);
 });
 
 test('a batch beyond graphics memory says what would fit', () => {
-  const { problems } = validate({ ...DEFAULTS, patch: 256, batch: 5 });
-  assert.match(problems.batch, /^5 patches of 256 pixels .*; with this patch take 4 or fewer\.$/);
+  const sentence = 'patches of 256 pixels do not fit into usual graphics memory; with this patch take 4 or fewer.';
+  for (const batch of [5, 64]) {
+    assert.deepEqual(validate({ ...DEFAULTS, patch: 256, batch }).problems, { batch: `${batch} ${sentence}` });
+  }
   assert.deepEqual(validate({ ...DEFAULTS, patch: 256, batch: 4 }).problems, {});
 });
 
@@ -82,6 +107,7 @@ test('a quality measured again at the same step replaces the first', () => {
   for (let step = 0; step < 2000; step += 2) {
     history.addQuality({ step, psnr: 0 });
     history.addQuality({ step, psnr: step });
+    assert.equal(history.quality.at(-1).step, step); // the latest is kept, however many there are
   }
   const { quality, bicubic } = history.toJSON();
   assert.ok(quality.length < 600);
@@ -96,6 +122,16 @@ test('a stream repeats with its seed and index, and with no other', () => {
   const distinct = new Set(others.map(String));
   assert.equal(distinct.size, others.length - 1); // without an index it is 0
   assert.ok(!distinct.has(String(draw(7, 3))));
+});
+
+test('a stream never changes: a training that goes on sees the same data', () => {
+  for (const [seed, index, ...expected] of [
+    [0, 0, 0.6962601090781391, 0.4086210415698588, 0.47568505839444697],
+    [1, 5, 0.023317280923947692, 0.6317421614658087, 0.9266871106810868],
+    [4294967295, 2, 0.2159172361716628, 0.05142382066696882, 0.8631368093192577],
+  ]) {
+    assert.deepEqual(expected.map(uniformStream(seed, index)), expected);
+  }
 });
 
 test('streams are uniform, and normal', () => {
@@ -149,32 +185,38 @@ test('a pair is cut to a multiple of the scale', () => {
 });
 
 test('batches repeat with seed and step, and their patches belong together', () => {
-  // Grey ramps by place: the mean of an LR patch is that of its HR patch only if they are of the same place.
-  const ramp = (height, width) => {
-    const data = Uint8Array.from({ length: height * width * 3 }, (_, i) => {
-      const at = Math.floor(i / 3);
-      return 2 * (at % width) + Math.floor(at / width);
-    });
-    return { height, width, data };
-  };
-  const pairs = [makePair(ramp(48, 64), 2), makePair(ramp(40, 40), 2)];
-  const options = { scale: 2, patch: 8, batch: 4, seed: 9 };
-  const source = new PatchSource(pairs, options);
-  const batches = [0, 1, 2, 3].map((step) => source.get(step));
-  assert.deepEqual(new PatchSource(pairs, options).get(3), batches[3]);
-  assert.notDeepEqual(new PatchSource(pairs, { ...options, seed: 10 }).get(3).lr, batches[3].lr);
-  assert.equal(new Set(batches.map(({ lr }) => String(lr))).size, 4);
-  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  for (const { lr, hr, lrShape, hrShape } of batches) {
-    assert.deepEqual([lrShape, hrShape], [[4, 8, 8, 3], [4, 16, 16, 3]]);
-    assert.deepEqual([lr.length, hr.length], [4 * 192, 4 * 768]);
-    for (let n = 0; n < 4; n++) {
-      const [small, large] = [lr.subarray(n * 192, (n + 1) * 192), hr.subarray(n * 768, (n + 1) * 768)];
-      assert.ok(Math.abs(mean(small) - mean(large)) < 2 / 255);
-      const place = ([y, x], { length }) => large[(y * 16 + x) * 3] - large[length - 3];
-      assert.ok(Math.sign(place([0, 0], large)) === Math.sign(small[0] - small[small.length - 3]));
+  const lr = { height: 9, width: 14, data: Uint8Array.from({ length: 378 }, (_, i) => (i * 37) % 256) };
+  const hr = { height: 27, width: 42, data: new Uint8Array(27 * 42 * 3) }; // each LR pixel, nine times
+  for (let y = 0, to = 0; y < 27; y++) {
+    for (let x = 0; x < 42; x++, to += 3) {
+      const from = (Math.floor(y / 3) * 14 + Math.floor(x / 3)) * 3;
+      hr.data.set(lr.data.subarray(from, from + 3), to);
     }
   }
+  const make = (seed) => new PatchSource([{ name: 'a', lr, hr }], { scale: 3, patch: 5, batch: 16, seed });
+  const batch = make(1).get(7);
+  assert.deepEqual(
+    [batch.lrShape, batch.hrShape],
+    [
+      [16, 5, 5, 3],
+      [16, 15, 15, 3],
+    ],
+  );
+  assert.deepEqual(make(1).get(7), batch);
+  assert.notDeepEqual(make(1).get(8), batch);
+  assert.notDeepEqual(make(2).get(7), batch);
+  const places = new Set();
+  for (let n = 0; n < 16; n++) {
+    const patch = batch.lr.subarray(n * 75, (n + 1) * 75);
+    places.add(String(patch));
+    for (let y = 0; y < 5; y++) {
+      for (let x = 0; x < 5; x++) {
+        const middle = ((n * 15 + 3 * y + 1) * 15 + 3 * x + 1) * 3;
+        assert.deepEqual(batch.hr.slice(middle, middle + 3), patch.slice((y * 5 + x) * 3, (y * 5 + x) * 3 + 3));
+      }
+    }
+  }
+  assert.ok(places.size > 8); // places and symmetries vary
 });
 
 test('large photographs are drawn more often', () => {
@@ -194,7 +236,10 @@ test('photographs are held out where there are enough', () => {
   const counts = (count) => {
     const { training, shown, heldOut } = split(pairs(count));
     const seen = new Set(training.map(({ name }) => name));
-    assert.equal(heldOut, shown.every(({ name }) => !seen.has(name)));
+    assert.equal(
+      heldOut,
+      shown.every(({ name }) => !seen.has(name)),
+    );
     return [training.length, shown.length, heldOut];
   };
   assert.deepEqual([1, 4, 5, 19, 20, 100].map(counts), [

@@ -53,7 +53,10 @@ export function stopBackend(tf, name) {
 
 /** @returns {boolean} whether an error means that a smaller tile or another backend could succeed */
 export function isExhaustion(error) {
-  return error instanceof BackendLost || /memory|allocat|context|device|texture|buffer size|out of range/i.test(String(error?.message));
+  return (
+    error instanceof BackendLost ||
+    /memory|allocat|context|device|texture|buffer size|out of range/i.test(String(error?.message))
+  );
 }
 
 /** `tf.findBackend` would start it. */
@@ -89,7 +92,10 @@ async function wasmPaths(tf) {
     'tfjs-backend-wasm-threaded-simd.wasm': 'wasmThreads',
   };
   const needed = simd ? (threads ? 'wasmThreads' : 'wasmSimd') : 'wasmPlain';
-  const paths = Object.entries(parts).map(async ([file, part]) => [file, part === needed ? await fileUrl(part) : vendored(part)]);
+  const paths = Object.entries(parts).map(async ([file, part]) => [
+    file,
+    part === needed ? await fileUrl(part) : vendored(part),
+  ]);
   return Object.fromEntries(await Promise.all(paths));
 }
 

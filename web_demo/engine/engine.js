@@ -5,7 +5,8 @@ import { PngEncoder } from '../images/png.js';
 import { planAxis, planTiles } from '../images/tiling.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
-import { BackendLost, CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
+import { CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
+import { run, timeOf } from './run.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
@@ -15,7 +16,6 @@ const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
  * little but the way to the GPU and back; and where a GPU does well, WebAssembly does not win.
  */
 const ENOUGH = { webgpu: 15, webgl: 60, wasm: Infinity };
-const PROBE = 48;
 /**
  * Bytes on the GPU above which freed memory is given back, for every image smaller than the tile brings new shapes. A
  * full tile of the largest preset takes 0.7 GB and must stay below, or every tile would allocate afresh.
@@ -167,7 +167,9 @@ export class Engine {
         const data = await this.#region(image, column, row, signal);
         const x = column.from * scale;
         const across = (column.to - column.from) * scale;
-        for (let y = 0; y < height; y++) band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+        for (let y = 0; y < height; y++) {
+          band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+        }
         await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
         onProgress?.({ done: ++done, total: count });
       }
@@ -212,28 +214,12 @@ export class Engine {
         signal?.throwIfAborted();
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
-        const colors = await this.#run(alpha ? alpha.bled(image, x, y) : pixels);
+        const colors = await run(this, alpha ? alpha.bled(image, x, y) : pixels);
         (image.grey ? storeGrey : store)(colors, place, scale, out);
-        if (alpha) alpha.storeAlpha(await this.#run(alpha.alphaOf(pixels)), image, place, scale, out);
+        if (alpha) alpha.storeAlpha(await run(this, alpha.alphaOf(pixels)), image, place, scale, out);
       }
     }
     return out;
-  }
-
-  async #run(pixels) {
-    const { tf, network, backend } = this;
-    const device = backend === 'webgpu' ? tf.backend().device : null;
-    device?.pushErrorScope('validation');
-    device?.pushErrorScope('out-of-memory');
-    const values = await network.compute(pixels);
-    const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
-    if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
-    if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) {
-      throw new DeviceLost(`${LABELS.webgl} was lost: the graphics context went away`);
-    }
-    // A GPU out of memory may say nothing and return garbage.
-    if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
-    return values;
   }
 
   /**
@@ -250,7 +236,10 @@ export class Engine {
     if (tile === first && next > 2 * config.halo) {
       if (await this.#try(backend)) {
         this.tile = next;
-        return this.onStatus({ ...this.status, notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}` });
+        return this.onStatus({
+          ...this.status,
+          notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}`,
+        });
       }
     } else {
       this.demoted.push({ backend, reason });
@@ -271,7 +260,7 @@ export class Engine {
   async #startFastest() {
     for (const name of CHAIN.slice(0, -1)) {
       await this.#try(name, async () => {
-        this.measured[name] = await Promise.race([this.#measure(), this.lost]);
+        this.measured[name] = await Promise.race([timeOf(this), this.lost]);
       });
       if (Math.min(...Object.values(this.measured)) <= ENOUGH[name]) break;
     }
@@ -317,15 +306,6 @@ export class Engine {
     const error = await goldenError(this.network, this.golden);
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
-  }
-
-  /** Milliseconds for a small image, shaders compiled. */
-  async #measure() {
-    const probe = { data: new Uint8Array(PROBE * PROBE * 4), width: PROBE, height: PROBE };
-    await this.#run(probe);
-    const started = performance.now();
-    await this.#run(probe);
-    return performance.now() - started;
   }
 }
 

@@ -49,7 +49,9 @@ export async function measure(engine, source, signal) {
 function modcrop({ width, height, data }, scale) {
   const across = width - (width % scale);
   const down = height - (height % scale);
-  const rows = Array.from({ length: down }, (_, y) => dropAlpha(data.subarray(y * width * 4, (y * width + across) * 4)));
+  const rows = Array.from({ length: down }, (_, y) =>
+    dropAlpha(data.subarray(y * width * 4, (y * width + across) * 4)),
+  );
   const rgb = new Uint8ClampedArray(across * down * 3);
   rows.forEach((row, y) => rgb.set(row, y * across * 3));
   return { width: across, height: down, data: rgb };

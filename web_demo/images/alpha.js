@@ -3,19 +3,17 @@
  * and alpha goes through the network as a grey image, kept within the range of its neighbourhood.
  */
 
+import { ALPHA_BLEED } from '../constants.js';
 import { crop, eachKept, level, luma } from './pixels.js';
 
-/** How far colours are carried into fully transparent areas, in pixels; farther ones hardly reach a visible pixel. */
-export const BLEED = 8;
-
 /**
- * Give fully transparent pixels within `BLEED` of others the mean colour of their neighbours, in place.
+ * Give fully transparent pixels within `ALPHA_BLEED` of others the mean colour of their neighbours, in place.
  * @param {{data: Float32Array, width: number, height: number}} pixels RGBA
  */
 export function bleed({ data, width, height }) {
   let known = Uint8Array.from({ length: width * height }, (_, i) => Number(data[4 * i + 3] > 0));
   if (known.every(Boolean) || !known.some(Boolean)) return;
-  for (let step = 0; step < BLEED; step++) {
+  for (let step = 0; step < ALPHA_BLEED; step++) {
     const next = known.slice();
     const colors = [];
     for (let y = 0, i = 0; y < height; y++) {
@@ -67,8 +65,8 @@ export function alphaRange({ data, width, height }, x, y) {
  */
 export function bled(image, x, y) {
   const widen = ({ start, size }, length) => {
-    const from = Math.max(0, start - BLEED);
-    return { start: from, size: Math.min(length, start + size + BLEED) - from };
+    const from = Math.max(0, start - ALPHA_BLEED);
+    return { start: from, size: Math.min(length, start + size + ALPHA_BLEED) - from };
   };
   const [wideX, wideY] = [widen(x, image.width), widen(y, image.height)];
   const levels = crop(image, wideX, wideY);

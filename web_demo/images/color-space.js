@@ -19,8 +19,12 @@ function describe(icc) {
     const start = view.getUint32(at + 4);
     if (text(icc, at, 4) !== 'desc' || start + 28 > icc.length) continue;
     const unicode = text(icc, start, 4) === 'mluc';
-    const [from, length] = unicode ? [view.getUint32(start + 24), view.getUint32(start + 20)] : [12, view.getUint32(start + 8)];
-    return text(icc, start + from, Math.min(length, 200)).replaceAll('\0', '').trim();
+    const [from, length] = unicode
+      ? [view.getUint32(start + 24), view.getUint32(start + 20)]
+      : [12, view.getUint32(start + 8)];
+    return text(icc, start + from, Math.min(length, 200))
+      .replaceAll('\0', '')
+      .trim();
   }
   return '';
 }

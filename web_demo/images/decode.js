@@ -46,7 +46,9 @@ async function decodeFile(blob, icc) {
     return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: icc ? 'none' : 'default' });
   } catch {
     const kind = blob.type ? ` (${blob.type})` : '';
-    throw new ImageError(`${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`);
+    throw new ImageError(
+      `${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`,
+    );
   }
 }
 
@@ -94,7 +96,13 @@ function readStraight(bitmap) {
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
   gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
-  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+  gl.framebufferTexture2D(
+    gl.FRAMEBUFFER,
+    gl.COLOR_ATTACHMENT0,
+    gl.TEXTURE_2D,
+    gl.getParameter(gl.TEXTURE_BINDING_2D),
+    0,
+  );
   const data = new Uint8ClampedArray(width * height * 4);
   gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(data.buffer));
   const failed = gl.getError() !== gl.NO_ERROR || gl.isContextLost();

@@ -22,7 +22,7 @@ export const viewOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, by
 async function fromPng(bytes) {
   if (text(bytes, 1, 3) !== 'PNG') return undefined;
   const view = viewOf(bytes);
-  for (let at = 8; at + 12 <= bytes.length; ) {
+  for (let at = 8; at + 12 <= bytes.length;) {
     const length = view.getUint32(at);
     const type = text(bytes, at + 4, 4);
     if (type === 'IDAT') return undefined; // a profile comes before the pixels
@@ -52,7 +52,7 @@ function fromJpeg(bytes) {
   if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return undefined;
   const view = viewOf(bytes);
   const parts = [];
-  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda; ) {
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda;) {
     const length = view.getUint16(at + 2);
     if (bytes[at + 1] === 0xe2 && text(bytes, at + 4, 11) === 'ICC_PROFILE') {
       parts[bytes[at + 16]] = bytes.subarray(at + 18, at + 2 + length); // numbered from 1
@@ -65,7 +65,7 @@ function fromJpeg(bytes) {
 function fromWebp(bytes) {
   if (text(bytes, 0, 4) !== 'RIFF' || text(bytes, 8, 4) !== 'WEBP') return undefined;
   const view = viewOf(bytes);
-  for (let at = 12; at + 8 <= bytes.length; ) {
+  for (let at = 12; at + 8 <= bytes.length;) {
     const length = view.getUint32(at + 4, true);
     if (text(bytes, at, 4) === 'ICCP') return bytes.slice(at + 8, at + 8 + length);
     at += 8 + length + (length % 2);

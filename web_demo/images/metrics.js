@@ -1,7 +1,6 @@
 /** PSNR and SSIM as `span_keras/images/metrics.py` defines them: on 8-bit levels, sides shaved, Y of BT.601. */
 
-const WINDOW = 11;
-const SIGMA = 1.5;
+import { SSIM_K, SSIM_SIGMA, SSIM_WINDOW, STUDIO_BLACK, STUDIO_Y } from '../constants.js';
 
 /** @typedef {{width: number, height: number, data: ArrayLike<number>}} Levels RGB, three values per pixel, 0..255 */
 
@@ -20,11 +19,15 @@ const SIGMA = 1.5;
  */
 export function evaluatePair(sr, hr, shave) {
   if (sr.width !== hr.width || sr.height !== hr.height) {
-    throw new RangeError(`The two images must have the same size, found ${sr.width} × ${sr.height} and ${hr.width} × ${hr.height}.`);
+    throw new RangeError(
+      `The two images must have the same size, found ${sr.width} × ${sr.height} and ${hr.width} × ${hr.height}.`,
+    );
   }
   const width = sr.width - 2 * shave;
   const height = sr.height - 2 * shave;
-  if (Math.min(width, height) < WINDOW) throw new RangeError(`The image is too small to measure: at least ${WINDOW + 2 * shave} pixels per side.`);
+  if (Math.min(width, height) < SSIM_WINDOW) {
+    throw new RangeError(`The image is too small to measure: at least ${SSIM_WINDOW + 2 * shave} pixels per side.`);
+  }
   const a = cut(sr, shave, width, height);
   const b = cut(hr, shave, width, height);
   return { psnrY: psnr(a.luma, b.luma), ssimY: ssim(a.luma, b.luma, width, height), psnrRgb: psnr(a.rgb, b.rgb) };
@@ -39,13 +42,14 @@ export function psnrY(sr, hr, shave) {
 function cut({ width, data }, shave, innerWidth, innerHeight) {
   const rgb = new Float64Array(innerWidth * innerHeight * 3);
   const luma = new Float64Array(innerWidth * innerHeight);
+  const [redShare, greenShare, blueShare] = STUDIO_Y;
   for (let y = 0, to = 0; y < innerHeight; y++) {
     let from = ((y + shave) * width + shave) * 3;
     for (let x = 0; x < innerWidth; x++, to++) {
       const red = (rgb[3 * to] = data[from++]);
       const green = (rgb[3 * to + 1] = data[from++]);
       const blue = (rgb[3 * to + 2] = data[from++]);
-      luma[to] = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255;
+      luma[to] = STUDIO_BLACK + (redShare * red + greenShare * green + blueShare * blue) / 255;
     }
   }
   return { rgb, luma };
@@ -60,8 +64,7 @@ function psnr(a, b) {
 function ssim(a, b, width, height) {
   const product = (u, v) => u.map((value, i) => value * v[i]);
   const means = [a, b, product(a, a), product(b, b), product(a, b)].map((plane) => blur(plane, width, height));
-  const c1 = (0.01 * 255) ** 2;
-  const c2 = (0.03 * 255) ** 2;
+  const [c1, c2] = SSIM_K.map((k) => (k * 255) ** 2);
   const [meanA, meanB, squareA, squareB, cross] = means;
   let sum = 0;
   for (let i = 0; i < meanA.length; i++) {
@@ -75,15 +78,17 @@ function ssim(a, b, width, height) {
 
 /** Gaussian window sums where the window lies wholly inside. */
 function blur(plane, width, height) {
-  const taps = Float64Array.from({ length: WINDOW }, (_, i) => Math.exp(-((i - (WINDOW >> 1)) ** 2) / (2 * SIGMA ** 2)));
+  const taps = Float64Array.from({ length: SSIM_WINDOW }, (_, i) =>
+    Math.exp(-((i - (SSIM_WINDOW >> 1)) ** 2) / (2 * SSIM_SIGMA ** 2)),
+  );
   const total = taps.reduce((sum, tap) => sum + tap);
-  const across = width - WINDOW + 1;
-  const down = height - WINDOW + 1;
+  const across = width - SSIM_WINDOW + 1;
+  const down = height - SSIM_WINDOW + 1;
   const rows = new Float64Array(across * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < across; x++) {
       let sum = 0;
-      for (let k = 0; k < WINDOW; k++) sum += taps[k] * plane[y * width + x + k];
+      for (let k = 0; k < SSIM_WINDOW; k++) sum += taps[k] * plane[y * width + x + k];
       rows[y * across + x] = sum / total;
     }
   }
@@ -91,7 +96,7 @@ function blur(plane, width, height) {
   for (let y = 0; y < down; y++) {
     for (let x = 0; x < across; x++) {
       let sum = 0;
-      for (let k = 0; k < WINDOW; k++) sum += taps[k] * rows[(y + k) * across + x];
+      for (let k = 0; k < SSIM_WINDOW; k++) sum += taps[k] * rows[(y + k) * across + x];
       out[y * across + x] = sum / total;
     }
   }

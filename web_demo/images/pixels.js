@@ -1,4 +1,5 @@
 /** Parts of images on their way to the network, and the network's results on their way into the enlarged image. */
+import { LUMA } from '../constants.js';
 import { ImageError } from './decode.js';
 
 /** @typedef {import('./tiling.js').Span} Span */
@@ -22,7 +23,9 @@ export function allocate(length) {
   try {
     return new Uint8ClampedArray(length);
   } catch {
-    throw new ImageError(`This device cannot hold ${Math.round(length / 1e6)} MB of the result at once; use a smaller image or scale.`);
+    throw new ImageError(
+      `This device cannot hold ${Math.round(length / 1e6)} MB of the result at once; use a smaller image or scale.`,
+    );
   }
 }
 
@@ -87,7 +90,7 @@ export function eachKept({ x, y, left, top, width }, scale, visit) {
 }
 
 /** Return the luma of the RGB values at an index, as `predict_channels` in `span_keras/images/alpha.py` weighs them. */
-export const luma = (values, at) => 0.299 * values[at] + 0.587 * values[at + 1] + 0.114 * values[at + 2];
+export const luma = (values, at) => LUMA[0] * values[at] + LUMA[1] * values[at + 1] + LUMA[2] * values[at + 2];
 
 /** Return the level 0..255 of a value in [0, 1], halves up; the clamped array clips. `Math.floor` keeps it from rounding halves to even. */
 export const level = (value) => Math.floor(value * 255 + 0.5);

@@ -85,7 +85,9 @@ export class PngEncoder {
     await this.write(chunk('IHDR', header));
     if (icc) await this.write(chunk('iCCP', await profile(icc)));
     const reader = this.deflate.readable.getReader();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) await this.write(chunk('IDAT', next.value));
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      await this.write(chunk('IDAT', next.value));
+    }
     await this.write(chunk('IEND', new Uint8Array(0)));
   }
 }

@@ -1,4 +1,5 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
+import { LEAKY_SLOPE, SCALES } from '../constants.js';
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
@@ -36,9 +37,6 @@
  * @property {string} output float32 values, in base64
  * @property {number} tolerance largest difference that is allowed
  */
-
-/** Negative slope of LeakyReLU in variant `span`. */
-export const LEAKY_SLOPE = 0.1;
 
 /** Low-resolution pixels that an output pixel sees on every side. */
 export const haloOf = ({ blocks }) => 3 * blocks + 3;
@@ -94,7 +92,9 @@ export async function assemble(json, read) {
   const weightData = await new Blob(parts).arrayBuffer();
   const expected = weightSpecs.reduce((sum, spec) => sum + byteLength(spec), 0);
   if (weightData.byteLength !== expected) {
-    throw new ModelError(`The weights hold ${weightData.byteLength} bytes where ${expected} were expected; fetch the model again.`);
+    throw new ModelError(
+      `The weights hold ${weightData.byteLength} bytes where ${expected} were expected; fetch the model again.`,
+    );
   }
   /** @type {ModelArtifacts} */
   const artifacts = { modelTopology: json.modelTopology, weightSpecs, weightData };
@@ -143,23 +143,37 @@ export function weightTable({ scale, channels: c, blocks }) {
  */
 export function readConfig(artifacts) {
   const weights = storedWeights(artifacts);
-  const missing = ['conv_1', 'block_1_c1', 'conv_2', 'conv_cat', 'upsampler'].filter((name) => !weights.has(`${name}/kernel`));
+  const missing = ['conv_1', 'block_1_c1', 'conv_2', 'conv_cat', 'upsampler'].filter(
+    (name) => !weights.has(`${name}/kernel`),
+  );
   if (missing.length) {
-    throw new ModelError(`Expected an exported SPAN network; this model has no ${missing.join(', ')}. Write one with span-export.`);
+    throw new ModelError(
+      `Expected an exported SPAN network; this model has no ${missing.join(', ')}. Write one with span-export.`,
+    );
   }
   const outputs = (layer) => weights.get(`${layer}/kernel`)?.shape[3] ?? 0;
   const channels = outputs('conv_1');
-  const scale = Math.sqrt(outputs('upsampler') / 3);
+  const scale = /** @type {2 | 3 | 4} */ (Math.sqrt(outputs('upsampler') / 3));
   const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
-  if (scale !== 2 && scale !== 3 && scale !== 4) throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  if (!SCALES.includes(scale)) {
+    throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
+  }
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
   checkSlopes(layers);
   checkWeights(weights, { scale, channels, blocks });
   const normalize = readNormalization(weights);
-  return { scale, channels, blocks, variant: official ? 'official' : 'span', ...normalize, halo: haloOf({ blocks }), golden: span.golden };
+  return {
+    scale,
+    channels,
+    blocks,
+    variant: official ? 'official' : 'span',
+    ...normalize,
+    halo: haloOf({ blocks }),
+    golden: span.golden,
+  };
 }
 
 /** Only one slope is SPAN's, and `network.js` computes no other. */
@@ -168,7 +182,9 @@ function checkSlopes(layers) {
     const slope = config?.alpha ?? config?.negative_slope ?? LEAKY_SLOPE;
     if (kind === 'LeakyReLU' && !(Math.abs(slope - LEAKY_SLOPE) <= 1e-6)) {
       const found = `found ${slope} in ${config.name}`;
-      throw new ModelError(`Expected LeakyReLU with slope ${LEAKY_SLOPE}, ${found}; use a model that span-export wrote.`);
+      throw new ModelError(
+        `Expected LeakyReLU with slope ${LEAKY_SLOPE}, ${found}; use a model that span-export wrote.`,
+      );
     }
   }
 }
@@ -180,9 +196,13 @@ function checkWeights(weights, config) {
     const here = weights.get(name)?.shape.join('×');
     const problem = here === undefined ? 'is missing' : `has shape ${here}`;
     if (here !== shape.join('×')) {
-      throw new ModelError(`This model is not the SPAN network it seems to be: ${name} ${problem}, expected ${shape.join('×')}.`);
+      throw new ModelError(
+        `This model is not the SPAN network it seems to be: ${name} ${problem}, expected ${shape.join('×')}.`,
+      );
     }
-    if (!isNumeric(weights.get(name))) throw new ModelError(`${name} of this model holds values that are not numbers; use another one.`);
+    if (!isNumeric(weights.get(name))) {
+      throw new ModelError(`${name} of this model holds values that are not numbers; use another one.`);
+    }
   }
 }
 
@@ -222,5 +242,11 @@ function storedWeights({ weightSpecs, weightData }) {
 /** @returns {{height, width, input: Uint8Array, output: Float32Array, tolerance: number}} a golden's arrays */
 export function decodeGolden({ inputShape, input, output, tolerance }) {
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return { height: inputShape[0], width: inputShape[1], input: bytes(input), output: new Float32Array(bytes(output).buffer), tolerance };
+  return {
+    height: inputShape[0],
+    width: inputShape[1],
+    input: bytes(input),
+    output: new Float32Array(bytes(output).buffer),
+    tolerance,
+  };
 }

@@ -2,7 +2,7 @@
  * SPAN's forward pass, written for speed: activations ride on the convolutions, the input is normalised while it is
  * copied, and on WebGPU the rest of a block is one kernel. `createNetwork(..., { plain: true })` is the reference.
  */
-import { LEAKY_SLOPE } from './model.js';
+import { LEAKY_SLOPE } from '../constants.js';
 
 /**
  * Put a model's weights on the active backend, which `startBackend` has started.
@@ -46,7 +46,9 @@ export class Network {
     this.inFlight = new Set();
     const { imgRange, rgbMean } = config;
     /** Level 0..255 -> normalised value, per colour. */
-    this.levels = rgbMean.map((mean) => Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange));
+    this.levels = rgbMean.map((mean) =>
+      Float32Array.from({ length: 256 }, (_, level) => (level / 255 - mean) * imgRange),
+    );
   }
 
   /**

@@ -31,7 +31,10 @@ const SYMMETRIC = {
  */
 export function registerKernels(tf) {
   if (tf.getKernel('SpanAttend', 'webgpu')) return;
-  register(tf, 'SpanAttend', ({ variant }) => ({ key: variant, code: `${SYMMETRIC[variant]} return (y + x) * attention;` }));
+  register(tf, 'SpanAttend', ({ variant }) => ({
+    key: variant,
+    code: `${SYMMETRIC[variant]} return (y + x) * attention;`,
+  }));
   register(tf, 'SpanSilu', () => ({ key: '', code: 'return y / (1.0 + exp(-y));' }));
 }
 
@@ -43,7 +46,11 @@ function register(tf, kernelName, body) {
       const names = Object.keys(inputs);
       const { key, code } = body(attrs ?? {});
       const program = elementwise(tf, inputs.y.shape, names, `${kernelName}_${key}`, code);
-      return backend.runWebGPUProgram(program, names.map((name) => inputs[name]), 'float32');
+      return backend.runWebGPUProgram(
+        program,
+        names.map((name) => inputs[name]),
+        'float32',
+      );
     },
   });
 }

@@ -1,5 +1,7 @@
 /** What the user can set: defaults, limits and the sentences about values outside of them. */
 
+import { DEFAULTS as RECIPE, MIN_PATCH_SIZE } from '../constants.js';
+
 /**
  * @typedef {object} Settings
  * @property {number} epochs
@@ -25,17 +27,25 @@
  * @property {string} [unit]
  */
 
-/** @type {Field[]} in the order of the form; defaults as in `span_keras/runs/settings.py`. */
+/** @type {Field[]} in the order of the form; the defaults are those of `span-train` */
 export const FIELDS = [
-  { key: 'epochs', label: 'Epochs', value: 500, min: 1, max: 100000, whole: true },
-  { key: 'stepsPerEpoch', label: 'Steps per epoch', value: 100, min: 1, max: 100000, whole: true },
-  { key: 'batch', label: 'Batch size', value: 4, min: 1, max: 64, whole: true, unit: 'patches' },
-  { key: 'patch', label: 'Patch', value: 48, min: 4, max: 256, whole: true, unit: 'LR pixels' },
-  { key: 'rate', label: 'Learning rate', value: 1e-4, min: 1e-8, max: 0.1 },
-  { key: 'weightDecay', label: 'Weight decay', value: 1e-4, min: 0, max: 1 },
-  { key: 'halveAt', label: 'Halve the rate at epochs', value: [200, 300], list: true },
-  { key: 'vggWeight', label: 'VGG weight', value: 0.001, min: 0, max: 10 },
-  { key: 'seed', label: 'Seed', value: 1, min: 0, max: 4294967295, whole: true },
+  { key: 'epochs', label: 'Epochs', value: RECIPE.epochs, min: 1, max: 100000, whole: true },
+  { key: 'stepsPerEpoch', label: 'Steps per epoch', value: RECIPE.steps_per_epoch, min: 1, max: 100000, whole: true },
+  { key: 'batch', label: 'Batch size', value: RECIPE.batch_size, min: 1, max: 64, whole: true, unit: 'patches' },
+  {
+    key: 'patch',
+    label: 'Patch',
+    value: RECIPE.patch_size,
+    min: MIN_PATCH_SIZE,
+    max: 256,
+    whole: true,
+    unit: 'LR pixels',
+  },
+  { key: 'rate', label: 'Learning rate', value: RECIPE.learning_rate, min: 1e-8, max: 0.1 },
+  { key: 'weightDecay', label: 'Weight decay', value: RECIPE.weight_decay, min: 0, max: 1 },
+  { key: 'halveAt', label: 'Halve the rate at epochs', value: RECIPE.rate_epochs, list: true },
+  { key: 'vggWeight', label: 'VGG weight', value: RECIPE.vgg_weight, min: 0, max: 10 },
+  { key: 'seed', label: 'Seed', value: RECIPE.seed, min: 0, max: 4294967295, whole: true },
 ];
 
 export const DEFAULTS = /** @type {Settings} */ (Object.fromEntries(FIELDS.map(({ key, value }) => [key, value])));

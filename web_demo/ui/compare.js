@@ -94,7 +94,10 @@ export class Compare {
 
   /** Zoom about a point of the view, its centre by default. */
   zoomTo(zoom, x = this.root.clientWidth / 2, y = this.root.clientHeight / 2) {
-    const next = Math.min(Math.max(MAX_ZOOM, this.fitted), Math.max(Math.min(this.fitted, 1, this.scale / devicePixelRatio), zoom));
+    const next = Math.min(
+      Math.max(MAX_ZOOM, this.fitted),
+      Math.max(Math.min(this.fitted, 1, this.scale / devicePixelRatio), zoom),
+    );
     this.x = x - ((x - this.x) * next) / this.zoom;
     this.y = y - ((y - this.y) * next) / this.zoom;
     this.zoom = next;

@@ -1,4 +1,5 @@
 /** The view that measures: quality against bicubic on a user's own original, time and memory by backend. */
+import { MAX_PSNR } from '../constants.js';
 import { CHAIN, LABELS } from '../engine/backend.js';
 import { loadChart } from '../engine/tf.js';
 import { loadUpscaler } from '../span.js';
@@ -36,7 +37,7 @@ const largest = (result) => Math.max(result.bytes, result.gpuBytes);
 const memory = (result) => bytes(largest(result));
 
 /** A flat photograph comes back exactly. */
-const finite = (psnr) => Math.min(psnr, 100);
+const finite = (psnr) => Math.min(psnr, MAX_PSNR);
 const decibels = (psnr) => `${finite(psnr).toFixed(2)} dB`;
 
 /**
@@ -51,7 +52,11 @@ export async function mountMeasure(root, { getSource }) {
   const [choose, start, cancel, input, line, rows] = ['choose', 'start', 'cancel', 'file', 'state', 'rows'].map(find);
   const checks = find('backends');
   for (const name of CHAIN) {
-    const box = Object.assign(document.createElement('input'), { type: 'checkbox', value: name, checked: name !== 'cpu' });
+    const box = Object.assign(document.createElement('input'), {
+      type: 'checkbox',
+      value: name,
+      checked: name !== 'cpu',
+    });
     const label = document.createElement('label');
     label.append(box, ` ${LABELS[name]}`);
     checks.append(label);
@@ -138,18 +143,35 @@ export async function mountMeasure(root, { getSource }) {
     const color = (name) => style.getPropertyValue(name).trim();
     chart?.destroy();
     const canvas = find('chart');
-    const said = results.map((result) => `${LABELS[result.backend]} ${duration(result.milliseconds)} and ${memory(result)}`);
+    const said = results.map(
+      (result) => `${LABELS[result.backend]} ${duration(result.milliseconds)} and ${memory(result)}`,
+    );
     canvas.setAttribute('aria-label', `Time and memory by backend: ${said.join('; ')}`);
     const scale = { ticks: { color: color('--soft') }, grid: { color: color('--line') } };
-    const axis = (text) => ({ ...scale, axis: 'x', beginAtZero: true, title: { display: true, text, color: color('--soft') } });
+    const axis = (text) => ({
+      ...scale,
+      axis: 'x',
+      beginAtZero: true,
+      title: { display: true, text, color: color('--soft') },
+    });
     const bars = (xAxisID, label, data, name) => ({ xAxisID, label, data, backgroundColor: color(name) });
     chart = new Chart(canvas, {
       type: 'bar',
       data: {
         labels: results.map(({ backend }) => LABELS[backend]),
         datasets: [
-          bars('time', 'Time', results.map(({ milliseconds }) => milliseconds), '--accent'),
-          bars('memory', 'Memory', results.map((result) => largest(result) / 1e6), '--good'),
+          bars(
+            'time',
+            'Time',
+            results.map(({ milliseconds }) => milliseconds),
+            '--accent',
+          ),
+          bars(
+            'memory',
+            'Memory',
+            results.map((result) => largest(result) / 1e6),
+            '--good',
+          ),
         ],
       },
       options: {

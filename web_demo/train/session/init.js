@@ -8,18 +8,20 @@
  * Source: "All you need is a good init" (LSUV), Mishkin & Matas, ICLR 2016.
  */
 
+import {
+  ATTENTION_STD,
+  FEATURE_STD,
+  NOISE_MEAN,
+  NOISE_MIX,
+  NOISE_SLOPE,
+  NOISE_STD,
+  OUTPUT_STD,
+  REPCONV_GAIN,
+} from '../../constants.js';
 import { weightTable } from '../../network/model.js';
 import { buildModel, weightCount } from './layers-model.js';
 import { normalStream, uniformStream } from './random.js';
 
-/** Standard deviation given to the output of conv_1, c1, c2 and conv_2. */
-const FEATURE_STD = 1;
-/** Standard deviation of o3; sigmoid - 0.5 is tanh(x / 2) / 2 and needs twice the range. */
-const ATTENTION_STD = { span: 1.5, official: 3 };
-/** Inner width of the paper's Conv3XC relative to its outer width. */
-const GAIN = 2;
-/** Standard deviation given to the image before training, around mid-grey. */
-const OUTPUT_STD = 0.1;
 /** Convolutions that are not a Conv3XC; their kernels start as Keras's do by default. */
 const PLAIN_LAYERS = ['conv_cat', 'upsampler'];
 
@@ -93,8 +95,8 @@ function glorot(shape, uniform) {
 function conv3xc(c, d, uniform) {
   const random = (fanIn, fanOut) =>
     Float64Array.from({ length: fanIn * fanOut }, () => (2 * uniform() - 1) / Math.sqrt(fanIn));
-  const wideC = GAIN * c;
-  const wideD = GAIN * d;
+  const wideC = REPCONV_GAIN * c;
+  const wideD = REPCONV_GAIN * d;
   const skip = random(c, d);
   const expand = random(c, wideC);
   const middle = random(9 * wideC, wideD);
@@ -126,20 +128,14 @@ function multiply(a, b, n, k, m) {
  */
 export function naturalNoise(count, size, seed = 0) {
   const normal = normalStream(uniformStream(seed, 2));
-  // Photographs are mostly grey: luminance carries about nine tenths of the variance.
-  const mix = [
-    [0.94, 0.3, 0.15],
-    [0.94, 0, -0.33],
-    [0.94, -0.3, 0.15],
-  ];
   const images = new Float32Array(count * size * size * 3);
   for (let n = 0; n < count; n++) {
     const pink = [0, 1, 2].map(() => pinkNoise(size, normal));
     const all = pink.reduce((sum, plane) => sum + plane.reduce((s, x) => s + x * x, 0), 0);
-    const gain = 0.3 / Math.sqrt(all / (3 * size * size));
+    const gain = NOISE_STD / Math.sqrt(all / (3 * size * size));
     for (let i = 0; i < size * size; i++) {
       for (let c = 0; c < 3; c++) {
-        const value = 0.45 + gain * pink.reduce((sum, plane, k) => sum + mix[c][k] * plane[i], 0);
+        const value = NOISE_MEAN + gain * pink.reduce((sum, plane, k) => sum + NOISE_MIX[c][k] * plane[i], 0);
         images[(n * size * size + i) * 3 + c] = Math.min(Math.max(value, 0), 1);
       }
     }
@@ -147,7 +143,7 @@ export function naturalNoise(count, size, seed = 0) {
   return images;
 }
 
-/** (size, size) noise with amplitude f^-1.4 (small crops hold a large share of smooth areas): an inverse DFT, real part. */
+/** (size, size) noise with amplitude f^NOISE_SLOPE: an inverse DFT, real part. */
 function pinkNoise(size, normal) {
   const real = new Float64Array(size * size);
   const imaginary = new Float64Array(size * size);
@@ -155,8 +151,8 @@ function pinkNoise(size, normal) {
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
       const f = Math.hypot(frequency(y), frequency(x)) || 1 / size;
-      real[y * size + x] = normal() * f ** -1.4;
-      imaginary[y * size + x] = normal() * f ** -1.4;
+      real[y * size + x] = normal() * f ** NOISE_SLOPE;
+      imaginary[y * size + x] = normal() * f ** NOISE_SLOPE;
     }
   }
   const cos = Float64Array.from({ length: size }, (_, k) => Math.cos((2 * Math.PI * k) / size));

@@ -3,12 +3,8 @@
  * It trains in this form, and what it saves is what `span-export` writes.
  */
 
-import { LEAKY_SLOPE, weightTable } from '../../network/model.js';
-
-export const SCALES = [2, 3, 4];
-export const VARIANTS = ['span', 'official'];
-/** Mean RGB of DIV2K in [0, 1]. */
-const DIV2K_MEAN = [0.4488, 0.4371, 0.404];
+import { BLOCKS, CHANNELS, DIV2K_MEAN, LEAKY_SLOPE } from '../../constants.js';
+import { weightTable } from '../../network/model.js';
 
 /** @typedef {import('../../network/model.js').SpanConfig} SpanConfig */
 /** @typedef {Omit<SpanConfig, 'halo' | 'golden'>} NetworkConfig what the weights are for */
@@ -16,8 +12,8 @@ const DIV2K_MEAN = [0.4488, 0.4371, 0.404];
 /** @returns {NetworkConfig} */
 export const defaultConfig = (overrides = {}) => ({
   scale: 4,
-  channels: 48,
-  blocks: 6,
+  channels: CHANNELS,
+  blocks: BLOCKS,
   variant: 'span',
   imgRange: 1,
   rgbMean: DIV2K_MEAN,

@@ -1,7 +1,9 @@
+import { BETA_1, BETA_2, EMA_DECAY, EMA_DELAY, EPSILON } from '../../constants.js';
+
 /**
- * AdamW as `keras.optimizers.AdamW` computes it: decoupled weight decay before the update, epsilon outside of the bias
- * correction, gradients clipped by their global norm. All weights are one flat tensor: a dozen kernels a step, not
- * a dozen per layer.
+ * AdamW as `span_keras/training/step.py` and `keras.optimizers.AdamW` compute it: decoupled weight decay before the
+ * update, epsilon outside of the bias correction, gradients clipped by their global norm. All weights are one flat
+ * tensor: a dozen kernels a step, not a dozen per layer.
  *
  * Source: "Decoupled Weight Decay Regularization", Loshchilov & Hutter, ICLR 2019; Keras 3's `adam.py`.
  */
@@ -9,20 +11,12 @@ export class AdamW {
   /**
    * @param {Tf} tf
    * @param {Float32Array} decayMask 1 where weight decay applies
-   * @param {{beta1?: number, beta2?: number, epsilon?: number, weightDecay?: number, clipNorm?: number}} options
+   * @param {{weightDecay?: number, clipNorm?: number}} options
    *   `clipNorm` is Keras's `global_clipnorm`
    * @param {{momentum: Float32Array, velocity: Float32Array, updates: number}} [state] from `state()`
    */
-  constructor(
-    tf,
-    decayMask,
-    { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, weightDecay = 0, clipNorm = Infinity } = {},
-    state,
-  ) {
+  constructor(tf, decayMask, { weightDecay = 0, clipNorm = Infinity } = {}, state) {
     this.tf = tf;
-    this.beta1 = beta1;
-    this.beta2 = beta2;
-    this.epsilon = epsilon;
     this.weightDecay = weightDecay;
     this.clipNorm = clipNorm;
     this.updates = state?.updates ?? 0;
@@ -39,18 +33,18 @@ export class AdamW {
    * @returns {tf.Tensor1D} the new weights
    */
   update(weights, gradient, norm, rate) {
-    const { tf, beta1, beta2, epsilon } = this;
+    const { tf } = this;
     this.updates++;
-    const alpha = (rate * Math.sqrt(1 - beta2 ** this.updates)) / (1 - beta1 ** this.updates);
+    const alpha = (rate * Math.sqrt(1 - BETA_2 ** this.updates)) / (1 - BETA_1 ** this.updates);
     const [updated, momentum, velocity] = tf.tidy(() => {
       const { add, sub, mul, div, sqrt, square } = tf;
       const g = norm > this.clipNorm ? mul(gradient, this.clipNorm / norm) : gradient;
-      const m = add(this.momentum, mul(sub(g, this.momentum), 1 - beta1));
-      const v = add(this.velocity, mul(sub(square(g), this.velocity), 1 - beta2));
+      const m = add(this.momentum, mul(sub(g, this.momentum), 1 - BETA_1));
+      const v = add(this.velocity, mul(sub(square(g), this.velocity), 1 - BETA_2));
       const decayed = this.weightDecay
         ? sub(weights, mul(mul(weights, this.decayMask), this.weightDecay * rate))
         : weights;
-      return /** @type {tf.Tensor1D[]} */ ([sub(decayed, div(mul(m, alpha), add(sqrt(v), epsilon))), m, v]);
+      return /** @type {tf.Tensor1D[]} */ ([sub(decayed, div(mul(m, alpha), add(sqrt(v), EPSILON))), m, v]);
     });
     tf.dispose([this.momentum, this.velocity]);
     this.momentum = momentum;
@@ -58,7 +52,7 @@ export class AdamW {
     return updated;
   }
 
-  /** Start the first moment anew: after the weights were replaced it points where nobody goes. */
+  /** Start the first moment anew: it is stale once the weights are replaced. */
   forgetMomentum() {
     this.momentum.dispose();
     this.momentum = this.tf.zerosLike(this.velocity);
@@ -84,9 +78,6 @@ export async function floats(tensor) {
   return /** @type {Float32Array} */ (await tensor.data()).slice();
 }
 
-/** Decay of the averaged weights once it has grown, as `ema_decay` in `span_keras/training/trainer.py`. */
-const EMA_DECAY = 0.999;
-
 /** The exponential moving average of the weights: what is shown, measured and saved, while the latest ones train on. */
 export class WeightAverage {
   /**
@@ -105,8 +96,8 @@ export class WeightAverage {
    */
   update(weights, updates) {
     const { tf, flat } = this;
-    const decay = Math.min(EMA_DECAY, (1 + updates) / (10 + updates));
-    this.flat = tf.tidy(() => tf.add(flat, tf.mul(tf.sub(weights, flat), 1 - decay)));
+    const follow = Math.max(1 - EMA_DECAY, (EMA_DELAY - 1) / (EMA_DELAY + updates));
+    this.flat = tf.tidy(() => tf.add(flat, tf.mul(tf.sub(weights, flat), follow)));
     flat.dispose();
   }
 

@@ -78,9 +78,7 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   }
   onProgress(files.length, files.length);
   if (!pairs.length) {
-    throw new TrainingError(
-      `No photograph can be used: ${problems[0]} Choose others or a smaller patch.`,
-    );
+    throw new TrainingError(`No photograph can be used: ${problems[0]} Choose others or a smaller patch.`);
   }
   return { pairs, problems };
 }

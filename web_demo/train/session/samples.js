@@ -1,5 +1,6 @@
 /** A few fixed crops that show, and measure, what the network can do so far. */
 
+import { MAX_PSNR } from '../../constants.js';
 import { toUint8, upscale } from '../../images/bicubic.js';
 import { psnrY } from '../../images/metrics.js';
 import { crop } from './patches.js';
@@ -59,4 +60,4 @@ export async function upscaleSample(tf, network, { lr, hr }) {
 }
 
 /** Equal pictures have an infinite PSNR, which no chart can show. */
-const finite = (psnr) => Math.min(psnr, 100);
+const finite = (psnr) => Math.min(psnr, MAX_PSNR);

@@ -226,7 +226,7 @@ export class TrainingSession {
         await this.stored.write();
         saved = performance.now();
       }
-      for (let job; (job = this.jobs.shift()); ) await job();
+      for (let job; (job = this.jobs.shift());) await job();
       await nextTask();
     }
     if (last) {

@@ -1,24 +1,13 @@
 /**
  * One training step of the fused network: gradients of MAE + w · perceptual, AdamW, the average of the weights, and a
- * guard against bad steps.
+ * guard against bad steps; the twin of `span_keras/training/step.py`.
  */
 
+import { CLIP_NORM, GUARD_START, GUARD_WINDOW, MAX_SKIPPED, RESTORE_AFTER, SPIKE_FACTOR } from '../../constants.js';
 import { TrainingError } from '../errors.js';
 import { rateAt } from '../settings.js';
 import { Network } from './layers-model.js';
 import { AdamW, WeightAverage, floats } from './optimizer.js';
-
-/** Gradients are scaled down to this Euclidean norm, as in `span_keras/training/step.py`. */
-export const CLIP_NORM = 1;
-/** So many skipped steps in a row mean that it is the weights that are damaged: the averaged ones take their place. */
-const RESTORE_AFTER = 10;
-/** So many skipped steps in a row stop the training; both as in `span_keras/training/step.py`. */
-const MAX_SKIPPED = 50;
-/** A step whose loss exceeds the median of recent ones this many times is skipped, as in `span_keras/training/step.py`. */
-const SPIKE_FACTOR = 10;
-/** Recent losses that are remembered, and that must be known before a leap can be told from ordinary variation. */
-const WINDOW = 101;
-const KNOWN = 21;
 
 /** @typedef {import('./patches.js').PatchSource} PatchSource */
 
@@ -110,12 +99,12 @@ export class Trainer {
 
   isSpike(loss) {
     const known = [...this.recentLosses].sort((a, b) => a - b);
-    return known.length >= KNOWN && loss > SPIKE_FACTOR * known[(known.length - 1) >> 1];
+    return known.length >= GUARD_START && loss > SPIKE_FACTOR * known[(known.length - 1) >> 1];
   }
 
   update(loss, gradient, norm, rate) {
     this.streak = 0;
-    this.recentLosses = [...this.recentLosses, loss].slice(-WINDOW);
+    this.recentLosses = [...this.recentLosses, loss].slice(-GUARD_WINDOW);
     this.network.assign(this.optimizer.update(this.network.flat, gradient, norm, rate));
     this.average.update(this.network.flat, this.optimizer.updates);
   }

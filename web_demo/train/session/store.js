@@ -3,10 +3,11 @@
  * full disk the earlier state is there whole, never half of a new one.
  */
 
+import { SCALES, VARIANTS } from '../../constants.js';
 import { transact } from '../../storage/database.js';
 import { DamagedError, StorageError } from '../errors.js';
 import { validate } from '../settings.js';
-import { SCALES, VARIANTS, weightCount } from './layers-model.js';
+import { weightCount } from './layers-model.js';
 
 /** @type {import('../../storage/database.js').Schema} */
 const DATABASE = { name: 'span-training', stores: { state: {}, photographs: {} } };

@@ -1,7 +1,7 @@
 /** The card with what the training starts from and its settings. */
 
 import { LABELS } from '../../engine/backend.js';
-import { SCALES } from '../session/layers-model.js';
+import { CHANNELS, SCALES } from '../../constants.js';
 import { DEFAULTS, FIELDS, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
@@ -43,7 +43,7 @@ export function mountForm(root) {
   /** @type {(kind: string) => any} */
   const radio = (kind) => root.querySelector(`input[name=origin][value=${kind}]`);
   find('train-scale').value = '4';
-  find('train-channels').value = '48';
+  find('train-channels').value = String(CHANNELS);
   find('train-blocks').value = '6';
 
   const write = (settings) => {

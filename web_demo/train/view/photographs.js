@@ -82,7 +82,9 @@ export function mountPhotographs(root, onFiles) {
     choose(files) {
       if (!enabled) throw new Error('A training is under way; stop it before you choose other photographs.');
       const images = files.filter((file) => file.type.startsWith('image/'));
-      if (!images.length) throw new Error(`${files[0]?.name ?? 'This'} is not an image; choose photographs to train on.`);
+      if (!images.length) {
+        throw new Error(`${files[0]?.name ?? 'This'} is not an image; choose photographs to train on.`);
+      }
       own = images.map((blob) => ({ name: blob.name, blob }));
       render();
     },

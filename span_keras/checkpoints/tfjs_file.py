@@ -55,7 +55,7 @@ def read(path: Path, source: str) -> Contents:
 
 
 def _shard(path: Path, name: str, source: str) -> Path:
-    """A shard's path; only files beside or below ``model.json`` are opened."""
+    """Return a shard's path; only files beside or below ``model.json`` are opened."""
     folder, file = path.parent.resolve(), (path.parent / name).resolve()
     if not file.is_relative_to(folder):
         raise CheckpointError(f"{source} names the shard {name!r} outside its folder, which is not opened.")
@@ -90,7 +90,7 @@ def _decode(entries: list[dict], data: bytes, source: str) -> dict[str, Tensor]:
 
 
 def _dequantised(values: np.ndarray, quantization: dict) -> Tensor:
-    """The tensor that was stored so, computed when asked for: it takes up to eight times the room."""
+    """Return the tensor that was stored so, computed when asked for: it takes up to eight times the room."""
     if values.dtype.kind != "u" or "scale" not in quantization:
         return Tensor.of(values)
     scale, low = float(quantization["scale"]), float(quantization["min"])

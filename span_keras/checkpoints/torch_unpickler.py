@@ -1,7 +1,8 @@
-"""PyTorch checkpoints (``torch.save``), read without PyTorch and without ever calling what the file asks for.
+"""Read the pickle of a PyTorch checkpoint without PyTorch and without ever calling what the file asks for.
 
-Both layouts are read: the zip archive (PyTorch 1.6 and later) and the older stream of pickles. The unpickler knows a
-short list of names and maps each to code of our own; any other name raises before anything is done with it.
+The unpickler knows a short list of names and maps each to code of our own; any other name raises before anything is
+done with it. It is our own because every other reader of these files needs PyTorch, also the one behind
+``torch.load(weights_only=True)``.
 
 A pickle of a few bytes may describe objects that take for ever to hash, compare or copy. So no object of the file is
 hashed but short texts and numbers, none is compared before its type is known, and each instruction takes time for the
@@ -10,30 +11,21 @@ bytes it has in the file only, not for the objects it refers to.
 
 from __future__ import annotations
 
-import functools
-import io
 import math
 import pickle
 import pickletools
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from reprlib import repr  # Short: nested tuples of a few bytes can have an endless text.
 
 import ml_dtypes
 import numpy as np
 
-from span_keras.checkpoints.files import MAX_BYTES, MAX_DIMENSIONS, Contents, Tensor, check_size
+from span_keras.checkpoints.files import MAX_DIMENSIONS, Tensor, check_size
 from span_keras.errors import CheckpointError, UnsafeCheckpointError
 
-ZIP_MAGIC = b"PK\x03\x04"
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY_PROTOCOL = 1001
 MAX_PICKLE_BYTES = 1 << 24
 """The pickle proper holds names and shapes only: 30 kB for SPAN."""
-MAX_DEPTH = 4
-"""Nested dictionaries deeper than this hold no weights."""
 MAX_NAME = 1000
 """Characters in the name of a weight or storage; a pickle that repeats a longer one could compare it without end."""
 MAX_ARGUMENTS = 16
@@ -65,7 +57,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class _Storage:
-    """A run of numbers kept apart from the pickle; ``read`` gives its bytes."""
+    """Hold a run of numbers kept apart from the pickle; ``read`` gives its bytes."""
 
     kind: str
     numel: int
@@ -78,12 +70,12 @@ class _Storage:
         return np.frombuffer(data, dtype)
 
 
-class _Lazy(Tensor):
-    """A tensor of the file; a class of its own tells it from whatever else a pickle may hold."""
+class LazyTensor(Tensor):
+    """Hold a tensor of the file; a class of its own tells it from whatever else a pickle may hold."""
 
 
-def _view(storage, offset, size, stride, *_) -> _Lazy:
-    """What ``torch._utils._rebuild_tensor_v2`` makes: a strided view of a storage, checked against its length."""
+def _view(storage, offset, size, stride, *_) -> LazyTensor:
+    """Make what ``torch._utils._rebuild_tensor_v2`` does: a strided view of a storage, checked against its length."""
     lists = all(type(value) in (tuple, list) and len(value) <= MAX_DIMENSIONS for value in (size, stride))
     numbers = (offset, *size, *stride) if lists else ()
     whole = all(type(n) is int and n.bit_length() < 64 for n in numbers)
@@ -102,10 +94,11 @@ def _view(storage, offset, size, stride, *_) -> _Lazy:
         steps = [step * values.itemsize for step in stride]
         return np.lib.stride_tricks.as_strided(values[offset:], size, steps, writeable=False).copy()
 
-    return _Lazy(size, read)
+    return LazyTensor(size, read)
 
 
-def _is_name(value) -> bool:
+def is_name(value) -> bool:
+    """Return whether a value of the file is a short text, which alone may be hashed and compared."""
     return type(value) is str and len(value) <= MAX_NAME
 
 
@@ -117,12 +110,12 @@ def _fill(target: dict, pairs: Iterable) -> None:
     if type(target) is not dict:
         raise CheckpointError(f"a pickle stores items in a {type(target).__name__}, expected a dictionary.")
     for key, value in pairs:
-        if _is_name(key) or (type(key) is int and key.bit_length() < 64):
+        if is_name(key) or (type(key) is int and key.bit_length() < 64):
             target[key] = value
 
 
 def _ordered_dict(pairs=()) -> dict:
-    """What ``OrderedDict`` makes, for Python 2 from a list of pairs.
+    """Make what ``OrderedDict`` does, for Python 2 from a list of pairs.
 
     The list is emptied: one that a short pickle hands over again and again would fill the memory with copies.
     """
@@ -159,8 +152,8 @@ class _Instructions(dict):
         raise pickle.UnpicklingError(f"instruction {name}, which weights have no need for")
 
 
-class _Unpickler(pickle._Unpickler):
-    """Maps allow-listed names to code of our own and refuses every other name and most instructions.
+class Unpickler(pickle._Unpickler):
+    """Map allow-listed names to code of our own and refuse every other name and most instructions.
 
     Python's own implementation in Python, because the one in C leaves no say in what is hashed and cannot be
     interrupted while it does.
@@ -184,7 +177,7 @@ class _Unpickler(pickle._Unpickler):
         )
 
     def persistent_load(self, identifier):
-        known = type(identifier) is tuple and 5 <= len(identifier) <= 6 and all(map(_is_name, identifier[:3]))
+        known = type(identifier) is tuple and 5 <= len(identifier) <= 6 and all(map(is_name, identifier[:3]))
         tag, kind, key, _location, numel, *view = identifier if known else [None] * 5
         if tag != "storage" or kind not in DTYPES or type(numel) is not int:
             raise CheckpointError(f"{self.source} refers to something unknown: {repr(identifier)}.")
@@ -233,7 +226,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 class _Limited:
-    """A file of which one pickle may read no more than a checkpoint's own takes."""
+    """Wrap a file of which one pickle may read no more than a checkpoint's own takes."""
 
     def __init__(self, file, source: str):
         self.file, self.source, self.left = file, source, MAX_PICKLE_BYTES
@@ -254,126 +247,3 @@ class _Limited:
                 f"{self.source} holds a pickle of more than the {MAX_PICKLE_BYTES:,} bytes allowed; save the network's "
                 "state_dict() alone."
             )
-
-
-def _no_storage(kind, key, numel):
-    raise CheckpointError("a storage is referred to before the file has described any.")
-
-
-def _read_zip(path: Path, source: str):
-    """The object in a zip archive made by ``torch.save``; storages are read from the archive when asked for."""
-    with zipfile.ZipFile(path) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-        if (claimed := sum(info.file_size for info in members.values())) > MAX_BYTES:
-            raise CheckpointError(
-                f"{source} claims to unpack to {claimed:,} bytes, more than the {MAX_BYTES:,} allowed."
-            )
-        pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise CheckpointError(f"{source} is a zip archive, but not one that torch.save makes: it has no data.pkl.")
-        root = pickles[0].removesuffix("data.pkl")
-        if f"{root}constants.pkl" in members:
-            raise CheckpointError(f"{source} is a TorchScript program, not weights; save the network's state_dict().")
-        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in members else b"little"
-        if order != b"little":
-            raise CheckpointError(
-                f"{source} was written on a big-endian machine; save it again on a little-endian one."
-            )
-
-        @functools.cache  # Many tensors may be views of one storage, which takes long to unpack.
-        def content(name: str) -> bytes:
-            with zipfile.ZipFile(path) as again:
-                return again.read(name)
-
-        def load_storage(kind, key, numel):
-            name, claimed = f"{root}data/{key}", numel * DTYPES[kind].itemsize
-            found = members[name].file_size if name in members else None
-            if found != claimed:
-                raise CheckpointError(f"{source} holds {found} bytes for storage {key!r}, expected {claimed}.")
-            return functools.partial(content, name)
-
-        with archive.open(pickles[0]) as file:
-            # A byte more than allowed tells a longer one.
-            data = io.BytesIO(file.read(MAX_PICKLE_BYTES + 1))
-        return _Unpickler(data, source, load_storage).load()
-
-
-def _read_legacy(path: Path, source: str):
-    """The object in the older layout: magic number, protocol, system info, object, storage keys, storages."""
-    storages: dict[str, tuple[int, int]] = {}  # key -> position, bytes
-    wanted: dict[str, int] = {}
-
-    @functools.cache
-    def content(key: str) -> bytes:
-        position, size = storages[key]
-        with path.open("rb") as again:
-            again.seek(position)
-            return again.read(size)
-
-    def load_storage(kind, key, numel):
-        wanted[key] = DTYPES[kind].itemsize
-        return functools.partial(content, key)
-
-    with path.open("rb") as file:
-        magic = _Unpickler(file, source, _no_storage).load()
-        if magic != LEGACY_MAGIC:
-            raise CheckpointError(
-                f"{source} is a pickle, but not one that torch.save makes; save a state_dict with it."
-            )
-        protocol, system = (_Unpickler(file, source, _no_storage).load() for _ in range(2))
-        if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or not system.get("little_endian", True):
-            raise CheckpointError(
-                f"{source} has protocol {repr(protocol)} and {repr(system)}; save it again with PyTorch 1.6+."
-            )
-        loaded = _Unpickler(file, source, load_storage).load()
-        keys = _Unpickler(file, source, _no_storage).load()
-        if not isinstance(keys, list) or not all(map(_is_name, keys)):
-            raise CheckpointError(f"{source} lists the storages {repr(keys)}, expected their names.")
-        for key in keys:
-            numel = int.from_bytes(file.read(8), "little", signed=True)
-            size = check_size(f"storage {key!r} of {source}", (numel,), wanted.get(key, 1))
-            storages[key] = file.tell(), size
-            file.seek(size, io.SEEK_CUR)
-        if file.tell() > path.stat().st_size or set(wanted) - set(storages):
-            raise CheckpointError(f"{source} is truncated: its storages reach beyond the end of the file.")
-    return loaded
-
-
-def _flatten(value, name: str, tensors: dict, numbers: dict, seen: set[int], depth: int = 0) -> None:
-    """Collect the tensors in nested dictionaries under dotted names, and plain numbers of the outermost beside them.
-
-    ``seen`` holds the dictionaries visited, because a pickle may nest one in itself.
-    """
-    if isinstance(value, _Lazy):
-        tensors[name] = value
-    elif isinstance(value, dict) and depth <= MAX_DEPTH and id(value) not in seen:
-        seen.add(id(value))
-        for key, item in value.items():
-            if type(key) not in (str, int):
-                continue
-            _flatten(item, f"{name}.{key}" if name else str(key), tensors, numbers, seen, depth + 1)
-    elif depth == 1 and type(value) in (int, float):
-        numbers[name] = value
-
-
-def read(path: Path, source: str) -> Contents:
-    """Read a ``.pth``, ``.pt`` or ``.ckpt`` file.
-
-    Raises:
-        UnsafeCheckpointError: the pickle asks for a callable outside the allow-list.
-        CheckpointError: the file is no PyTorch checkpoint, or damaged.
-    """
-    if zipfile.is_zipfile(path):
-        loaded = _read_zip(path, source)
-    else:
-        with path.open("rb") as file:
-            if file.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
-                # The directory of a zip archive stands at its end.
-                raise CheckpointError(f"{source} is a truncated zip archive; download or copy it again.")
-        loaded = _read_legacy(path, source)
-    tensors, numbers = {}, {}
-    _flatten(loaded, "", tensors, numbers, set())
-    if not tensors:
-        raise CheckpointError(f"{source} holds no tensors, expected the state_dict of a SPAN network.")
-    iteration = numbers.get("iter", numbers.get("iteration"))
-    return Contents(tensors, "torch", metadata={} if iteration is None else {"iteration": iteration}, files=(path,))

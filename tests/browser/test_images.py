@@ -1,0 +1,84 @@
+"""The page's modules for images that need a browser: PNG, profiles, metrics."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.browser import library, make_scene
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_png_rows(alpha, blank):
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 7, 4), np.uint8)
+    encoded = library(
+        blank,
+        """
+        const [values, alpha] = given;
+        const profile = Uint8Array.from({ length: 300 }, (_, i) => i);
+        const encoder = new png.PngEncoder(7, 11, { alpha, icc: profile });
+        const rgba = Uint8ClampedArray.from(values);
+        await encoder.rows(rgba.subarray(0, 7 * 4 * 3));
+        await encoder.rows(rgba.subarray(7 * 4 * 3));
+        const bytes = new Uint8Array(await (await encoder.finish()).arrayBuffer());
+        return btoa(String.fromCharCode(...bytes));""",
+        pixels.ravel().tolist(),
+        alpha,
+    )
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    assert image.mode == ("RGBA" if alpha else "RGB")
+    np.testing.assert_array_equal(np.asarray(image), pixels if alpha else pixels[..., :3])
+    assert image.info["icc_profile"] == bytes(i % 256 for i in range(300))
+
+
+def test_a_profile_that_inflates_without_end(blank):
+    """A few kilobytes of PNG may hold gigabytes; no profile has more than some megabytes."""
+
+    def read(size):
+        profile = b"\0" * 16 + b"RGB " + b"\0" * (size - 20)
+        file = io.BytesIO()
+        Image.new("RGB", (2, 2)).save(file, "png", icc_profile=profile)
+        return library(
+            blank,
+            """
+            const { readProfile } = await import('/images/icc.js');
+            return (await readProfile(new Blob([new Uint8Array(given[0])])))?.length ?? 'none';""",
+            list(file.getvalue()),
+        )
+
+    assert read(3_000_000) == 3_000_000
+    assert read(5_000_000) == "none"
+
+
+def test_png_reports_a_full_disk(blank):
+    message = library(
+        blank,
+        """
+        const write = async () => { throw new Error('The disk is full.') };
+        const encoder = new png.PngEncoder(4, 4, { write });
+        try {
+          for (let i = 0; i < 100; i++) await encoder.rows(new Uint8ClampedArray(16));
+          await encoder.finish();
+        } catch (error) { return error.message }""",
+    )
+    assert message == "The disk is full."
+
+
+def test_metrics_equal_pythons(blank):
+    from span_keras.images.metrics import evaluate_pair
+
+    a = make_scene(40, 31)
+    b = np.uint8(np.clip(a.astype(int) + np.random.default_rng(1).integers(-9, 10, a.shape), 0, 255))
+    figures = library(
+        blank,
+        """
+        const image = (data) => ({ width: 31, height: 40, data });
+        return metrics.evaluatePair(image(given[0]), image(given[1]), 2);""",
+        a.ravel().tolist(),
+        b.ravel().tolist(),
+    )
+    expected = evaluate_pair(a, b, 2)
+    names = {"psnrY": "psnr_y", "ssimY": "ssim_y", "psnrRgb": "psnr_rgb"}
+    assert {names[key]: pytest.approx(value, rel=1e-9) for key, value in figures.items()} == expected

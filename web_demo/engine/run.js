@@ -1,0 +1,48 @@
+/** Running a network on a backend so that a failure is noticed: GPUs may say nothing and return garbage. */
+import { BackendLost, DeviceLost, LABELS } from './backend.js';
+
+/** Side of the image with which backends are compared. */
+const PROBE = 48;
+
+/**
+ * @typedef {object} Running
+ * @property {Tf} tf
+ * @property {import('./backend.js').BackendName} backend the active one
+ * @property {import('../network/network.js').Network} network
+ */
+
+/**
+ * Run a network once.
+ * @param {Running} running
+ * @param {Parameters<import('../network/network.js').Network['compute']>[0]} pixels
+ * @returns {Promise<Float32Array>} RGB of the enlarged pixels, around [0, 1]
+ * @throws {BackendLost} the backend failed; a `DeviceLost` if its device went away
+ */
+export async function run({ tf, backend, network }, pixels) {
+  const device = backend === 'webgpu' ? tf.backend().device : null;
+  device?.pushErrorScope('validation');
+  device?.pushErrorScope('out-of-memory');
+  const values = await network.compute(pixels);
+  const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
+  if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
+  if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) {
+    throw new DeviceLost(`${LABELS.webgl} was lost: the graphics context went away`);
+  }
+  // A GPU out of memory may say nothing and return garbage.
+  if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
+  return values;
+}
+
+/**
+ * Time a network on a small image, shaders compiled.
+ * @param {Running} running
+ * @returns {Promise<number>} milliseconds
+ * @throws {BackendLost} as `run`
+ */
+export async function timeOf(running) {
+  const probe = { data: new Uint8Array(PROBE * PROBE * 4), width: PROBE, height: PROBE };
+  await run(running, probe);
+  const started = performance.now();
+  await run(running, probe);
+  return performance.now() - started;
+}
