@@ -23,7 +23,7 @@ from span_keras.constants import (
     SPIKE_FACTOR,
     VARIANTS,
 )
-from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
+from span_keras.data.options import DEGRADATIONS
 from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
 from span_keras.training.options import (
     LOSSES,
@@ -75,8 +75,6 @@ OPTIONS = (
     Option("data", "batch_size", int, DEFAULTS["batch_size"], "Patches per step over all devices", 1, 65536),
     Option("data", "degrade", TEXTS, (), "Any of blur,noise,jpeg for LR patches", choices=DEGRADATIONS, **LOSS),
     Option("data", "hr_scales", FLOATS, (), "Also use every photograph reduced by these factors", 0.01, 0.99, **LOSS),
-    Option("data", "contrast", float, 1.0, "Also use copies of up to F times the contrast", 1, MAX_CONTRAST, **LOSS),
-    Option("data", "rotate", bool, False, "Rotate the copies of the two above by any angle", **LOSS),
     Option("data", "teacher", str, None, "Network whose output is a target, too", metavar="W", **LOSS),
     Option("data", "teacher_cache", str, None, "Folder that keeps the teacher's output", **HIDDEN, **FREE, **TEACHER),
     Option("data", "workers", int, 4, "Threads that make batches", 1, 256, **FREE),

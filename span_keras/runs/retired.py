@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from span_keras.errors import RetiredError
 
-RETIRED = {"morph_steps": 0, "target": "photo", "lr_scales": [], "rgb_order": False}
+RETIRED = {
+    "morph_steps": 0,
+    "target": "photo",
+    "lr_scales": [],
+    "rgb_order": False,
+    "contrast": 1.0,
+    "rotate": False,
+}
 """Name -> the value with which it did nothing."""
 
 RETIRED_CHOICES = {"loss": "charbonnier", "perceptual": "vgg19"}

@@ -101,7 +101,7 @@ def test_what_is_given_wins_over_a_file(write):
         ("[run]\nepochs = 1e3\n", "--epochs must be a whole number from 1 to 1,000,000,000, found 1000.0"),
         ("[run]\nepochs = true\n", "--epochs must be a whole number from 1 to 1,000,000,000, found True"),
         ("[data]\nhr_scales = 0.5\n", "--hr-scales must be a list of numbers, found 0.5"),
-        ("[data]\nrotate = 'yes'\n", "--rotate must be true or false, found 'yes'"),
+        ("[data]\ncontrast = 4\n", "has contrast = 4, which was retired"),
         ("[step]\nlearning_rate = 1e30\n", "--learning-rate must be a number from 1e-12 to 10, found 1e"),
         ("[step]\nlearning_rate = nan\n", "--learning-rate must be a finite number, found nan"),
         ("[step]\nbeta_2 = -1\n", r"\[step\] beta_2 must be a number from 0 to 1, found -1.0"),

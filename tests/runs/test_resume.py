@@ -23,6 +23,7 @@ from span_keras.runs import folder as folder_module
 from span_keras.runs.checkpoint import Checkpoint
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.progress import Decoding
+from span_keras.runs.retired import RETIRED
 from span_keras.runs.run import train
 from span_keras.runs.settings import resolve
 from span_keras.runs.signals import Signals
@@ -441,13 +442,15 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
         ("target", "teacher"),
         ("lr_scales", [0.5]),
         ("rgb_order", True),
+        ("contrast", 4.0),
+        ("rotate", True),
         ("loss", "charbonnier"),
         ("perceptual", "vgg19"),
     ],
 )
 def test_a_run_with_retired_settings_says_what_to_do(photos, tmp_path, name, value):
     """Those that were never used are nothing to speak of."""
-    unused = {"morph_steps": 0, "target": "photo", "lr_scales": [], "rgb_order": False}
+    unused = dict(RETIRED)
     saved = settings(photos).to_dict() | unused
     (tmp_path / "config.json").write_text(json.dumps(saved))
     assert resolve({}, RunFolder(tmp_path).config) == settings(photos)
