@@ -27,7 +27,6 @@ from span_keras.data.options import DEGRADATIONS
 from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
 from span_keras.training.options import (
     LOSSES,
-    MAX_LUMA,
     OPTIMIZERS,
     PERCEPTUALS,
     PRECISIONS,
@@ -80,7 +79,6 @@ OPTIONS = (
     Option("data", "workers", int, 4, "Threads that make batches", 1, 256, **FREE),
     Option("data", "cache_gb", float, 4.0, "Bound for decoded photographs in GB", 0.01, 1e5, **FREE),
     Option("step", "loss", str, "mae", "Pixel loss", choices=LOSSES, **LOSS),
-    Option("step", "luma", float, 0.0, "Fraction of luma in pixel loss and teacher's distance", 0, MAX_LUMA, **LOSS),
     Option("step", "perceptual", str, "vgg16", "Network of the perceptual loss", choices=PERCEPTUALS, **LOSS),
     Option("step", "perceptual_weights", str, None, "File of its weights", **PERCEPTUAL, **HIDDEN, **LOSS),
     Option(

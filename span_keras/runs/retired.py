@@ -11,6 +11,7 @@ RETIRED = {
     "rgb_order": False,
     "contrast": 1.0,
     "rotate": False,
+    "luma": 0.0,
 }
 """Name -> the value with which it did nothing."""
 

@@ -46,7 +46,7 @@ def make_trainer(
     run = settings.run
     return SpanTrainer(
         start_weights(settings, echo),
-        SpanLoss(perceptual, step.vgg_weight, pixel=step.loss, luma=step.luma),
+        SpanLoss(perceptual, step.vgg_weight, pixel=step.loss),
         settings.schedule,
         step,
         teacher=teacher,

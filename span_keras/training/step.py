@@ -12,7 +12,7 @@ from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, apply_with_features, fuse, fused_arrays
 from span_keras.network.weights import SpanWeights
 from span_keras.training import hints, muon
-from span_keras.training.losses import blended, mean_absolute_error
+from span_keras.training.losses import mean_absolute_error
 from span_keras.training.options import StepOptions
 
 
@@ -70,7 +70,7 @@ class TrainStep:
             sr, features = apply_with_features(fused, lr, self.config, dtype)
         total, parts = self.loss(hr, sr)
         if teacher_sr is not None:
-            parts = {**parts, "teacher": blended(mean_absolute_error, teacher_sr, sr, self.options.luma)}
+            parts = {**parts, "teacher": mean_absolute_error(teacher_sr, sr)}
             total = total + self.options.teacher_weight * parts["teacher"]
         if self.teacher is not None:
             fused = fused_arrays(self.teacher)

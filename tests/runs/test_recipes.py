@@ -124,7 +124,10 @@ def test_what_is_given_wins_over_a_file(write):
             "[[stages]]\nname = 'a'\n[[stages]]\nname = 'b'\n[stages.network]\ninit = 'bundled:x4'\n",
             "stage b expected no init, because it begins from the weights of the stage before, found 'bundled:x4'",
         ),
-        ("[[stages]]\nname = 'a'\n[stages.step]\nluma = 2\n", "--luma must be a number from 0 to 0.99, found 2.0"),
+        (
+            "[[stages]]\nname = 'a'\n[stages.step]\nema_decay = 2\n",
+            "--ema-decay must be a number from 0 to 1, found 2.0",
+        ),
     ],
 )
 def test_files_that_are_no_recipes_say_why(write, text, message):

@@ -170,18 +170,19 @@ def test_another_loss_is_not_compared_with_the_one_before(photos, tmp_path):
 
 
 def test_only_a_change_of_the_loss_makes_losses_forgotten(photos, tmp_path, monkeypatch):
-    """A checkpoint from before there was ``luma`` had none of it."""
+    """A checkpoint from before there was ``hr_scales`` had none; an older one may name what is retired."""
     out, forgotten = tmp_path / "run", []
     monkeypatch.setattr(SpanTrainer, "forget_losses", lambda trainer: forgotten.append(trainer.step))
     short = {"steps_per_epoch": 1, "rate_epochs": ()}
     train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
     checkpoint = RunFolder(out).load_checkpoint()
-    del checkpoint.progress["loss"]["luma"]
+    del checkpoint.progress["loss"]["hr_scales"]
+    checkpoint.progress["loss"]["luma"] = 0.0
     RunFolder(out).save_checkpoint(checkpoint)
     train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
     assert not forgotten
-    train(settings(photos, epochs=3, luma=0.5, **short), out, resume=True, echo=lambda text: None)
-    train(settings(photos, epochs=4, luma=0.5, **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=3, hr_scales=(0.9,), **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=4, hr_scales=(0.9,), **short), out, resume=True, echo=lambda text: None)
     assert forgotten == [2]
 
 
@@ -444,6 +445,7 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
         ("rgb_order", True),
         ("contrast", 4.0),
         ("rotate", True),
+        ("luma", 0.5),
         ("loss", "charbonnier"),
         ("perceptual", "vgg19"),
     ],

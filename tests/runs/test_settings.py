@@ -73,9 +73,6 @@ def test_recipes_are_those_of_their_sources():
         ({"channels": 0}, "channels must be a whole number"),
         ({"variant": "other"}, "variant must be one of"),
         ({"loss": "huber"}, "--loss must be one of"),
-        ({"luma": 1.0}, "--luma must be a number from 0 to 0.99, found 1.0"),
-        ({"luma": -0.1}, "--luma must be a number from 0 to 0.99, found -0.1"),
-        ({"luma": math.nan}, "--luma must be a finite number, found nan"),
         ({"optimizer": "sgd"}, "--optimizer must be one of"),
         ({"recipe": "mine"}, r"--recipe must be one of default, paper.* or a \.toml file, found 'mine'"),
         ({"rate_epochs": (1,), "rate_steps": (5,)}, r"\[step\] expected rate_epochs or rate_steps, not both"),
@@ -102,7 +99,7 @@ def test_every_setting_of_the_loss_says_that_losses_do_not_compare():
     """Those of what is compared, and of the images; not those of the optimizer."""
     assert resolve({}).of_the_loss().keys() == {
         *("degrade", "hr_scales", "teacher"),
-        *("loss", "luma", "perceptual", "perceptual_weights", "vgg_weight", "teacher_weight", "hint_weight"),
+        *("loss", "perceptual", "perceptual_weights", "vgg_weight", "teacher_weight", "hint_weight"),
     }
 
 
