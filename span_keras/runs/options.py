@@ -85,7 +85,6 @@ OPTIONS = (
         "step", "vgg_weight", float, DEFAULTS["vgg_weight"], "Of the perceptual loss", *WEIGHT, **PERCEPTUAL, **LOSS
     ),
     Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", *WEIGHT, **TEACHER, **LOSS),
-    Option("step", "hint_weight", float, 0.0, "Weight of the teacher's features", *WEIGHT, **TEACHER, **LOSS),
     Option("step", "optimizer", str, "adam", "Muon trains hidden kernels, Adam the rest", choices=OPTIMIZERS, **FIXED),
     Option("step", "learning_rate", float, DEFAULTS["learning_rate"], "Initial rate", 1e-12, 10),
     Option("step", "schedule", str, "piecewise", "Of the rate", choices=SCHEDULES),

@@ -12,6 +12,7 @@ RETIRED = {
     "contrast": 1.0,
     "rotate": False,
     "luma": 0.0,
+    "hint_weight": 0.0,
 }
 """Name -> the value with which it did nothing."""
 

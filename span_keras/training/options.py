@@ -33,8 +33,6 @@ class StepOptions:
             the averaged weights.
         max_skipped: this many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
-        hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices
-            TensorFlow finds a map for each device's patches, JAX one for all.
     """
 
     precision: str = "float32"
@@ -48,4 +46,3 @@ class StepOptions:
     spike_factor: float = SPIKE_FACTOR
     max_skipped: int = MAX_SKIPPED
     teacher_weight: float = 1.0
-    hint_weight: float = 0.0

@@ -266,7 +266,7 @@ def test_init_of_another_width_is_refused(run, photos, tmp_path):
 
 
 def test_what_is_turned_off_needs_nothing():
-    off = {"hint_weight": 0.0, "teacher_weight": 0.0}
+    off = {"teacher_weight": 0.0}
     assert resolve(off).step.teacher_weight == 0
 
 

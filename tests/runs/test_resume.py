@@ -446,6 +446,7 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
         ("contrast", 4.0),
         ("rotate", True),
         ("luma", 0.5),
+        ("hint_weight", 0.2),
         ("loss", "charbonnier"),
         ("perceptual", "vgg19"),
     ],

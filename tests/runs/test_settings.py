@@ -99,7 +99,7 @@ def test_every_setting_of_the_loss_says_that_losses_do_not_compare():
     """Those of what is compared, and of the images; not those of the optimizer."""
     assert resolve({}).of_the_loss().keys() == {
         *("degrade", "hr_scales", "teacher"),
-        *("loss", "perceptual", "perceptual_weights", "vgg_weight", "teacher_weight", "hint_weight"),
+        *("loss", "perceptual", "perceptual_weights", "vgg_weight", "teacher_weight"),
     }
 
 
