@@ -92,7 +92,7 @@ OPTIONS = (
     Option("step", "rate_steps", INTS, (), "Steps at which the rate falls", 1, MAX, excludes="rate_epochs", **FALLS),
     Option("step", "rate_factor", float, 0.5, "Factor at each of them", 1e-6, 1, **PIECEWISE),
     Option("step", "warmup_steps", int, 0, "Steps over which the rate rises at first", 0, MAX),
-    Option("step", "weight_decay", float, DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1, **HIDDEN),
+    Option("step", "weight_decay", float, DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1),
     Option("step", "beta_1", float, BETA_1, "Of Adam", 0, 0.9999999, **HIDDEN),
     Option("step", "beta_2", float, BETA_2, "Of Adam", 0, 0.9999999, **HIDDEN),
     Option("step", "clip_norm", float, CLIP_NORM, "Largest global norm of the gradient, 0 for none", 0, 1e9, **HIDDEN),
