@@ -92,9 +92,9 @@ def compiled_once():
 
     made = {}
 
-    def trainer(weights, loss, schedule, options, *, teacher, **more):
-        if loss.perceptual or options.hint_weight:
-            return SpanTrainer(weights, loss, schedule, options, teacher=teacher, **more)
+    def trainer(weights, loss, schedule, options, **more):
+        if loss.perceptual:
+            return SpanTrainer(weights, loss, schedule, options, **more)
         # Of a run's options, those that the step is compiled with.
         compiled = tuple(getattr(options, field.name) for field in fields(StepOptions))
         key = (weights.config, loss.pixel, compiled, *more.items())

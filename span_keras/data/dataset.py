@@ -7,8 +7,6 @@ teacher makes of the LR image.
 **Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
 every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
 further photographs: they show the same scenes in finer detail, which most photographs lack at their full size.
-With ``contrast``, copies of raised contrast do the same for edges between extremes, as drawings and print have them,
-and with ``rotate`` all copies, but not the photographs themselves, are rotated by angles of their own.
 
 **Memory.** If the decoded photographs fit into ``cache_gb`` they are all kept. If not, training goes through *working
 sets*: a seeded shuffle of all photographs is cut into sets of about equal size, two of which fit into ``cache_gb``.
@@ -21,7 +19,6 @@ has been drawn. Nothing is written to disk.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,9 +28,9 @@ import numpy as np
 
 from span_keras.constants import SCALES
 from span_keras.data.decode import load_pair, opened, reason_unusable, reduced
-from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
+from span_keras.data.options import DEGRADATIONS
 from span_keras.data.photos import list_photos
-from span_keras.data.variants import contrast_of, degraded, rotated_over, rotation_of
+from span_keras.data.variants import degraded
 from span_keras.data.working_sets import LAG, Photo, WorkingSets, decoder_count
 from span_keras.errors import DataError
 from span_keras.images import orientation
@@ -61,9 +58,6 @@ class PatchDataset(keras.utils.PyDataset):
             standard deviation 0 to 1.5 LR pixels, Gaussian ``noise`` of 0 to 10 levels, ``jpeg`` of quality 40 to 95.
         augment: flips and quarter turns, all eight alike.
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
-        contrast: above 1, every photograph, reduced or not, is also used with its contrast raised by a factor between
-            1 and this, see ``contrast_of``. Half of all patches then come from these copies.
-        rotate: rotate all these copies, see ``rotation_of``.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
         dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
@@ -92,15 +86,13 @@ class PatchDataset(keras.utils.PyDataset):
         degrade: Sequence[str] = (),
         augment: bool = True,
         hr_scales: Sequence[float] = (),
-        contrast: float = 1.0,
-        rotate: bool = False,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
         dtype: str = "uint8",
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
-        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, contrast, dtype, shard)
+        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard)
         if teacher and dtype == "float32":
             raise DataError("Expected one target with dtype float32, found two; Keras's fit takes a single one.")
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
@@ -114,7 +106,7 @@ class PatchDataset(keras.utils.PyDataset):
         self.skipped: dict[Path, str] = {}
 
         files = list_photos(source)
-        self.photos = self._scan(files, (1.0, *hr_scales), contrast, rotate)
+        self.photos = self._scan(files, (1.0, *hr_scales))
         self.working_sets = WorkingSets(
             self.photos,
             self._load,
@@ -196,14 +188,10 @@ class PatchDataset(keras.utils.PyDataset):
         """Say in a line what patches come from: photographs, megapixels of targets, memory, files skipped and why."""
         photos = [photo for photo in self.photos if photo.path not in self.skipped]
         size = sum(photo.bytes for photo in photos) / 1e9
-        raised = sum(photo.contrast != 1 for photo in photos)
-        rotated = sum(photo.rotation != 0 for photo in photos)
-        reduced = sum(photo.contrast == 1 and photo.hr_scale != 1 for photo in photos)
-        copies = f" and {reduced} reduced copies" if reduced else ""
-        copies += f", {raised} more copies of raised contrast" if raised else ""
-        copies += f", {rotated} copies rotated" if rotated else ""
+        reduced_count = sum(photo.hr_scale != 1 for photo in photos)
+        variants = f" and {reduced_count} reduced copies" if reduced_count else ""
         pixels = sum(photo.pixels for photo in photos) / 1e6
-        text = f"{len(photos) - reduced - raised} photographs{copies}, {pixels:.1f} megapixels, {size:.2f} GB"
+        text = f"{len(photos) - reduced_count} photographs{variants}, {pixels:.1f} megapixels, {size:.2f} GB"
         if self.set_count > 1:
             text += f" in {self.set_count} working sets"
         if self.skipped:
@@ -214,7 +202,7 @@ class PatchDataset(keras.utils.PyDataset):
 
     # -- photographs and working sets
 
-    def _scan(self, files: list[Path], hr_scales: Sequence[float], contrast: float, rotate: bool) -> list[Photo]:
+    def _scan(self, files: list[Path], hr_scales: Sequence[float]) -> list[Photo]:
         """Read the sizes of all files; note those that cannot be used."""
         least = self.patch * self.scale
 
@@ -229,17 +217,9 @@ class PatchDataset(keras.utils.PyDataset):
                 w, h = reduced((width, height), hr_scale)
                 if min(w, h) >= least:
                     values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
-                    for raised in (False, True)[: 1 + (contrast > 1)]:
-                        factor = contrast_of(path, contrast) if raised else 1.0
-                        # The 0 keeps the angles of older versions, whose kept teachers' outputs depend on them.
-                        copy = f"{hr_scale:g} 0 {raised}"
-                        rotation = rotation_of(path, copy) if rotate and (raised or hr_scale != 1) else 0.0
-                        # Pillow holds four bytes per pixel, and two more copies where the contrast is raised. What a
-                        # rotation reads is held with three bytes per pixel besides.
-                        decoding = 4 * (width * height + (w * h if (w, h) != (width, height) else 0))
-                        decoding += 8 * w * h if raised else 0
-                        decoding += 7 * math.prod(rotated_over((width, height), rotation)) if rotation else 0
-                        photos.append(Photo(path, hr_scale, factor, rotation, w * h, 3 * values, decoding))
+                    # Pillow holds four bytes per pixel.
+                    decoding = 4 * (width * height + (w * h if (w, h) != (width, height) else 0))
+                    photos.append(Photo(path, hr_scale, w * h, 3 * values, decoding))
             return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 
         with ThreadPoolExecutor(decoder_count()) as pool:
@@ -272,7 +252,7 @@ class PatchDataset(keras.utils.PyDataset):
     def _load(self, photo: Photo) -> tuple[np.ndarray, ...] | None:
         """Return all images of a photograph, ``None`` if it cannot be used or is not needed any more."""
         try:
-            images = load_pair(photo.path, self.scale, photo.hr_scale, photo.contrast, photo.rotation)
+            images = load_pair(photo.path, self.scale, photo.hr_scale)
         except DataError as error:
             self.skipped[photo.path] = str(error.__cause__ or error)
             return None
@@ -283,9 +263,7 @@ class PatchDataset(keras.utils.PyDataset):
         return *images, self._teacher_sr(images.lr)
 
 
-def _check_settings(
-    scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, contrast, dtype, shard
-) -> None:
+def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard) -> None:
     if scale not in SCALES:
         raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
     numbers = {"patch size": patch, "batch size": batch_size, "steps per epoch": steps_per_epoch}
@@ -299,8 +277,6 @@ def _check_settings(
         raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
     if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in hr_scales):
         raise DataError(f"Expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
-    if not isinstance(contrast, (int, float)) or not 1 <= contrast <= MAX_CONTRAST:
-        raise DataError(f"Expected a contrast from 1 to {MAX_CONTRAST:g}, found {contrast!r}.")
     if dtype not in ("uint8", "float32"):
         raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard

@@ -13,7 +13,6 @@ from PIL import Image
 
 from span_keras.constants import SSIM_WINDOW
 from span_keras.data.photos import list_photos
-from span_keras.data.variants import rotated, with_contrast
 from span_keras.errors import DataError
 from span_keras.images import bicubic
 from span_keras.images.open import opened, reason_unusable
@@ -30,9 +29,7 @@ class Pair(NamedTuple):
     hr: np.ndarray
 
 
-def load_pair(
-    path: str | os.PathLike, scale: int, hr_scale: float = 1.0, contrast: float = 1.0, rotation: float = 0.0
-) -> Pair:
+def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pair:
     """Decode a photograph and make its LR image.
 
     EXIF orientation is applied; greyscale, palette, CMYK and 16-bit images become 8-bit RGB; transparency is laid over
@@ -40,17 +37,13 @@ def load_pair(
 
     Args:
         hr_scale: reduce the photograph by this factor (Lanczos) before its LR image is made.
-        contrast: then raise its contrast by this factor, see ``with_contrast``.
-        rotation: before both, rotate it by this many degrees, see ``rotated``.
 
     Raises:
         DataError: the file cannot be decoded, or is smaller than ``scale``.
     """
     with decoded(path) as image:
-        image = rotated(image, rotation)
         if hr_scale != 1:
             image = image.resize(reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
-        image = with_contrast(image, contrast)
         lr_shape = image.height // scale, image.width // scale, 3
         hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
         for top in range(0, hr.shape[0], STRIP):

@@ -4,6 +4,3 @@ from __future__ import annotations
 
 DEGRADATIONS = ("blur", "noise", "jpeg")
 """What ``degrade`` may name, in the order of application."""
-
-MAX_CONTRAST = 10.0
-"""Limit of ``contrast``: beyond it, little is left but black and white."""

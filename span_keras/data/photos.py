@@ -66,8 +66,3 @@ def name_digest(path: Path, prefix: str = "") -> bytes:
     """Hash the names of a file and its folder: the same wherever that lies, and whatever else is in it."""
     # Names need not be UTF-8: Python holds the bytes that are not as surrogates.
     return hashlib.sha256(f"{prefix}{path.parent.name}/{path.name}".encode("utf-8", "surrogateescape")).digest()
-
-
-def hash_fraction(path: Path, prefix: str = "") -> float:
-    """Return ``name_digest`` as a number from 0 to 1."""
-    return int.from_bytes(name_digest(path, prefix)[:8], "big") / 2**64

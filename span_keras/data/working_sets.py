@@ -28,8 +28,6 @@ MAX_DECODERS = 8
 class Photo(NamedTuple):
     path: Path
     hr_scale: float
-    contrast: float
-    rotation: float  # degrees
     pixels: int  # of the target
     bytes: int  # of all images once decoded
     decoding: int  # bytes that Pillow holds meanwhile

@@ -81,26 +81,6 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
     return topology(x, config, functions(config, fused, dtype))
 
 
-def apply_with_features(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
-    """Run the network as ``apply`` does, and collect the features that every block and ``conv_cat`` put out.
-
-    Returns:
-        The output, and a list of ``config.blocks + 1`` tensors (N, H, W, channels) of type ``dtype``.
-    """
-    plain, features = functions(config, fused, dtype), []
-
-    def layer(kind, name):
-        run = plain(kind, name)
-
-        def kept(x):
-            features.append(run(x))
-            return features[-1]
-
-        return kept if kind == "multiply" or name == "conv_cat" else run
-
-    return topology(x, config, layer), features
-
-
 def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
     """Return the layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
 

@@ -23,11 +23,10 @@ from span_keras.constants import (
     SPIKE_FACTOR,
     VARIANTS,
 )
-from span_keras.data.options import DEGRADATIONS, MAX_CONTRAST
+from span_keras.data.options import DEGRADATIONS
 from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
 from span_keras.training.options import (
     LOSSES,
-    MAX_LUMA,
     OPTIMIZERS,
     PERCEPTUALS,
     PRECISIONS,
@@ -75,21 +74,17 @@ OPTIONS = (
     Option("data", "batch_size", int, DEFAULTS["batch_size"], "Patches per step over all devices", 1, 65536),
     Option("data", "degrade", TEXTS, (), "Any of blur,noise,jpeg for LR patches", choices=DEGRADATIONS, **LOSS),
     Option("data", "hr_scales", FLOATS, (), "Also use every photograph reduced by these factors", 0.01, 0.99, **LOSS),
-    Option("data", "contrast", float, 1.0, "Also use copies of up to F times the contrast", 1, MAX_CONTRAST, **LOSS),
-    Option("data", "rotate", bool, False, "Rotate the copies of the two above by any angle", **LOSS),
     Option("data", "teacher", str, None, "Network whose output is a target, too", metavar="W", **LOSS),
     Option("data", "teacher_cache", str, None, "Folder that keeps the teacher's output", **HIDDEN, **FREE, **TEACHER),
     Option("data", "workers", int, 4, "Threads that make batches", 1, 256, **FREE),
     Option("data", "cache_gb", float, 4.0, "Bound for decoded photographs in GB", 0.01, 1e5, **FREE),
     Option("step", "loss", str, "mae", "Pixel loss", choices=LOSSES, **LOSS),
-    Option("step", "luma", float, 0.0, "Fraction of luma in pixel loss and teacher's distance", 0, MAX_LUMA, **LOSS),
     Option("step", "perceptual", str, "vgg16", "Network of the perceptual loss", choices=PERCEPTUALS, **LOSS),
     Option("step", "perceptual_weights", str, None, "File of its weights", **PERCEPTUAL, **HIDDEN, **LOSS),
     Option(
         "step", "vgg_weight", float, DEFAULTS["vgg_weight"], "Of the perceptual loss", *WEIGHT, **PERCEPTUAL, **LOSS
     ),
     Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", *WEIGHT, **TEACHER, **LOSS),
-    Option("step", "hint_weight", float, 0.0, "Weight of the teacher's features", *WEIGHT, **TEACHER, **LOSS),
     Option("step", "optimizer", str, "adam", "Muon trains hidden kernels, Adam the rest", choices=OPTIMIZERS, **FIXED),
     Option("step", "learning_rate", float, DEFAULTS["learning_rate"], "Initial rate", 1e-12, 10),
     Option("step", "schedule", str, "piecewise", "Of the rate", choices=SCHEDULES),
@@ -97,7 +92,7 @@ OPTIONS = (
     Option("step", "rate_steps", INTS, (), "Steps at which the rate falls", 1, MAX, excludes="rate_epochs", **FALLS),
     Option("step", "rate_factor", float, 0.5, "Factor at each of them", 1e-6, 1, **PIECEWISE),
     Option("step", "warmup_steps", int, 0, "Steps over which the rate rises at first", 0, MAX),
-    Option("step", "weight_decay", float, DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1, **HIDDEN),
+    Option("step", "weight_decay", float, DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1),
     Option("step", "beta_1", float, BETA_1, "Of Adam", 0, 0.9999999, **HIDDEN),
     Option("step", "beta_2", float, BETA_2, "Of Adam", 0, 0.9999999, **HIDDEN),
     Option("step", "clip_norm", float, CLIP_NORM, "Largest global norm of the gradient, 0 for none", 0, 1e9, **HIDDEN),

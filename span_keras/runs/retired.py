@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from span_keras.errors import RetiredError
 
-RETIRED = {"morph_steps": 0, "target": "photo", "lr_scales": [], "rgb_order": False}
+RETIRED = {
+    "morph_steps": 0,
+    "target": "photo",
+    "lr_scales": [],
+    "rgb_order": False,
+    "contrast": 1.0,
+    "rotate": False,
+    "luma": 0.0,
+    "hint_weight": 0.0,
+}
 """Name -> the value with which it did nothing."""
 
 RETIRED_CHOICES = {"loss": "charbonnier", "perceptual": "vgg19"}

@@ -93,7 +93,7 @@ def _train(
         # The network. Before photographs are decoded, which takes its time, because it finds what cannot be trained.
         # The checkpoint holds all that --init began with, whose file may be gone.
         teacher = teacher_weights(settings, echo)
-        trainer = make_trainer(settings.having(init=None) if checkpoint else settings, devices, echo, teacher)
+        trainer = make_trainer(settings.having(init=None) if checkpoint else settings, devices, echo)
 
         # Photographs to train on. Batches are numbered through: their order knows no epochs, so a run can stop and go
         # on anywhere.

@@ -42,17 +42,7 @@ class Settings:
     recipe: str = "default"
 
     def __post_init__(self) -> None:
-        data, step = self.data, self.step
-        if step.hint_weight and data.degrade:
-            raise ConfigError(
-                "--hint-weight expected no --degrade, because a teacher's output is for the LR image before it and "
-                f"hints would be for the one after it; found --degrade {','.join(data.degrade)}; leave one out."
-            )
-        if data.rotate and not data.hr_scales and data.contrast == 1:
-            raise ConfigError(
-                "--rotate expected copies to rotate, which --hr-scales and --contrast make, found none; name one, or "
-                "give --no-rotate."
-            )
+        step = self.step
         if step.rate_epochs and step.rate_steps:
             raise ConfigError("[step] expected rate_epochs or rate_steps, not both; leave one of them out.")
         self.config  # noqa: B018 (its limits are checked where it is made)

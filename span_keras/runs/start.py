@@ -25,9 +25,8 @@ def make_trainer(
     settings: Settings,
     devices: Devices | None = None,
     echo: Callable = lambda text: None,
-    teacher: SpanWeights | None = None,
 ) -> SpanTrainer:
-    """Make the trainer that the settings describe, at its first step; ``teacher`` gives hints, if asked for."""
+    """Make the trainer that the settings describe, at its first step."""
     devices, data, step = devices or Devices(), settings.data, settings.step
     if data.batch_size % devices.replicas:
         raise TrainingError(
@@ -46,20 +45,19 @@ def make_trainer(
     run = settings.run
     return SpanTrainer(
         start_weights(settings, echo),
-        SpanLoss(perceptual, step.vgg_weight, pixel=step.loss, luma=step.luma),
+        SpanLoss(perceptual, step.vgg_weight, pixel=step.loss),
         settings.schedule,
         step,
-        teacher=teacher,
         steps_per_execution=run.steps_per_execution or steps_per_execution(run.steps_per_epoch, devices),
         devices=devices,
     )
 
 
 def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights | None:
-    """Load the network whose output is a target and whose features are hints, if there is one.
+    """Load the network whose output is a second target, if there is one.
 
     Raises:
-        TrainingError, CheckpointError: the file cannot be read, or holds a network that cannot teach this one.
+        TrainingError, CheckpointError: the file cannot be read, or holds a network of another scale.
     """
     if settings.data.teacher is None:
         return None
@@ -69,11 +67,6 @@ def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> S
     config = settings.config
     if weights.config.scale != config.scale:
         raise TrainingError(f"--teacher expected a x{config.scale} network, found a x{weights.config.scale} one.")
-    if settings.step.hint_weight and weights.config.blocks != config.blocks:
-        raise TrainingError(
-            f"--hint-weight expected a --teacher with as many blocks as the network to train ({config.blocks}), "
-            f"found one with {weights.config.blocks}; leave --hint-weight out, or set --blocks."
-        )
     return weights
 
 

@@ -1,7 +1,5 @@
 """The training loss: a pixel loss, by default the mean absolute error, plus a weighted perceptual distance.
 
-A share of the pixel loss can be measured on luma.
-
 Images are RGB in [0, 1], (N, H, W, 3); everything is measured in float32 whatever the network computes in.
 """
 
@@ -9,7 +7,6 @@ from __future__ import annotations
 
 from keras import ops
 
-from span_keras.constants import LUMA
 from span_keras.errors import ConfigError
 from span_keras.training.perceptual import min_side
 
@@ -25,23 +22,6 @@ def mean_squared_error(hr, sr):
 
 
 PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error}
-
-
-def blended(distance, hr, sr, luma: float):
-    """Return ``(1 - luma) · distance of the images + luma · distance of their luma``, a float32 scalar.
-
-    Detail is seen, and by convention measured, on luma; a small network can spend more of itself on that. Between grey
-    images both distances are the same.
-
-    Args:
-        distance: a function of ``PIXEL_LOSSES``.
-        hr, sr: (N, H, W, 3), float in [0, 1], the latter not clipped.
-        luma: from 0 to 1. At 1 nothing holds the colours.
-    """
-    if not luma:
-        return distance(hr, sr)
-    grey = (ops.sum(ops.cast(image, "float32") * ops.convert_to_tensor(LUMA, "float32"), axis=-1) for image in (hr, sr))
-    return (1 - luma) * distance(hr, sr) + luma * distance(*grey)
 
 
 def perceptual_distance(features, hr, sr):
@@ -77,12 +57,10 @@ class SpanLoss:
         perceptual: a feature model from ``perceptual.build``, or ``None`` for the pixel loss alone.
         weight: of the perceptual part; 0 leaves it out altogether.
         pixel: a key of ``PIXEL_LOSSES``.
-        luma: share of luma in the pixel loss, 0 to 1, see ``blended``.
     """
 
-    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae", luma: float = 0.0):
+    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae"):
         self.pixel = pixel
-        self.luma = luma
         self.perceptual = perceptual if weight else None
         self.weight = weight
 
@@ -94,10 +72,10 @@ class SpanLoss:
             sr: the network's output of the same shape, not clipped.
 
         Returns:
-            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name (its value with the share of luma)
-            and, if used, ``"perceptual"`` (before its weight) to their values.
+            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name and, if used, ``"perceptual"``
+            (before its weight) to their values.
         """
-        total = blended(PIXEL_LOSSES[self.pixel], hr, sr, self.luma)
+        total = PIXEL_LOSSES[self.pixel](hr, sr)
         parts = {self.pixel: total}
         if self.perceptual is not None:
             parts["perceptual"] = perceptual_distance(self.perceptual, hr, sr)

@@ -16,9 +16,6 @@ PERCEPTUALS = ("vgg16", "none")
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 
-MAX_LUMA = 0.99
-"""Limit of ``luma``: at 1 nothing would hold the colours."""
-
 
 @dataclass(frozen=True)
 class StepOptions:
@@ -36,9 +33,6 @@ class StepOptions:
             the averaged weights.
         max_skipped: this many skipped steps in a row stop the run.
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
-        luma: share of luma in this distance, 0 to 1; the loss has one of its own.
-        hint_weight: factor of ``hints.unexplained`` in the loss; needs the trainer's ``teacher``. On several devices
-            TensorFlow finds a map for each device's patches, JAX one for all.
     """
 
     precision: str = "float32"
@@ -52,5 +46,3 @@ class StepOptions:
     spike_factor: float = SPIKE_FACTOR
     max_skipped: int = MAX_SKIPPED
     teacher_weight: float = 1.0
-    luma: float = 0.0
-    hint_weight: float = 0.0

@@ -9,10 +9,9 @@ from keras import ops
 
 from span_keras.constants import EMA_DELAY, GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.images.orientation import turn_each
-from span_keras.network.functional import apply, apply_with_features, fuse, fused_arrays
-from span_keras.network.weights import SpanWeights
-from span_keras.training import hints, muon
-from span_keras.training.losses import blended, mean_absolute_error
+from span_keras.network.functional import apply, fuse
+from span_keras.training import muon
+from span_keras.training.losses import mean_absolute_error
 from span_keras.training.options import StepOptions
 
 
@@ -23,9 +22,8 @@ class TrainStep:
     over its devices.
     """
 
-    def __init__(self, config, loss, options: StepOptions, parameters: list[str], teacher: SpanWeights | None = None):
+    def __init__(self, config, loss, options: StepOptions, parameters: list[str]):
         self.config, self.loss, self.options, self.parameters = config, loss, options, parameters
-        self.teacher = teacher if options.hint_weight else None
 
     def __call__(self, state: dict, images: tuple, rate, gradient: Callable, mean: Callable = lambda tree: tree):
         if len(images[-1].shape) == 1:
@@ -63,20 +61,11 @@ class TrainStep:
 
     def _total_loss(self, parameters: dict, lr, hr, teacher_sr=None):
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
-        if self.teacher is None:
-            sr = self.network(parameters, lr, dtype)
-        else:
-            fused = fuse(parameters, self.config)
-            sr, features = apply_with_features(fused, lr, self.config, dtype)
+        sr = self.network(parameters, lr, dtype)
         total, parts = self.loss(hr, sr)
         if teacher_sr is not None:
-            parts = {**parts, "teacher": blended(mean_absolute_error, teacher_sr, sr, self.options.luma)}
+            parts = {**parts, "teacher": mean_absolute_error(teacher_sr, sr)}
             total = total + self.options.teacher_weight * parts["teacher"]
-        if self.teacher is not None:
-            fused = fused_arrays(self.teacher)
-            _, hinted = apply_with_features(fused, lr, self.teacher.config, dtype)
-            parts = {**parts, "hints": hints.unexplained(features, hinted)}
-            total = total + self.options.hint_weight * parts["hints"]
         return total, parts
 
     def network(self, parameters: dict, lr, dtype: str):

@@ -55,7 +55,6 @@ class SpanTrainer:
         loss: ``(hr, sr) -> (total, {part: value})`` on (N, H, W, 3) float32 tensors.
         schedule: the learning rate.
         options: see ``StepOptions``.
-        teacher: the network whose features are hints, with as many blocks; see ``StepOptions.hint_weight``.
         steps_per_execution: steps that one call runs on the device without returning to Python.
         devices: from ``devices.choose``; one device by default.
 
@@ -74,7 +73,6 @@ class SpanTrainer:
         schedule: Schedule,
         options: StepOptions = StepOptions(),  # noqa: B008 (frozen)
         *,
-        teacher: SpanWeights | None = None,
         steps_per_execution: int = 1,
         devices: Devices = Devices(),  # noqa: B008 (frozen)
     ):
@@ -82,18 +80,13 @@ class SpanTrainer:
             raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
         if options.optimizer not in OPTIMIZERS:
             raise TrainingError(f"optimizer must be one of {OPTIMIZERS}, found {options.optimizer!r}.")
-        if options.hint_weight and (teacher is None or teacher.config.blocks != weights.config.blocks):
-            found = "none" if teacher is None else f"one with {teacher.config.blocks}"
-            raise TrainingError(
-                f"hints expected a teacher with as many blocks as the network ({weights.config.blocks}), found {found}."
-            )
         self.config = weights.config
         self.options = options
         self.schedule = schedule
         self.steps_per_execution = steps_per_execution
         state = initial_state(weights, options)
         self._parameters = [name.removeprefix("weights/") for name in state if name.startswith("weights/")]
-        step = self.step_class(self.config, loss, options, self._parameters, teacher)
+        step = self.step_class(self.config, loss, options, self._parameters)
         backend = keras.backend.backend()
         if backend == "jax":
             self.engine = JaxEngine(step, state, devices)

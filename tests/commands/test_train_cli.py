@@ -265,54 +265,14 @@ def test_init_of_another_width_is_refused(run, photos, tmp_path):
     assert "channels 4" in result.output
 
 
-def test_raised_contrast(photos, tmp_path):
-    """A resumed run keeps it, and is told of another one."""
-    result = train("--data", photos, "--out", tmp_path / "a", "--contrast", 3, "--epochs", 1)
-    assert result.exit_code == 0, result.output
-    assert "Training on 7 photographs, 7 more copies of raised contrast, " in result.output
-    result = train("--out", tmp_path / "a", "--resume", tiny="")
-    assert "7 more copies of raised contrast" in result.output and "Note: --contrast" not in result.output
-    result = train("--out", tmp_path / "a", "--resume", "--contrast", 1, "--epochs", 2, tiny="")
-    assert result.exit_code == 0, result.output
-    assert "Note: --contrast changes from 3.0 to 1.0; the result differs" in result.output
-    assert "Training on 7 photographs, " in result.output and "raised contrast" not in result.output
-    assert [row["step"] for row in RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
-
-
-def test_rotated_copies(photos, tmp_path):
-    """A resumed run keeps them, and is told where they are left out."""
-    result = train("--data", photos, "--out", tmp_path / "a", "--hr-scales", 0.8, "--rotate", "--epochs", 1)
-    assert result.exit_code == 0, result.output
-    assert "rotate=True" in result.output
-    assert "Training on 7 photographs and 7 reduced copies, 7 copies rotated, " in result.output
-    result = train("--out", tmp_path / "a", "--resume", tiny="")
-    assert "7 copies rotated" in result.output and "Note: --rotate" not in result.output
-    result = train("--out", tmp_path / "a", "--resume", "--no-rotate", "--epochs", 2, tiny="")
-    assert result.exit_code == 0, result.output
-    assert "Note: --rotate changes from True to False; the result differs" in result.output
-    assert "Training on 7 photographs and 7 reduced copies, " in result.output
-    assert "copies rotated" not in result.output
-    assert [row["step"] for row in RunFolder(tmp_path / "a").rows("validation.csv")] == [0, 3, 6]
-
-
 def test_what_is_turned_off_needs_nothing():
-    off = {"hint_weight": 0.0, "teacher_weight": 0.0}
+    off = {"teacher_weight": 0.0}
     assert resolve(off).step.teacher_weight == 0
 
 
 def test_a_run_begun_with_equal_copies_goes_on():
     saved = {**resolve({}).to_dict(), "hr_scales": [0.5, 0.5]}
     assert resolve({}, saved).data.hr_scales == (0.5, 0.5)
-
-
-@pytest.mark.parametrize("copies", [{"hr_scales": (0.5,)}, {"contrast": 2.0}])
-def test_copies_of_any_kind_can_be_rotated(copies):
-    assert resolve({"rotate": True, **copies}).data.rotate
-    plain = resolve(copies)
-    assert not plain.data.rotate and not resolve({"rotate": False}).data.rotate
-    before = plain.to_dict()
-    del before["rotate"]  # as in runs older than this setting
-    assert resolve({}, before) == plain and plain.changed_from(before) == {}
 
 
 # -- misuse: exit code 2 for what can never be, 1 for what the data or the disk forbid
@@ -339,17 +299,14 @@ def test_copies_of_any_kind_can_be_rotated(copies):
         (["--teacher-cache", "kept"], 'write [data] teacher_cache = "kept" in one'),
         (["--morph-steps", "5"], "--morph-steps was retired; leave it out, or use commit 815b09f of span-keras"),
         (["--no-rgb-order"], "--no-rgb-order was retired"),
+        (["--contrast", "4"], "--contrast was retired"),
+        (["--rotate"], "--rotate was retired"),
         (["--perceptual", "resnet"], "--perceptual must be one of vgg16, none, found 'resnet'"),
         (["--perceptual", "vgg19"], "--perceptual must be one of vgg16, none, found 'vgg19'"),
         (["--teacher-weight", "2"], "--teacher-weight expected a --teacher that uses it, found none"),
         (["--hr-scales", "0.5,0.7,0.5"], "--hr-scales expected factors that differ from each other, found 0.5,0.7,0.5"),
         (["--hr-scales", "half"], "--hr-scales must be numbers, found 'half'"),
         (["--degrade", "blur,rain"], "--degrade must be some of"),
-        (["--contrast", "0.5"], "--contrast must be a number from 1 to 10, found 0.5"),
-        (["--contrast", "11"], "--contrast must be a number from 1 to 10, found 11.0"),
-        (["--contrast", "nan"], "--contrast must be a finite number, found nan"),
-        (["--rotate"], "--rotate expected copies to rotate, which --hr-scales and --contrast make, found"),
-        (["--rotate", "--contrast", "1"], "--rotate expected copies to rotate"),
         (["--vgg-weight", "0.01"], "--vgg-weight expected a --perceptual that uses it, found none"),
         (["--seed", "-1"], "--seed must be a whole number from 0 to 2,147,483,647, found -1"),
         (["--warmup-steps", "9"], "--warmup-steps expected at most the 6 steps of the run, found 9"),

@@ -101,7 +101,7 @@ def test_what_is_given_wins_over_a_file(write):
         ("[run]\nepochs = 1e3\n", "--epochs must be a whole number from 1 to 1,000,000,000, found 1000.0"),
         ("[run]\nepochs = true\n", "--epochs must be a whole number from 1 to 1,000,000,000, found True"),
         ("[data]\nhr_scales = 0.5\n", "--hr-scales must be a list of numbers, found 0.5"),
-        ("[data]\nrotate = 'yes'\n", "--rotate must be true or false, found 'yes'"),
+        ("[data]\ncontrast = 4\n", "has contrast = 4, which was retired"),
         ("[step]\nlearning_rate = 1e30\n", "--learning-rate must be a number from 1e-12 to 10, found 1e"),
         ("[step]\nlearning_rate = nan\n", "--learning-rate must be a finite number, found nan"),
         ("[step]\nbeta_2 = -1\n", r"\[step\] beta_2 must be a number from 0 to 1, found -1.0"),
@@ -124,7 +124,10 @@ def test_what_is_given_wins_over_a_file(write):
             "[[stages]]\nname = 'a'\n[[stages]]\nname = 'b'\n[stages.network]\ninit = 'bundled:x4'\n",
             "stage b expected no init, because it begins from the weights of the stage before, found 'bundled:x4'",
         ),
-        ("[[stages]]\nname = 'a'\n[stages.step]\nluma = 2\n", "--luma must be a number from 0 to 0.99, found 2.0"),
+        (
+            "[[stages]]\nname = 'a'\n[stages.step]\nema_decay = 2\n",
+            "--ema-decay must be a number from 0 to 1, found 2.0",
+        ),
     ],
 )
 def test_files_that_are_no_recipes_say_why(write, text, message):

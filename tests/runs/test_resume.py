@@ -23,6 +23,7 @@ from span_keras.runs import folder as folder_module
 from span_keras.runs.checkpoint import Checkpoint
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.progress import Decoding
+from span_keras.runs.retired import RETIRED
 from span_keras.runs.run import train
 from span_keras.runs.settings import resolve
 from span_keras.runs.signals import Signals
@@ -169,18 +170,19 @@ def test_another_loss_is_not_compared_with_the_one_before(photos, tmp_path):
 
 
 def test_only_a_change_of_the_loss_makes_losses_forgotten(photos, tmp_path, monkeypatch):
-    """A checkpoint from before there was ``luma`` had none of it."""
+    """A checkpoint from before there was ``hr_scales`` had none; an older one may name what is retired."""
     out, forgotten = tmp_path / "run", []
     monkeypatch.setattr(SpanTrainer, "forget_losses", lambda trainer: forgotten.append(trainer.step))
     short = {"steps_per_epoch": 1, "rate_epochs": ()}
     train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
     checkpoint = RunFolder(out).load_checkpoint()
-    del checkpoint.progress["loss"]["luma"]
+    del checkpoint.progress["loss"]["hr_scales"]
+    checkpoint.progress["loss"]["luma"] = 0.0
     RunFolder(out).save_checkpoint(checkpoint)
     train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
     assert not forgotten
-    train(settings(photos, epochs=3, luma=0.5, **short), out, resume=True, echo=lambda text: None)
-    train(settings(photos, epochs=4, luma=0.5, **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=3, hr_scales=(0.9,), **short), out, resume=True, echo=lambda text: None)
+    train(settings(photos, epochs=4, hr_scales=(0.9,), **short), out, resume=True, echo=lambda text: None)
     assert forgotten == [2]
 
 
@@ -441,13 +443,17 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
         ("target", "teacher"),
         ("lr_scales", [0.5]),
         ("rgb_order", True),
+        ("contrast", 4.0),
+        ("rotate", True),
+        ("luma", 0.5),
+        ("hint_weight", 0.2),
         ("loss", "charbonnier"),
         ("perceptual", "vgg19"),
     ],
 )
 def test_a_run_with_retired_settings_says_what_to_do(photos, tmp_path, name, value):
     """Those that were never used are nothing to speak of."""
-    unused = {"morph_steps": 0, "target": "photo", "lr_scales": [], "rgb_order": False}
+    unused = dict(RETIRED)
     saved = settings(photos).to_dict() | unused
     (tmp_path / "config.json").write_text(json.dumps(saved))
     assert resolve({}, RunFolder(tmp_path).config) == settings(photos)

@@ -13,9 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from helpers.environment import QUICK_JAX
 from helpers.gradients import gradients_of
-from span_keras.constants import LUMA
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.images.metrics import rgb_to_y
 from span_keras.training import losses, perceptual
 
 
@@ -211,27 +209,6 @@ def test_pixel_losses(pair):
         assert float(parts[name]) == float(total) == pytest.approx(value, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", losses.PIXEL_LOSSES)
-def test_luma_takes_its_share_of_the_pixel_loss(pair, name):
-    grey = [np.repeat(np.sum(image * LUMA, -1, keepdims=True), 3, -1) for image in pair]
-    of = lambda *images: float(losses.PIXEL_LOSSES[name](*images))  # noqa: E731
-    total, parts = losses.SpanLoss(pixel=name, luma=0.8)(*pair)
-    assert float(parts[name]) == float(total) == pytest.approx(0.2 * of(*pair) + 0.8 * of(*grey), rel=1e-5)
-    total, _ = losses.SpanLoss(pixel=name, luma=0.8)(*grey)
-    assert float(total) == pytest.approx(of(*grey), rel=1e-5), "of grey images it changes nothing"
-
-
-def test_luma_is_that_of_the_figures():
-    np.testing.assert_allclose(rgb_to_y(255 * np.eye(3)) - 16, 219 * np.array(LUMA), rtol=1e-4)
-
-
-def test_luma_alone_is_blind_to_colours(pair):
-    hr = pair[0]
-    shifted = hr + np.float32([0.587, -0.299, 0]) / 10
-    assert float(losses.SpanLoss(luma=1.0)(hr, shifted)[0]) < 1e-6
-    assert float(losses.SpanLoss(luma=0.9)(hr, shifted)[0]) == pytest.approx(0.1 * 0.0886 / 3, rel=1e-4)
-
-
 def test_equal_images_cost_nothing(vgg16, pair):
     total, parts = losses.SpanLoss(vgg16)(pair[0], pair[0])
     assert float(total) == float(parts["perceptual"]) == 0
@@ -260,7 +237,7 @@ import jax, numpy as np
 from span_keras.training import losses
 from span_keras.training import perceptual
 hr, sr = np.load(sys.argv[1])
-loss = losses.SpanLoss(perceptual.build("vgg16"), 0.25, luma=0.8)
+loss = losses.SpanLoss(perceptual.build("vgg16"), 0.25)
 (total, parts), gradient = jax.jit(jax.value_and_grad(lambda sr: loss(hr, sr), has_aux=True))(sr)
 print(json.dumps([float(total), float(parts["perceptual"]), float(abs(gradient).sum()), "tensorflow" in sys.modules]))
 """
@@ -272,7 +249,7 @@ def test_jax_computes_the_same_without_tensorflow(tmp_path, vgg16, pair):
     command = [sys.executable, "-c", JAX_PROGRAM, tmp_path / "pair.npy"]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     total, distance, gradient, imported = json.loads(output.splitlines()[-1])
-    expected, parts = losses.SpanLoss(vgg16, 0.25, luma=0.8)(*pair)
+    expected, parts = losses.SpanLoss(vgg16, 0.25)(*pair)
     assert total == pytest.approx(float(expected), rel=1e-4)
     assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
     assert np.isfinite(gradient) and gradient > 0 and not imported

@@ -128,13 +128,8 @@ def test_a_run_learns_from_it(weights, photos, tmp_path):
     arguments = [*TINY.split(), f"--data={photos}", f"--teacher={tmp_path / 'teacher.safetensors'}", "--log-every=1"]
     result = CliRunner().invoke(main, [*arguments, f"--out={tmp_path / 'run'}"])
     assert result.exit_code == 0, result.output
-    plain = RunFolder(tmp_path / "run").rows("log.csv")
-    result = CliRunner().invoke(main, [*arguments, "--luma=0.9", f"--out={tmp_path / 'luma'}"])
-    assert result.exit_code == 0, result.output
-    on_luma = RunFolder(tmp_path / "luma").rows("log.csv")
-    for row in (*plain, *on_luma):
+    for row in RunFolder(tmp_path / "run").rows("log.csv"):
         assert row["loss"] == pytest.approx(row["mae"] + row["teacher"], rel=1e-5)
-    assert on_luma[0]["teacher"] != plain[0]["teacher"]
 
 
 def test_of_another_scale(weights, photos, tmp_path):
