@@ -28,9 +28,9 @@ import numpy as np
 
 from span_keras.constants import SCALES
 from span_keras.data.decode import load_pair, opened, reason_unusable, reduced
-from span_keras.data.options import DEGRADATIONS
+from span_keras.data.degrade import Degrader
+from span_keras.data.options import Degradations
 from span_keras.data.photos import list_photos
-from span_keras.data.variants import degraded
 from span_keras.data.working_sets import LAG, Photo, WorkingSets, decoder_count
 from span_keras.errors import DataError
 from span_keras.images import orientation
@@ -54,12 +54,12 @@ class PatchDataset(keras.utils.PyDataset):
         seed: of everything random.
         workers: threads that make batches ahead of training.
         cache_gb: bound, in units of 1e9 bytes, for decoded photographs (see the module's text).
-        degrade: any of ``DEGRADATIONS``, applied to the LR patch with strengths drawn per patch: Gaussian ``blur`` of
-            standard deviation 0 to 1.5 LR pixels, Gaussian ``noise`` of 0 to 10 levels, ``jpeg`` of quality 40 to 95.
+        degradations: what happens to LR patches besides the reduction, see ``degrade``. They are made of HR patches on
+            the device then, and a batch depends on the backend, too.
         augment: flips and quarter turns, all eight alike.
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
-            ``teacher.Teacher``. It sees what ``degrade`` has not touched yet.
+            ``teacher.Teacher``. Not together with ``degradations``.
         dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
         shard: ``(index, count)``: make only this share of every batch, for one of several processes.
         progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
@@ -83,7 +83,7 @@ class PatchDataset(keras.utils.PyDataset):
         seed: int = 0,
         workers: int = 4,
         cache_gb: float = 4.0,
-        degrade: Sequence[str] = (),
+        degradations: Degradations | None = None,
         augment: bool = True,
         hr_scales: Sequence[float] = (),
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -92,12 +92,15 @@ class PatchDataset(keras.utils.PyDataset):
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
-        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard)
+        _check_settings(scale, patch, batch_size, steps_per_epoch, seed, hr_scales, dtype, shard)
         if teacher and dtype == "float32":
             raise DataError("Expected one target with dtype float32, found two; Keras's fit takes a single one.")
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
         self.seed, self.augment, self.dtype = seed, augment, dtype
-        self.degrade = tuple(name for name in DEGRADATIONS if name in degrade)
+        if teacher and degradations:
+            raise DataError("Expected a teacher or degradations, found both; a teacher's output is of clean LR images.")
+        self.degrader = Degrader(degradations, scale, patch, seed) if degradations else None
+        self.drawn_patch = self.degrader.hr_side // scale if self.degrader else patch
         self.teacher = teacher
         self._factors = (1, scale, scale) if teacher else (1, scale)
         share = batch_size // shard[1]
@@ -113,7 +116,7 @@ class PatchDataset(keras.utils.PyDataset):
             self._raise_unusable,
             seed=seed,
             cache_gb=cache_gb,
-            pixels_per_step=batch_size * (patch * scale) ** 2,
+            pixels_per_step=batch_size * (self.drawn_patch * scale) ** 2,
             progress=progress,
         )
         self.working_sets.start()
@@ -147,6 +150,8 @@ class PatchDataset(keras.utils.PyDataset):
         for patches in batch:
             for row, number in enumerate(numbers):
                 patches[row] = orientation.turned(patches[row], number).copy()
+        if self.degrader:
+            batch = self.degrader.arrays(*batch, self.epoch * self.steps_per_epoch + index)
         if self.dtype == "float32":
             return tuple(np.float32(patches) / 255 for patches in batch)
         return tuple(batch)
@@ -156,17 +161,18 @@ class PatchDataset(keras.utils.PyDataset):
 
         Returns:
             The uint8 arrays of ``dataset[index]``, patches as they lie in the photographs, and the orientation each is
-            to have, (batch,) uint8; see ``orientation``.
+            to have, (batch,) uint8; see ``orientation``. With degradations, the HR patches alone, of the size that
+            ``degrader`` wants.
         """
         if not 0 <= index < self.steps_per_epoch:
             raise IndexError(index)
         key = (self.seed, self.epoch, index)
         photos = self.working_sets.at(self.epoch * self.steps_per_epoch + index)
         rng = np.random.default_rng(key)
-        chosen, corners = photos.draw(rng, self.batch_size, self.patch)
+        chosen, corners = photos.draw(rng, self.batch_size, self.drawn_patch)
         numbers = rng.integers(8, size=self.batch_size) if self.augment else np.zeros(self.batch_size, int)
 
-        sides = [self.patch * factor for factor in self._factors]
+        sides = [self.drawn_patch * factor for factor in self._factors]
         batch = [np.empty((len(self._rows), side, side, 3), np.uint8) for side in sides]
         for out, row in enumerate(self._rows):
             for patches, image, side, factor in zip(
@@ -174,9 +180,8 @@ class PatchDataset(keras.utils.PyDataset):
             ):
                 top, left = factor * corners[row]
                 patches[out] = image[top : top + side, left : left + side]
-            if self.degrade:
-                lr = batch[0]
-                lr[out] = degraded(lr[out], self.degrade, np.random.default_rng((*key, row)))
+        if self.degrader:
+            del batch[0]
         return *batch, numbers[self._rows.start : self._rows.stop].astype(np.uint8)
 
     @property
@@ -204,7 +209,7 @@ class PatchDataset(keras.utils.PyDataset):
 
     def _scan(self, files: list[Path], hr_scales: Sequence[float]) -> list[Photo]:
         """Read the sizes of all files; note those that cannot be used."""
-        least = self.patch * self.scale
+        least = self.drawn_patch * self.scale
 
         def scan(path: Path) -> list[Photo] | str:
             try:
@@ -233,7 +238,7 @@ class PatchDataset(keras.utils.PyDataset):
     def _raise_unusable(self):
         path, reason = next(iter(self.skipped.items()))
         small = any("smaller than" in reason for reason in self.skipped.values())
-        least = f" of at least {self.patch * self.scale} pixels a side" if small else ""
+        least = f" of at least {self.drawn_patch * self.scale} pixels a side" if small else ""
         raise DataError(
             f"Expected photographs{least}, found none among {len(self.skipped)} files (first: {path}: {reason}); "
             f"use {'larger photographs or a smaller patch' if small else 'others'}."
@@ -263,7 +268,7 @@ class PatchDataset(keras.utils.PyDataset):
         return *images, self._teacher_sr(images.lr)
 
 
-def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr_scales, dtype, shard) -> None:
+def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, hr_scales, dtype, shard) -> None:
     if scale not in SCALES:
         raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
     numbers = {"patch size": patch, "batch size": batch_size, "steps per epoch": steps_per_epoch}
@@ -272,9 +277,6 @@ def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, degrade, hr
             raise DataError(f"Expected a {name} of 1 or more, found {value!r}.")
     if not isinstance(seed, int) or seed < 0:
         raise DataError(f"Expected a seed of 0 or more, found {seed!r}.")
-    if isinstance(degrade, str) or (unknown := sorted(set(degrade) - set(DEGRADATIONS))):
-        found = degrade if isinstance(degrade, str) else ", ".join(unknown)
-        raise DataError(f"Expected degradations among {', '.join(DEGRADATIONS)}, found {found!r}.")
     if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in hr_scales):
         raise DataError(f"Expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
     if dtype not in ("uint8", "float32"):

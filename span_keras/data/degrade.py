@@ -10,15 +10,13 @@ Colours are float32 from 0 to 255 here, because JPEG rounds to whole levels.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
 
-from span_keras.errors import ConfigError
-from span_keras.network.backend import Random, full_precision
+from span_keras.data.options import Degradations
+from span_keras.network.backend import Random, compiled, full_precision
 
 MARGIN = 8
 """LR pixels beside a patch that are made and cut off again, so that the last JPEG's blocks begin at any pixel of it."""
@@ -30,97 +28,34 @@ KERNELS = ("area", "bilinear", "bicubic", "lanczos")
 """Resampling kernels, of which every resizing of every image chooses one."""
 
 
-@dataclass(frozen=True)
-class Degradations:
-    """Probabilities and ranges; strengths are drawn evenly within a range, for each image on its own.
+def hr_side(patch: int, scale: int) -> int:
+    """Return the side of the HR patches that ``degrade`` wants, in pixels."""
+    return (patch + MARGIN) * scale
+
+
+class Degrader:
+    """Makes the pairs of a training run: a function of HR patches and the number of the step alone.
 
     Args:
-        clean: share of images that are only reduced by bicubic interpolation.
-        blur: probability of a Gaussian blur before each resizing.
-        blur_sigma: standard deviation along each axis of the kernel, in LR pixels.
-        isotropic: share of blurs that are round.
-        first_pass: probability of a first resizing, noise and JPEG before the reduction to LR.
-        first_size: side of the image after the first resizing, as a multiple of the LR side.
-        noise: probability of noise in each pass.
-        noise_sigma: its standard deviation in levels of 255.
-        grey_noise: share of noise that is the same in all channels.
-        shot_noise: share of noise whose variance grows with brightness (Poisson, in its normal approximation).
-        first_jpeg, jpeg: probability of compression in the first and in the last pass.
-        first_quality, quality: JPEG quality there, 1 to 100.
-        subsampled: share of JPEGs whose chroma has half the resolution (4:2:0).
-
-    Raises:
-        ConfigError: a value is outside its range.
+        options: see ``Degradations``.
+        scale: factor of the network.
+        patch: side of the LR patches.
+        seed: equal ones give equal pairs on the same backend.
     """
 
-    clean: float = 0.15
-    blur: float = 0.7
-    blur_sigma: tuple[float, float] = (0.05, 0.55)
-    isotropic: float = 0.6
-    first_pass: float = 0.6
-    first_size: tuple[float, float] = (1.0, 4.4)
-    noise: float = 0.5
-    noise_sigma: tuple[float, float] = (0.0, 8.0)
-    grey_noise: float = 0.4
-    shot_noise: float = 0.3
-    first_jpeg: float = 0.5
-    first_quality: tuple[float, float] = (50.0, 97.0)
-    jpeg: float = 0.8
-    quality: tuple[float, float] = (40.0, 97.0)
-    subsampled: float = 0.75
+    def __init__(self, options: Degradations, scale: int, patch: int, seed: int = 0):
+        self.options, self.scale, self.patch, self.seed = options, scale, patch, seed
+        self.hr_side = hr_side(patch, scale)
+        self._compiled = compiled(self.__call__)
 
-    def __post_init__(self) -> None:
-        limits = {
-            "blur_sigma": (0.0, 2.0),
-            "first_size": (0.25, 4.4),
-            "noise_sigma": (0.0, 100.0),
-            "first_quality": (1.0, 100.0),
-            "quality": (1.0, 100.0),
-        }
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            pair = field.name in limits
-            low, high = limits.get(field.name, (0.0, 1.0))
-            try:
-                values = tuple(float(v) for v in (value if pair else (value,)))
-            except (TypeError, ValueError):
-                values = ()
-            if len(values) != 1 + pair or list(values) != sorted(values) or not low <= values[0] <= values[-1] <= high:
-                what = "two ascending numbers" if pair else "a number"
-                raise ConfigError(f"{field.name} must be {what} from {low:g} to {high:g}, found {value!r}.")
+    def __call__(self, hr, step):
+        """Make LR and HR patches as ``degrade`` does, of (N, hr_side, hr_side, 3) from 0 to 255, as tensors."""
+        return degrade(ops.cast(hr, "float32"), Random(self.seed, step), self.options, self.scale, self.patch)
 
-
-PRESETS = {
-    "light": Degradations(
-        clean=0.3,
-        blur=0.5,
-        blur_sigma=(0.05, 0.35),
-        first_pass=0.3,
-        noise=0.3,
-        noise_sigma=(0.0, 4.0),
-        jpeg=0.7,
-        quality=(60.0, 97.0),
-    ),
-    "photo": Degradations(),
-    "strong": Degradations(
-        clean=0.1,
-        blur=0.8,
-        blur_sigma=(0.05, 0.8),
-        first_pass=0.8,
-        noise=0.7,
-        noise_sigma=(0.0, 20.0),
-        first_jpeg=0.7,
-        first_quality=(30.0, 95.0),
-        jpeg=0.9,
-        quality=(25.0, 95.0),
-    ),
-}
-"""What ``degrade`` in a recipe may name."""
-
-
-def hr_side(patch: int, scale: int) -> int:
-    """Side of the HR patches that ``degrade`` wants, in pixels."""
-    return (patch + MARGIN) * scale
+    def arrays(self, hr: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Make the same pairs outside of a train step, as uint8 arrays."""
+        lr, hr = (ops.convert_to_numpy(images) for images in self._compiled(hr, np.int32(step)))
+        return lr.astype(np.uint8), hr.astype(np.uint8)
 
 
 def degrade(hr, random: Random, options: Degradations, scale: int, patch: int):
@@ -172,7 +107,7 @@ def _whole_blocks(side: int) -> int:
 
 
 def _reduced(hr, scale: int, side: int):
-    """Bicubic reduction as MATLAB does it, on a canvas of ``side`` pixels."""
+    """Reduce by MATLAB's bicubic interpolation onto a canvas of ``side`` pixels."""
     one = ops.ones((hr.shape[0],))
     kernel = ops.cast(KERNELS.index("bicubic") * one, "int32")
     return resized(hr, one / scale, hr.shape[1] * one, side, kernel)
@@ -182,7 +117,7 @@ def _reduced(hr, scale: int, side: int):
 
 
 def _kernel_shape(random: Random, count: int, options: Degradations, scale: int):
-    """Standard deviations in HR pixels along both axes, and the angle of the first."""
+    """Draw standard deviations in HR pixels along both axes, and the angle of the first."""
     low, high = (scale * sigma for sigma in options.blur_sigma)
     sigma = random.uniform((count,), low, high)
     other = ops.where(random.chance(count, options.isotropic), sigma, random.uniform((count,), low, high))
@@ -249,7 +184,7 @@ def resized(x, factor, valid, side: int, kernel):
 
 
 def resampling_matrix(factor, valid, side: int, source: int, kernel):
-    """Weights (N, side, source) of a resampling along one axis, as Pillow's ``resize`` has them; see ``resized``."""
+    """Return weights (N, side, source) of a resampling along one axis, as in Pillow's ``resize``; see ``resized``."""
     factor, valid = factor[:, None, None], valid[:, None, None]
     outputs = ops.convert_to_tensor(np.arange(side, dtype=np.float32)[None, :, None])
     inputs = ops.convert_to_tensor(np.arange(source, dtype=np.float32)[None, None, :])
@@ -268,7 +203,7 @@ def resampling_matrix(factor, valid, side: int, source: int, kernel):
 
 
 def _box(distance, width):
-    """Share of an input pixel that lies under an output pixel: 1 within, falling over one input pixel."""
+    """Return the part of an input pixel that lies under an output pixel: 1 within, falling over one input pixel."""
     return ops.clip((0.5 - distance) * width + 0.5, 0, 1)
 
 
@@ -328,7 +263,7 @@ def _compressed(x, random: Random, on, quality: tuple[float, float], subsampled:
 
 
 def jpeg(x, quality, subsampled):
-    """What a JPEG holds of images, as libjpeg encodes and decodes them.
+    """Encode and decode images as JPEG, as libjpeg does.
 
     Args:
         x: (N, H, W, 3) from 0 to 255; H and W are multiples of ``BLOCK``.
@@ -364,7 +299,7 @@ def jpeg(x, quality, subsampled):
 
 
 def _quantised(plane, table):
-    """(N, H, W) through the discrete cosine transform and back, quantised by tables (N, 8, 8)."""
+    """Quantise (N, H, W) by tables (N, 8, 8) in the discrete cosine transform of its blocks, and transform back."""
     count, height, width = plane.shape
     dct = ops.convert_to_tensor(_DCT)
     blocks = ops.transpose(ops.reshape(plane - 128, (count, height // 8, 8, width // 8, 8)), (0, 1, 3, 2, 4))
@@ -377,7 +312,7 @@ def _quantised(plane, table):
 
 
 def _halved(plane):
-    """Means of squares of two pixels, halves rounded up and down in turn, as libjpeg does."""
+    """Take means of squares of two pixels, halves rounded up and down in turn, as libjpeg does."""
     count, height, width = plane.shape
     sums = ops.sum(ops.reshape(plane, (count, height // 2, 2, width // 2, 2)), axis=(2, 4))
     bias = ops.convert_to_tensor(np.resize(np.float32([1, 2]), width // 2))
@@ -385,7 +320,7 @@ def _halved(plane):
 
 
 def _doubled(plane):
-    """Twice as large by weights of 3/4 and 1/4, libjpeg's "fancy upsampling"."""
+    """Double height and width by weights of 3/4 and 1/4, libjpeg's "fancy upsampling"."""
     for axis in (1, 2):
         first, last = [slice(None)] * 3, [slice(None)] * 3
         first[axis], last[axis] = slice(0, 1), slice(-1, None)
@@ -401,7 +336,7 @@ def _doubled(plane):
 
 
 def _cut(x, top, left, side: int):
-    """Windows (N, side, side, 3) of images, each at a place of its own.
+    """Cut windows (N, side, side, 3) out of images, each at a place of its own.
 
     A product with ones and zeros, because places that differ within a batch are slow to look up. Whole numbers up to
     255 pass it unchanged in any precision.

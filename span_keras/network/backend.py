@@ -59,6 +59,8 @@ class Random:
             import tensorflow as tf
 
             start = tf.constant([seed, 0], "int32")
+            replica = tf.distribute.get_replica_context()
+            start = tf.random.experimental.stateless_fold_in(start, replica.replica_id_in_sync_group if replica else 0)
             self._key = tf.random.experimental.stateless_fold_in(start, tf.cast(step, "int32"))
 
     def _next(self):

@@ -7,7 +7,7 @@ change come from ``OPTIONS``. To add an option, add an entry and use ``settings.
 
 from __future__ import annotations
 
-from dataclasses import field, make_dataclass
+from dataclasses import field, make_dataclass, replace
 
 from span_keras.constants import (
     BETA_1,
@@ -23,8 +23,8 @@ from span_keras.constants import (
     SPIKE_FACTOR,
     VARIANTS,
 )
-from span_keras.data.options import DEGRADATIONS
-from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
+from span_keras.data.options import PRESETS, STRENGTHS, Degradations
+from span_keras.runs.option import FLOATS, INTS, Option
 from span_keras.training.options import (
     LOSSES,
     OPTIMIZERS,
@@ -40,6 +40,11 @@ GROUPS = ("network", "data", "step", "run")
 
 MAX = 10**9
 """Limit of counts that have no other."""
+
+DEGREES = ("none", *PRESETS)
+
+NO_TEACHER, CLEAN = {"excludes": "teacher"}, {"excludes": "degrade"}
+"""A teacher's output is of LR images that nothing was done to."""
 
 PATCH, WEIGHT = (MIN_PATCH_SIZE, 4096), (0, 1e3)
 """Ranges that several options share."""
@@ -72,9 +77,14 @@ OPTIONS = (
     Option("data", "patch_size", int, DEFAULTS["patch_size"], "Side of the LR patch", *PATCH, excludes="hr_patch_size"),
     Option("data", "hr_patch_size", int, 0, "Side of the HR patch", 0, 16384, excludes="patch_size", **HIDDEN),
     Option("data", "batch_size", int, DEFAULTS["batch_size"], "Patches per step over all devices", 1, 65536),
-    Option("data", "degrade", TEXTS, (), "Any of blur,noise,jpeg for LR patches", choices=DEGRADATIONS, **LOSS),
+    Option("data", "degrade", str, "none", "Blur, noise and JPEG in LR patches", choices=DEGREES, **NO_TEACHER, **LOSS),
+    *(
+        Option("data", f"degrade_{name}", kind, None, about, low, high, needs=("degrade",), **HIDDEN, **LOSS)
+        for name, (about, low, high) in STRENGTHS.items()
+        for kind in [FLOATS if isinstance(getattr(PRESETS["photo"], name), tuple) else float]
+    ),
     Option("data", "hr_scales", FLOATS, (), "Also use every photograph reduced by these factors", 0.01, 0.99, **LOSS),
-    Option("data", "teacher", str, None, "Network whose output is a target, too", metavar="W", **LOSS),
+    Option("data", "teacher", str, None, "Network whose output is a target, too", metavar="W", **CLEAN, **LOSS),
     Option("data", "teacher_cache", str, None, "Folder that keeps the teacher's output", **HIDDEN, **FREE, **TEACHER),
     Option("data", "workers", int, 4, "Threads that make batches", 1, 256, **FREE),
     Option("data", "cache_gb", float, 4.0, "Bound for decoded photographs in GB", 0.01, 1e5, **FREE),
@@ -117,6 +127,18 @@ OPTIONS = (
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
+class Strengths:
+    """What follows from the options of ``data``."""
+
+    @property
+    def degradations(self) -> Degradations | None:
+        """What happens to LR patches, ``None`` if nothing."""
+        if self.degrade == "none":
+            return None
+        given = {name: getattr(self, f"degrade_{name}") for name in STRENGTHS}
+        return replace(PRESETS[self.degrade], **{name: value for name, value in given.items() if value is not None})
+
+
 class RunLength:
     """What follows from the options of ``run``."""
 
@@ -147,7 +169,7 @@ def of_group(group: str) -> list[Option]:
 
 NetworkSettings = _part("network")
 
-DataSettings = _part("data")
+DataSettings = _part("data", Strengths)
 
 StepSettings = _part("step", StepOptions)  # the trainer takes them as they are
 

@@ -107,6 +107,18 @@ def sample_strip(name: str, crops: Sequence[tuple[str, np.ndarray]], side: int =
     return _png(image)
 
 
+def pairs_strip(name: str, lr: np.ndarray, hr: np.ndarray, most: int = 4) -> bytes:
+    """Draw LR patches beside their HR patches, labelled, as a PNG.
+
+    Args:
+        name: what the strip shows, written above.
+        lr, hr: uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3).
+        most: pairs that are drawn at most.
+    """
+    pairs = list(zip(lr, hr, strict=True))[:most]
+    return sample_strip(name, [crop for small, large in pairs for crop in (("LR", small), ("HR", large))], side=160)
+
+
 def busiest_square(image: np.ndarray, side: int) -> tuple[int, int]:
     """Return the top-left corner of the square with the most detail, on a grid of half its side."""
     height, width = image.shape[:2]

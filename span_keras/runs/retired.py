@@ -33,6 +33,9 @@ def without_retired(values: dict) -> dict:
         RetiredError: one was in use.
     """
     used = [name for name, unused in RETIRED.items() if values.get(name, unused) != unused]
+    if isinstance(values.get("degrade"), (list, tuple)):  # what threads did to patches, by name
+        used += ["degrade"] if values["degrade"] else []
+        values = {**values, "degrade": "none"} if not values["degrade"] else values
     used += [name for name, choice in RETIRED_CHOICES.items() if values.get(name) == choice]
     if used:
         raise RetiredError(f"{used[0]} = {values[used[0]]!r}")

@@ -15,6 +15,7 @@ from span_keras.data.dataset import PatchDataset
 from span_keras.data.decode import load_validation
 from span_keras.errors import TrainingError
 from span_keras.network.weights import SpanWeights
+from span_keras.runs import plots
 from span_keras.runs import resume as resuming
 from span_keras.runs.checkpoint import Checkpoint
 from span_keras.runs.folder import RunFolder
@@ -105,6 +106,7 @@ def _train(
             scale=settings.config.scale,
             steps_per_epoch=run.total_steps,
             seed=run.seed,
+            degradations=data.degradations,
             teacher=Teacher(teacher, data.teacher_cache) if teacher else None,
             shard=(devices.process, devices.processes),
             progress=Decoding(echo, started, run.max_minutes),
@@ -124,6 +126,8 @@ def _train(
         if devices.is_main:
             folder.save_config(settings.to_dict())
             folder.forget_after(trainer.step if checkpoint else -1)
+            if dataset.degrader:
+                folder.write("samples/degraded.png", plots.pairs_strip("degraded LR patches beside HR", *dataset[0]))
             record = Record(run, folder, validation, Progress(run, trainer.step, echo))
             echo(
                 f"Validating on {len(validation.images)} photographs; bicubic has a PSNR of {record.bicubic:.3f} dB "

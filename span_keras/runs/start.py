@@ -8,6 +8,7 @@ from dataclasses import replace
 import keras
 
 from span_keras.checkpoints import assumption, load_weights
+from span_keras.data.degrade import Degrader
 from span_keras.errors import TrainingError
 from span_keras.network.init import initialise
 from span_keras.network.model import build_span
@@ -48,9 +49,18 @@ def make_trainer(
         SpanLoss(perceptual, step.vgg_weight, pixel=step.loss),
         settings.schedule,
         step,
+        degrade=degrader(settings),
         steps_per_execution=run.steps_per_execution or steps_per_execution(run.steps_per_epoch, devices),
         devices=devices,
     )
+
+
+def degrader(settings: Settings) -> Degrader | None:
+    """Make what makes LR patches on the device, ``None`` where threads make them."""
+    degradations = settings.data.degradations
+    if degradations is None:
+        return None
+    return Degrader(degradations, settings.config.scale, settings.data.patch_size, settings.run.seed)
 
 
 def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> SpanWeights | None:

@@ -22,13 +22,16 @@ class TrainStep:
     over its devices.
     """
 
-    def __init__(self, config, loss, options: StepOptions, parameters: list[str]):
+    def __init__(self, config, loss, options: StepOptions, parameters: list[str], degrade: Callable | None = None):
         self.config, self.loss, self.options, self.parameters = config, loss, options, parameters
+        self.degrade = degrade
 
     def __call__(self, state: dict, images: tuple, rate, gradient: Callable, mean: Callable = lambda tree: tree):
         if len(images[-1].shape) == 1:
             *images, numbers = images
             images = [turn_each(image, numbers) for image in images]
+        if self.degrade:
+            images = self.degrade(*images, state["step"])
         images = [ops.cast(image, "float32") / 255.0 for image in images]
         parameters = {name: state[f"weights/{name}"] for name in self.parameters}
         (loss, parts), gradients = gradient(lambda p: self._total_loss(p, *images), parameters)

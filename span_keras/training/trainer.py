@@ -55,6 +55,8 @@ class SpanTrainer:
         loss: ``(hr, sr) -> (total, {part: value})`` on (N, H, W, 3) float32 tensors.
         schedule: the learning rate.
         options: see ``StepOptions``.
+        degrade: ``(hr, step) -> (lr, hr)`` on tensors from 0 to 255, part of the step: batches are of HR patches alone
+            then, see ``data.degrade``.
         steps_per_execution: steps that one call runs on the device without returning to Python.
         devices: from ``devices.choose``; one device by default.
 
@@ -73,6 +75,7 @@ class SpanTrainer:
         schedule: Schedule,
         options: StepOptions = StepOptions(),  # noqa: B008 (frozen)
         *,
+        degrade: Callable | None = None,
         steps_per_execution: int = 1,
         devices: Devices = Devices(),  # noqa: B008 (frozen)
     ):
@@ -86,7 +89,7 @@ class SpanTrainer:
         self.steps_per_execution = steps_per_execution
         state = initial_state(weights, options)
         self._parameters = [name.removeprefix("weights/") for name in state if name.startswith("weights/")]
-        step = self.step_class(self.config, loss, options, self._parameters)
+        step = self.step_class(self.config, loss, options, self._parameters, degrade)
         backend = keras.backend.backend()
         if backend == "jax":
             self.engine = JaxEngine(step, state, devices)
@@ -107,10 +110,10 @@ class SpanTrainer:
         """Train from the present step until ``stop`` steps are done, yielding a report per execution.
 
         Args:
-            batches: ``step -> (lr, hr)`` or ``(lr, hr, teacher_sr)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3).
-                Of several processes each makes its part. Called in ``workers`` threads, for every step before ``stop``.
-                ``teacher_sr`` is a second target. A last array (N,) of orientations has the images turned first, all of
-                them square; see ``orientation``.
+            batches: ``step -> (lr, hr)`` or ``(lr, hr, teacher_sr)``, uint8 (N, h, w, 3) and (N, h·scale, w·scale, 3);
+                with ``degrade``, ``(hr,)``. Of several processes each makes its part. Called in ``workers`` threads,
+                for every step before ``stop``. ``teacher_sr`` is a second target. A last array (N,) of orientations has
+                the images turned first, all of them square; see ``orientation``.
             cut: at multiples of this number of steps an execution ends and its report is synced.
             sync: asked with the number of steps begun, before a second execution is given to the device; where it says
                 yes, the report of these steps is synced, so that the state can be saved with it.

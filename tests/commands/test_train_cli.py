@@ -306,7 +306,7 @@ def test_a_run_begun_with_equal_copies_goes_on():
         (["--teacher-weight", "2"], "--teacher-weight expected a --teacher that uses it, found none"),
         (["--hr-scales", "0.5,0.7,0.5"], "--hr-scales expected factors that differ from each other, found 0.5,0.7,0.5"),
         (["--hr-scales", "half"], "--hr-scales must be numbers, found 'half'"),
-        (["--degrade", "blur,rain"], "--degrade must be some of"),
+        (["--degrade", "blur,noise"], "--degrade must be one of none, light, photo, strong, found 'blur,noise'"),
         (["--vgg-weight", "0.01"], "--vgg-weight expected a --perceptual that uses it, found none"),
         (["--seed", "-1"], "--seed must be a whole number from 0 to 2,147,483,647, found -1"),
         (["--warmup-steps", "9"], "--warmup-steps expected at most the 6 steps of the run, found 9"),

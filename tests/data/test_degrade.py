@@ -1,7 +1,7 @@
 """Degradations against Pillow, and what holds whatever is drawn."""
 
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import keras
 import numpy as np
@@ -10,7 +10,8 @@ from keras import ops
 from PIL import Image
 
 from span_keras.data import degrade
-from span_keras.data.degrade import MARGIN, PRESETS, Degradations, hr_side, jpeg, resized
+from span_keras.data.degrade import MARGIN, hr_side, jpeg, resized
+from span_keras.data.options import PRESETS, STRENGTHS, Degradations
 from span_keras.data.photos import BUNDLED_TRAIN, list_photos
 from span_keras.errors import ConfigError
 from span_keras.images import bicubic
@@ -177,8 +178,12 @@ def test_blur_has_the_width_asked_for():
     ],
 )
 def test_absurd_strengths_are_told(name, value):
-    with pytest.raises(ConfigError, match=f"{name} must be .* from .* to .*, found"):
+    with pytest.raises(ConfigError, match=f"degrade_{name} must be .* from .* to .*, found"):
         Degradations(**{name: value})
+
+
+def test_every_strength_is_explained():
+    assert list(STRENGTHS) == [field.name for field in fields(Degradations)]
 
 
 def test_the_backends_draw_what_they_are_told():

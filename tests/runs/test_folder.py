@@ -194,7 +194,7 @@ def test_a_damaged_table_is_begun_anew(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", "null", "7", '{"foo": 1}', '{"hr_scales": 5}', '{"degrade": null}', '{"rate_epochs": ["a"]}']
+    "content", ["{", "[]", "null", "7", '{"foo": 1}', '{"hr_scales": 5}', '{"degrade": 7}', '{"rate_epochs": ["a"]}']
 )
 def test_settings_that_cannot_be_read_say_so(tmp_path, content):
     (tmp_path / "config.json").write_text(content)

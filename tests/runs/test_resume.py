@@ -65,6 +65,24 @@ def whole(photos, tmp_path_factory):
     return out
 
 
+def test_degraded_patches_are_made_again_when_resumed(photos, tmp_path):
+    """They depend on seed and step; the run shows some of them."""
+    options = settings(photos, patch_size=8, degrade="photo", epochs=1)
+    train(options, tmp_path / "whole", echo=lambda text: None)
+    stopped = iter([None] * 3)
+
+    def stop(text):
+        if text.startswith("Epoch") and next(stopped, "now") == "now":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(options, tmp_path / "parts", echo=stop)
+    train(options, tmp_path / "parts", resume=True, echo=lambda text: None)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+    with Image.open(tmp_path / "whole" / "samples" / "degraded.png") as strip:
+        assert strip.size[0] > strip.size[1] > 160
+
+
 def assert_equal_runs(one: Path, other: Path):
     assert sequence(one) == sequence(other)
     assert RunFolder(one).rows("validation.csv") == RunFolder(other).rows("validation.csv")
@@ -447,13 +465,14 @@ def test_a_run_on_a_full_disk_goes_on_later(photos, whole, tmp_path, monkeypatch
         ("rotate", True),
         ("luma", 0.5),
         ("hint_weight", 0.2),
+        ("degrade", ["blur", "noise"]),
         ("loss", "charbonnier"),
         ("perceptual", "vgg19"),
     ],
 )
 def test_a_run_with_retired_settings_says_what_to_do(photos, tmp_path, name, value):
     """Those that were never used are nothing to speak of."""
-    unused = dict(RETIRED)
+    unused = RETIRED | {"degrade": []}  # which threads applied, by names
     saved = settings(photos).to_dict() | unused
     (tmp_path / "config.json").write_text(json.dumps(saved))
     assert resolve({}, RunFolder(tmp_path).config) == settings(photos)

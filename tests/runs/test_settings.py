@@ -1,10 +1,13 @@
 """What a run is told: recipes, what overrides what, what is refused, and what a resumed run keeps."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from span_keras.constants import DIV2K_MEAN
+from span_keras.data.options import PRESETS, STRENGTHS
 from span_keras.errors import ConfigError
 from span_keras.runs.settings import Settings, resolve
 
@@ -79,7 +82,11 @@ def test_recipes_are_those_of_their_sources():
         ({"rate_epochs": (5, 3)}, r"\[step\] rate_epochs must be ascending whole numbers, found \[5, 3\]"),
         ({"unknown": 1}, "unknown settings"),
         ({"val_images": 0}, "--val-images must be a whole number from 1"),
-        ({"degrade": ("blur", "rain")}, "--degrade must be some of .*, found 'rain'"),
+        ({"degrade": "rain"}, "--degrade must be one of none, light, photo, strong, found 'rain'"),
+        ({"degrade_blur": 0.5}, r"\[data\] degrade_blur expected a --degrade that uses it, found none"),
+        ({"degrade": "photo", "degrade_blur": 7.0}, r"\[data\] degrade_blur must be a number from 0 to 1, found 7"),
+        ({"degrade": "photo", "degrade_quality": (90, 20)}, r"degrade_quality must be two ascending numbers from 1"),
+        ({"degrade": "photo", "teacher": "bundled:x4"}, r"\[data\] expected degrade or teacher, not both"),
         ({"rgb_mean": (0.5, 0.5)}, "rgb_mean must be three values"),
         (
             {"perceptual": "none", "perceptual_weights": "vgg.h5"},
@@ -99,8 +106,17 @@ def test_every_setting_of_the_loss_says_that_losses_do_not_compare():
     """Those of what is compared, and of the images; not those of the optimizer."""
     assert resolve({}).of_the_loss().keys() == {
         *("degrade", "hr_scales", "teacher"),
+        *(f"degrade_{name}" for name in STRENGTHS),
         *("loss", "perceptual", "perceptual_weights", "vgg_weight", "teacher_weight"),
     }
+
+
+def test_strengths_of_degradations_change_a_preset():
+    assert resolve({}).data.degradations is None
+    settings = resolve({"degrade": "strong", "degrade_quality": (30, 60), "degrade_clean": 0.0})
+    assert settings.data.degradations == replace(PRESETS["strong"], quality=(30, 60), clean=0.0)
+    assert Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    assert resolve({"teacher": "bundled:x4"}, settings.to_dict()).data.degradations is None
 
 
 def test_what_is_given_overrides_the_recipe_and_survives_json():

@@ -13,6 +13,8 @@ from keras import ops
 from helpers.environment import NO_TENSORFLOW, QUICK_JAX
 from helpers.gradients import gradients_of
 from span_keras.constants import EPSILON, GUARD_START, GUARD_WINDOW, RESTORE_AFTER
+from span_keras.data.degrade import Degrader
+from span_keras.data.options import PRESETS
 from span_keras.errors import TrainingError
 from span_keras.images.orientation import turned
 from span_keras.network.config import SpanConfig
@@ -392,7 +394,22 @@ def test_devices_from_the_environment(monkeypatch):
         choose("multiworker")
 
 
-ON_JAX = "stacked_network or gradients or updates or several_steps or restored or loss0 or synced"
+def test_patches_are_degraded_in_the_step(weights):
+    """The losses are those of the pairs that the degrader makes of the same patches and steps."""
+    degrader = Degrader(PRESETS["photo"], scale=2, patch=10, seed=5)
+    side = degrader.hr_side
+
+    def patches(step):
+        return (np.random.default_rng(step).integers(0, 256, (2, side, side, 3), np.uint8),)
+
+    options, loss, schedule = StepOptions(), SpanLoss(None), Schedule(1e-3, 1000)
+    inside = SpanTrainer(weights, loss, schedule, options, degrade=degrader, steps_per_execution=2)
+    found = losses_of(inside, 4, patches)
+    expected = losses_of(make(weights), 4, lambda step: degrader.arrays(*patches(step), step))
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+ON_JAX = "stacked_network or gradients or updates or several_steps or restored or loss0 or synced or degraded"
 """What differs between the backends: gradients, executions, the state. The rest is the same code."""
 
 
@@ -402,7 +419,7 @@ def test_the_same_on_jax_without_tensorflow():
     command = [sys.executable, "-m", "pytest", "-p", "no_tensorflow", "-k", ON_JAX, str(Path(__file__))]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
-    assert "10 passed" in result.stdout
+    assert "11 passed" in result.stdout
 
 
 def test_batches_of_floating_point_are_refused(weights):
