@@ -45,7 +45,11 @@ class Settings:
         step = self.step
         if step.rate_epochs and step.rate_steps:
             raise ConfigError("[step] expected rate_epochs or rate_steps, not both; leave one of them out.")
-        self.config  # noqa: B018 (its limits are checked where it is made)
+        if self.data.degrade != "none" and self.data.teacher:
+            raise ConfigError("[data] expected degrade or teacher, not both; a teacher's output is of clean LR images.")
+        # Their limits are checked where they are made.
+        self.data.degradations  # noqa: B018
+        self.config  # noqa: B018
         self.schedule  # noqa: B018
 
     @property
