@@ -2,6 +2,7 @@
 
 import pytest
 
+from span_keras.checkpoints import load_weights
 from span_keras.errors import ConfigError
 from span_keras.runs.recipes import folder, load, names
 from span_keras.runs.settings import resolve
@@ -59,6 +60,15 @@ def test_shipped_recipes_name_no_folders_of_photographs():
     for name in names():
         for stage in load(name).stages:
             assert not stage.values.keys() & {"data", "val", "teacher_cache"}, name
+
+
+@pytest.mark.parametrize("name", sorted(set(names()) - {"default", "paper"}))
+def test_a_shipped_network_took_the_steps_of_its_recipe(name):
+    """And has the network of its last stage."""
+    network, stages = load_weights(f"bundled:{name}"), load(name).stages
+    runs = [resolve({"recipe": name}, stage=stage) for stage in stages]
+    assert network.metadata["steps"] == sum(settings.run.total_steps for settings in runs)
+    assert network.config == runs[-1].config
 
 
 def test_stages_override_what_stands_above(write):
