@@ -23,16 +23,13 @@ SECTIONS = ("Use", "Figures", "Training", "Data", "Licence", "Limits")
 MAX_LINES = 60
 """Of a card."""
 RECIPES = Path(__file__).parents[2] / "recipes"
-WITHOUT_RECIPE = {"bundled:x2-span", "bundled:x4-span"}
-"""Trained with options that are retired."""
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
-@pytest.mark.parametrize("scale", [2, 4])
-@pytest.mark.parametrize(("ending", "variant"), [("", "official"), ("-span", "span")])
-def test_the_quality_weights_and_the_default_variant_are_there(scale, ending, variant):
-    name = f"bundled:x{scale}{ending}"
+@pytest.mark.parametrize(("scale", "variant"), [(2, "official"), (3, "span"), (4, "official")])
+def test_the_faithful_networks_are_there(scale, variant):
+    name = f"bundled:x{scale}"
     assert name in NETWORKS
     assert load_weights(name).config == SpanConfig(scale=scale, variant=variant)
 
@@ -86,7 +83,7 @@ def test_cards_agree_about_each_other():
             assert rows[other] in card_of(name)
 
 
-@pytest.mark.parametrize("name", sorted(set(NETWORKS) - WITHOUT_RECIPE))
+@every_network
 def test_recipe_of_the_card_makes_this_network(name):
     """The recipe is there, and its last stage has the configuration that the file holds."""
     from span_keras.runs.recipes import load
