@@ -207,12 +207,17 @@ def test_shown_python_imports_what_exists(page, block):
             assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
-def test_shown_recipe_is_one(tmp_path):
+def test_shown_recipes_are_some(tmp_path):
     from span_keras.runs.recipes import load
+    from span_keras.runs.settings import resolve
 
-    (block,) = blocks(ROOT / "docs" / "training.md", "toml")
-    (tmp_path / "mine.toml").write_text(block)
-    assert [stage.name for stage in load(str(tmp_path / "mine.toml")).stages] == ["start", "large-patches"]
+    names = []
+    for number, block in enumerate(blocks(ROOT / "docs" / "training.md", "toml")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block)
+        stages = load(str(file)).stages
+        names += [stage.name for stage in stages if resolve({"recipe": str(file)}, stage=stage)]
+    assert names == ["start", "large-patches", ""]
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
