@@ -104,7 +104,7 @@ def resolve(path: str | os.PathLike) -> Path:
         available = bundled_names()
         if name not in available:
             known = f"it has {', '.join(available)}" if available else "it bundles no weights"
-            raise CheckpointError(f"{name} does not come with this installation; {known}; name a file with --weights.")
+            raise CheckpointError(f"{name} does not come with this installation; {known}; name one of these or a file.")
         return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
     try:
         file = Path(path).expanduser()

