@@ -62,6 +62,15 @@ def test_shipped_recipes_name_no_folders_of_photographs():
             assert not stage.values.keys() & {"data", "val", "teacher_cache"}, name
 
 
+def test_shipped_recipes_say_where_to_get_the_files_that_they_name():
+    for name in names():
+        recipe = load(name)
+        named = {
+            stage.values[option] for stage in recipe.stages for option in ("init", "teacher") if option in stage.values
+        }
+        assert named == recipe.sources.keys(), name
+
+
 @pytest.mark.parametrize("name", sorted(set(names()) - {"default", "paper"}))
 def test_a_shipped_network_took_the_steps_of_its_recipe(name):
     """And has the network of its last stage."""
@@ -141,8 +150,11 @@ def test_what_is_given_wins_over_a_file(write):
     ("text", "message"),
     [
         ("[step\n", "expected a TOML file, found in .*mine.toml: "),
-        ("[steps]\n", "expected description, network, data, step, run, stages, found steps; the nearest is step"),
-        ("epochs = 3\n", "expected description, network, data, step, run, stages, found epochs"),
+        (
+            "[steps]\n",
+            "expected description, sources, network, data, step, run, stages, found steps; the nearest is step",
+        ),
+        ("epochs = 3\n", "expected description, sources, network, data, step, run, stages, found epochs"),
         (
             "[step]\nlearning_rat = 1\n",
             r"\[step\] expected options of .*, found learning_rat; the nearest is learn",
@@ -162,6 +174,8 @@ def test_what_is_given_wins_over_a_file(write):
         ("[step]\nloss = 'charbonnier'\n", "has loss = 'charbonnier', which was retired; leave it out, or use commit"),
         ("[network]\nmorph_steps = 5\n", "has morph_steps = 5, which was retired"),
         ("description = 3\n", "description must be a text, found 3"),
+        ("sources = 3\n", r"sources must be a table of texts headed \[sources\], found 3"),
+        ("[sources]\n'a.pth' = 3\n", r"sources must be a table of texts headed \[sources\], found \{'a.pth': 3\}"),
         ("stages = 3\n", r"stages must be tables headed \[\[stages\]\], found 3"),
         ("[stages]\nname = 'a'\n", r"stages must be tables headed \[\[stages\]\]"),
         ("[[stages]]\n", "stage 1 expected a name of letters, digits and hyphens, found none"),
