@@ -128,9 +128,11 @@ def _saved_stages(folder: Path) -> list[tuple[str, dict]] | None:
         config = RunFolder(folder, make=False).config
         return None if config is None else [("", config)]
     try:
-        return [(stage["name"], read_settings(stage["settings"])) for stage in json.loads(path.read_text())["stages"]]
+        stages = json.loads(path.read_text())["stages"]
+        folders = [_folder_of(folder, number, stage["name"]) for number, stage in enumerate(stages, 1)]
+        return [(stage["name"], read_settings(stage["settings"])) for stage in stages]
     except RetiredError as error:
-        raise TrainingError(retired_message(error, path)) from error
+        raise TrainingError(retired_message(error, path, folders)) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise TrainingError(
             f"expected the stages of a run in {path}, found: {str(error).rstrip('.')}; restore the file or choose "

@@ -246,9 +246,16 @@ def test_stages_that_cannot_be_read_say_so(tmp_path, content):
 
 
 def test_stages_with_retired_settings_say_what_to_do(tmp_path):
-    stages = [{"name": "a", "settings": {"morph_steps": 5}}]
+    """With the best weights of the newest stage that has some."""
+    stages = [{"name": name, "settings": {"morph_steps": 5}} for name in ("a", "b", "c")]
     (tmp_path / "stages.json").write_text(json.dumps({"stages": stages}))
-    with pytest.raises(TrainingError, match=r"found morph_steps = 5 in .*stages\.json; continue it with commit"):
+    found = r"found morph_steps = 5 in .*stages\.json; continue it with commit \w{7} of span-keras, or begin a run in "
+    with pytest.raises(TrainingError, match=found + r"another --out\.$"):
+        plan({}, str(tmp_path), True)
+    for name in ("1-a", "2-b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.safetensors").touch()
+    with pytest.raises(TrainingError, match=found + r"another --out with --init .*/2-b/best\.safetensors\.$"):
         plan({}, str(tmp_path), True)
 
 
