@@ -59,20 +59,16 @@ def _value_of(flag: str, arguments: list[str]) -> str | None:
 
 def _click_option(option: Option):
     """Return the decorator that adds an entry of the table to a command."""
-    if option.type is bool:
-        return click.option(f"{option.flag}/--no-{option.flag[2:]}", option.name, default=None, help=_help(option))
     plain = option.type if option.element is option.type else str
     metavar = option.metavar or (option.is_list and "LIST") or {int: "N", float: "F"}.get(option.type)
-    if option.choices and not option.is_list:
+    if option.choices:
         metavar = f"[{'|'.join(map(str, option.choices))}]"
     return click.option(option.flag, option.name, type=plain, callback=_parsed, metavar=metavar, help=_help(option))
 
 
 def _help(option: Option) -> str:
     shown = option.default if option.unset is None else option.unset
-    if option.type is bool:
-        shown = "yes" if option.default else "no"
-    elif shown in (None, ()):
+    if shown in (None, ()):
         shown = "none"
     return f"{option.help} [{shown:g}]." if isinstance(shown, float) else f"{option.help} [{shown}]."
 
@@ -95,7 +91,7 @@ def table_options(function):
 
 
 @click.command(cls=TrainCommand, context_settings={**CONTEXT, "max_content_width": 110})
-@click.option("--recipe", metavar="NAME|FILE", help="Origin of all other values: a name or a .toml file [default].")
+@click.option("--recipe", metavar="NAME|FILE", help="Recipe with all other values: a name or a .toml file [default].")
 @click.option("--out", default="runs/span", metavar="DIR", help="Folder of the run [runs/span].")
 @click.option("--resume", is_flag=True, help="Continue the run in --out; options not given keep its values.")
 @table_options

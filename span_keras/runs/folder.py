@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from span_keras import atomic
@@ -53,11 +53,19 @@ def read_settings(content) -> dict:
     return settings
 
 
-def retired_message(error: RetiredError, path: Path) -> str:
-    """Say what to do with a run that a retired setting was used in; ``path`` is the file that names it."""
+def retired_message(error: RetiredError, path: Path, folders: Sequence[Path]) -> str:
+    """Say what to do with a run that a retired setting was used in.
+
+    Args:
+        error: names the setting.
+        path: of the file that holds it.
+        folders: of the run's stages in their order; the newest best weights among them can begin another run.
+    """
+    best = [folder / "best.safetensors" for folder in folders if (folder / "best.safetensors").exists()]
+    init = f" with --init {best[-1]}" if best else ""
     return (
         f"expected a run of settings that this version has, found {error} in {path}; continue it with commit "
-        f"{LAST_COMMIT} of span-keras, or begin a run in another --out with --init {path.parent / 'best.safetensors'}."
+        f"{LAST_COMMIT} of span-keras, or begin a run in another --out{init}."
     )
 
 
@@ -122,7 +130,7 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except RetiredError as error:
-            raise TrainingError(retired_message(error, path)) from error
+            raise TrainingError(retired_message(error, path, [self.path])) from error
         except (OSError, ValueError, TypeError, ConfigError) as error:  # TypeError: a value of another kind
             raise TrainingError(
                 f"expected the run's settings in {path}, found: {str(error).rstrip('.')}; restore the file or choose "

@@ -9,7 +9,7 @@ from typing import get_args
 
 from span_keras.errors import ConfigError
 
-INTS, FLOATS, TEXTS = tuple[int, ...], tuple[float, ...], tuple[str, ...]
+INTS, FLOATS = tuple[int, ...], tuple[float, ...]
 
 WORDS = {int: ("a whole number", "whole numbers"), float: ("a number", "numbers"), str: ("a text", "texts")}
 
@@ -21,11 +21,11 @@ class Option:
     Args:
         group: which of ``options.GROUPS`` it belongs to, and with it the object that it is handed to.
         name: of the field; the command line has hyphens for its underscores.
-        type: ``int``, ``float``, ``str``, ``bool``, ``INTS``, ``FLOATS`` or ``TEXTS``.
+        type: ``int``, ``float``, ``str``, ``INTS`` or ``FLOATS``.
         default: of a recipe that does not name it. ``None`` also makes ``None`` a value.
         help: what it does, without a full stop.
         low, high: inclusive limits of numbers, or of each number of a list.
-        choices: the values, or what a list may hold.
+        choices: the values, of an option that is no list.
         ascending: whether the numbers of a list must ascend.
         metavar: what stands for the value in ``--help``; its type or its choices by default.
         unset: what ``--help`` shows as the default in place of the value.
@@ -61,7 +61,7 @@ class Option:
 
     @property
     def is_list(self) -> bool:
-        return self.type in (INTS, FLOATS, TEXTS)
+        return self.type in (INTS, FLOATS)
 
     @property
     def flag(self) -> str:
@@ -106,10 +106,6 @@ class Option:
             raise ConfigError(f"{self.spelling} must be ascending {WORDS[self.element][1]}, found {list(value)}.")
 
     def _check_one(self, value) -> None:
-        if self.type is bool:
-            if not isinstance(value, bool):
-                raise ConfigError(f"{self.spelling} must be true or false, found {value!r}.")
-            return
         kinds = (int, float) if self.element is float else self.element
         good = isinstance(value, kinds) and not isinstance(value, bool)
         if good and isinstance(value, float) and not math.isfinite(value):
@@ -119,7 +115,7 @@ class Option:
             return
         what = WORDS[self.element][self.is_list]
         if self.choices:
-            what = f"{'some' if self.is_list else 'one'} of {', '.join(map(str, self.choices))}"
+            what = f"one of {', '.join(map(str, self.choices))}"
         elif self.low is not None:
             form = "," if self.element is int else "g"
             what += f" from {self.low:{form}} to {self.high:{form}}"
@@ -128,7 +124,7 @@ class Option:
     def to_toml(self, text: str | None) -> str:
         """Return how a recipe file gives the value of a flag: ``[step] beta_1 = 0.9``."""
         try:
-            value = json.dumps(True if self.type is bool else self.parse(text or ""))
+            value = json.dumps(self.parse(text or ""))
         except ConfigError:
             value = "…"
         return f"[{self.group}] {self.name} = {value}"

@@ -2,6 +2,12 @@
 
     description = "What it is for, in a sentence."
 
+    [sources]
+    "start.pth" = "the folder of last week's runs"
+
+    [network]
+    init = "start.pth"
+
     [step]
     learning_rate = 5e-4
 
@@ -13,7 +19,8 @@
     [stages.data]
     patch_size = 80
 
-The tables are ``options.GROUPS``, the keys the names of options. A stage has the values above and, over them, its own.
+``sources`` says where to get files that the recipe names. The other tables are ``options.GROUPS``, the keys the names
+of options. A stage has the values above and, over them, its own.
 It begins from the averaged weights of the stage before. Without stages there is one, without a name.
 """
 
@@ -23,7 +30,7 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from span_keras.errors import ConfigError, RetiredError
@@ -60,11 +67,13 @@ class Recipe:
         name: how the user named it.
         description: a sentence.
         stages: at least one.
+        sources: name of a file that the recipe names -> where to get it.
     """
 
     name: str
     description: str
     stages: tuple[Stage, ...]
+    sources: dict[str, str] = field(default_factory=dict)
 
     @property
     def only_stage(self) -> Stage:
@@ -121,22 +130,25 @@ def load(name: str) -> Recipe:
 
 
 def _recipe(name: str, content: dict) -> Recipe:
-    known = ("description", *GROUPS, "stages")
+    known = ("description", "sources", *GROUPS, "stages")
     for key in content.keys() - known:
         raise ConfigError(f"expected {', '.join(known)}, found {key}{_nearest(key, known)}.")
     description = content.get("description", "")
     if not isinstance(description, str):
         raise ConfigError(f"description must be a text, found {description!r}.")
+    sources = content.get("sources", {})
+    if not isinstance(sources, dict) or not all(isinstance(source, str) for source in sources.values()):
+        raise ConfigError(f"sources must be a table of texts headed [sources], found {sources!r}.")
     common = _values(content)
     tables = content.get("stages", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"stages must be tables headed [[stages]], found {tables!r}.")
     if not tables:
-        return Recipe(name, description, (Stage("", common),))
+        return Recipe(name, description, (Stage("", common),), sources)
     stages = tuple(_stage(table, number, common) for number, table in enumerate(tables, 1))
     if len({stage.name for stage in stages}) < len(stages):
         raise ConfigError(f"stages must have different names, found {', '.join(stage.name for stage in stages)}.")
-    return Recipe(name, description, stages)
+    return Recipe(name, description, stages, sources)
 
 
 def _stage(table: dict, number: int, common: dict) -> Stage:

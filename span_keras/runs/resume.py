@@ -92,7 +92,7 @@ def check_length(checkpoint: Checkpoint | None, settings: Settings, folder: RunF
 
 
 def compare(progress: dict, photos: dict, settings: Settings, trainer: SpanTrainer, echo: Callable) -> float:
-    """Say what is otherwise than when a checkpoint was written, and forget the losses that no longer compare.
+    """Report what changed since a checkpoint was written, and forget the losses that no longer compare.
 
     Args:
         progress: of the checkpoint.

@@ -115,7 +115,7 @@ def resolve(given: dict, saved: dict | None = None, stage: Stage | None = None) 
         stage: of the recipe; its only one by default.
 
     Raises:
-        ConfigError: a value is outside its limits, or given although nothing would use it.
+        ConfigError: a value is outside its limits, or given or in the recipe although nothing would use it.
     """
     given = {name: value for name, value in given.items() if value is not None}
     if saved is not None:
@@ -126,6 +126,8 @@ def resolve(given: dict, saved: dict | None = None, stage: Stage | None = None) 
         values = layered(defaults(), stage.values, given) | {"recipe": name}
     _complete_perceptual(values, given, saved or {})
     _check_needs(values, given)
+    if saved is None:
+        _check_stage(values, given, stage, name)
     if (side := values.get("hr_patch_size")) and isinstance(scale := values.get("scale"), int) and scale > 0:
         values["patch_size"] = side // scale
     settings = Settings.from_dict(values)
@@ -164,6 +166,22 @@ def _check_needs(values: dict, given: dict) -> None:
                     f"{BY_NAME[name].spelling} expected a {BY_NAME[other].flag} that uses it, found none; name one or "
                     "leave it out."
                 )
+
+
+def _check_stage(values: dict, given: dict, stage: Stage, recipe: str) -> None:
+    """Refuse what a recipe says although nothing uses it, unless the user's choice of now is the reason."""
+    decided = layered(given)  # with what the choice unsets
+    own = {}
+    for name, value in stage.values.items():
+        # A choice may leave a value of the recipe unused, as --schedule cosine does with rate_epochs.
+        needed = {need.partition("=")[0] for need in BY_NAME[name].needs}
+        if not decided.keys() & {name, *needed}:
+            own[name] = value
+    try:
+        _check_needs(values, own)
+    except ConfigError as error:
+        place = f"{recipe}, stage {stage.name}" if stage.name else recipe
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _complete_perceptual(values: dict, given: dict, saved: dict) -> None:

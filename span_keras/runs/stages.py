@@ -7,6 +7,7 @@ settings of all, so that ``--resume`` needs no recipe; ``OUT/weights.safetensors
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from span_keras.errors import ConfigError, RetiredError, TrainingError
 from span_keras.runs.folder import RunFolder, read_settings, retired_message
+from span_keras.runs.options import layered
 from span_keras.runs.recipes import Recipe, load
 from span_keras.runs.settings import Settings, resolve
 
@@ -47,7 +49,7 @@ def plan(given: dict, out: str, resume: bool) -> list[PlannedStage]:
 
     Raises:
         ConfigError: wrong usage: a value that cannot be, another recipe than the run's, a file that is no recipe.
-        TrainingError: the settings of the run cannot be read.
+        TrainingError: the settings of the run cannot be read; a new one's start or teacher does not exist.
     """
     folder = Path(out)
     saved = _saved_stages(folder) if resume else None
@@ -64,9 +66,8 @@ def plan(given: dict, out: str, resume: bool) -> list[PlannedStage]:
     for number, (name, values) in enumerate(saved, 1):
         settings = resolve({**given, "init": given.get("init") if number == 1 else None}, values)
         here = _folder_of(folder, number, name)
-        if (
-            number > 1 and not RunFolder(here, make=False).has_checkpoint
-        ):  # the folder may have moved since it was begun
+        if number > 1 and not RunFolder(here, make=False).has_checkpoint:
+            # The folder may have moved since it was begun.
             settings = settings.having(init=str(stages[-1].folder / WEIGHTS))
         stages.append(PlannedStage(name, here, settings))
     return stages
@@ -74,6 +75,7 @@ def plan(given: dict, out: str, resume: bool) -> list[PlannedStage]:
 
 def _new_plan(given: dict, recipe: Recipe, folder: Path) -> list[PlannedStage]:
     given = {**given, "recipe": recipe.name}
+    _check_files(given, recipe)
     network = _network_of(given, recipe)
     several, stages = len(recipe.stages) > 1, []
     for number, stage in enumerate(recipe.stages, 1):
@@ -83,6 +85,25 @@ def _new_plan(given: dict, recipe: Recipe, folder: Path) -> list[PlannedStage]:
         settings = resolve({**given, **left_open, "init": init}, stage=stage)
         stages.append(PlannedStage(name, _folder_of(folder, number, name), settings))
     return stages
+
+
+def _check_files(given: dict, recipe: Recipe) -> None:
+    """Refuse a recipe whose weights to start from, or whose teacher in any stage, are in a file that does not exist."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for stage in recipe.stages:
+        values = layered(stage.values, chosen)
+        for name in ("init", "teacher"):
+            file = values.get(name)
+            # Unlike Path, os.path raises nothing at a name too long or a home folder of nobody.
+            if not file or file.startswith("bundled:") or os.path.exists(os.path.expanduser(file)):  # noqa: PTH110, PTH111
+                continue
+            if chosen.get(name):
+                raise TrainingError(
+                    f"--{name} expected a file at {file}, found none; check the path, or name one as bundled:NAME."
+                )
+            source = recipe.sources.get(file)
+            what_to_do = f"get it from {source}, and put it there" if source else "check the path"
+            raise TrainingError(f"{recipe.name} expected a file at {file} for its {name}, found none; {what_to_do}.")
 
 
 def _network_of(given: dict, recipe: Recipe) -> dict:
@@ -107,9 +128,11 @@ def _saved_stages(folder: Path) -> list[tuple[str, dict]] | None:
         config = RunFolder(folder, make=False).config
         return None if config is None else [("", config)]
     try:
-        return [(stage["name"], read_settings(stage["settings"])) for stage in json.loads(path.read_text())["stages"]]
+        stages = json.loads(path.read_text())["stages"]
+        folders = [_folder_of(folder, number, stage["name"]) for number, stage in enumerate(stages, 1)]
+        return [(stage["name"], read_settings(stage["settings"])) for stage in stages]
     except RetiredError as error:
-        raise TrainingError(retired_message(error, path)) from error
+        raise TrainingError(retired_message(error, path, folders)) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise TrainingError(
             f"expected the stages of a run in {path}, found: {str(error).rstrip('.')}; restore the file or choose "

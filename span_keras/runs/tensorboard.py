@@ -7,16 +7,14 @@ from pathlib import Path
 
 
 class TensorBoard:
-    """Writes event files into a folder; does nothing without a folder or where ``tensorboard`` is not installed.
+    """Writes event files into a folder; does nothing where ``tensorboard`` is not installed.
 
     Attributes:
         available: whether anything is written.
     """
 
-    def __init__(self, folder: Path | None):
+    def __init__(self, folder: Path):
         self.available = False
-        if folder is None:
-            return
         try:
             from tensorboard.compat.proto.event_pb2 import Event
             from tensorboard.compat.proto.summary_pb2 import Summary

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from span_keras.errors import ConfigError
-from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
+from span_keras.runs.option import FLOATS, INTS, Option
 from span_keras.runs.options import BY_NAME, GROUPS, OPTIONS, PARTS, layered
 from span_keras.runs.retired import RETIRED
 from span_keras.train import main
@@ -105,9 +105,7 @@ def test_the_trainer_can_be_handed_the_options_of_the_step():
 NUMBER = Option("step", "rate_x", float, 1.0, "A number", 0.5, 2)
 WHOLE = Option("run", "count", int, 1, "A whole number", 0, 5000)
 LIST = Option("step", "bounds", INTS, (), "A list", 1, 9, ascending=True)
-WORDS = Option("data", "kinds", TEXTS, (), "Some", choices=("a", "b"))
 CHOICE = Option("run", "how", str, "a", "One", choices=("a", "b"), shown=False)
-FLAG = Option("run", "go", bool, False, "Yes or no")
 PATH = Option("data", "folder", str, None, "A folder")
 
 
@@ -124,10 +122,7 @@ PATH = Option("data", "folder", str, None, "A folder")
         (LIST, 3, "--bounds must be a list of whole numbers, found 3."),
         (LIST, (2, 10), "--bounds must be whole numbers from 1 to 9, found 10."),
         (LIST, (2, 2), "--bounds must be ascending whole numbers, found [2, 2]."),
-        (WORDS, ("a", "c"), "--kinds must be some of a, b, found 'c'."),
-        (WORDS, "a", "--kinds must be a list of texts, found 'a'."),
         (CHOICE, "c", "[run] how must be one of a, b, found 'c'."),
-        (FLAG, 1, "--go must be true or false, found 1."),
         (PATH, 5, "--folder must be a text, found 5."),
     ],
 )
@@ -139,7 +134,7 @@ def test_values_that_cannot_be(option, value, message):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [(NUMBER, 1), (NUMBER, 0.5), (WHOLE, 5000), (LIST, (1, 9)), (LIST, ()), (WORDS, ["b"]), (FLAG, True), (PATH, None)],
+    [(NUMBER, 1), (NUMBER, 0.5), (WHOLE, 5000), (LIST, (1, 9)), (LIST, ()), (PATH, None)],
 )
 def test_values_that_can_be(option, value):
     option.check(value)
@@ -147,7 +142,7 @@ def test_values_that_can_be(option, value):
 
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
-    [(INTS, "1,20", (1, 20)), (FLOATS, "0.5", (0.5,)), (TEXTS, "", ()), (TEXTS, "a,b", ("a", "b")), (float, "2", 2.0)],
+    [(INTS, "1,20", (1, 20)), (FLOATS, "0.5", (0.5,)), (INTS, "", ()), (float, "2", 2.0)],
 )
 def test_texts_of_the_command_line(kind, text, value):
     assert Option("run", "x", kind, None, "").parse(text) == value

@@ -62,6 +62,15 @@ def test_shipped_recipes_name_no_folders_of_photographs():
             assert not stage.values.keys() & {"data", "val", "teacher_cache"}, name
 
 
+def test_shipped_recipes_say_where_to_get_the_files_that_they_name():
+    for name in names():
+        recipe = load(name)
+        named = {
+            stage.values[option] for stage in recipe.stages for option in ("init", "teacher") if option in stage.values
+        }
+        assert named == recipe.sources.keys(), name
+
+
 @pytest.mark.parametrize("name", sorted(set(names()) - {"default", "paper"}))
 def test_a_shipped_network_took_the_steps_of_its_recipe(name):
     """And has the network of its last stage."""
@@ -83,6 +92,49 @@ def test_stages_override_what_stands_above(write):
     assert "init" not in larger.values, "it begins from the stage before"
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data]\ndegrade_noise = 0.9\n", r"\[data\] degrade_noise expected a --degrade that uses it, found none"),
+        (
+            "[step]\nschedule = 'cosine'\nrate_factor = 0.3\n",
+            r"\[step\] rate_factor expected --schedule piecewise, found cosine; leave one of them out",
+        ),
+        (
+            "[step]\nschedule = 'cosine'\nrate_epochs = [2]\n",
+            r"\[step\] rate_epochs expected --schedule piecewise, found cosine; leave one of them out",
+        ),
+        ("[data]\nteacher_cache = 'kept'\n", r"\[data\] teacher_cache expected a --teacher that uses it, found none"),
+        ("[step]\nteacher_weight = 2\n", "--teacher-weight expected a --teacher that uses it, found none"),
+        (
+            "[step]\nperceptual = 'none'\nvgg_weight = 0.1\n",
+            "--vgg-weight expected a --perceptual that uses it, found none",
+        ),
+    ],
+)
+def test_values_that_nothing_uses_are_refused(write, text, message):
+    with pytest.raises(ConfigError, match=rf"mine\.toml: {message}") as error:
+        resolve({"recipe": write(text)})
+    assert str(error.value).endswith(".")
+
+
+def test_a_value_that_a_stage_does_not_use_names_the_stage(write):
+    file = write("[[stages]]\nname = 'a'\n[[stages]]\nname = 'b'\n[stages.step]\nteacher_weight = 2\n")
+    first, second = load(file).stages
+    resolve({"recipe": file}, stage=first)
+    with pytest.raises(ConfigError, match=r"mine\.toml, stage b: --teacher-weight expected a --teacher that uses it"):
+        resolve({"recipe": file}, stage=second)
+
+
+def test_a_choice_may_leave_values_of_a_recipe_unused(write):
+    """Or use those that nothing else does."""
+    assert resolve({"schedule": "cosine"}).step.rate_epochs == (200, 300)
+    taught = write("[data]\nteacher = 'bundled:x4'\n[step]\nteacher_weight = 2\n")
+    assert resolve({"recipe": taught, "degrade": "photo"}).data.teacher is None
+    noisy = write("[data]\ndegrade_noise = 0.9\n")
+    assert resolve({"recipe": noisy, "degrade": "photo"}).data.degradations.noise == 0.9
+
+
 def test_numbers_without_a_point_are_numbers(write):
     rate = resolve({"recipe": write("[step]\nlearning_rate = 1\n")}).step.learning_rate
     assert rate == 1 and isinstance(rate, float)
@@ -98,8 +150,11 @@ def test_what_is_given_wins_over_a_file(write):
     ("text", "message"),
     [
         ("[step\n", "expected a TOML file, found in .*mine.toml: "),
-        ("[steps]\n", "expected description, network, data, step, run, stages, found steps; the nearest is step"),
-        ("epochs = 3\n", "expected description, network, data, step, run, stages, found epochs"),
+        (
+            "[steps]\n",
+            "expected description, sources, network, data, step, run, stages, found steps; the nearest is step",
+        ),
+        ("epochs = 3\n", "expected description, sources, network, data, step, run, stages, found epochs"),
         (
             "[step]\nlearning_rat = 1\n",
             r"\[step\] expected options of .*, found learning_rat; the nearest is learn",
@@ -119,6 +174,8 @@ def test_what_is_given_wins_over_a_file(write):
         ("[step]\nloss = 'charbonnier'\n", "has loss = 'charbonnier', which was retired; leave it out, or use commit"),
         ("[network]\nmorph_steps = 5\n", "has morph_steps = 5, which was retired"),
         ("description = 3\n", "description must be a text, found 3"),
+        ("sources = 3\n", r"sources must be a table of texts headed \[sources\], found 3"),
+        ("[sources]\n'a.pth' = 3\n", r"sources must be a table of texts headed \[sources\], found \{'a.pth': 3\}"),
         ("stages = 3\n", r"stages must be tables headed \[\[stages\]\], found 3"),
         ("[stages]\nname = 'a'\n", r"stages must be tables headed \[\[stages\]\]"),
         ("[[stages]]\n", "stage 1 expected a name of letters, digits and hyphens, found none"),

@@ -478,5 +478,10 @@ def test_a_run_with_retired_settings_says_what_to_do(photos, tmp_path, name, val
     assert resolve({}, RunFolder(tmp_path).config) == settings(photos)
     (tmp_path / "config.json").write_text(json.dumps(saved | {name: value}))
     found = re.escape(f"found {name} = {value!r} in {tmp_path / 'config.json'}; continue it with commit ")
-    with pytest.raises(TrainingError, match=found + r"\w{7} of span-keras, or begin a run .* with --init"):
+    found += r"\w{7} of span-keras, or begin a run in another --out"
+    with pytest.raises(TrainingError, match=found + r"\.$"):
+        RunFolder(tmp_path).config  # noqa: B018
+    best = tmp_path / "best.safetensors"
+    best.touch()
+    with pytest.raises(TrainingError, match=found + re.escape(f" with --init {best}.")):
         RunFolder(tmp_path).config  # noqa: B018

@@ -246,13 +246,59 @@ def test_stages_that_cannot_be_read_say_so(tmp_path, content):
 
 
 def test_stages_with_retired_settings_say_what_to_do(tmp_path):
-    stages = [{"name": "a", "settings": {"morph_steps": 5}}]
+    """With the best weights of the newest stage that has some."""
+    stages = [{"name": name, "settings": {"morph_steps": 5}} for name in ("a", "b", "c")]
     (tmp_path / "stages.json").write_text(json.dumps({"stages": stages}))
-    with pytest.raises(TrainingError, match=r"found morph_steps = 5 in .*stages\.json; continue it with commit"):
+    found = r"found morph_steps = 5 in .*stages\.json; continue it with commit \w{7} of span-keras, or begin a run in "
+    with pytest.raises(TrainingError, match=found + r"another --out\.$"):
+        plan({}, str(tmp_path), True)
+    for name in ("1-a", "2-b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.safetensors").touch()
+    with pytest.raises(TrainingError, match=found + r"another --out with --init .*/2-b/best\.safetensors\.$"):
         plan({}, str(tmp_path), True)
 
 
 def test_a_value_that_no_stage_can_have_is_refused_before_any_begins(recipe, tmp_path):
     with pytest.raises(ConfigError, match="--warmup-steps expected at most the 8 steps of the run, found 9"):
         plan({"recipe": str(recipe), "warmup_steps": 9}, str(tmp_path / "run"), False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "file", "option", "source"),
+    [
+        ("x4-fast", "ntire2026_span_ch28.pth", "init", "the NTIRE 2026 efficient SR challenge's baseline (MIT)"),
+        (
+            "x3",
+            "spanx4_ch48.safetensors",
+            "teacher",
+            "the authors' release (github.com/hongyuanyu/SPAN), keys as released",
+        ),
+    ],
+)
+def test_files_of_a_recipe_that_do_not_exist_are_told_first(tmp_path, monkeypatch, recipe, file, option, source):
+    """With the place where to get them; before there is a folder, or anything is decoded."""
+    monkeypatch.chdir(tmp_path)
+    printed = train("--recipe", recipe, "--out", "run", code=1)
+    expected = f"{recipe} expected a file at {file} for its {option}, found none"
+    assert printed == f"Error: {expected}; get it from {source}, and put it there.\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_teacher_of_a_later_stage_is_looked_for_first(tmp_path):
+    file = tmp_path / "taught.toml"
+    file.write_text("[[stages]]\nname = 'a'\n[[stages]]\nname = 'b'\n[stages.data]\nteacher = 'gone.pth'\n")
+    with pytest.raises(
+        TrainingError, match=r"taught\.toml expected a file at gone\.pth for its teacher, found none; check"
+    ):
+        plan({"recipe": str(file)}, str(tmp_path / "run"), False)
+    first, second = plan({"recipe": str(file), "degrade": "photo"}, str(tmp_path / "run"), False)
+    assert (first.settings.data.teacher, second.settings.data.teacher) == (None, None), "degradations leave it out"
+
+
+@pytest.mark.parametrize("option", ["init", "teacher"])
+def test_files_that_are_given_and_do_not_exist_are_told_first(tmp_path, option):
+    printed = train(f"--{option}", tmp_path / "gone.pth", "--out", tmp_path / "run", code=1)
+    assert f"--{option} expected a file at {tmp_path / 'gone.pth'}, found none; check the path" in printed
     assert not (tmp_path / "run").exists()
