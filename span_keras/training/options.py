@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from span_keras.constants import BETA_1, BETA_2, EMA_DECAY, EPSILON, MAX_SKIPPED, SPIKE_FACTOR
 
 OPTIMIZERS = ("adam", "muon")
+"""Keys of ``optimizers.OPTIMIZERS``, which needs a backend."""
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 LOSSES = ("mae", "mse")
+"""Keys of ``losses.PIXEL_LOSSES``, which needs a backend."""
 
 PERCEPTUALS = ("vgg16", "none")
 
