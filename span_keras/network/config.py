@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from span_keras.constants import BLOCKS, CHANNELS, DIV2K_MEAN, SCALES, VARIANTS
 from span_keras.errors import ConfigError
 
+ACTIVATIONS = {"span": ("leaky_relu", ("tanh",)), "official": ("silu", ("sigmoid", "offset"))}
+"""Variant -> its activation, and the layers that make its symmetric activation, in their order."""
+
 
 @dataclass(frozen=True)
 class SpanConfig:

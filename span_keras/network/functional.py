@@ -12,7 +12,7 @@ from keras import ops
 
 from span_keras.constants import LEAKY_SLOPE
 from span_keras.network.backend import full_precision
-from span_keras.network.config import SpanConfig
+from span_keras.network.config import ACTIVATIONS, SpanConfig
 from span_keras.network.layers import pixel_shuffle
 from span_keras.network.model import topology
 from span_keras.network.reparam import REPCONV_WEIGHTS, compose
@@ -89,9 +89,10 @@ def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
         return lambda x: ops.conv(ops.cast(x, precision), kernel, padding="same", data_format="channels_last") + bias
 
     mean = np.float32(config.rgb_mean)
+    activations = {"leaky_relu": lambda x: ops.leaky_relu(x, LEAKY_SLOPE), "silu": ops.silu}
     plain = {
         "normalize": lambda x: (x - mean) * np.float32(config.img_range),
-        "act": ops.silu if config.variant == "official" else lambda x: ops.leaky_relu(x, LEAKY_SLOPE),
+        "act": activations[ACTIVATIONS[config.variant][0]],
         "sigmoid": ops.sigmoid,
         "offset": lambda x: x - ops.cast(0.5, x.dtype),
         "tanh": ops.tanh,

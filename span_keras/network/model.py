@@ -10,7 +10,7 @@ import numpy as np
 
 from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import SpanConfig
+from span_keras.network.config import ACTIVATIONS, SpanConfig
 from span_keras.network.layers import PixelShuffle, RepConv
 from span_keras.network.reparam import shuffle_kernel
 
@@ -56,19 +56,22 @@ def _spab(x, name: str, config: SpanConfig, layer: Layer):
     activated = layer("act", f"{name}_act1")(layer("conv3x3", f"{name}_c1")(x))
     y = layer("act", f"{name}_act2")(layer("conv3x3", f"{name}_c2")(activated))
     y = layer("conv3x3", f"{name}_c3")(y)
-    if config.variant == "official":
-        attention = layer("offset", f"{name}_sym")(layer("sigmoid", f"{name}_sigmoid")(y))
-    else:
-        attention = layer("tanh", f"{name}_sym")(y)
+    attention, (*before, last) = y, ACTIVATIONS[config.variant][1]
+    for kind in before:
+        attention = layer(kind, f"{name}_{kind}")(attention)
+    attention = layer(last, f"{name}_sym")(attention)
     y = layer("add", f"{name}_add")([y, x])
     return layer("multiply", f"{name}_attend")([y, attention]), activated
 
 
 def _stock_layers(config: SpanConfig, layers, **conv) -> dict[str, Callable]:
     """Return constructors by kind that Keras 3, tf_keras and TF.js share; ``conv`` goes to the convolutions."""
-    silu = config.variant == "official"
+    activations = {
+        "leaky_relu": lambda **kw: layers.LeakyReLU(LEAKY_SLOPE, **kw),
+        "silu": lambda **kw: layers.Activation("swish", **kw),
+    }
     return {
-        "act": lambda **kw: layers.Activation("swish", **kw) if silu else layers.LeakyReLU(LEAKY_SLOPE, **kw),
+        "act": activations[ACTIVATIONS[config.variant][0]],
         "sigmoid": lambda **kw: layers.Activation("sigmoid", **kw),
         "offset": lambda **kw: layers.Rescaling(1.0, offset=-0.5, **kw),
         "tanh": lambda **kw: layers.Activation("tanh", **kw),

@@ -2,34 +2,29 @@
 
 The parts of ``Settings``, the command line, ``--help``, the checks of values, recipe files and what a resumed run may
 change come from ``OPTIONS``. To add an option, add an entry and use ``settings.<group>.<name>`` where it acts.
-``option`` explains what an entry says. Imports no backend.
+``option`` explains what an entry says. The entries of what the train step itself is told are the fields of
+``training.options.StepOptions``, so that trainers without a run have them, too. Imports no backend.
 """
 
 from __future__ import annotations
 
-from dataclasses import field, make_dataclass, replace
+from dataclasses import field, fields, make_dataclass, replace
+from typing import get_type_hints
 
 from span_keras.constants import (
-    BETA_1,
-    BETA_2,
     BLOCKS,
     CHANNELS,
-    CLIP_NORM,
     DEFAULTS,
     DIV2K_MEAN,
-    EMA_DECAY,
     MIN_PATCH_SIZE,
     SCALES,
-    SPIKE_FACTOR,
     VARIANTS,
 )
 from span_keras.data.options import PRESETS, STRENGTHS, Degradations
 from span_keras.runs.option import FLOATS, INTS, Option
 from span_keras.training.options import (
     LOSSES,
-    OPTIMIZERS,
     PERCEPTUALS,
-    PRECISIONS,
     STRATEGIES,
     StepOptions,
 )
@@ -94,23 +89,17 @@ OPTIONS = (
     Option(
         "step", "vgg_weight", float, DEFAULTS["vgg_weight"], "Perceptual loss weight", *WEIGHT, **PERCEPTUAL, **LOSS
     ),
-    Option("step", "teacher_weight", float, 1.0, "Weight of the distance to the teacher", *WEIGHT, **TEACHER, **LOSS),
-    Option("step", "optimizer", str, "adam", "Muon trains hidden kernels, Adam the rest", choices=OPTIMIZERS, **FIXED),
+    *(
+        Option("step", field.name, get_type_hints(StepOptions)[field.name], field.default, **field.metadata)
+        for field in fields(StepOptions)
+        if field.metadata
+    ),
     Option("step", "learning_rate", float, DEFAULTS["learning_rate"], "Initial rate", 1e-12, 10),
     Option("step", "schedule", str, "piecewise", "Course of the rate", choices=SCHEDULES),
     Option("step", "rate_epochs", INTS, (), "Epochs at which the rate falls", 1, MAX, excludes="rate_steps", **FALLS),
     Option("step", "rate_steps", INTS, (), "Steps at which the rate falls", 1, MAX, excludes="rate_epochs", **FALLS),
     Option("step", "rate_factor", float, 0.5, "Factor at each of them", 1e-6, 1, **PIECEWISE),
     Option("step", "warmup_steps", int, 0, "Steps over which the rate rises at first", 0, MAX),
-    Option("step", "weight_decay", float, DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1),
-    Option("step", "beta_1", float, BETA_1, "Decay of Adam's mean of gradients", 0, 0.9999999, **HIDDEN),
-    Option("step", "beta_2", float, BETA_2, "Decay of Adam's mean of their squares", 0, 0.9999999, **HIDDEN),
-    Option("step", "clip_norm", float, CLIP_NORM, "Largest global norm of the gradient, 0 for none", 0, 1e9, **HIDDEN),
-    Option("step", "ema_decay", float, EMA_DECAY, "Decay of the averaged weights", 0, 0.9999999),
-    Option(
-        "step", "spike_factor", float, SPIKE_FACTOR, "Skip steps of so many times the usual loss", 1.5, 1e9, **HIDDEN
-    ),
-    Option("step", "precision", str, "float32", "Precision of the convolutions", choices=PRECISIONS),
     Option("run", "epochs", int, DEFAULTS["epochs"], "Epochs in all", 1, MAX),
     Option("run", "steps_per_epoch", int, DEFAULTS["steps_per_epoch"], "Steps per epoch", 1, MAX),
     Option("run", "stop_at", int, 0, "Step at which the run ends before its schedule does, or 0", 0, MAX, **HIDDEN),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,9 @@ COLORS = ("#2563eb", "#d97706", "#059669", "#9333ea")
 
 WIDTH, PANEL_HEIGHT, TITLE_HEIGHT, DPI = 960, 230, 44, 100
 """Of the curves, in pixels."""
+
+NO_PARTS = ("step", "epoch", "rate", "loss", "perceptual", "grad_norm", "skipped", "restored", "seconds")
+"""Columns of ``log.csv`` that are no parts of the loss, and the perceptual distance, which has a panel of its own."""
 
 MAX_DROP = 6
 """An untrained network's PSNR would leave no room for the others: figures so many dB below the best are left out."""
@@ -32,9 +36,8 @@ def curves(log: Sequence[dict], validation: Sequence[dict], title: str, bicubic:
         title: written above.
         bicubic: PSNR of bicubic enlargement in dB, drawn beside the network's.
     """
-    parts = [name for name in ("loss", "mae", "mse", "teacher") if log and name in log[0]]
-    if len(parts) == 2:  # the loss is its only part
-        parts = parts[:1]
+    parts = [name for name in (log[0] if log else ()) if name not in NO_PARTS]
+    parts = ["loss", *parts] if len(parts) > 1 else ["loss"]  # which an only part is equal to
     steps = [row["step"] for row in log]
     best = max((row["psnr_y"] for row in validation if math.isfinite(row["psnr_y"])), default=0)
     shown = [row for row in validation if row["psnr_y"] > best - MAX_DROP]
@@ -73,7 +76,7 @@ def _draw_panel(axes, name: str, series: dict[str, tuple], last: float, logarith
     axes.tick_params(labelsize="x-small")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     drawn = 0
-    for color, (label, (steps, values)) in zip(COLORS, series.items(), strict=False):
+    for color, (label, (steps, values)) in zip(cycle(COLORS), series.items(), strict=False):
         good = [math.isfinite(value) and (value > 0 or not logarithmic) for value in values]
         points = [point for point, keep in zip(zip(steps, values, strict=True), good, strict=True) if keep]
         if points:

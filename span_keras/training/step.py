@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from keras import ops
@@ -10,8 +9,8 @@ from keras import ops
 from span_keras.constants import EMA_DELAY, GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, fuse
-from span_keras.training import muon
 from span_keras.training.losses import mean_absolute_error
+from span_keras.training.optimizers import OPTIMIZERS
 from span_keras.training.options import StepOptions
 
 
@@ -57,9 +56,9 @@ class TrainStep:
         """Take the weights from their average and a first moment of zero, where ``restore``."""
         new = {}
         for name in self.parameters:
-            weight, moment = state[f"weights/{name}"], state[f"moment_1/{name}"]
-            new[f"weights/{name}"] = ops.where(restore, state[f"ema/{name}"], weight)
-            new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
+            new[f"weights/{name}"] = ops.where(restore, state[f"ema/{name}"], state[f"weights/{name}"])
+            if (moment := state.get(f"moment_1/{name}")) is not None:
+                new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
     def _total_loss(self, parameters: dict, lr, hr, teacher_sr=None):
@@ -98,37 +97,12 @@ class TrainStep:
         o = self.options
         t = ops.cast(state["updates"] + 1, "float32")
         follow = ops.maximum(1 - o.ema_decay, (EMA_DELAY - 1) / (EMA_DELAY + t))
-        by_muon = {name: g for name, g in gradients.items() if f"moment_2/{name}" not in state}
-        changes, momenta = muon.step(by_muon, {name: state[f"moment_1/{name}"] for name in by_muon})
-        new = {f"moment_1/{name}": momentum for name, momentum in momenta.items()}
-        correction = ops.sqrt(_bias_correction(o.beta_2, t)) / _bias_correction(o.beta_1, t)
+        changes, new = OPTIMIZERS[o.optimizer].step(gradients, state, t, o)
         for name in self.parameters:
             weight = state[f"weights/{name}"]
-            if name in changes:
-                change = changes[name]
-            else:
-                change, moments = self._adam(state, name, gradients[name], correction)
-                new |= moments
             if o.weight_decay and name.endswith("kernel"):
                 weight = weight - weight * (o.weight_decay * rate)
-            weight = weight - rate * change
+            weight = weight - rate * changes[name]
             ema = state[f"ema/{name}"]
             new |= {f"weights/{name}": weight, f"ema/{name}": ema + follow * (weight - ema)}
         return new
-
-    def _adam(self, state: dict, name: str, gradient, correction) -> tuple:
-        """Adam's change of one array and its new moments (Kingma & Ba 2015), as ``keras.optimizers.Adam`` has them.
-
-        Epsilon is added outside of the bias correction.
-        """
-        o = self.options
-        m, v = state[f"moment_1/{name}"], state[f"moment_2/{name}"]
-        m = m + (gradient - m) * (1 - o.beta_1)
-        v = v + (ops.square(gradient) - v) * (1 - o.beta_2)
-        change = m * correction / (ops.sqrt(v) + o.epsilon)
-        return change, {f"moment_1/{name}": m, f"moment_2/{name}": v}
-
-
-def _bias_correction(beta: float, t):
-    """``1 - beta**t``, which float32 would leave few digits of where ``beta`` is near 1."""
-    return -ops.expm1(t * math.log(beta)) if beta else 1.0

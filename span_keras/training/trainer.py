@@ -21,10 +21,10 @@ from span_keras.constants import GUARD_WINDOW
 from span_keras.errors import TrainingError
 from span_keras.network.functional import stack, unstack
 from span_keras.network.weights import SpanWeights
-from span_keras.training import muon
 from span_keras.training.devices import Devices
 from span_keras.training.engines import JaxEngine, TensorFlowEngine
-from span_keras.training.options import OPTIMIZERS, PRECISIONS, StepOptions
+from span_keras.training.optimizers import OPTIMIZERS
+from span_keras.training.options import PRECISIONS, StepOptions
 from span_keras.training.schedule import Schedule
 from span_keras.training.step import TrainStep
 
@@ -60,9 +60,9 @@ class SpanTrainer:
         steps_per_execution: steps that one call runs on the device without returning to Python.
         devices: from ``devices.choose``; one device by default.
 
-    The state is a flat dictionary of arrays: ``weights/…``, ``ema/…``, ``moment_1/…``, ``moment_2/…`` with the names of
-    ``stack``, and the counters ``step``, ``updates``, ``streak``, ``recent_losses``. Kernels that Muon is for
-    have no second moment.
+    The state is a flat dictionary of arrays: ``weights/…`` and ``ema/…`` with the names of ``stack``, what the
+    optimizer keeps for each of them (``moment_1/…``, ``moment_2/…``), and the counters ``step``, ``updates``,
+    ``streak``, ``recent_losses``.
     """
 
     step_class = TrainStep
@@ -82,7 +82,7 @@ class SpanTrainer:
         if options.precision not in PRECISIONS:
             raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
         if options.optimizer not in OPTIMIZERS:
-            raise TrainingError(f"optimizer must be one of {OPTIMIZERS}, found {options.optimizer!r}.")
+            raise TrainingError(f"optimizer must be one of {tuple(OPTIMIZERS)}, found {options.optimizer!r}.")
         self.config = weights.config
         self.options = options
         self.schedule = schedule
@@ -196,11 +196,10 @@ class SpanTrainer:
 def initial_state(weights: SpanWeights, options: StepOptions) -> dict[str, np.ndarray]:
     """Return the state of a ``SpanTrainer`` that has made no step yet."""
     start = stack(weights)
-    by_muon = set(filter(muon.takes, start)) if options.optimizer == "muon" else set()
+    moments = OPTIMIZERS[options.optimizer].moments
     state = {f"weights/{name}": array for name, array in start.items()}
     state |= {f"ema/{name}": array for name, array in start.items()}
-    state |= {f"moment_1/{name}": np.zeros_like(array) for name, array in start.items()}
-    state |= {f"moment_2/{name}": np.zeros_like(array) for name, array in start.items() if name not in by_muon}
+    state |= {f"{moment}/{name}": np.zeros_like(array) for name, array in start.items() for moment in moments(name)}
     state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
     # Infinity sorts behind every loss that is known.
     state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)

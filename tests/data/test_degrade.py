@@ -10,9 +10,11 @@ from keras import ops
 from PIL import Image
 
 from span_keras.data import degrade
-from span_keras.data.degrade import MARGIN, hr_side, jpeg, resized
+from span_keras.data.degrade import MARGIN, hr_side
+from span_keras.data.jpeg import jpeg
 from span_keras.data.options import PRESETS, STRENGTHS, Degradations
 from span_keras.data.photos import BUNDLED_TRAIN, list_photos
+from span_keras.data.resampling import KERNELS, resized
 from span_keras.errors import ConfigError
 from span_keras.images import bicubic
 from span_keras.network.backend import Random, compiled
@@ -54,7 +56,7 @@ def test_jpeg_is_that_of_pillow(tiles, quality, subsampled):
 def test_resizing_is_that_of_pillow(tiles, kernel, side):
     """But for the rounding and clipping that Pillow does between rows and columns."""
     factors, valid = np.full(len(tiles), side / 96, np.float32), np.full(len(tiles), 96, np.float32)
-    numbers = np.full(len(tiles), degrade.KERNELS.index(kernel), np.int32)
+    numbers = np.full(len(tiles), KERNELS.index(kernel), np.int32)
     found = resized(*map(ops.convert_to_tensor, (tiles, factors, valid)), side, ops.convert_to_tensor(numbers))
     method = Image.Resampling[kernel.upper()]
     expected = np.float32([Image.fromarray(np.uint8(tile)).resize((side, side), method) for tile in tiles])
@@ -71,7 +73,7 @@ def test_area_resizing_by_a_whole_factor_takes_means(tiles):
 
 def test_beyond_an_image_its_last_row_and_column_repeat(tiles):
     one = ops.ones((len(tiles),))
-    bicubic_kernel = ops.cast(degrade.KERNELS.index("bicubic") * one, "int32")
+    bicubic_kernel = ops.cast(KERNELS.index("bicubic") * one, "int32")
     found = ops.convert_to_numpy(resized(ops.convert_to_tensor(tiles), one / 2, 80 * one, 48, bicubic_kernel))
     np.testing.assert_array_equal(found[:, 40:], np.repeat(found[:, 39:40], 8, axis=1))
     np.testing.assert_array_equal(found[:, :, 40:], np.repeat(found[:, :, 39:40], 8, axis=2))

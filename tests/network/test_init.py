@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from span_keras.constants import ATTENTION_STD, FEATURE_STD, OUTPUT_STD, VARIANTS
-from span_keras.network.config import SpanConfig
+from span_keras.network.config import ACTIVATIONS, SpanConfig
 from span_keras.network.init import initialise, natural_noise
 from span_keras.network.model import build_span
 
@@ -23,6 +23,10 @@ def test_noise_has_the_statistics_of_photographs():
     assert 0.08 < np.diff(noise, axis=1).std() < 0.12  # neighbours are alike
     assert np.corrcoef(noise.reshape(-1, 3).T)[0, 1] > 0.7  # colours go together
     assert (noise == natural_noise(8, 64, seed=3)).all()
+
+
+def test_every_variant_has_activations():
+    assert tuple(ACTIVATIONS) == tuple(VARIANTS) == tuple(ATTENTION_STD)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

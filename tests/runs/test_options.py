@@ -9,6 +9,7 @@ from dataclasses import fields
 import pytest
 from click.testing import CliRunner
 
+from span_keras.constants import CLIP_NORM
 from span_keras.errors import ConfigError
 from span_keras.runs.option import FLOATS, INTS, Option
 from span_keras.runs.options import BY_NAME, GROUPS, OPTIONS, PARTS, layered
@@ -100,6 +101,12 @@ def test_the_trainer_can_be_handed_the_options_of_the_step():
     own = {field.name for field in fields(StepOptions)} - {o.name for o in OPTIONS if o.group == "step"}
     assert own == {"epsilon", "max_skipped"}
     assert isinstance(PARTS["step"](), StepOptions)
+
+
+def test_a_trainer_without_a_run_has_the_defaults_of_one():
+    run, alone = PARTS["step"](), StepOptions()
+    assert all(getattr(run, field.name) == getattr(alone, field.name) for field in fields(StepOptions))
+    assert alone.clip_norm == CLIP_NORM and BY_NAME["clip_norm"].high == 1e9
 
 
 NUMBER = Option("step", "rate_x", float, 1.0, "A number", 0.5, 2)

@@ -61,6 +61,17 @@ def test_a_falling_curve_falls():
     assert heights[0] < heights[len(heights) // 2] < heights[-1]
 
 
+def test_every_part_of_the_loss_is_drawn():
+    """Whatever its name; other columns, and the only part of a loss, change nothing."""
+    plain = [{name: row[name] for name in ("step", "loss", "rate")} for row in rows(50)]
+    alone = [{**row, "new": 3.0, "grad_norm": 1.0, "epoch": 1, "seconds": 2.0} for row in plain]
+    two = [{**row, "other": 5.0} for row in alone]
+    assert plots.curves(alone, [], "run") == plots.curves(plain, [], "run")
+    assert plots.curves(two, [], "run") != plots.curves(plain, [], "run")
+    # The colour of the third curve.
+    assert (abs(opened(plots.curves(two, [], "run")).astype(int) - (0x05, 0x96, 0x69)).sum(-1) < 60).any()
+
+
 def test_figures_of_an_untrained_network_leave_room_for_the_others():
     """Curves with and without it are the same, but for the steps that it stands at."""
     rising = [{"step": step, "psnr_y": 30 + step / 100} for step in range(10, 101, 10)]

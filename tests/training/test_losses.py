@@ -15,6 +15,7 @@ from helpers.environment import QUICK_JAX
 from helpers.gradients import gradients_of
 from span_keras.errors import CheckpointError, ConfigError
 from span_keras.training import losses, perceptual
+from span_keras.training.options import LOSSES
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +205,7 @@ def test_pixel_losses(pair):
         "mse": (difference**2).mean(),
     }
     assert set(losses.PIXEL_LOSSES) == set(expected)
+    assert tuple(losses.PIXEL_LOSSES) == LOSSES, "the names that are known without a backend"
     for name, value in expected.items():
         total, parts = losses.SpanLoss(pixel=name)(*pair)
         assert float(parts[name]) == float(total) == pytest.approx(value, rel=1e-5)

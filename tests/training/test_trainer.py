@@ -22,9 +22,11 @@ from span_keras.network.functional import PLAIN_LAYERS, apply, functions, fuse, 
 from span_keras.network.init import initialise
 from span_keras.network.model import build_span
 from span_keras.network.weights import SpanWeights
+from span_keras.training import options as step_options
 from span_keras.training.devices import Devices, choose
 from span_keras.training.losses import SpanLoss, mean_squared_error
-from span_keras.training.options import OPTIMIZERS, StepOptions
+from span_keras.training.optimizers import OPTIMIZERS, Optimizer
+from span_keras.training.options import StepOptions
 from span_keras.training.schedule import Schedule
 from span_keras.training.trainer import SpanTrainer, initial_state
 
@@ -184,6 +186,26 @@ def test_updates_are_those_of_the_papers(weights, optimizer):
         np.testing.assert_allclose(state[f"weights/{n}"], p[n], atol=2e-4, err_msg=n)
         np.testing.assert_allclose(state[f"ema/{n}"], ema[n], atol=2e-4, err_msg=n)
     assert {n for n in p if f"moment_2/{n}" not in state} == by_muon
+
+
+def test_the_names_of_the_optimizers_are_known_without_a_backend():
+    assert tuple(OPTIMIZERS) == step_options.OPTIMIZERS
+
+
+def test_a_new_optimizer_is_one_entry(weights, monkeypatch):
+    """One that keeps a sum of gradients under a name of its own."""
+
+    def step(gradients, state, t, options):
+        sums = {name: state[f"sum/{name}"] + gradient for name, gradient in gradients.items()}
+        return sums, {f"sum/{name}": total for name, total in sums.items()}
+
+    monkeypatch.setitem(OPTIMIZERS, "sum", Optimizer(lambda name: ("sum",), step))
+    trainer = SpanTrainer(weights, SpanLoss(None), Schedule(1e-3, 100), StepOptions(optimizer="sum", weight_decay=0.0))
+    losses_of(trainer, 1)
+    state = trainer.state
+    assert not any(name.startswith("moment") for name in state)
+    for name, before in stack(weights).items():
+        np.testing.assert_allclose(state[f"weights/{name}"], before - 1e-3 * state[f"sum/{name}"], atol=1e-6)
 
 
 def test_biases_do_not_decay(weights):
