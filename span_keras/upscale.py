@@ -11,7 +11,7 @@ import click
 from span_keras.cli import CONTEXT, Failure, load_networks, reports_errors, weights_options
 from span_keras.errors import ImageError, SpanError
 from span_keras.images.folders import image_files
-from span_keras.images.formats import READABLE, WRITABLE
+from span_keras.images.formats import FORMATS, READABLE, WRITABLE
 from span_keras.quiet import hushed
 
 
@@ -88,7 +88,7 @@ def plan(inputs: Iterable[Path], out: Path, suffix: str | None = None) -> list[t
 @click.option(
     "--format",
     "suffix",
-    type=click.Choice(["png", "jpg", "webp", "tif", "bmp"]),
+    type=click.Choice([form.suffixes[0].removeprefix(".") for form in FORMATS if form.written]),
     callback=lambda context, parameter, value: value and f".{value}",
     help="Format of the results in a folder; otherwise that of each image.",
 )
