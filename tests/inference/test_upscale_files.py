@@ -19,11 +19,12 @@ from span_keras.images.formats import FORMATS
 from span_keras.images.picture import Metadata, Picture, to_float
 from span_keras.images.read import read_image
 from span_keras.images.write import write_image
+from span_keras.inference.batch import plan
 from span_keras.inference.files import upscale_file
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights, layer_shapes
-from span_keras.upscale import main, plan
+from span_keras.upscale import main
 
 
 @pytest.fixture(scope="module")
