@@ -3,7 +3,7 @@
 Public names load on first use, so that ``--help`` and light imports stay fast.
 """
 
-import importlib
+from span_keras.lazy import lazy
 
 __version__ = "0.1.0"
 
@@ -29,16 +29,4 @@ _HOMES = {
     "SpanTrainer": "training.trainer",
     "StepOptions": "training.options",
 }
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

@@ -5,13 +5,7 @@
 
 from __future__ import annotations
 
-import importlib
+from span_keras.lazy import lazy
 
 _HOMES = {"export_model": "export", "verify": "verify"}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

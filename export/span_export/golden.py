@@ -13,13 +13,13 @@ HALF_LEVEL = 0.5 / 255
 
 
 def golden_input() -> np.ndarray:
-    """The test tile (5, 7, 3) uint8, the same in the page; see ``GOLDEN_TILE`` in ``span_keras/constants.json``."""
+    """Return the test tile (5, 7, 3) uint8, which the page has too: ``GOLDEN_TILE`` of ``constants.json``."""
     rows = [list(bytes.fromhex(row)) for row in GOLDEN_TILE]
     return np.uint8(rows).reshape(len(rows), -1, 3)
 
 
 def encode(tile: np.ndarray, expected: np.ndarray) -> dict:
-    """JSON-ready golden: both arrays row by row, channels last, little-endian, in base64.
+    """Return a JSON-ready golden: both arrays row by row, channels last, little-endian, in base64.
 
     Args:
         tile: (h, w, 3) uint8; the network's input is ``tile / 255``.
@@ -36,7 +36,7 @@ def encode(tile: np.ndarray, expected: np.ndarray) -> dict:
 
 
 def decode(golden: dict) -> tuple[np.ndarray, np.ndarray, float]:
-    """``(tile uint8, expected float32, tolerance)`` of what ``encode`` made.
+    """Return ``(tile uint8, expected float32, tolerance)`` of what ``encode`` made.
 
     Raises:
         ValueError, KeyError, TypeError: it is not such a mapping.

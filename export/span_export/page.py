@@ -32,7 +32,7 @@ def copy_page(folder: Path) -> None:
 
 
 def _copy_samples(folder: Path) -> None:
-    """The bundled photographs, and ``samples.json`` that lists them: ``{"photos": [{"file"}, ...]}``."""
+    """Copy the bundled photographs, and write ``samples.json``, which lists them: ``{"photos": [{"file"}, ...]}``."""
     photos = resources.files("span_keras") / "bundled" / "photos"
     found = [sorted((photos / part).iterdir(), key=lambda entry: entry.name) for part in SAMPLES]
     folder.mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def _copy_samples(folder: Path) -> None:
 
 
 def page_folders():
-    """Where the page may be: inside the installed package, or in the checkout that this file belongs to."""
+    """Return where the page may be: inside the installed package, or in the checkout that this file belongs to."""
     return [resources.files("span_export") / "web_demo", Path(__file__).parents[2] / "web_demo"]
 
 

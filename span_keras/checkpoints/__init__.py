@@ -20,7 +20,7 @@ What was assumed is listed in ``metadata["assumed"]``; the arguments of ``load_w
 of the network, training or fused. None of the readers executes anything a file contains.
 """
 
-import importlib
+from span_keras.lazy import lazy
 
 _HOMES = {
     "READERS": "load",
@@ -30,10 +30,4 @@ _HOMES = {
     "resolve": "load",
     "save_weights": "save",
 }
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

@@ -129,7 +129,7 @@ def _strip_prefix(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
 
 
 def _batch_normalization(tensors: dict[str, Tensor], source: str) -> dict:
-    """Range and mean of the deploy form's frozen BatchNormalization; its tensors are taken out."""
+    """Return range and mean of the deploy form's frozen BatchNormalization; take its tensors out."""
     mean, variance = (tensors.pop(f"normalize/{key}", None) for key in ("moving_mean", "moving_variance"))
     if not mean or not variance:
         return {}

@@ -9,7 +9,7 @@ from span_keras.errors import CheckpointError
 
 
 def config_of(description, source: str) -> dict:
-    """Variant and normalisation from the layers of a functional model, looked up by the names ``model.py`` gives them.
+    """Return variant and normalisation by the layers of a functional model, named as ``model.py`` names them.
 
     Args:
         description: the parsed JSON, the layers at any depth.

@@ -77,6 +77,7 @@ def decoded(path: str | os.PathLike) -> Iterator[Image.Image]:
 
 
 def reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Return a size in pixels times a factor, each side rounded and at least 1."""
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
 
 

@@ -26,6 +26,8 @@ MAX_DECODERS = 8
 
 
 class Photo(NamedTuple):
+    """Hold what is known of a photograph before it is decoded: where it lies, its size and the memory it takes."""
+
     path: Path
     hr_scale: float
     pixels: int  # of the target

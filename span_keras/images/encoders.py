@@ -1,9 +1,9 @@
 """Encoders that take rows one after another, so that a result larger than the memory can be written.
 
-``Writer(file, kind, height, width, channels, dtype, metadata, quality)`` has ``write(rows)`` and ``close()``.
+``Writer(file, form, height, width, channels, dtype, metadata, quality)`` has ``write(rows)`` and ``close()``.
 
 PNG and TIFF are written here, as containers around deflated or plain rows: Pillow writes no 16-bit colours, and neither
-Pillow nor another library writes a PNG whose rows come one by one. Pillow encodes JPEG, WebP and BMP.
+Pillow nor another library writes a PNG whose rows come one by one. Pillow encodes all others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from span_keras.errors import ImageError
 from span_keras.images.formats import PNG_SIGNATURE
 from span_keras.images.picture import SUB_DIRECTORIES, XMP_TEXT, load_exif
 
@@ -26,7 +25,7 @@ class PngWriter:
 
     LEVEL = 5
 
-    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
+    def __init__(self, file, form, height, width, channels, dtype, metadata, quality):
         self.file, self.stride = file, channels * dtype.itemsize
         self.previous = np.zeros(width * self.stride, np.uint8)
         self.deflate = zlib.compressobj(self.LEVEL, strategy=zlib.Z_FILTERED)
@@ -91,10 +90,10 @@ class PngWriter:
 class TiffWriter:
     """Write TIFF with 8 or 16 bits in one uncompressed strip, which may come row by row. Source: TIFF 6.0."""
 
-    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
+    def __init__(self, file, form, height, width, channels, dtype, metadata, quality):
         self.file = file
-        # Few programs read 16-bit grey with alpha, so it becomes RGB with alpha.
-        self.order = [0, 0, 0, 1] if channels == 2 and dtype == np.uint16 else list(range(channels))
+        as_rgb = (channels, 8 * dtype.itemsize) in form.grey_as_rgb
+        self.order = {1: [0, 0, 0], 2: [0, 0, 0, 1]}[channels] if as_rgb else list(range(channels))
         channels = len(self.order)
         T = TiffImagePlugin
         tags = T.ImageFileDirectory_v2(prefix=b"II")
@@ -135,21 +134,18 @@ class TiffWriter:
 
 
 class PillowWriter:
-    """Encode JPEG, WebP and BMP with Pillow, which wants the whole image: rows are collected in a mapped file.
+    """Encode with Pillow, which wants the whole image: rows are collected in a mapped file.
 
     The file has the layout in which Pillow can use JPEG's and WebP's rows without a copy, so that memory holds only
     what the system caches. Of a BMP, Pillow holds four bytes per pixel.
     """
 
-    def __init__(self, file, kind, height, width, channels, dtype, metadata, quality):
-        self.file, self.format, self.metadata, self.quality = file, kind, metadata, quality
-        # Pillow would write a BMP's alpha without a mask that names it, and every reader leaves it out.
-        if kind in ("JPEG", "BMP") and channels % 2 == 0:
-            raise ImageError(f"{kind} cannot hold transparency; write a .png, .webp or .tif.")
+    def __init__(self, file, form, height, width, channels, dtype, metadata, quality):
+        self.file, self.format, self.metadata, self.quality = file, form, metadata, quality
         self.mode, self.order = {
             1: ("L", [0]),
             2: ("RGBA", [0, 0, 0, 1]),
-            3: ("RGB", [0, 1, 2]) if kind == "BMP" else ("RGBX", [0, 1, 2, 2]),
+            3: ("RGBX", [0, 1, 2, 2]) if form.padded_rgb else ("RGB", [0, 1, 2]),
             4: ("RGBA", [0, 1, 2, 3]),
         }[channels]
         self.spool = tempfile.TemporaryFile(dir=Path(file.name).parent)  # noqa: SIM115 - closed when complete
@@ -163,22 +159,21 @@ class PillowWriter:
         width, height = self.size
         mapped = np.memmap(self.spool, np.uint8, "r", shape=(height, width * len(self.order)))
         image = Image.frombuffer(self.mode, self.size, mapped, "raw", self.mode, 0, 1)
-        image.save(self.file, self.format, **self._options())
+        image.save(self.file, self.format.name, **self._options())
         self.spool.close()
 
     def _options(self) -> dict:
-        m = self.metadata
-        dpi = m.dpi and tuple(map(round, m.dpi))
-        if self.format == "BMP":
-            return {"dpi": dpi or (0, 0)}  # or Pillow would state a resolution that nobody knows
-        options = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "dpi": dpi}
-        options = {key: value for key, value in options.items() if value} | {"quality": self.quality}
-        if self.format == "JPEG":
+        m, form = self.metadata, self.format
+        metadata = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "dpi": m.dpi and tuple(map(round, m.dpi))}
+        options = {**form.options, **{key: value for key, value in metadata.items() if value}}
+        if "comment" in form.metadata:
             options["comment"] = m.texts.get("Comment", "").encode()
-            options["subsampling"] = 0  # halving the colours of a sharpened image would undo some of it
-        elif self.quality == 100:
-            options["lossless"] = True
+        if form.lossy:
+            options["quality"] = self.quality
+            if self.quality == form.lossless_quality:
+                options["lossless"] = True
         return options
 
 
-WRITERS = {"PNG": PngWriter, "TIFF": TiffWriter, "BMP": PillowWriter, "JPEG": PillowWriter, "WEBP": PillowWriter}
+WRITERS = {"PNG": PngWriter, "TIFF": TiffWriter}
+"""The encoder by Pillow's name of the format; ``PillowWriter`` writes all others."""

@@ -1,37 +1,150 @@
-"""The image formats: which files count as images, what is read and what is written. Imports nothing."""
+"""The image formats: ``FORMATS`` says of each which files are of it, what it holds and how Pillow writes it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from span_keras.errors import ImageError
 
-READABLE = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".avif": "AVIF",
-    ".ppm": "PPM",
-}
-"""Pillow's name of every format that is read, by file name suffix. Others are refused whatever they are called: EPS
-runs code."""
+MAX_BYTES = 2**32 - 2**20
+"""Most bytes of pixels where offsets have 32 bits; a mebibyte is left for metadata."""
 
-WRITABLE = {suffix: kind for suffix, kind in READABLE.items() if kind in ("PNG", "JPEG", "WEBP", "TIFF", "BMP")}
-"""The same of every format that is written."""
-
-NAMES = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or PPM"
-"""The formats of ``READABLE`` as messages list them."""
+MAX_SEGMENT = 65000
+"""Most bytes of EXIF, XMP or comment in a JPEG, with room for what Pillow adds to them."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def format_of(path: str | Path) -> str:
-    """Return the format that a file is written in, ``"PNG"``, ``"JPEG"``, ..., by its suffix.
+@dataclass(frozen=True)
+class Format:
+    """Describe an image format.
+
+    Attributes:
+        name: as Pillow calls it.
+        label: as messages call it.
+        suffixes: of its files, in small letters; ``--format`` takes the first.
+        read, written: whether it is. ``encoders`` holds the encoders of those that Pillow does not write as we need.
+        depths: bits per sample that a file holds.
+        alpha: whether a file holds transparency.
+        grey_as_rgb: ``(channels, bits)`` of grey samples that are written as RGB.
+        max_side: most pixels per side that the encoder accepts.
+        max_bytes: most bytes of pixels, or None.
+        metadata: the fields of ``picture.Metadata`` that a file keeps; ``"comment"`` is the text ``"Comment"`` alone.
+        max_segment: most bytes of EXIF, of XMP and of the comment, or None.
+        lossy: whether Pillow takes a quality.
+        lossless_quality: the quality at which Pillow is told to lose nothing, or None.
+        padded_rgb: whether Pillow takes RGB of four bytes per pixel, which it need not copy.
+        options: of Pillow's ``save``; metadata replace them.
+    """
+
+    name: str
+    label: str
+    suffixes: tuple[str, ...]
+    read: bool = True
+    written: bool = False
+    depths: tuple[int, ...] = (8,)
+    alpha: bool = False
+    grey_as_rgb: tuple[tuple[int, int], ...] = ()
+    max_side: int = 2**31 - 1
+    max_bytes: int | None = None
+    metadata: frozenset[str] = frozenset()
+    max_segment: int | None = None
+    lossy: bool = False
+    lossless_quality: int | None = None
+    padded_rgb: bool = False
+    options: Mapping = field(default_factory=dict)
+
+
+FORMATS = (
+    Format(
+        "PNG",
+        "PNG",
+        (".png",),
+        written=True,
+        depths=(8, 16),
+        alpha=True,
+        metadata=frozenset({"icc", "exif", "xmp", "dpi", "texts", "gamma", "srgb"}),
+    ),
+    Format(
+        "JPEG",
+        "JPEG",
+        (".jpg", ".jpeg"),
+        written=True,
+        max_side=65500,
+        metadata=frozenset({"icc", "exif", "xmp", "dpi", "comment"}),
+        max_segment=MAX_SEGMENT,
+        lossy=True,
+        padded_rgb=True,
+        options={"subsampling": 0},  # halving the colours of a sharpened image would undo some of it
+    ),
+    Format(
+        "WEBP",
+        "WebP",
+        (".webp",),
+        written=True,
+        alpha=True,
+        grey_as_rgb=((1, 8), (2, 8)),
+        max_side=16383,
+        metadata=frozenset({"icc", "exif", "xmp"}),
+        lossy=True,
+        lossless_quality=100,
+        padded_rgb=True,
+    ),
+    Format(
+        "TIFF",
+        "TIFF",
+        (".tif", ".tiff"),
+        written=True,
+        depths=(8, 16),
+        alpha=True,
+        grey_as_rgb=((2, 16),),  # few programs read 16-bit grey with alpha
+        max_bytes=MAX_BYTES,
+        metadata=frozenset({"icc", "exif", "xmp", "dpi"}),
+    ),
+    Format(
+        "BMP",
+        "BMP",
+        (".bmp",),
+        written=True,
+        # Pillow would write alpha without a mask that names it, and every reader leaves that out.
+        alpha=False,
+        max_bytes=MAX_BYTES,
+        metadata=frozenset({"dpi"}),
+        options={"dpi": (0, 0)},  # or Pillow would state a resolution that nobody knows
+    ),
+    Format("GIF", "GIF", (".gif",)),
+    Format("AVIF", "AVIF", (".avif",)),
+    Format("PPM", "PPM", (".ppm",)),
+)
+"""Every format. Others are refused whatever their files are called: EPS runs code."""
+
+READABLE = {suffix: form for form in FORMATS if form.read for suffix in form.suffixes}
+"""Every format that is read, by file name suffix."""
+
+WRITABLE = {suffix: form for form in FORMATS if form.written for suffix in form.suffixes}
+"""Every format that is written, by file name suffix."""
+
+
+def listed(words: Iterable[str], joint: str) -> str:
+    """Return words as a sentence lists them: ``"a, b or c"``, where the joint is ``"or"``."""
+    *words, last = words
+    return f"{', '.join(words)} {joint} {last}" if words else last
+
+
+DEEP_SUFFIXES = [form.suffixes[0] for form in FORMATS if form.written and 16 in form.depths]
+"""The first suffix of every format that is written with 16 bits."""
+
+ALPHA_SUFFIXES = [form.suffixes[0] for form in FORMATS if form.written and form.alpha]
+"""The first suffix of every format that is written with transparency."""
+
+NAMES = listed((form.label for form in FORMATS if form.read), "or")
+"""The formats of ``READABLE`` as messages list them."""
+
+
+def format_of(path: str | Path) -> Format:
+    """Return the format that a file is written in, by its suffix.
 
     Raises:
         ImageError: the suffix is of no written format.

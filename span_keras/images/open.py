@@ -12,12 +12,12 @@ from pathlib import Path
 from PIL import Image
 
 from span_keras.errors import ImageError
-from span_keras.images.formats import NAMES, PNG_SIGNATURE, READABLE
+from span_keras.images.formats import FORMATS, NAMES, PNG_SIGNATURE
 
 
 @contextlib.contextmanager
 def opened(path: str | Path) -> Iterator[Image.Image]:
-    """Open an image file of a format in ``READABLE``; its size is known then, its pixels are not decoded yet.
+    """Open an image file of a format that is read; its size is known then, its pixels are not decoded yet.
 
     Threads may open files at the same time.
 
@@ -34,9 +34,9 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
 
 @functools.cache
 def _formats() -> list[str]:
-    """Return the formats of ``READABLE`` that this Pillow decodes: some builds lack WebP or AVIF."""
+    """Return the formats to read that this Pillow decodes: some builds lack WebP or AVIF."""
     Image.init()
-    return [name for name in dict.fromkeys(READABLE.values()) if name in Image.OPEN]
+    return [form.name for form in FORMATS if form.read and form.name in Image.OPEN]
 
 
 def reason_unusable(error: Exception) -> str:

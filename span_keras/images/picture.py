@@ -8,16 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from span_keras.images.formats import format_of
-
-MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
-"""Longest side that a format's encoder accepts."""
-
-MAX_BYTES = 2**32 - 2**20
-"""Most bytes of pixels in TIFF and BMP, whose offsets have 32 bits; a mebibyte is left for metadata."""
-
-MAX_SEGMENT = 65000
-"""Most bytes of EXIF, XMP or comment in a JPEG, with room for what Pillow adds to them."""
+from span_keras.images.formats import format_of, listed
 
 QUALITY = 95
 """Default quality of JPEG and WebP."""
@@ -117,7 +108,8 @@ def load_exif(data: bytes) -> Image.Exif:
 
 def depth_of(path: str | Path, dtype) -> np.dtype:
     """Return the sample type that a file of this name will hold: uint16 only where the format can."""
-    return np.dtype(dtype if format_of(path) in ("PNG", "TIFF") else np.uint8)
+    dtype = np.dtype(dtype)
+    return dtype if 8 * dtype.itemsize in format_of(path).depths else np.dtype(np.uint8)
 
 
 def storable(path: str | Path, metadata: Metadata, channels: int, dtype) -> tuple[Metadata, list[str]]:
@@ -128,28 +120,25 @@ def storable(path: str | Path, metadata: Metadata, channels: int, dtype) -> tupl
         metadata: what is to be kept.
         channels, dtype: of the samples to be written.
     """
-    kind = format_of(path)
-    lost, notes = {}, []
-    grey_becomes_rgb = channels < 3 and (kind == "WEBP" or (kind == "TIFF" and channels == 2 and dtype == np.uint16))
+    form, notes = format_of(path), []
+    grey_becomes_rgb = (channels, 8 * np.dtype(dtype).itemsize) in form.grey_as_rgb
     if metadata.icc and metadata.icc[16:20] == b"GRAY" and grey_becomes_rgb:
         notes.append(f"{path} holds RGB, so the colour profile, which is for grey, is left out; a .png keeps it.")
         metadata = replace(metadata, icc=None)
-    if kind == "BMP":
-        lost = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP"}
-    elif kind == "JPEG":
-        # A segment of the file holds 64 kB, and longer EXIF or XMP is not worth losing the picture for.
-        lost = {key: key.upper() for key in ("exif", "xmp") if len(getattr(metadata, key) or b"") >= MAX_SEGMENT}
-    elif kind == "WEBP":
-        lost = {"dpi": "resolution"}
-    lost = {key: name for key, name in lost.items() if getattr(metadata, key)}
+    # A segment of a JPEG holds 64 kB, and longer EXIF or XMP is not worth losing the picture for.
+    fits = lambda data: form.max_segment is None or len(data) < form.max_segment  # noqa: E731
+    lost = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
+    for key in list(lost):
+        value = getattr(metadata, key)
+        if not value or (key in form.metadata and (key not in ("exif", "xmp") or fits(value))):
+            del lost[key]
     names = list(lost.values())
     texts = metadata.texts
-    if kind != "PNG":
+    if "texts" not in form.metadata:
         comment = texts.get("Comment", "")
-        fits = kind == "JPEG" and comment and len(comment.encode()) < MAX_SEGMENT
-        texts = {"Comment": comment} if fits else {}
+        keeps = "comment" in form.metadata and comment and fits(comment.encode())
+        texts = {"Comment": comment} if keeps else {}
         names += [f"text {key!r}" for key in metadata.texts if key not in texts]
     if names:
-        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-        notes.append(f"{path} cannot hold the {listed}; a .png can.")
+        notes.append(f"{path} cannot hold the {listed(names, 'and')}; a .png can.")
     return replace(metadata, texts=texts, **dict.fromkeys(lost)), notes

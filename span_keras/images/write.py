@@ -14,9 +14,9 @@ import numpy as np
 
 from span_keras import atomic
 from span_keras.errors import ImageError
-from span_keras.images.encoders import WRITERS
-from span_keras.images.formats import format_of
-from span_keras.images.picture import MAX_BYTES, MAX_SIDE, QUALITY, Metadata, Picture, depth_of, storable
+from span_keras.images.encoders import WRITERS, PillowWriter
+from span_keras.images.formats import ALPHA_SUFFIXES, DEEP_SUFFIXES, format_of, listed
+from span_keras.images.picture import QUALITY, Metadata, Picture, depth_of, storable
 
 
 def write_image(path: str | Path, picture: Picture, quality: int = QUALITY) -> None:
@@ -54,17 +54,23 @@ def open_writer(
         ImageError: the folder is missing or not writable, the disk is full, the suffix is unknown, or the format
             cannot hold the size, the channels or the depth.
     """
-    path, metadata, kind = Path(path), metadata or Metadata(), format_of(path)
+    path, metadata, form = Path(path), metadata or Metadata(), format_of(path)
     dtype = np.dtype(dtype)
     if depth_of(path, dtype) != dtype:
-        raise ImageError(f"{kind} holds 8 bits per sample; write {path.name} as .png or .tif to keep 16.")
-    if max(height, width) > MAX_SIDE.get(kind, 2**31 - 1):
+        deep = listed(DEEP_SUFFIXES, "or")
+        raise ImageError(f"{form.name} holds 8 bits per sample; write {path.name} as {deep} to keep 16.")
+    if max(height, width) > form.max_side:
         raise ImageError(
-            f"{kind} holds at most {MAX_SIDE[kind]} pixels per side, {path.name} would be {width}×{height}; "
+            f"{form.name} holds at most {form.max_side} pixels per side, {path.name} would be {width}×{height}; "
             "write a .png."
         )
-    if kind in ("TIFF", "BMP") and height * width * max(channels, 3) * dtype.itemsize > MAX_BYTES:
-        raise ImageError(f"{kind} holds at most 4 GB, {path.name} would be {width}×{height} pixels; write a .png.")
+    if form.max_bytes and height * width * max(channels, 3) * dtype.itemsize > form.max_bytes:
+        raise ImageError(
+            f"{form.name} holds at most {form.max_bytes / 2**30:.0f} GB, {path.name} would be {width}×{height} pixels; "
+            "write a .png."
+        )
+    if channels % 2 == 0 and not form.alpha:
+        raise ImageError(f"{form.name} cannot hold transparency; write a {listed(ALPHA_SUFFIXES, 'or')}.")
     metadata, _ = storable(path, metadata, channels, dtype)
     rows_written = 0
 
@@ -82,7 +88,8 @@ def open_writer(
         with names_unwritable(path):
             file = stack.enter_context(atomic.replaced(path)).open("wb")
             stack.callback(close_quietly, file)
-            writer = WRITERS[kind](file, kind, height, width, channels, dtype, metadata, quality)
+            encoder = WRITERS.get(form.name, PillowWriter)
+            writer = encoder(file, form, height, width, channels, dtype, metadata, quality)
         yield write
         if rows_written != height:
             raise ValueError(f"expected {height} rows, found {rows_written}")

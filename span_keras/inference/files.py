@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from span_keras.images.formats import format_of
+from span_keras.images.formats import DEEP_SUFFIXES, format_of, listed
 from span_keras.images.picture import QUALITY, depth_of, scaled_metadata, storable
 from span_keras.images.read import read_image
 from span_keras.images.write import open_writer
@@ -47,7 +47,8 @@ def upscale_file(
     dtype = depth_of(target, samples.dtype)
     notes = [*picture.notes]
     if dtype != samples.dtype:
-        notes.append(f"{target} holds 8 of the 16 bits per sample of {source}; .png and .tif hold all.")
+        deep = listed(DEEP_SUFFIXES, "and")
+        notes.append(f"{target} holds 8 of the 16 bits per sample of {source}; {deep} hold all.")
     metadata = scaled_metadata(picture.metadata, size[1], size[0])
     metadata, lost = storable(target, metadata, channels, dtype)
     notes += lost

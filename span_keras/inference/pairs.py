@@ -19,9 +19,10 @@ _SURE_ENDING = re.compile(r"([_-]x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNOREC
 def find_pairs(data: str | Path) -> list[tuple[Path, Path | None]]:
     """Find the images to measure as ``(HR path, LR path)``, sorted by name; LR is None where it has to be made.
 
-    ``data`` holds the folders ``HR`` and ``LR``, or a folder ``HR``, or HR images. An LR image is called as its HR
-    image, whatever its format; if not all are, endings as in ``img_001x4``, ``img_001_LR`` and ``img_001_SRF_4_HR`` do
-    not count, first of LR images alone, then of both. ``box2`` as an HR image is always called so in full.
+    ``data`` holds the folders ``HR`` and ``LR``, or a folder ``HR``, or HR images. An LR image has the same name
+    as its HR image, whatever its format; if not all have, endings as in ``img_001x4``, ``img_001_LR``
+    and ``img_001_SRF_4_HR`` do not count, first of LR images alone, then of both. The HR image ``box2``
+    always goes by its full name.
 
     Raises:
         DataError: there are no images, or one kind has images that the other lacks.

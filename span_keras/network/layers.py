@@ -51,6 +51,7 @@ class RepConv(keras.layers.Layer):
         return compose(*(ops.convert_to_tensor(getattr(self, name)) for name in REPCONV_WEIGHTS), xp=ops)
 
     def call(self, x):
+        """Convolve (N, H, W, c) to (N, H, W, filters) by the composed kernel, in the precision of ``x``."""
         kernel, bias = self.compose()
         y = ops.conv(x, ops.cast(kernel, x.dtype), padding="same", data_format="channels_last")
         return y + ops.cast(bias, y.dtype)
@@ -86,6 +87,7 @@ class PixelShuffle(keras.layers.Layer):
         self.scale = scale
 
     def call(self, x):
+        """Rearrange (N, H, W, C·scale²) to (N, H·scale, W·scale, C)."""
         return pixel_shuffle(x, self.scale)
 
     def compute_output_shape(self, input_shape):

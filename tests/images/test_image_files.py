@@ -14,31 +14,110 @@ from helpers.image_files import chunk, few_bits, png_bytes, random_samples, tiff
 from span_keras.errors import ImageError
 from span_keras.images import read
 from span_keras.images.encoders import PngWriter
-from span_keras.images.picture import Metadata, Picture, scaled_metadata, storable
+from span_keras.images.formats import FORMATS
+from span_keras.images.picture import Metadata, Picture, load_exif, scaled_metadata, storable
 from span_keras.images.read import read_image
 from span_keras.images.write import open_writer, write_image
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SHAPE = (9, 14)
+WRITTEN = [form for form in FORMATS if form.written]
+
+
+def exif_of_someone():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Someone"
+    return exif.tobytes()
+
+
+METADATA = {
+    "icc": SRGB,
+    "exif": exif_of_someone(),
+    "xmp": b"<x:xmpmeta/>",
+    "dpi": (300.0, 300.0),
+    "texts": {"Title": "Grüße"},
+    "comment": {"Comment": "Grüße"},
+    "gamma": 0.45455,
+    "srgb": 0,
+}
+"""A value of every field that an entry's ``metadata`` may name."""
 
 
 def samples(channels, dtype=np.uint8, shape=SHAPE):
     return random_samples(channels, dtype, shape)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_lossless_formats_return_what_was_written(tmp_path, suffix, dtype, channels):
+@pytest.mark.parametrize(("form", "suffix"), [(form, suffix) for form in WRITTEN for suffix in form.suffixes])
+def test_every_written_format_holds_what_its_entry_says(tmp_path, form, suffix, channels, depth):
     path = tmp_path / f"image{suffix}"
-    values = samples(channels, dtype)
-    write_image(path, Picture(values))
+    rows, columns = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]]
+    values = np.stack([60 + 5 * rows + 3 * columns + 9 * channel for channel in range(channels)], -1)
+    values = (values * (2**depth // 256) + 2 ** (depth - 8) // 3).astype(f"uint{depth}")
+    picture = Picture(values)
+    if depth not in form.depths or (channels % 2 == 0 and not form.alpha):
+        with pytest.raises(ImageError, match=r"8 bits per sample|cannot hold transparency"):
+            write_image(path, picture, quality=100)
+        assert list(tmp_path.iterdir()) == []
+        return
+    write_image(path, picture, quality=100)
+    with Image.open(path) as image:
+        assert image.format == form.name
     found = read_image(path)
-    if suffix == ".tif" and dtype == np.uint16 and channels == 2:
-        values = values[..., [0, 0, 0, 1]]  # few programs read such a TIFF as grey
-    np.testing.assert_array_equal(found.samples, values)
-    assert found.samples.dtype == dtype
+    if (channels, depth) in form.grey_as_rgb:
+        values = values[..., [0, 0, 0, 1] if channels == 2 else [0, 0, 0]]
+    assert found.samples.shape == values.shape
+    assert found.samples.dtype == values.dtype
     assert found.notes == ()
+    exact = not form.lossy or form.lossless_quality == 100
+    assert np.abs(found.samples.astype(int) - values).max() <= (0 if exact else 3)
+
+
+@pytest.mark.parametrize("key", [*METADATA])
+@pytest.mark.parametrize("form", WRITTEN, ids=lambda form: form.name)
+def test_every_written_format_keeps_the_metadata_that_its_entry_names(tmp_path, form, key):
+    path = tmp_path / f"image{form.suffixes[0]}"
+    field = "texts" if key == "comment" else key
+    picture = Picture(samples(3), Metadata(**{field: METADATA[key]}))
+    write_image(path, picture)
+    found = getattr(read_image(path).metadata, field)
+    kept = key in form.metadata or (key == "comment" and "texts" in form.metadata)
+    if not kept:
+        assert not found
+    elif key in ("dpi", "gamma"):
+        assert found == pytest.approx(METADATA[key], rel=1e-3)
+    elif key == "exif":
+        assert load_exif(found)[ExifTags.Base.Artist] == "Someone"
+    else:
+        assert found == METADATA[key]
+    notes = storable(path, picture.metadata, 3, np.dtype(np.uint8))[1]
+    assert len(notes) == (not kept and key not in ("gamma", "srgb"))  # these are no loss worth a sentence
+
+
+@pytest.mark.parametrize(
+    ("form", "size"),
+    [
+        *((form, (form.max_side + 1, 1)) for form in WRITTEN if form.max_side < 2**31 - 1),
+        *((form, (form.max_bytes // 3000 + 1, 1000)) for form in WRITTEN if form.max_bytes),
+    ],
+)
+def test_every_written_format_refuses_more_pixels_than_its_entry_says(tmp_path, form, size):
+    with (
+        pytest.raises(ImageError, match="holds at most"),
+        open_writer(tmp_path / f"image{form.suffixes[0]}", *size, 3, np.uint8),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form.read], ids=lambda form: form.name)
+def test_every_read_format_is_read(tmp_path, form):
+    for suffix in form.suffixes:
+        Image.fromarray(np.full((*SHAPE, 3), 90, np.uint8)).save(tmp_path / f"image{suffix}", form.name)
+        found = read_image(tmp_path / f"image{suffix}")
+        assert found.samples.shape == (*SHAPE, 3) if form.name != "GIF" else found.samples.shape[:2] == SHAPE
+        assert np.abs(found.pixels * 255 - 90).max() <= 3
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -442,7 +521,7 @@ def test_too_few_or_too_many_rows_are_a_mistake(tmp_path, rows, message):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("suffix", [form.suffixes[0] for form in WRITTEN])
 def test_a_file_that_may_not_grow_is_named_and_leaves_nothing(tmp_path, suffix):
     """A real limit of the system: also what is left in buffers fails."""
     script = f"""

@@ -15,14 +15,16 @@ from span_keras.checkpoints import save_weights
 from span_keras.constants import ALPHA_BLEED
 from span_keras.errors import CheckpointError, ImageError
 from span_keras.images.alpha import bleed
+from span_keras.images.formats import FORMATS
 from span_keras.images.picture import Metadata, Picture, to_float
 from span_keras.images.read import read_image
 from span_keras.images.write import write_image
+from span_keras.inference.batch import plan
 from span_keras.inference.files import upscale_file
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights, layer_shapes
-from span_keras.upscale import main, plan
+from span_keras.upscale import main
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,9 @@ def run(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
-def test_every_format_in_and_out(tmp_path, upscaler, suffix):
+@pytest.mark.parametrize("form", [form for form in FORMATS if form.written], ids=lambda form: form.name)
+def test_every_format_in_and_out(tmp_path, upscaler, form):
+    suffix = form.suffixes[0]
     rows, columns = np.mgrid[0:41, 0:30]
     write_image(tmp_path / f"in{suffix}", Picture(np.uint8(np.stack([rows * 5, columns * 7, rows + columns], -1))))
     notes = upscale_file(upscaler, tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
@@ -67,7 +70,7 @@ def test_every_format_in_and_out(tmp_path, upscaler, suffix):
     found = read_image(tmp_path / f"out{suffix}")
     expected = upscaler(read_image(tmp_path / f"in{suffix}").pixels)
     assert found.samples.shape == (82, 60, 3)
-    assert np.abs(found.pixels - expected).mean() < (0.01 if suffix in (".jpg", ".webp") else 0.5 / 255)
+    assert np.abs(found.pixels - expected).mean() < (0.01 if form.lossy else 0.5 / 255)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
