@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
+from span_keras.network.config import variant_of
 
 
 def config_of(description, source: str) -> dict:
@@ -40,7 +41,7 @@ def config_of_names(names: Iterable[str]) -> dict:
     names = set(names)
     found = {}
     if "block_1_sym" in names:
-        found["variant"] = "official" if "block_1_sigmoid" in names else "span"
+        found["variant"] = variant_of(names)
         if "normalize" not in names:
             found |= {"img_range": 1.0, "rgb_mean": (0.0, 0.0, 0.0)}
     return found

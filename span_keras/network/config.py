@@ -103,3 +103,17 @@ class SpanConfig:
         if unknown := sorted(set(values) - known):
             raise ConfigError(f"unknown configuration keys {unknown}; known are {sorted(known)}.")
         return cls(**{**values, "rgb_mean": tuple(values.get("rgb_mean", DIV2K_MEAN))})
+
+
+def variant_of(names: set[str]) -> str:
+    """Return the variant of a network from the names that ``model.topology`` gives its layers.
+
+    Raises:
+        ConfigError: no variant, or more than one, has layers of these names.
+    """
+    helpers = {variant: {f"block_1_{kind}" for kind in kinds[:-1]} for variant, (_, kinds) in ACTIVATIONS.items()}
+    present = set().union(*helpers.values()) & names
+    found = [variant for variant, layers in helpers.items() if layers == present]
+    if len(found) != 1:
+        raise ConfigError(f"expected layers that tell one of {VARIANTS}, found those of {found}; state the variant.")
+    return found[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError
-from span_keras.network.config import ACTIVATIONS, SpanConfig
+from span_keras.network.config import ACTIVATIONS, SpanConfig, variant_of
 from span_keras.network.layers import PixelShuffle, RepConv
 from span_keras.network.reparam import shuffle_kernel
 
@@ -170,7 +170,7 @@ def config_of(model) -> SpanConfig:
         scale=math.isqrt(named["upsampler"].filters // 3),
         channels=named["conv_1"].filters,
         blocks=blocks,
-        variant="official" if "block_1_sigmoid" in named else "span",
+        variant=variant_of(set(named)),
         # float32 storage leaves digits behind that the user never wrote.
         img_range=float(f"{img_range:.6g}"),
         rgb_mean=tuple(float(f"{m:.6g}") for m in mean),
