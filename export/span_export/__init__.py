@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from span_keras.lazy import lazy
+from span_keras import lazy
 
 _HOMES = {"export_model": "export", "verify": "verify"}
 __getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

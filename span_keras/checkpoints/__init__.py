@@ -20,7 +20,7 @@ What was assumed is listed in ``metadata["assumed"]``; the arguments of ``load_w
 of the network, training or fused. None of the readers executes anything a file contains.
 """
 
-from span_keras.lazy import lazy
+from span_keras import lazy
 
 _HOMES = {
     "READERS": "load",

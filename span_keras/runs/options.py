@@ -42,7 +42,7 @@ NO_TEACHER, CLEAN = {"excludes": "teacher"}, {"excludes": "degrade"}
 """A teacher's output is of LR images that nothing was done to."""
 
 PATCH, WEIGHT = (MIN_PATCH_SIZE, 4096), (0, 1e3)
-"""Ranges that several options share."""
+"""Ranges of patch sizes and of weights in the loss."""
 
 HIDDEN = {"shown": False}
 

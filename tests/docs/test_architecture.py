@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "span_keras"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-GROUND = {"errors", "atomic", "constants", "lazy"}
+GROUND = {"errors", "atomic", "constants"}
 COMMAND_LINE = {"cli", "quiet"}
 
 
