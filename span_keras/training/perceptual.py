@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 from safetensors import SafetensorError
@@ -122,8 +123,6 @@ def _read_safetensors(path: Path) -> dict[str, list[np.ndarray]]:
 
 def _read_h5(path: Path) -> dict[str, list[np.ndarray]]:
     """Read a file of ``keras.applications``: a group per layer, its arrays listed in ``weight_names``."""
-    import h5py
-
     with h5py.File(path) as file:
         groups = {name: group for name, group in file.items() if len(group.attrs.get("weight_names", ())) == 2}
         return {
