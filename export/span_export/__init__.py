@@ -7,5 +7,5 @@ from __future__ import annotations
 
 from span_keras import lazy
 
-_HOMES = {"export_model": "export", "verify": "verify"}
+_HOMES = {"export_model": "export"}  # a name like a module's would hide that module
 __getattr__, __dir__, __all__ = lazy(__name__, _HOMES)

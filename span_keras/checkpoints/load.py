@@ -103,8 +103,8 @@ def resolve(path: str | os.PathLike) -> Path:
     if name.startswith(PREFIX):
         available = bundled_names()
         if name not in available:
-            known = f"it has {', '.join(available)}" if available else "it bundles no weights"
-            raise CheckpointError(f"{name} does not come with this installation; {known}; name one of these or a file.")
+            known = f"it has {', '.join(available)}; name one of these or" if available else "it bundles none; name"
+            raise CheckpointError(f"{name} does not come with this installation; {known} a weights file.")
         return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
     try:
         file = Path(path).expanduser()

@@ -371,14 +371,14 @@ def test_what_cannot_be_written(tmp_path, tiny_weights):
 
 def test_bundled_names(tmp_path, tiny_weights, monkeypatch):
     monkeypatch.setattr(load, "BUNDLED", tmp_path)
-    with pytest.raises(CheckpointError, match="bundled:x9 does not come with this installation; it bundles no weights"):
+    with pytest.raises(CheckpointError, match="bundled:x9 does not come with this installation; it bundles none; name"):
         load_weights("bundled:x9")
     save_weights(tiny_weights, tmp_path / "x2.safetensors")
     loaded = load_weights("bundled:x2")
     assert_same(loaded, tiny_weights)
     assert loaded.source == "bundled:x2"
     for wrong in ("bundled:x9", "bundled:../x2", "bundled:"):
-        with pytest.raises(CheckpointError, match=rf"{wrong} does not come .* it has bundled:x2; name a file"):
+        with pytest.raises(CheckpointError, match=rf"{wrong} does not come .* it has bundled:x2; name one of"):
             load_weights(wrong)
 
 

@@ -186,7 +186,7 @@ def test_default_weights_that_are_not_bundled(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "BUNDLED", tmp_path)
     message = fails("--tfjs", tmp_path / "out")
     assert "bundled:x4 does not come with this installation" in message
-    assert "--weights" in message
+    assert "it bundles none; name a weights file" in message
 
 
 def test_default_weights_are_bundled_x4(tmp_path, monkeypatch, tiny_weights):
