@@ -40,7 +40,7 @@ def compiled(function, exact: bool = True):
 
 
 class Random:
-    """Random numbers inside a compiled function: the same ones for the same seed and step, draw after draw.
+    """Draw random numbers inside a compiled function: the same ones for the same seed and step, draw after draw.
 
     Args:
         seed: a whole number, known when the function is compiled.
@@ -52,55 +52,38 @@ class Random:
     def __init__(self, seed: int, step):
         self._draws = 0
         if keras.backend.backend() == "jax":
-            import jax
+            from jax import random
 
-            self._key = jax.random.fold_in(jax.random.key(seed), step)
-        else:
-            import tensorflow as tf
+            self._fold_in, self._uniform, self._normal = random.fold_in, random.uniform, random.normal
+            self._key = random.fold_in(random.key(seed), step)
+            return
+        import tensorflow as tf
 
-            start = tf.constant([seed, 0], "int32")
-            replica = tf.distribute.get_replica_context()
-            start = tf.random.experimental.stateless_fold_in(start, replica.replica_id_in_sync_group if replica else 0)
-            self._key = tf.random.experimental.stateless_fold_in(start, tf.cast(step, "int32"))
+        self._fold_in = tf.random.experimental.stateless_fold_in
+        self._uniform = lambda key, shape: tf.random.stateless_uniform(shape, key)
+        self._normal = lambda key, shape: tf.random.stateless_normal(shape, key)
+        replica = tf.distribute.get_replica_context()
+        key = self._fold_in(tf.constant([seed, 0], "int32"), replica.replica_id_in_sync_group if replica else 0)
+        self._key = self._fold_in(key, tf.cast(step, "int32"))
 
     def _next(self):
         self._draws += 1
-        if keras.backend.backend() == "jax":
-            import jax
-
-            return jax.random.fold_in(self._key, self._draws)
-        import tensorflow as tf
-
-        return tf.random.experimental.stateless_fold_in(self._key, self._draws)
+        return self._fold_in(self._key, self._draws)
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float):
-        """Float32 numbers from ``low`` to ``high``."""
-        if keras.backend.backend() == "jax":
-            import jax
-
-            numbers = jax.random.uniform(self._next(), shape)
-        else:
-            import tensorflow as tf
-
-            numbers = tf.random.stateless_uniform(shape, self._next())
-        return low + (high - low) * numbers
+        """Draw float32 numbers from ``low`` to ``high``."""
+        return low + (high - low) * self._uniform(self._next(), shape)
 
     def normal(self, shape: tuple[int, ...]):
-        """Float32 numbers of mean 0 and standard deviation 1."""
-        if keras.backend.backend() == "jax":
-            import jax
-
-            return jax.random.normal(self._next(), shape)
-        import tensorflow as tf
-
-        return tf.random.stateless_normal(shape, self._next())
+        """Draw float32 numbers of mean 0 and standard deviation 1."""
+        return self._normal(self._next(), shape)
 
     def chance(self, count: int, probability: float):
-        """``count`` booleans, true with a probability."""
+        """Draw ``count`` booleans, true with a probability."""
         return self.uniform((count,), 0.0, 1.0) < probability
 
     def integers(self, count: int, bound: int):
-        """``count`` int32 numbers from 0 to below ``bound``."""
+        """Draw ``count`` int32 numbers from 0 to below ``bound``."""
         # A uniform number can round up to its bound.
         numbers = keras.ops.floor(self.uniform((count,), 0.0, float(bound)))
         return keras.ops.cast(keras.ops.minimum(numbers, bound - 1), "int32")
