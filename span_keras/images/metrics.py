@@ -88,6 +88,19 @@ def evaluate_pair(sr: np.ndarray, hr: np.ndarray, shave: int) -> dict[str, float
     return {"ssim_y": ssim(sr_y, hr_y), "psnr_y": psnr(sr_y, hr_y), "psnr_rgb": psnr(sr, hr)}
 
 
+def colour_shift(sr: np.ndarray, lr: np.ndarray) -> float:
+    """Return how far the mean colour of a super-resolved image is from its LR image's: the channel's that moved most.
+
+    Args:
+        sr, lr: (H, W, 3) and (h, w, 3) RGB, uint8 or floating point in [0, 1], rounded to uint8 first.
+
+    Returns:
+        Levels of 255.
+    """
+    means = [_as_uint8(image).mean((0, 1), dtype=np.float64) for image in (sr, lr)]
+    return float(np.abs(means[0] - means[1]).max())
+
+
 def _as_uint8(image: np.ndarray) -> np.ndarray:
     return image if image.dtype == np.uint8 else to_uint8(image)
 

@@ -6,7 +6,7 @@ in ``keras.applications`` and pad with zeros. ``normalize`` is ``(x − mean) / 
 BatchNormalization, with the mean and standard deviation of ImageNet's RGB in [0, 1].
 
 VGG16's weights of ``keras.applications`` come from Caffe and expect BGR from 0 to 255 without its mean.
-``read_weights`` tells them by their first filter and returns them, exactly as good, for RGB divided by ``CAFFE_STD``.
+``without_caffe`` tells them by their first filter and makes equivalent ones of them, for RGB divided by ``CAFFE_STD``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CAFFE_MEAN = tuple(level / 255 for level in (123.68, 116.779, 103.939))
 """Mean that Caffe's networks subtract, RGB."""
 
 CAFFE_STD = 0.226
-"""Chosen: features of Caffe's weights then have the size of those of other weights. Any value changes them alike."""
+"""Makes features of Caffe's weights about as large as those of other weights; near the mean of ``IMAGENET_STD``."""
 
 CAFFE_MARK = (0.42947057, 0.55037946, 0.4800154)
 """First values of the first filter of Caffe's VGG16, top row: blue, green, red."""
@@ -70,20 +70,35 @@ def _vgg16() -> tuple[Conv | Pool, ...]:
 
 VGG16 = _vgg16()
 
+ALEXNET = (
+    Conv("conv1", 64, 11, stride=4, padding=2),
+    Pool("pool1", 3),
+    Conv("conv2", 192, 5),
+    Pool("pool2", 3),
+    Conv("conv3", 384),
+    Conv("conv4", 256),
+    Conv("conv5", 256),
+)
+"""The convolutions of AlexNet as torchvision has it (Krizhevsky, "One weird trick", 2014)."""
+
 
 def chain(
-    layers: Sequence[Conv | Pool], features: Sequence[str], name: str, activated: bool = False, framework=keras
+    layers: Sequence[Conv | Pool],
+    features: Sequence[str],
+    name: str,
+    activated: bool = False,
+    dtype: str | None = None,
+    framework=keras,
 ) -> keras.Model:
     """Build a frozen feature model with random weights.
-
-    Convolutions run in the precision of the global policy in force (bfloat16 under ``mixed_bfloat16``), normalisation
-    in float32.
 
     Args:
         layers: of the chain; what follows the last feature is left out.
         features: names of the convolutions that give features, in their order.
         name: of the model.
         activated: whether a feature is taken after the ReLU or before it.
+        dtype: precision of the convolutions; by default that of the global policy in force (bfloat16 under
+            ``mixed_bfloat16``). Normalisation is in float32.
         framework: ``keras`` or, for export to the browser, ``tf_keras``.
 
     Returns:
@@ -98,16 +113,16 @@ def chain(
     outputs = []
     for layer in layers:
         if isinstance(layer, Pool):
-            x = make.MaxPooling2D(layer.size, 2, name=layer.name)(x)
+            x = make.MaxPooling2D(layer.size, 2, dtype=dtype, name=layer.name)(x)
             continue
         padding = "same"
         if layer.padding is not None:
-            x, padding = make.ZeroPadding2D(layer.padding, name=f"{layer.name}_padding")(x), "valid"
-        x = make.Conv2D(layer.channels, layer.size, layer.stride, padding, name=layer.name)(x)
+            x, padding = make.ZeroPadding2D(layer.padding, dtype=dtype, name=f"{layer.name}_padding")(x), "valid"
+        x = make.Conv2D(layer.channels, layer.size, layer.stride, padding, dtype=dtype, name=layer.name)(x)
         if layer.name in features and not activated:
             outputs.append(x)
         if len(outputs) < len(features):
-            x = make.ReLU(name=f"{layer.name}_relu")(x)
+            x = make.ReLU(dtype=dtype, name=f"{layer.name}_relu")(x)
         if layer.name in features and activated:
             outputs.append(x)
         if len(outputs) == len(features):
@@ -122,25 +137,44 @@ def set_normalisation(layer, mean: Sequence[float], std: Sequence[float]) -> Non
     layer.set_weights([np.float32(mean), np.float32(std) ** 2])
 
 
-def assign(model, path: str | os.PathLike, what: str) -> None:
+def convolutions(model) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape of every array of a model of ``chain``: ``LAYER/kernel`` (HWIO) and ``LAYER/bias``."""
+    layers = [layer for layer in model.layers if layer.weights and layer.name != "normalize"]
+    return {
+        f"{layer.name}/{key}": tuple(weight.shape)
+        for layer in layers
+        for key, weight in zip(("kernel", "bias"), layer.weights, strict=True)
+    }
+
+
+def assign(model, arrays: dict[str, np.ndarray]) -> None:
+    """Set the weights of a model of ``chain``, by the names of ``convolutions``."""
+    for layer in {key.partition("/")[0] for key in convolutions(model)}:
+        model.get_layer(layer).set_weights([arrays[f"{layer}/{key}"] for key in ("kernel", "bias")])
+
+
+def read_into(model, path: str | os.PathLike, what: str) -> None:
     """Read the weights of a model of ``chain`` from a file.
 
     Raises:
         CheckpointError: see ``read_weights``; or arrays are missing or of another shape.
     """
-    convolutions = [layer for layer in model.layers if layer.weights and layer.name != "normalize"]
-    keys = ("kernel", "bias")
-    wanted = {f"{layer.name}/{key}": tuple(w.shape) for layer in convolutions for key, w in zip(keys, layer.weights)}  # noqa: B905
-    arrays, of_caffe = read_weights(path, wanted, what)
+    wanted = convolutions(model)
+    arrays, of_caffe = without_caffe(read_weights(path, wanted, what))
     check_shapes(arrays, wanted, path, what)
-    for layer in convolutions:
-        layer.set_weights([arrays[f"{layer.name}/{key}"] for key in keys])
+    assign(model, arrays)
     if of_caffe:
         set_normalisation(model.get_layer("normalize"), CAFFE_MEAN, (CAFFE_STD,) * 3)
 
 
 def check_shapes(arrays: dict[str, np.ndarray], wanted: dict[str, tuple], path, what: str) -> None:
     """Refuse arrays that are missing or of another shape.
+
+    Args:
+        arrays: name -> array.
+        wanted: name -> shape.
+        path: of their file.
+        what: the file should hold, for the message.
 
     Raises:
         CheckpointError: names the first of them.
@@ -155,7 +189,7 @@ def check_shapes(arrays: dict[str, np.ndarray], wanted: dict[str, tuple], path, 
         raise CheckpointError(f"{path} does not hold these {what}: {'; '.join(problems[:MAX_LISTED] + more)}.")
 
 
-def read_weights(path: str | os.PathLike, wanted: Iterable[str], what: str) -> tuple[dict[str, np.ndarray], bool]:
+def read_weights(path: str | os.PathLike, wanted: Iterable[str], what: str) -> dict[str, np.ndarray]:
     """Read arrays in float32 from ``.safetensors``, or from ``.h5`` as ``keras.applications`` downloads it.
 
     Args:
@@ -164,7 +198,7 @@ def read_weights(path: str | os.PathLike, wanted: Iterable[str], what: str) -> t
         what: the file should hold, for messages.
 
     Returns:
-        Those of the wanted arrays that the file has, and whether they expect ``CAFFE_MEAN`` and ``CAFFE_STD``.
+        Those of the wanted arrays that the file has.
 
     Raises:
         CheckpointError: the file is missing or damaged, or holds what is no number.
@@ -177,11 +211,20 @@ def read_weights(path: str | os.PathLike, wanted: Iterable[str], what: str) -> t
         arrays = read(path, set(wanted))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read as {what} (.safetensors or .h5): {error}.") from error
+    check_finite(arrays, path, what)
+    return arrays
+
+
+def check_finite(arrays: dict[str, np.ndarray], path, what: str) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        CheckpointError: names their layers.
+    """
     if bad := sorted({key.partition("/")[0] for key, array in arrays.items() if not np.isfinite(array).all()}):
         raise CheckpointError(
             f"expected finite numbers as {what}, found others in {', '.join(bad)} of {path}; use an intact file."
         )
-    return _without_caffe(arrays)
 
 
 def _read_safetensors(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
@@ -202,8 +245,11 @@ def _read_h5(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _without_caffe(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], bool]:
+def without_caffe(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], bool]:
     """Take Caffe's preprocessing out of VGG16's weights: red first, and everything divided by ``255 · CAFFE_STD``.
+
+    Returns:
+        The arrays, and whether they were Caffe's: then they expect ``CAFFE_MEAN`` and ``CAFFE_STD``.
 
     ReLU and max pooling scale with their input, so that dividing the input and every bias divides the features.
     """

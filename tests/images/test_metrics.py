@@ -91,3 +91,10 @@ def test_modcrop_cuts_bottom_and_right():
 def test_wrong_input_is_named(call, message):
     with pytest.raises(ImageError, match=message):
         call()
+
+
+def test_colour_shift_is_that_of_the_channel_that_moved_most():
+    lr = np.full((4, 5, 3), (10, 20, 30), np.uint8)
+    sr = np.full((8, 10, 3), (11.0, 17.6, 30), np.float32) / 255
+    assert metrics.colour_shift(sr, lr) == pytest.approx(2.0), "rounded to uint8 first"
+    assert metrics.colour_shift(lr, lr) == 0
