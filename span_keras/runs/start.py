@@ -52,6 +52,7 @@ def make_trainer(
         degrade=degrader(settings),
         steps_per_execution=run.steps_per_execution or steps_per_execution(run.steps_per_epoch, devices),
         devices=devices,
+        seed=run.seed,
     )
 
 
