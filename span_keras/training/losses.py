@@ -8,7 +8,7 @@ from __future__ import annotations
 from keras import ops
 
 from span_keras.errors import ConfigError
-from span_keras.training.perceptual import min_side
+from span_keras.training.perceptual import feature_weights, min_side
 
 
 def mean_absolute_error(hr, sr):
@@ -25,7 +25,7 @@ PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error}
 
 
 def perceptual_distance(features, hr, sr):
-    """Return the mean over features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
+    """Return the weighted sum over features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
 
     Args:
         features: a model from ``perceptual.build``.
@@ -42,8 +42,8 @@ def perceptual_distance(features, hr, sr):
         )
     wanted = [ops.stop_gradient(feature) for feature in _as_list(features(hr, training=False))]
     found = _as_list(features(sr, training=False))
-    distances = [mean_absolute_error(a, b) for a, b in zip(wanted, found, strict=True)]
-    return sum(distances) / len(distances)
+    triples = zip(feature_weights(features), wanted, found, strict=True)
+    return sum(weight * mean_absolute_error(a, b) for weight, a, b in triples)
 
 
 def _as_list(outputs) -> list:

@@ -90,7 +90,7 @@ def test_recipes_are_those_of_their_sources():
         ({"rgb_mean": (0.5, 0.5)}, "rgb_mean must be three values"),
         (
             {"perceptual": "none", "perceptual_weights": "vgg.h5"},
-            "perceptual_weights expected a --perceptual that",
+            "--perceptual-weights expected a --perceptual that",
         ),
         ({"teacher_weight": 2.0}, "--teacher-weight expected a --teacher that uses it, found none"),
         ({"teacher_cache": "kept"}, r"\[data\] teacher_cache expected a --teacher that uses it, found none"),
