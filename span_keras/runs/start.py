@@ -46,7 +46,7 @@ def make_trainer(
     run = settings.run
     return SpanTrainer(
         start_weights(settings, echo),
-        SpanLoss(perceptual, step.vgg_weight, pixel=step.loss),
+        SpanLoss(perceptual, step.vgg_weight, step.loss, step.colour_weight),
         settings.schedule,
         step,
         degrade=degrader(settings),
