@@ -89,6 +89,7 @@ OPTIONS = (
     Option(
         "step", "vgg_weight", float, DEFAULTS["vgg_weight"], "Perceptual loss weight", *WEIGHT, **PERCEPTUAL, **LOSS
     ),
+    Option("step", "colour_weight", float, 0.0, "Weight of the distance of mean colours", *WEIGHT, **HIDDEN, **LOSS),
     *(
         Option("step", field.name, get_type_hints(StepOptions)[field.name], field.default, **field.metadata)
         for field in fields(StepOptions)

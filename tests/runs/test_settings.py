@@ -108,6 +108,7 @@ def test_every_setting_of_the_loss_says_that_losses_do_not_compare():
         *("degrade", "hr_scales", "teacher"),
         *(f"degrade_{name}" for name in STRENGTHS),
         *("loss", "perceptual", "perceptual_weights", "vgg_weight", "teacher_weight"),
+        *("colour_weight", "adversarial_weight"),
     }
 
 
