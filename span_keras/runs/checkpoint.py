@@ -19,7 +19,7 @@ FORMAT = "span-run-1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All of a run's changing state: ``SpanTrainer.state`` and what the loop knows (``step``, ``best_psnr`` ...)."""
+    """All of a run's changing state: ``SpanTrainer.state`` and what the loop knows (``step``, ``best`` ...)."""
 
     arrays: dict[str, np.ndarray]
     progress: dict

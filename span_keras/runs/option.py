@@ -9,7 +9,7 @@ from typing import get_args
 
 from span_keras.errors import ConfigError
 
-INTS, FLOATS = tuple[int, ...], tuple[float, ...]
+INTS, FLOATS, TEXTS = tuple[int, ...], tuple[float, ...], tuple[str, ...]
 
 WORDS = {int: ("a whole number", "whole numbers"), float: ("a number", "numbers"), str: ("a text", "texts")}
 
@@ -21,7 +21,7 @@ class Option:
     Args:
         group: which of ``options.GROUPS`` it belongs to, and with it the object that it is handed to.
         name: of the field; the command line has hyphens for its underscores.
-        type: ``int``, ``float``, ``str``, ``INTS`` or ``FLOATS``.
+        type: ``int``, ``float``, ``str``, ``INTS``, ``FLOATS`` or ``TEXTS``.
         default: of a recipe that does not name it. ``None`` also makes ``None`` a value.
         help: what it does, without a full stop.
         low, high: inclusive limits of numbers, or of each number of a list.
@@ -61,7 +61,7 @@ class Option:
 
     @property
     def is_list(self) -> bool:
-        return self.type in (INTS, FLOATS)
+        return self.type in (INTS, FLOATS, TEXTS)
 
     @property
     def flag(self) -> str:

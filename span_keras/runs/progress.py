@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from span_keras.errors import TrainingError
 from span_keras.runs.options import RunSettings
+from span_keras.training.lpips import figure_texts
 
 BAR = 20
 
@@ -47,10 +48,14 @@ class Progress:
         """Show the figures of a validation."""
         self.psnr = figures["psnr_y"]
         self.close()
-        self.echo(
-            f"Epoch {epoch}/{self.run.epochs} · validation PSNR {figures['psnr_y']:.3f} dB · "
-            f"SSIM {figures['ssim_y']:.4f} · RGB PSNR {figures['psnr_rgb']:.3f} dB"
-        )
+        parts = [
+            f"Epoch {epoch}/{self.run.epochs}",
+            f"validation PSNR {figures['psnr_y']:.3f} dB",
+            f"SSIM {figures['ssim_y']:.4f}",
+            f"RGB PSNR {figures['psnr_rgb']:.3f} dB",
+            *figure_texts(figures),
+        ]
+        self.echo(" · ".join(parts))
 
     def close(self) -> None:
         """End the line that is written over."""

@@ -31,7 +31,7 @@ class Record:
         progress: prints lines.
 
     Attributes:
-        best: PSNR of the best validation so far in dB.
+        best: score of the best validation so far, see ``Validation.selection``.
         unlogged: name -> values of the steps that are not in ``log.csv`` yet.
     """
 
@@ -39,7 +39,7 @@ class Record:
         self.run, self.folder, self.validation, self.progress = run, folder, validation, progress
         self.best = float("-inf")
         self.unlogged: dict[str, list[float]] = {}
-        self.bicubic = validation.bicubic_psnr()
+        self.bicubic = validation.bicubic()
         self._logged_at = time.monotonic()
         self._board = TensorBoard(folder.path / "tensorboard")
         if not self._board.available:
@@ -82,13 +82,15 @@ class Record:
         self.folder.append("validation.csv", {"step": step, "epoch": epoch, **figures})
         self._board.scalars(step, "validation", figures)
         self.progress.validated(epoch, figures)
-        if figures["psnr_y"] > self.best:
-            self.best = figures["psnr_y"]
+        selection = self.validation.selection
+        if selection.score(figures) > self.best:
+            self.best = selection.score(figures)
             save_weights(weights, self.folder.path / "best.safetensors")
         config = weights.config
         title = f"{self.folder.path.name} · x{config.scale} ch{config.channels} {config.variant}"
         log, validations = self.folder.rows("log.csv"), self.folder.rows("validation.csv")
-        curves = plots.curves(log, validations, f"{title} · best {self.best:.3f} dB", self.bicubic)
+        title = f"{title} · best {selection.describe(self.best)}"
+        curves = plots.curves(log, validations, title, self.bicubic)
         self.folder.write("curve.png", curves)
         number = epoch // self.run.val_every % len(self.validation.images)  # each time another image
         self.folder.write(f"samples/step_{step:08}.png", self.validation.strip(weights, number))

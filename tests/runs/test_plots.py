@@ -38,13 +38,25 @@ def rows(count: int) -> list[dict]:
 )
 def test_curves_of_any_run(log, validation):
     """Also of one that has not begun, and of one whose loss is not finite or zero."""
-    image = opened(plots.curves(log, validation, "run", bicubic=19.0))
+    image = opened(plots.curves(log, validation, "run", {"psnr_y": 19.0}))
     assert image.shape[1] == 960
     panels = 4 if log and "perceptual" in log[0] else 3
     assert image.shape[0] == 44 + 230 * panels
     # Something is drawn in every panel.
     for top in range(44, image.shape[0] - 200, 230):
         assert (image[top : top + 230] < 200).any()
+
+
+def test_every_lpips_has_its_curve():
+    """In a panel of its own, beside bicubic's; older rows may lack it."""
+    validation = [{"step": 10 * i, "psnr_y": 20.0, "lpips_alexnet": 0.9 / i, "lpips_vgg16": 0.5} for i in range(1, 9)]
+    validation[0]["lpips_vgg16"] = float("nan")
+    image = opened(plots.curves([], validation, "run", {"psnr_y": 19.0, "lpips_alexnet": 0.7, "lpips_vgg16": 0.6}))
+    assert image.shape[0] == 44 + 230 * 4
+    heights = curve_in(image, 44 + 2 * 230, 230)
+    assert len(heights) > 500 and heights[0] < heights[-1], "AlexNet's falls"
+    one = [{name: row[name] for name in ("step", "psnr_y", "lpips_alexnet")} for row in validation]
+    assert opened(plots.curves([], one, "run", {"psnr_y": 19.0})).shape == image.shape
 
 
 def curve_in(image, top: int, height: int) -> np.ndarray:
@@ -113,7 +125,7 @@ def test_validation_measures_what_the_upscaler_makes(tiny_weights, tiny_config, 
     for key, value in found.items():
         assert value == pytest.approx(np.mean([figures[key] for figures in expected]), abs=0.01)
     # The original here is the bicubic enlargement itself.
-    assert validation.bicubic_psnr() > 60
+    assert validation.bicubic()["psnr_y"] > 60
 
 
 def test_a_strip_shows_the_same_place_four_times(tiny_weights, tiny_config, pair):

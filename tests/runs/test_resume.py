@@ -300,9 +300,10 @@ def test_a_best_figure_without_bound_is_chosen_anew(photos, tmp_path):
     out, short = tmp_path / "run", {"steps_per_epoch": 1, "rate_epochs": ()}
     train(settings(photos, epochs=1, **short), out, echo=lambda text: None)
     found = RunFolder(out).load_checkpoint()
-    RunFolder(out).save_checkpoint(Checkpoint(found.arrays, {**found.progress, "best_psnr": float("inf")}))
+    older = {key: value for key, value in found.progress.items() if key not in ("best", "best_by")}
+    RunFolder(out).save_checkpoint(Checkpoint(found.arrays, {**older, "best_psnr": float("inf")}))
     train(settings(photos, epochs=2, **short), out, resume=True, echo=lambda text: None)
-    assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 100
+    assert RunFolder(out).load_checkpoint().progress["best"] < 100
 
 
 def test_other_photographs_are_announced(photos, tmp_path):
@@ -330,9 +331,9 @@ def test_other_photographs_are_announced(photos, tmp_path):
     said = told(now)
     assert "to train on are others than before" in said and "to validate on" not in said
     (now / "photo_2.png").replace(now / "val" / "photo_0.png")
-    alter(best_psnr=99.0)
+    alter(best=99.0)
     assert "to validate on are others than before" in told(now, epochs=2)
-    assert RunFolder(out).load_checkpoint().progress["best_psnr"] < 99
+    assert RunFolder(out).load_checkpoint().progress["best"] < 99
     assert "are others than before" not in told(now, epochs=2)
     # Checkpoints of older versions do not know the photographs.
     (now / "photo_3.png").unlink()
