@@ -29,6 +29,10 @@ class DataError(SpanError):
     """A data folder without usable images, or images that do not fit the request."""
 
 
+class PairError(DataError):
+    """An HR and an LR image that do not fit together."""
+
+
 class TrainingError(SpanError):
     """A training run that cannot start, continue or resume."""
 

@@ -1,8 +1,8 @@
 """Paired random patches of photographs for training, and whole images for validation.
 
 A photograph is decoded once to uint8 RGB and cropped to whole multiples of the scale; its LR image is made once, from
-the whole photograph, by ``bicubic.downscale`` in uint8 as MATLAB does. A patch is then a slice of both, and of what a
-teacher makes of the LR image.
+the whole photograph, by ``bicubic.downscale`` in uint8 as MATLAB does, or it is read from a file. A patch is then a
+slice of both, and of what a teacher makes of the LR image.
 
 **Sampling.** A photograph is drawn with a probability proportional to its area and a patch uniformly within it, so
 every pixel of a collection counts alike however it is cut into files. With ``hr_scales``, reduced copies count as
@@ -19,7 +19,8 @@ has been drawn. Nothing is written to disk.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,12 +28,19 @@ import keras
 import numpy as np
 
 from span_keras.constants import SCALES
-from span_keras.data.decode import load_pair, opened, reason_unusable, reduced
+from span_keras.data.decode import (
+    check_headers,
+    load_given_pair,
+    load_pair,
+    opened,
+    reason_unusable,
+    reduced,
+)
 from span_keras.data.degrade import Degrader
 from span_keras.data.options import Degradations
 from span_keras.data.photos import list_photos
 from span_keras.data.working_sets import LAG, Photo, WorkingSets, decoder_count
-from span_keras.errors import DataError
+from span_keras.errors import DataError, PairError
 from span_keras.images import orientation
 
 
@@ -58,6 +66,8 @@ class PatchDataset(keras.utils.PyDataset):
             the device then, and a batch depends on the backend, too.
         augment: flips and quarter turns, all eight alike.
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
+        lr_files: HR file -> LR file, see ``photos.pair_folders``: LR images that are read instead of made. Neither
+            ``degradations`` nor ``hr_scales`` go with them.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. Not together with ``degradations``.
         dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
@@ -69,6 +79,7 @@ class PatchDataset(keras.utils.PyDataset):
         skipped: unusable files so far and why, path -> reason.
 
     Raises:
+        PairError: an LR image has not its HR image's size divided by the scale.
         DataError: no usable photograph, an impossible setting, or too small a cache.
     """
 
@@ -86,6 +97,7 @@ class PatchDataset(keras.utils.PyDataset):
         degradations: Degradations | None = None,
         augment: bool = True,
         hr_scales: Sequence[float] = (),
+        lr_files: Mapping[Path, Path] | None = None,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
         dtype: str = "uint8",
         shard: tuple[int, int] = (0, 1),
@@ -99,6 +111,9 @@ class PatchDataset(keras.utils.PyDataset):
         self.seed, self.augment, self.dtype = seed, augment, dtype
         if teacher and degradations:
             raise DataError("Expected a teacher or degradations, found both; a teacher's output is of clean LR images.")
+        if lr_files and (degradations or hr_scales):
+            raise DataError("Expected LR files, or degradations and HR scales, found both; leave one of them out.")
+        self.lr_files = lr_files or {}
         self.degrader = Degrader(degradations, scale, patch, seed) if degradations else None
         self.drawn_patch = self.degrader.hr_side // scale if self.degrader else patch
         self.teacher = teacher
@@ -212,9 +227,14 @@ class PatchDataset(keras.utils.PyDataset):
         least = self.drawn_patch * self.scale
 
         def scan(path: Path) -> list[Photo] | str:
+            lr_path, extra = self.lr_files.get(path), 0
             try:
                 with opened(path) as image:
                     width, height = image.size
+                if lr_path:
+                    extra = math.prod(check_headers(path, lr_path, self.scale))
+            except PairError:
+                raise
             except Exception as error:  # decoders raise whatever their formats' damage makes of them
                 return reason_unusable(error)
             photos = []
@@ -223,8 +243,8 @@ class PatchDataset(keras.utils.PyDataset):
                 if min(w, h) >= least:
                     values = w * h * sum(factor**2 for factor in self._factors) // self.scale**2
                     # Pillow holds four bytes per pixel.
-                    decoding = 4 * (width * height + (w * h if (w, h) != (width, height) else 0))
-                    photos.append(Photo(path, hr_scale, w * h, 3 * values, decoding))
+                    decoding = 4 * (width * height + extra + (w * h if (w, h) != (width, height) else 0))
+                    photos.append(Photo(path, hr_scale, w * h, 3 * values, decoding, lr_path))
             return photos or f"{width}×{height}, smaller than the {least}×{least} HR patch"
 
         with ThreadPoolExecutor(decoder_count()) as pool:
@@ -257,7 +277,10 @@ class PatchDataset(keras.utils.PyDataset):
     def _load(self, photo: Photo) -> tuple[np.ndarray, ...] | None:
         """Return all images of a photograph, ``None`` if it cannot be used or is not needed any more."""
         try:
-            images = load_pair(photo.path, self.scale, photo.hr_scale)
+            if photo.lr_path:
+                images = load_given_pair(photo.path, photo.lr_path, self.scale)
+            else:
+                images = load_pair(photo.path, self.scale, photo.hr_scale)
         except DataError as error:
             self.skipped[photo.path] = str(error.__cause__ or error)
             return None

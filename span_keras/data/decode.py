@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
-from span_keras.constants import SSIM_WINDOW
+from span_keras.constants import SCALES, SSIM_WINDOW
 from span_keras.data.photos import list_photos
-from span_keras.errors import DataError
+from span_keras.errors import DataError, PairError
 from span_keras.images import bicubic
 from span_keras.images.open import opened, reason_unusable
 from span_keras.images.samples import rgb_over_white
@@ -45,11 +46,7 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
         if hr_scale != 1:
             image = image.resize(reduced(image.size, hr_scale), Image.Resampling.LANCZOS)
         lr_shape = image.height // scale, image.width // scale, 3
-        hr = np.empty((lr_shape[0] * scale, lr_shape[1] * scale, 3), np.uint8)
-        for top in range(0, hr.shape[0], STRIP):
-            # Strips, because a conversion in one piece holds two more copies of the photograph.
-            bottom = min(top + STRIP, hr.shape[0])
-            hr[top:bottom] = np.asarray(image.crop((0, top, hr.shape[1], bottom)))
+        hr = _pixels(image, lr_shape[0] * scale, lr_shape[1] * scale)
     if 0 in lr_shape:
         raise DataError(f"{path} is smaller than {scale} pixels.")
     lr = np.empty(lr_shape, np.uint8)
@@ -60,6 +57,70 @@ def load_pair(path: str | os.PathLike, scale: int, hr_scale: float = 1.0) -> Pai
         rows = bicubic.downscale(hr[first * scale : last * scale], scale)[top - first :][:STRIP]
         lr[top : top + len(rows)] = rows
     return Pair(lr, hr)
+
+
+def load_given_pair(hr_path: str | os.PathLike, lr_path: str | os.PathLike, scale: int) -> Pair:
+    """Decode an HR image, as ``load_pair`` does, and the LR image that was made of it elsewhere.
+
+    Raises:
+        PairError: the LR image has not the HR image's size divided by the scale.
+        DataError: one of the files cannot be decoded.
+    """
+    with decoded(lr_path) as image:
+        lr = _pixels(image, image.height, image.width)
+    height, width = lr.shape[:2]
+    with decoded(hr_path) as image:
+        size, hr = image.size, _pixels(image, min(height * scale, image.height), min(width * scale, image.width))
+    check_pair_sizes(hr_path, size, lr_path, (width, height), scale)
+    return Pair(lr, hr)
+
+
+def check_headers(hr_path: str | os.PathLike, lr_path: str | os.PathLike, scale: int) -> tuple[int, int]:
+    """Compare the sizes of a pair without decoding it, if possible, and return the LR image's ``(width, height)``.
+
+    Raises:
+        PairError: see ``check_pair_sizes``.
+        Exception: whatever a file's damage makes of Pillow.
+    """
+    with opened(hr_path) as hr, opened(lr_path) as lr:
+        if lr.size != _divided(hr.size, scale):  # as stored; asking a PNG whether it is to be turned decodes it
+            check_pair_sizes(hr_path, _upright_size(hr), lr_path, _upright_size(lr), scale)
+        return lr.size
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return image.size[::-1] if turned else image.size
+
+
+def check_pair_sizes(hr_path, hr_size: tuple[int, int], lr_path, lr_size: tuple[int, int], scale: int) -> None:
+    """Refuse an LR image whose width and height are not the HR image's divided by the scale, rounded down.
+
+    Raises:
+        PairError: says what would be right, and what scale would fit.
+    """
+    if (expected := _divided(hr_size, scale)) == lr_size:
+        return
+    fitting = [other for other in SCALES if _divided(hr_size, other) == lr_size]
+    what_to_do = f"give --scale {fitting[0]}" if fitting else "use images of the same view"
+    raise PairError(
+        f"{lr_path} should be {expected[0]}×{expected[1]}, {hr_path} divided by {scale} ({hr_size[0]}×{hr_size[1]}), "
+        f"found {lr_size[0]}×{lr_size[1]}; {what_to_do}."
+    )
+
+
+def _divided(size: tuple[int, int], scale: int) -> tuple[int, int]:
+    return size[0] // scale, size[1] // scale
+
+
+def _pixels(image: Image.Image, height: int, width: int) -> np.ndarray:
+    """Return the upper left of an image, (height, width, 3) uint8."""
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP):
+        # Strips, because a conversion in one piece holds two more copies of the photograph.
+        bottom = min(top + STRIP, height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return pixels
 
 
 @contextlib.contextmanager
@@ -85,26 +146,32 @@ def load_validation(
     source: str | os.PathLike | Iterable[str | os.PathLike],
     scale: int,
     on_skip: Callable[[Path, str], None] = lambda path, reason: None,
+    lr_files: Mapping[Path, Path] = MappingProxyType({}),
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Decode whole images for validation, in sorted order.
 
     Args:
         on_skip: told of every image that cannot be used, and why.
+        lr_files: HR file -> LR file, of those whose LR image is not to be made.
 
     Returns:
         A list of ``(name, LR (h, w, 3), HR (h·scale, w·scale, 3))``, uint8 RGB.
 
     Raises:
+        PairError: an LR image does not fit its HR image.
         DataError: no image can be used.
     """
     images, problems = [], []
     least = SSIM_WINDOW + 2 * scale  # what is left once the border is shaved
     for path in list_photos(source):
         try:
-            pair = load_pair(path, scale)
+            lr_path = lr_files.get(path)
+            pair = load_given_pair(path, lr_path, scale) if lr_path else load_pair(path, scale)
             if min(pair.hr.shape[:2]) < least:
                 raise DataError(f"{path} is smaller than the {least} pixels that SSIM needs.")
             images.append((path.name, *pair))
+        except PairError:
+            raise
         except DataError as error:
             problems.append(str(error))
             on_skip(path, str(error))

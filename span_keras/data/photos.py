@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from span_keras.errors import DataError
 from span_keras.images.folders import image_files
 from span_keras.images.formats import READABLE
+from span_keras.images.pairing import pair_by_name
 
 BUNDLED_TRAIN = Path(__file__).parent.parent / "bundled" / "photos" / "train"
 """Eight photographs in the public domain: what training uses without ``--data``."""
@@ -41,6 +42,37 @@ def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list
     if not (files := image_files(folder)):
         raise DataError(f"Expected photographs ({' '.join(READABLE)}) in {folder} or its subfolders, found none.")
     return files
+
+
+def pair_folders(
+    hr_folder: str | os.PathLike, lr_folder: str | os.PathLike, choose: Callable = lambda files, folder: files
+) -> dict[Path, Path]:
+    """Find the photographs of one folder and their LR images in another, both with subfolders: HR file -> LR file.
+
+    They go by their names, see ``images.pairing``.
+
+    Args:
+        hr_folder, lr_folder: of HR and LR images.
+        choose: ``(files, folder) -> files`` that count.
+
+    Raises:
+        DataError: a folder is missing or empty, or an image has no partner.
+    """
+    kinds = []
+    for folder in (Path(hr_folder), Path(lr_folder)):
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"Expected folders of HR and LR images, found the file {folder}.")
+        kinds.append(choose(list_photos(folder), str(folder)))
+    return pair_by_name(*kinds, Path(hr_folder), Path(lr_folder))
+
+
+def find_hr_and_lr(files: Iterable[Path]) -> tuple[Path, Path] | None:
+    """Return the first folders ``HR`` and ``LR`` beside each other that files lie in, ``None`` if there are none."""
+    folders = {place for path in files for place in path.parents}
+    for lr in sorted(folder for folder in folders if folder.name.upper() == "LR"):
+        for hr in sorted(folder for folder in folders if folder.parent == lr.parent and folder.name.upper() == "HR"):
+            return hr, lr
+    return None
 
 
 def split_validation(files: Sequence[str | os.PathLike], count: int, seed: int = 0) -> tuple[list[Path], list[Path]]:

@@ -33,6 +33,7 @@ class Photo(NamedTuple):
     pixels: int  # of the target
     bytes: int  # of all images once decoded
     decoding: int  # bytes that Pillow holds meanwhile
+    lr_path: Path | None = None  # of the LR image, where it is not to be made
 
 
 class WorkingSet:

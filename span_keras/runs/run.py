@@ -90,11 +90,14 @@ def _train(
 
         # Photographs to validate on, and the files of those to train on.
         metrics = lpips_metrics(run) if devices.is_main else []
-        validation_files, training_files = split_photographs(data, run.seed, echo)
+        photographs = split_photographs(data, run.seed, echo)
         tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
-        pairs = load_validation(validation_files, settings.config.scale, on_skip=tell)
-        if data.degradations:
-            pairs = degraded_pairs(pairs, data.degradations, settings.config.scale)
+        pairs = load_validation(
+            photographs.validation, settings.config.scale, on_skip=tell, lr_files=photographs.validation_lr
+        )
+        degradations = None if photographs.validation_lr else data.degradations
+        if degradations:
+            pairs = degraded_pairs(pairs, degradations, settings.config.scale)
         validation = Validation(pairs, settings.config, metrics, run.select)
 
         # The network. Before photographs are decoded, which takes its time, because it finds what cannot be trained.
@@ -107,20 +110,23 @@ def _train(
         if teacher:
             echo("Decoding the photographs and asking the teacher for its output.")
         dataset = PatchDataset.from_settings(
-            training_files,
+            photographs.training,
             data,
             scale=settings.config.scale,
             steps_per_epoch=run.total_steps,
             seed=run.seed,
             degradations=data.degradations,
+            lr_files=photographs.training_lr,
             teacher=Teacher(teacher, data.teacher_cache) if teacher else None,
             shard=(devices.process, devices.processes),
             progress=Decoding(echo, started, run.max_minutes),
         )
         echo(f"Training on {dataset.describe()}.")
         photos = {
-            "training": fingerprint(training_files, data.data),
-            "validation": fingerprint(validation_files, data.val or data.data, data.degradations),
+            "training": fingerprint(photographs.training, data.data, lr_files=photographs.training_lr),
+            "validation": fingerprint(
+                photographs.validation, data.val or data.data, degradations, photographs.validation_lr
+            ),
             "sets": dataset.set_count,
         }
 
@@ -135,7 +141,7 @@ def _train(
             if dataset.degrader:
                 folder.write("samples/degraded.png", plots.pairs_strip("degraded LR patches beside HR", *dataset[0]))
             record = Record(run, folder, validation, Progress(run, trainer.step, echo))
-            kind = "degraded photographs" if data.degradations else "photographs"
+            kind = "degraded photographs" if degradations else "photographs"
             figures = ", ".join([f"a PSNR of {record.bicubic['psnr_y']:.3f} dB", *figure_texts(record.bicubic)])
             echo(f"Validating on {len(validation.images)} {kind}; bicubic has {figures} there.")
         if checkpoint:

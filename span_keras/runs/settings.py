@@ -47,6 +47,11 @@ class Settings:
             raise ConfigError("[step] expected rate_epochs or rate_steps, not both; leave one of them out.")
         if self.data.degrade != "none" and self.data.teacher:
             raise ConfigError("[data] expected degrade or teacher, not both; a teacher's output is of clean LR images.")
+        if self.data.lr and (self.data.degrade != "none" or self.data.hr_scales):
+            other = "degrade" if self.data.degrade != "none" else "hr_scales"
+            raise ConfigError(
+                f"[data] expected lr or {other}, not both; LR images that are given are taken as they are."
+            )
         # Their limits are checked where they are made.
         self.data.degradations  # noqa: B018
         self.config  # noqa: B018

@@ -377,7 +377,7 @@ def test_validation_photographs_are_not_trained_on(photos, tmp_path):
     settings = resolve({"data": str(photos), "val": str(photos)})
     with pytest.raises(TrainingError, match="besides those of --val, found none"):
         split_photographs(settings.data)
-    validation, rest = split_photographs(resolve({"data": str(photos), "val_images": 3}).data)
+    validation, rest, *_ = split_photographs(resolve({"data": str(photos), "val_images": 3}).data)
     assert len(validation) == 1 and len(rest) == 7 and not set(validation) & set(rest)
 
 
@@ -386,7 +386,7 @@ def test_validation_photographs_beyond_the_limit_are_not_trained_on_either(tmp_p
     save_photos(tmp_path, 3)
     save_photos(tmp_path / "val", 8)
     settings = resolve({"data": str(tmp_path), "val": str(tmp_path / "val"), "val_images": 2})
-    validation, rest = split_photographs(settings.data)
+    validation, rest, *_ = split_photographs(settings.data)
     assert len(validation) == 2 and {path.parent for path in rest} == {tmp_path}
 
 
@@ -444,7 +444,7 @@ def test_a_finished_run_resumed_has_nothing_to_do(run):
 
 
 def test_no_arguments_use_the_bundled_photographs():
-    validation, train_files = split_photographs(resolve({}).data)
+    validation, train_files, *_ = split_photographs(resolve({}).data)
     assert len(train_files) >= 5 and len(validation) >= 1
     assert {path.parent.name for path in train_files} == {"train"}
 
