@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from span_keras.constants import CLIP_NORM
 from span_keras.errors import ConfigError
-from span_keras.runs.option import FLOATS, INTS, Option
+from span_keras.runs.option import FLOATS, INTS, TEXTS, Option
 from span_keras.runs.options import BY_NAME, GROUPS, OPTIONS, PARTS, layered
 from span_keras.runs.retired import RETIRED
 from span_keras.train import main
@@ -149,7 +149,13 @@ def test_values_that_can_be(option, value):
 
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
-    [(INTS, "1,20", (1, 20)), (FLOATS, "0.5", (0.5,)), (INTS, "", ()), (float, "2", 2.0)],
+    [
+        (INTS, "1,20", (1, 20)),
+        (FLOATS, "0.5", (0.5,)),
+        (INTS, "", ()),
+        (TEXTS, "a b.h5,c", ("a b.h5", "c")),
+        (float, "2", 2.0),
+    ],
 )
 def test_texts_of_the_command_line(kind, text, value):
     assert Option("run", "x", kind, None, "").parse(text) == value

@@ -361,19 +361,21 @@ import jax, numpy as np
 from span_keras.training import losses
 from span_keras.training import perceptual
 hr, sr = np.load(sys.argv[1])
-loss = losses.SpanLoss(perceptual.build("vgg16"), 0.25)
+loss = losses.SpanLoss(perceptual.build(*sys.argv[2:]), 0.25)
 (total, parts), gradient = jax.jit(jax.value_and_grad(lambda sr: loss(hr, sr), has_aux=True))(sr)
 print(json.dumps([float(total), float(parts["perceptual"]), float(abs(gradient).sum()), "tensorflow" in sys.modules]))
 """
 
 
-def test_jax_computes_the_same_without_tensorflow(tmp_path, vgg16, pair):
+@pytest.mark.parametrize("name", ["vgg16", "vgg16-deep"])
+def test_jax_computes_the_same_without_tensorflow(tmp_path, vgg16, deep, deep_file, pair, name):
     np.save(tmp_path / "pair.npy", np.stack(pair))
     environment = {**os.environ, **QUICK_JAX}
-    command = [sys.executable, "-c", JAX_PROGRAM, tmp_path / "pair.npy"]
+    model, file = (vgg16, perceptual.BUNDLED_VGG16) if name == "vgg16" else (deep, deep_file)
+    command = [sys.executable, "-c", JAX_PROGRAM, tmp_path / "pair.npy", name, file]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     total, distance, gradient, imported = json.loads(output.splitlines()[-1])
-    expected, parts = losses.SpanLoss(vgg16, 0.25)(*pair)
+    expected, parts = losses.SpanLoss(model, 0.25)(*pair)
     assert total == pytest.approx(float(expected), rel=1e-4)
     assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
     assert np.isfinite(gradient) and gradient > 0 and not imported
