@@ -171,8 +171,8 @@ def _kernel_shape(random: Random, count: int, options: Degradations, scale: int)
 def blurred(x, sigma, other, angle, on):
     """Blur by anisotropic Gaussians, one for each image, mirrored at the borders.
 
-    By Fourier transforms, of which a Gaussian's is known: a GPU is slow at convolutions whose wide kernels differ within
-    the batch.
+    By Fourier transforms, of which a Gaussian's is known: a GPU is slow at convolutions whose wide kernels differ
+    within the batch.
 
     Args:
         x: (N, H, W, 3).
