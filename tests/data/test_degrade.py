@@ -15,7 +15,7 @@ from span_keras.data.jpeg import jpeg
 from span_keras.data.options import PRESETS, STRENGTHS, Degradations
 from span_keras.data.photos import BUNDLED_TRAIN, list_photos
 from span_keras.data.resampling import KERNELS, resized
-from span_keras.errors import ConfigError
+from span_keras.errors import ConfigError, DataError
 from span_keras.images import bicubic
 from span_keras.network.backend import Random, compiled
 
@@ -200,3 +200,24 @@ def test_the_backends_draw_what_they_are_told():
     uniform = ops.convert_to_numpy(random.uniform((1000,), -2.0, 4.0))
     assert uniform.min() >= -2 and uniform.max() <= 4 and abs(uniform.mean() - 1) < 0.3
     assert keras.backend.standardize_dtype(random.normal((2,)).dtype) == "float32"
+
+
+def test_validation_images_are_degraded_the_same_way_every_time(tiles):
+    images = [(f"{number}.png", None, np.uint8(tile)) for number, tile in enumerate(tiles)]
+    images.append(("small.png", None, np.uint8(tiles[0, :80, :72])))
+    made = degrade.degraded_pairs(images, PRESETS["strong"], 2)
+    assert sorted(name for name, _, _ in made) == sorted(name for name, _, _ in images)
+    sides = {name: (lr.shape, hr.shape) for name, lr, hr in made}
+    assert sides["0.png"] == ((40, 40, 3), (80, 80, 3)) and sides["small.png"] == ((28, 28, 3), (56, 56, 3))
+    again = degrade.degraded_pairs(images, PRESETS["strong"], 2)
+    for (_, lr, hr), (_, same_lr, same_hr) in zip(made, again, strict=True):
+        assert np.array_equal(lr, same_lr) and np.array_equal(hr, same_hr)
+    # What is reduced cleanly is nearer to the original than what is degraded.
+    clean = degrade.degraded_pairs(images, replace(PRESETS["strong"], clean=1), 2)
+    assert np.mean([lr.std() for _, lr, _ in made]) != np.mean([lr.std() for _, lr, _ in clean])
+
+
+def test_validation_images_that_are_all_too_small_are_refused(tiles):
+    small = [("small.png", None, np.uint8(tiles[0, :40, :40]))]
+    with pytest.raises(DataError, match="expected validation images of at least 52 pixels a side, found none; name"):
+        degrade.degraded_pairs(small, PRESETS["photo"], 4)

@@ -127,6 +127,31 @@ def test_killed_without_warning(photos, whole, tmp_path):
     assert_equal_runs(out, whole)
 
 
+def test_a_discriminator_goes_on_where_it_was_killed(photos, tmp_path):
+    """SIGKILL as above, with everything that trains on photographs: degradations, mean colours, a discriminator."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        "[step]\nrate_epochs = [1, 2]\nadversarial_weight = 0.1\ndiscriminator_channels = 2\ncolour_weight = 1.0\n"
+        '[data]\ndegrade = "light"\n[run]\ncheckpoint_every = 3\n'
+    )
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k not in ("rate_epochs", "patch_size")]
+    options += [f"--recipe={recipe}", f"--data={photos}", "--patch-size=8"]
+    whole = [sys.executable, "-m", "span_keras.train", *options, f"--out={tmp_path / 'whole'}"]
+    subprocess.run(whole, check=True, capture_output=True)
+    options.append(f"--out={tmp_path / 'parts'}")
+    killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    command = [sys.executable, "-m", "span_keras.train", *options, "--resume"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+    arrays = RunFolder(tmp_path / "parts").load_checkpoint().arrays
+    assert arrays["discriminator_updates"] == STEPS
+    # Without the discriminator the run cannot go on.
+    less = subprocess.run([*command, "--adversarial-weight=0"], capture_output=True, text=True)
+    assert less.returncode == 1
+    assert "expected a checkpoint without a discriminator, found one with it" in less.stderr
+
+
 def test_stopped_by_the_clock_and_by_a_signal(photos, whole, tmp_path):
     out, said = tmp_path / "run", []
     train(settings(photos, max_minutes=1e-6), out, echo=said.append)

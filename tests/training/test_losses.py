@@ -379,3 +379,20 @@ def test_jax_computes_the_same_without_tensorflow(tmp_path, vgg16, deep, deep_fi
     assert total == pytest.approx(float(expected), rel=1e-4)
     assert distance == pytest.approx(float(parts["perceptual"]), rel=1e-4)
     assert np.isfinite(gradient) and gradient > 0 and not imported
+
+
+def test_mean_colours_count_and_what_changes_within_a_block_does_not():
+    grey = np.full((2, 40, 33, 3), 0.5, np.float32)
+    checks = grey.copy()
+    checks[:, ::2], checks[:, 1::2] = 0.6, 0.4
+    assert float(losses.colour_distance(grey, checks)) == pytest.approx(0, abs=1e-6)
+    tinted = grey + np.float32([0.03, 0, 0])
+    assert float(losses.colour_distance(grey, tinted)) == pytest.approx(0.01, rel=1e-4)
+    assert float(losses.colour_distance(grey[:, :5, :5], tinted[:, :5, :5])) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_the_weight_of_mean_colours_is_applied():
+    grey, tinted = np.full((1, 16, 16, 3), 0.5, np.float32), np.full((1, 16, 16, 3), 0.6, np.float32)
+    total, parts = losses.SpanLoss(None, colour_weight=2.0)(grey, tinted)
+    assert float(parts["colour"]) == pytest.approx(0.1, rel=1e-4)
+    assert float(total) == pytest.approx(0.3, rel=1e-4)
