@@ -24,9 +24,11 @@ from span_keras import lazy
 
 _HOMES = {
     "READERS": "load",
-    "assumption": "load",
     "bundled_names": "load",
     "load_weights": "load",
+    "notes": "load",
+    "require_rgb": "load",
+    "require_settled": "load",
     "resolve": "load",
     "save_weights": "save",
 }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from span_keras.checkpoints.detect import detect
 from span_keras.checkpoints.files import MAX_BYTES, sha256, suffix_of
+from span_keras.checkpoints.several import is_averaged
+from span_keras.checkpoints.trial import RESEMBLES
 from span_keras.errors import CheckpointError
 from span_keras.network.weights import SpanWeights
 
@@ -44,7 +47,8 @@ def load_weights(
 
     Returns:
         The weights in the form the file has them, with ``metadata["format"]`` (the suffix), ``metadata["sha256"]`` (of
-        the file; of ``model.json`` and its shards in order) and ``metadata["assumed"]``.
+        the file; of ``model.json`` and its shards in order) and ``metadata["assumed"]``. Range and mean that are
+        neither read nor stated are found by trial, or else the authors', see ``require_settled``.
 
     Raises:
         UnsafeCheckpointError: a pickle asks for a callable that weights have no need for.
@@ -76,14 +80,62 @@ def load_weights(
         ) from error
 
 
-def assumption(weights: SpanWeights) -> str | None:
-    """Return a sentence about the configuration that ``load_weights`` had to assume; None if nothing."""
-    if not (names := weights.metadata.get("assumed")):
-        return None
+def notes(weights: SpanWeights) -> list[str]:
+    """Return sentences about what ``load_weights`` chose or assumed, of which the user may know better."""
+    source, found = weights.source, []
+    if taken := weights.metadata.get("taken"):
+        kind = "averaged weights" if is_averaged(taken) else "weights, none of which are averaged,"
+        found.append(f"Note: {source} holds several networks; took the {kind} of {taken}.")
+    if names := weights.metadata.get("assumed"):
+        trial, told = weights.metadata.get("trial"), ""
+        if trial and trial["resembles"]:
+            further = f" (the next of {trial['tried']}: {trial['next_psnr']:.1f} dB)" if trial["tried"] > 1 else ""
+            told = (
+                f"; with these a test picture comes within {trial['psnr']:.1f} dB of its bicubic enlargement{further}"
+            )
+        found.append(
+            f"Note: {source} does not tell all about its network; {'found' if told else 'assumed'} "
+            f"{_values(weights, names)}{told}."
+        )
+    return found
+
+
+def require_settled(*networks: SpanWeights) -> None:
+    """Refuse networks whose range and mean neither their files tell nor a trial could find.
+
+    Raises:
+        CheckpointError: there is one.
+    """
+    for weights in networks:
+        trial = weights.metadata.get("trial")
+        if trial and not trial["resembles"]:
+            raise CheckpointError(
+                f"{weights.source} does not tell its input's range and mean, and with none of {trial['tried']} usual "
+                f"ones its result resembles an enlargement (at best {trial['psnr']:.1f} dB, expected {RESEMBLES:g}); "
+                "state --img-range and --rgb-mean as in its training (in Python those of load_weights, whose result "
+                "save_weights keeps)."
+            )
+
+
+def require_rgb(weights: SpanWeights) -> None:
+    """Refuse a network that is not from RGB to RGB, which can be run but not trained.
+
+    Raises:
+        CheckpointError: it is another.
+    """
+    if (channels := (weights.config.in_channels, weights.config.out_channels)) != (3, 3):
+        raise CheckpointError(
+            f"{weights.source} is a network from {channels[0]} to {channels[1]} channels, which can be run but not "
+            "trained; name one from RGB to RGB."
+        )
+
+
+def _values(weights: SpanWeights, names: Sequence[str]) -> str:
+    """Return fields of a configuration as text: ``img_range 255, rgb_mean 0.4488,0.4371,0.404``."""
     values = {name: getattr(weights.config, name) for name in names}
     parts = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
     texts = (f"{name} {','.join(v if isinstance(v, str) else f'{v:g}' for v in part)}" for name, part in parts.items())
-    return f"Note: {weights.source} does not tell all about its network; assumed {', '.join(texts)}."
+    return ", ".join(texts)
 
 
 def bundled_names() -> list[str]:

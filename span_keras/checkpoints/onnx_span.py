@@ -63,7 +63,8 @@ class SpanGraph(Graph):
                 f"{self.source} mixes activations, expected LeakyReLU with tanh or SiLU with sigmoid - 0.5."
             )
         conv_1, value = self.repconv(head)
-        config, balance = self.normalisation(value)
+        channels = next(conv_1[key].shape[2] for key in ("kernel", "skip_kernel") if key in conv_1)
+        config, balance = self.normalisation(value, channels)
 
         layers = {"conv_1": conv_1}
         for i, block in enumerate(blocks, 1):
@@ -72,12 +73,13 @@ class SpanGraph(Graph):
             for key in ("kernel", "skip_kernel", "expand_kernel"):
                 if key in conv_1:
                     conv_1[key] = conv_1[key] * balance[:, None]
-        if 3 * scale**2 != len(upsampler["bias"]):
+        colors, rest = divmod(len(upsampler["bias"]), scale**2)
+        if rest or not colors:
             raise CheckpointError(
-                f"{self.source} shuffles {len(upsampler['bias'])} channels by {scale}, expected 3 colours."
+                f"{self.source} shuffles {len(upsampler['bias'])} channels by {scale}, expected a multiple of {scale}²."
             )
         if order == "CRD":
-            upsampler = {key: value[..., shuffle_order(scale)] for key, value in upsampler.items()}
+            upsampler = {key: value[..., shuffle_order(scale, colors)] for key, value in upsampler.items()}
         layers |= {"conv_2": conv_2, "conv_cat": conv_cat, "upsampler": upsampler}
         return layers, {"variant": kinds.pop(), **config}
 
@@ -204,8 +206,12 @@ class SpanGraph(Graph):
         bias = np.zeros(kernel.shape[0], kernel.dtype) if bias is None else bias
         return {"kernel": kernel.transpose(2, 3, 1, 0), "bias": bias}, self.skip(node.input[0])
 
-    def normalisation(self, value: str) -> tuple[dict, np.ndarray | None]:
+    def normalisation(self, value: str, channels: int) -> tuple[dict, np.ndarray | None]:
         """Return range and mean of the chain of constants between the graph's input and the first convolution.
+
+        Args:
+            value: the convolution's input.
+            channels: of the graph's input.
 
         Returns:
             Fields of ``SpanConfig``, and per-channel factors for the first kernel if the channels' ranges differ.
@@ -222,12 +228,12 @@ class SpanGraph(Graph):
                 constant, value = right, self.skip(node.input[0])
             if (
                 constant is None
-                or constant.size not in (1, 3)
-                or (constant.size == 3 and constant.shape[-3:] != (3, 1, 1))
+                or constant.size not in (1, channels)
+                or (constant.size > 1 and constant.shape[-3:] != (channels, 1, 1))
             ):
                 self.fail("a constant per colour in the normalisation", node.output[0])
             steps.append((node.op_type, constant.astype(np.float64).reshape(-1)))
-        factor, shift = np.ones(3), np.zeros(3)  # What the chain computes: factor · x + shift.
+        factor, shift = np.ones(channels), np.zeros(channels)  # What the chain computes: factor · x + shift.
         for operation, constant in reversed(steps):
             if operation in ("Mul", "Div"):
                 factor, shift = (ARITHMETIC[operation](part, constant) for part in (factor, shift))

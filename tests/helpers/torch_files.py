@@ -123,7 +123,7 @@ def state_dict(weights) -> dict[str, np.ndarray]:
     for layer, group in weights.layers.items():
         for key, value in group.items():
             if layer == "upsampler":
-                value = value[..., np.argsort(shuffle_order(weights.config.scale))]
+                value = value[..., np.argsort(shuffle_order(weights.config.scale, weights.config.out_channels))]
             value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
             state[torch_name(layer, key)] = np.ascontiguousarray(value)
     return state
