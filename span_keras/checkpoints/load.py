@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from span_keras.checkpoints.archive import unpacked
+from span_keras.checkpoints.content import kind_of, refuse_pretenders
 from span_keras.checkpoints.detect import detect
 from span_keras.checkpoints.files import MAX_BYTES, sha256, suffix_of
 from span_keras.checkpoints.several import is_averaged
@@ -42,7 +45,7 @@ def load_weights(
     """Read a weights file of any supported format; see the table of the package ``checkpoints``.
 
     Args:
-        path: a file, or ``bundled:NAME``.
+        path: a file, a zip archive of one, or ``bundled:NAME``.
         variant, img_range, rgb_mean: what the file cannot tell; see ``SpanConfig``.
 
     Returns:
@@ -54,8 +57,12 @@ def load_weights(
         UnsafeCheckpointError: a pickle asks for a callable that weights have no need for.
         CheckpointError: the file is missing, damaged, not a SPAN network, or contradicts an argument.
     """
-    source, file = str(path), resolve(path)
-    suffix = suffix_of(file, tuple(READERS))
+    asked = {"variant": variant, "img_range": img_range, "rgb_mean": rgb_mean}
+    return _load(resolve(path), str(path), asked)
+
+
+def _load(file: Path, source: str, asked: dict) -> SpanWeights:
+    suffix = file.suffix
     try:
         if (size := file.stat().st_size) > MAX_BYTES:
             raise CheckpointError(
@@ -63,21 +70,53 @@ def load_weights(
             )
         if not size:
             raise CheckpointError(f"{source} is empty, expected SPAN weights.")
+        refuse_pretenders(file, source)
+        suffix = _suffix(file)
+        if suffix == ".zip":
+            with unpacked(file, source, _is_weights) as inner:
+                weights = _load(inner, f"{source} ({inner.name})", asked)
+            return replace(weights, source=source)
         module, function = READERS[suffix]
         read = getattr(importlib.import_module(f"{__package__}.{module}"), function)
         contents = read(file, source)
-        weights = detect(contents, source, {"variant": variant, "img_range": img_range, "rgb_mean": rgb_mean})
+        weights = detect(contents, source, asked)
         weights.metadata.update(format=suffix.removeprefix("."), sha256=sha256(contents.files))
         return weights
     except CheckpointError as error:
         if source in str(error):
             raise
         raise type(error)(f"{source}: {error}") from error
+    except PermissionError as error:
+        raise CheckpointError(f"{source} cannot be opened ({error.strerror}); you may not read it.") from error
     except Exception as error:  # A damaged or hostile file can make a parser raise anything.
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
         raise CheckpointError(
             f"{source} could not be read as {suffix}: it is truncated, damaged or something else ({reason})."
         ) from error
+
+
+def _suffix(file: Path) -> str:
+    """Return the suffix of the reader for a file: by its name, but what is called otherwise than it is by its content.
+
+    Raises:
+        CheckpointError: neither tells.
+    """
+    try:
+        named = suffix_of(file, (*READERS, ".zip"))
+    except CheckpointError:
+        if (kind := kind_of(file)) is None:
+            raise
+        return kind
+    # Trainers call anything .ckpt; torch.save writes a zip archive; a library may be used under another's suffix.
+    kind = kind_of(file) if named in (".pth", ".pt", ".ckpt", ".safetensors", ".zip") else None
+    if (named, kind) in ((".pt", ".pth"), (".ckpt", ".pth")):
+        return named
+    return kind if kind in (".pth", ".safetensors") else named
+
+
+def _is_weights(name: str) -> bool:
+    """Return whether a file in an archive is one that ``load_weights`` reads by itself."""
+    return name == "model.json" or (name.lower().endswith(tuple(READERS)) and not name.lower().endswith(".json"))
 
 
 def notes(weights: SpanWeights) -> list[str]:
