@@ -106,7 +106,7 @@ class SpanConfig:
 
 
 def variant_of(names: set[str]) -> str:
-    """Return the variant of a network from the names that ``model.topology`` gives its layers.
+    """Return the variant of a network from the names that ``topology.topology`` gives its layers.
 
     Raises:
         ConfigError: no variant, or more than one, has layers of these names.

@@ -14,8 +14,8 @@ from span_keras.constants import LEAKY_SLOPE
 from span_keras.network.backend import full_precision
 from span_keras.network.config import ACTIVATIONS, SpanConfig
 from span_keras.network.layers import pixel_shuffle
-from span_keras.network.model import topology
 from span_keras.network.reparam import REPCONV_WEIGHTS, compose
+from span_keras.network.topology import topology
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes
 
 FIRST = "conv_1"
@@ -82,7 +82,7 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
 
 
 def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
-    """Return the layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
+    """Return the layer factory that ``topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
 
     def conv(name, precision):
         kernel, bias = (ops.cast(ops.convert_to_tensor(w), precision) for w in fused[name])

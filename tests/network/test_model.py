@@ -17,8 +17,9 @@ from helpers.environment import QUICK_JAX
 from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError, ConfigError
 from span_keras.network.config import SpanConfig
+from span_keras.network.deploy import build_deploy
 from span_keras.network.layers import PixelShuffle, RepConv
-from span_keras.network.model import build_deploy, build_span, config_of, topology
+from span_keras.network.model import build_span, config_of
 from span_keras.network.reparam import (
     REPCONV_WEIGHTS,
     expand,
@@ -28,6 +29,7 @@ from span_keras.network.reparam import (
     shuffle_kernel,
     shuffle_order,
 )
+from span_keras.network.topology import topology
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes
 
 
