@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-import span_keras
-from span_export import golden, quantize
+from span_export import metadata, quantize
 from span_keras.errors import ExportError
 from span_keras.network.weights import SpanWeights
 from span_keras.quiet import hushed
 from span_keras.training import perceptual
 
-FORMAT_VERSION = 1
-"""Version of the ``userDefinedMetadata.span`` mapping; raised when a reader of the old one would be wrong."""
-UNSTATED = "Not stated by the source file, whose own terms apply."
 VGG_LICENSE = (
     "VGG16 by K. Simonyan and A. Zisserman, CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), "
     "with torchvision's weights, BSD 3-Clause; cut to two blocks and rounded to float16."
@@ -28,19 +23,7 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
     """Write ``model.json`` and its ``.bin`` files.
 
     The model is the fused network out of stock layers, (N, H, W, 3) RGB in [0, 1] -> (N, H·scale, W·scale, 3), not
-    clipped; normalisation and pixel shuffle are inside. ``userDefinedMetadata.span`` of ``model.json`` holds:
-
-    ==================  ===============================================================================
-    ``format``          version of this mapping, ``FORMAT_VERSION``
-    ``generator``       program and version that wrote the file
-    ``scale``, ``channels``, ``blocks``, ``variant``, ``img_range``, ``rgb_mean``
-                        the network's ``SpanConfig``
-    ``halo``            pixels of low-resolution context that a tile needs on every side
-    ``quantization``    ``none``, ``float16`` or ``uint8``
-    ``source``          ``{"name", "sha256"}`` of the file the weights were read from, ``null`` if of none
-    ``license``         what that file says about its licence
-    ``golden``          see ``golden.encode``; the output was computed in float32 from the weights as written
-    ==================  ===============================================================================
+    clipped; normalisation and pixel shuffle are inside. ``userDefinedMetadata.span`` is ``metadata.describe``.
 
     Args:
         weights: any form; they are fused first.
@@ -54,25 +37,14 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
         ExportError: a weight is not finite, see also ``quantize.resolve_mode``; or the converter cannot be imported.
     """
     weights = weights.fuse()
-    _require_finite(weights)
+    metadata.require_finite(weights)
     config = weights.config
     mode = quantize.resolve_mode(quantization, weights)
     with hushed():
         model = weights.deploy_model(_converter()[1])
         _save(model, folder, quantize.dtype_map(mode, weights))
-    tile = golden.golden_input()
-    expected = model(np.float32(tile[np.newaxis]) / np.float32(255), training=False).numpy()[0]
-    metadata = {
-        "format": FORMAT_VERSION,
-        "generator": f"span-export {span_keras.__version__}",
-        **config.to_dict(),
-        "halo": config.receptive_radius,
-        "quantization": mode,
-        "source": {"name": Path(weights.source).name, "sha256": weights.metadata.get("sha256")},
-        "license": str(weights.metadata.get("license") or UNSTATED),
-        "golden": golden.encode(tile, expected),
-    }
-    names = _finish(folder, {"span": metadata})
+    written = SpanWeights.from_model(model, weights.source, weights.metadata)
+    names = _finish(folder, {"span": metadata.describe(replace(written, config=config), mode)})
     return {
         "files": names,
         "bytes": sum((folder / name).stat().st_size for name in names),
@@ -92,24 +64,14 @@ def write_perceptual(folder: Path) -> None:
     with hushed():
         model = perceptual.build("vgg16", framework=_converter()[1])
         _save(model, folder, {"float16": ["block*"]})
-    metadata = {
-        "format": FORMAT_VERSION,
-        "generator": f"span-export {span_keras.__version__}",
+    described = {
+        "format": metadata.FORMAT_VERSION,
+        "generator": metadata.GENERATOR,
         "network": "vgg16",
         "features": list(perceptual.VGG16_FEATURES),
         "license": VGG_LICENSE,
     }
-    _finish(folder, {"perceptual": metadata})
-
-
-def _require_finite(weights: SpanWeights) -> None:
-    for name, group in weights.layers.items():
-        for key, array in group.items():
-            if not np.isfinite(array).all():
-                raise ExportError(
-                    f"{name}/{key} of {weights.source} holds values that are not finite; "
-                    "the training run diverged, so export an earlier checkpoint."
-                )
+    _finish(folder, {"perceptual": described})
 
 
 def _converter():
@@ -147,13 +109,13 @@ def _save(model, folder: Path, quantization: dict[str, list[str]]) -> None:
         layer.set_weights([written[variable.name.removesuffix(":0")] for variable in layer.weights])
 
 
-def _finish(folder: Path, metadata: dict) -> list[str]:
+def _finish(folder: Path, user_defined: dict) -> list[str]:
     """Add ``userDefinedMetadata`` to ``model.json``, shorten it, and return the names of the model's files."""
     path = folder / "model.json"
     document = json.loads(path.read_text())
     for layer in document["modelTopology"]["model_config"]["config"]["layers"]:
         layer["config"] = _shorten(layer["config"])
-    document["userDefinedMetadata"] = metadata
+    document["userDefinedMetadata"] = user_defined
     path.write_text(json.dumps(document, separators=(",", ":")))
     return [path.name, *(name for group in document["weightsManifest"] for name in group["paths"])]
 
