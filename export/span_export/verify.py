@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import span_keras
-from span_export import golden
+from span_export import golden, tfjs_model
 from span_export.quantize import MAX_COST, MODES, max_weight_error
 from span_export.targets import Target
 from span_keras.checkpoints import load_weights
@@ -110,8 +110,8 @@ def verify(
         raise ExportError(f"{path} lacks the metadata of an export ({error!r}); export it again.") from error
 
     failures = []
-    before, after = weights.deploy_model(), written.deploy_model()
-    runtime, run = "Keras", lambda lr: run_model(after, lr)
+    model = weights.deploy_model()
+    runtime, run = tfjs_model.load(path)
     golden_difference = _largest(run(tile), expected)
     if not golden_difference <= GOLDEN_ERROR * max(1.0, float(np.abs(expected).max())):
         failures.append(f"The written model does not compute its golden tile: difference {golden_difference:.3g}.")
@@ -124,7 +124,7 @@ def verify(
             if not difference <= (allowed := max_weight_error(mode, key, array)):
                 failures.append(f"{name}/{key} differs by {difference:.3g}, more than {mode} allows ({allowed:.3g}).")
 
-    compared = _compare(lambda lr: run_model(before, lr), run, mode, weights.config.scale, photos, crop)
+    compared = _compare(lambda lr: run_model(model, lr), run, mode, weights.config.scale, photos, crop)
     return Report(
         **{**vars(compared), "runtime": runtime, "failures": (*failures, *compared.failures)},
         golden_difference=golden_difference,

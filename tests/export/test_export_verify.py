@@ -153,7 +153,7 @@ def test_no_photographs(exported, tmp_path, tiny_weights):
 
 
 def test_not_a_number_is_a_difference(exported, photos, tiny_weights, monkeypatch):
-    monkeypatch.setattr(module, "run_model", lambda model, tile: np.full((1,), np.nan))
+    monkeypatch.setattr(module.tfjs_model, "load", lambda path: ("it", lambda tile: np.full((1,), np.nan)))
     monkeypatch.setattr(module, "psnr_y", lambda *args: np.nan)
     failures = " ".join(verify(exported(), tiny_weights, photos).failures)
     assert "golden tile: difference inf" in failures
