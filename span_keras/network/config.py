@@ -135,7 +135,7 @@ def upsampling(in_channels: int, filters: int) -> tuple[int, int] | None:
 
 
 def variant_of(names: set[str]) -> str:
-    """Return the variant of a network from the names that ``model.topology`` gives its layers.
+    """Return the variant of a network from the names that ``topology.topology`` gives its layers.
 
     Raises:
         ConfigError: no variant, or more than one, has layers of these names.

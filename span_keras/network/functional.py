@@ -82,7 +82,7 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
 
 
 def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
-    """Return the layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
+    """Return the layer factory that ``topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
 
     def conv(name, precision):
         kernel, bias = (ops.cast(ops.convert_to_tensor(w), precision) for w in fused[name])

@@ -1,4 +1,4 @@
-"""SPAN's graph, written once: Keras models, functions of arrays and NumPy are all made by it. Needs no backend."""
+"""SPAN's graph, written once and independent of what its layers are. Light: imports neither Keras nor a backend."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable
 from span_keras.network.config import ACTIVATIONS, SpanConfig
 
 Layer = Callable[[str, str], Callable]
-"""``layer(kind, name)`` gives the callable of that name; ``model.build_span`` lists the kinds."""
+"""``layer(kind, name)`` gives the callable of that name; the kinds are the keys of ``make`` in ``model.build_span``."""
 
 
 def topology(x, config: SpanConfig, layer: Layer):
     """Apply SPAN's graph, written once and independent of what its layers are.
 
-    ``build_span`` passes trainable layers, ``build_deploy`` stock ones, ``init`` layers that measure, ``arrays`` NumPy.
+    ``build_span`` passes trainable layers, ``build_deploy`` stock ones, ``init`` layers that measure, ``arrays``
+    functions of NumPy.
 
     Args:
         x: tensor or KerasTensor (N, H, W, in_channels), in [0, 1].

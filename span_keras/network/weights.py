@@ -10,6 +10,7 @@ import numpy as np
 from span_keras.errors import CheckpointError
 from span_keras.network import reparam
 from span_keras.network.config import SpanConfig
+from span_keras.network.deploy import build_deploy
 
 PLAIN_LAYERS = ("conv_cat", "upsampler")
 """Convolutions that are not re-parameterised in the training form either."""
@@ -136,8 +137,8 @@ class SpanWeights:
         return replace(self, config=replace(self.config, scale=scale), layers={**self.layers, "upsampler": upsampler})
 
     def deploy_model(self, framework=None):
-        """Return a fused model with these weights, of Keras or of another framework; see ``model.build_deploy``."""
-        return self.fuse().assign_to(_models().build_deploy(self.config, framework))
+        """Return a fused model with these weights, of Keras or of another framework; see ``deploy.build_deploy``."""
+        return self.fuse().assign_to(build_deploy(self.config, framework))
 
     def train_model(self, dtype: str | None = None):
         """Return a training-form Keras model with these weights; see ``model.build_span``."""

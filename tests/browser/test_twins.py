@@ -31,8 +31,8 @@ from span_keras.inference.upscaler import Upscaler
 from span_keras.network import init
 from span_keras.network.backend import compiled
 from span_keras.network.config import SpanConfig
+from span_keras.network.deploy import build_deploy
 from span_keras.network.functional import apply
-from span_keras.network.model import build_deploy
 from span_keras.network.weights import layer_shapes
 from span_keras.runs.settings import resolve
 from span_keras.training import perceptual

@@ -22,7 +22,8 @@ from span_keras.checkpoints.save import WRITABLE
 from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import CheckpointError
 from span_keras.network.config import SpanConfig
-from span_keras.network.model import build_deploy, build_span
+from span_keras.network.deploy import build_deploy
+from span_keras.network.model import build_span
 
 GOLDENS = {
     "train_x2.pth": ("train", SpanConfig.official(2, 8, blocks=2)),

@@ -167,8 +167,8 @@ def fails(*arguments, code=1):
     return result.stderr
 
 
-def test_no_folder():
-    assert "Missing option '--tfjs'" in fails(code=2)
+def test_nothing_to_write():
+    assert "name one or more of --tfjs, --onnx" in fails(code=2)
 
 
 def test_unknown_quantisation(tmp_path, weights_file):

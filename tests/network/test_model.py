@@ -17,8 +17,9 @@ from helpers.environment import QUICK_JAX
 from span_keras.constants import LEAKY_SLOPE
 from span_keras.errors import CheckpointError, ConfigError
 from span_keras.network.config import SpanConfig
+from span_keras.network.deploy import build_deploy
 from span_keras.network.layers import PixelShuffle, RepConv
-from span_keras.network.model import build_deploy, build_span, config_of
+from span_keras.network.model import build_span, config_of
 from span_keras.network.reparam import (
     REPCONV_WEIGHTS,
     expand,
