@@ -87,6 +87,8 @@ TARGETS = {
             formats=("none", "float16"),
             fixes_size=True,
         ),
+        Target("pth", (".pth",), "torch_files", "PyTorch checkpoint under the authors' names, for spandrel, chaiNNer."),
+        Target("safetensors", (".safetensors",), "torch_files", "The same as a .safetensors file."),
     )
 }
 

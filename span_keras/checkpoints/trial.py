@@ -14,6 +14,7 @@ import numpy as np
 
 from span_keras.constants import DIV2K_MEAN, LUMA, TRIAL_PICTURE
 from span_keras.images import bicubic
+from span_keras.images.channels import from_rgb, to_rgb
 from span_keras.network import arrays
 from span_keras.network.weights import SpanWeights
 
@@ -77,19 +78,11 @@ def _likeness(weights: SpanWeights) -> float:
     config = weights.config
     rows = [list(bytes.fromhex(row)) for row in TRIAL_PICTURE]
     picture = np.float32(rows).reshape(len(rows), -1, 3) / np.float32(255)
-    made = arrays.apply(weights, _as_channels(picture, config.in_channels)[None])[0]
-    # An RGB result of a grey picture is of colours that only the network knows.
-    channels = min(config.in_channels, config.out_channels)
-    wanted = _as_channels(bicubic.upscale(picture, config.scale), channels)
+    made = arrays.apply(weights, from_rgb(picture, config.in_channels)[None])[0]
+    wanted = bicubic.upscale(picture, config.scale)
+    # What colours a network gives a grey picture is its own choice.
+    grey = min(config.in_channels, config.out_channels) == 1
+    made, wanted = (from_rgb(to_rgb(image), 1 if grey else 3) for image in (made, wanted))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        psnr = -10 * np.log10(np.mean(np.square(_as_channels(made, channels) - wanted), dtype=np.float64))
+        psnr = -10 * np.log10(np.mean(np.square(made - wanted), dtype=np.float64))
     return float(np.nan_to_num(psnr, nan=-MOST, posinf=MOST, neginf=-MOST))
-
-
-def _as_channels(picture: np.ndarray, channels: int) -> np.ndarray:
-    """Return (H, W, 3 or ``channels``) as grey, RGB, or opaque RGB and alpha."""
-    if picture.shape[-1] == channels:
-        return picture
-    if channels == 1:
-        return picture @ np.float32(LUMA)[:, None]
-    return np.concatenate([picture, np.ones_like(picture[..., :1])], -1)

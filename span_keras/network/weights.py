@@ -114,15 +114,22 @@ class SpanWeights:
     def fold_range(self) -> SpanWeights:
         """Return the network of input range 1 that computes the same function.
 
-        Padding follows normalisation, so ``conv_1`` can multiply instead. A range of 255 makes its kernel so small that
-        an optimiser's first steps, of one size for all weights, would replace it.
+        A range of 255 makes the kernel of ``conv_1`` so small that an optimiser's first steps, of one size for all
+        weights, would replace it.
         """
-        if self.config.img_range == 1:
+        return self.scale_range(1.0)
+
+    def scale_range(self, img_range: float) -> SpanWeights:
+        """Return the network of another input range that computes the same function.
+
+        Padding follows normalisation, so ``conv_1`` can multiply instead.
+        """
+        if self.config.img_range == img_range:
             return self
         # Fused: ``expand`` gives its four convolutions ordinary sizes, however a file spreads the range over them.
         first = self.layers["conv_1"] if "kernel" in self.layers["conv_1"] else reparam.fuse(self.layers["conv_1"])
-        first = {**first, "kernel": first["kernel"] * np.float32(self.config.img_range)}
-        return replace(self, config=replace(self.config, img_range=1.0), layers={**self.layers, "conv_1": first})
+        first = {**first, "kernel": first["kernel"] * np.float32(self.config.img_range / img_range)}
+        return replace(self, config=replace(self.config, img_range=img_range), layers={**self.layers, "conv_1": first})
 
     def resample(self, scale: int) -> SpanWeights:
         """Return the network of another scale whose output is this one's, resampled by area within each LR pixel.
