@@ -185,7 +185,8 @@ def _sizes(tensors, torch_names: bool, source: str) -> dict[str, int]:
     }
     if missing := [name for name, value in read.items() if not value]:
         raise CheckpointError(f"{source} is not SPAN: it lacks the tensors that tell its {' and '.join(missing)}.")
-    if pruned := {layer: width for layer, width in widths.items() if width != read["channels"]}:
+    pruned = {layer: width for layer, width in widths.items() if width != read["channels"]}
+    if pruned and torch_names:
         some = ", ".join(f"{layer} with {width}" for layer, width in list(pruned.items())[:3])
         raise CheckpointError(
             f"{source} is a pruned SPAN, not SPAN: most of its layers have {read['channels']} channels, but it has "

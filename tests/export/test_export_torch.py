@@ -1,5 +1,6 @@
 """Files under the authors' names: what other tools compute of them is what our network computes."""
 
+import io
 import pickle
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_the_convention_of_the_tools_gives_the_same_pixels(tmp_path, make_weight
     image = np.random.default_rng(2).random((1, 12, 9, weights.config.in_channels))
     found = as_the_tools(written(tmp_path, weights, suffix))
     expected, made = (arrays.apply(network, image, np.float64) for network in (weights, found))
-    np.testing.assert_allclose(made, expected, atol=2e-6 * np.abs(expected).max())
+    np.testing.assert_allclose(made, expected, atol=5e-6 * max(1, np.abs(expected).max()))
 
 
 @both_files
@@ -78,31 +79,28 @@ def test_every_name_that_spandrel_asks_for(tmp_path, make_weights, suffix):
         with zipfile.ZipFile(path) as archive:
             assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
             assert {"out/data.pkl", "out/version", "out/byteorder", "out/data/0"} <= set(archive.namelist())
-            asked = {name for name in pickle_names(archive.read("out/data.pkl"))}
-        assert asked == {
+            names = Names(archive.read("out/data.pkl"))
+        names.load()
+        assert names.found == {
             ("collections", "OrderedDict"),
             ("torch", "FloatStorage"),
             ("torch._utils", "_rebuild_tensor_v2"),
         }
 
 
-def pickle_names(data: bytes) -> set:
-    """Every name that a pickle asks for."""
+class Names(pickle._Unpickler):
+    """Collect the names that a pickle asks for, and make nothing of them."""
 
-    class Names(pickle._Unpickler):
-        found = set()
+    def __init__(self, data: bytes):
+        super().__init__(io.BytesIO(data))
+        self.found = set()
 
-        def find_class(self, module, name):
-            self.found.add((module, name))
-            return lambda *_: {}
+    def find_class(self, module, name):
+        self.found.add((module, name))
+        return lambda *_: {}
 
-        def persistent_load(self, _identifier):
-            return None
-
-    import io
-
-    Names(io.BytesIO(data)).load()
-    return Names.found
+    def persistent_load(self, _identifier):
+        return None
 
 
 def test_the_same_weights_make_the_same_bytes_and_keep_the_licence(tmp_path, make_weights):
@@ -119,11 +117,11 @@ def test_the_same_weights_make_the_same_bytes_and_keep_the_licence(tmp_path, mak
         (SpanConfig.official(2, 8, blocks=5), "has 5 blocks, but .* have 6"),
         (
             SpanConfig.official(2, 8, rgb_mean=(0.5, 0.5, 0.5)),
-            "subtracts the mean 0.5,0.5,0.5, but .*; export it as ONNX",
+            "subtracts the mean 0.5,0.5,0.5, .*; export it as ONNX",
         ),
         (
             SpanConfig.official(2, 8, rgb_mean=(0.4,), in_channels=1, out_channels=1),
-            "subtracts the mean 0.4, but the tools that load the authors' files subtract 0.4488,0.4371,0.404 or nothing",
+            "subtracts the mean 0.4, but .* subtract 0.4488,0.4371,0.404 or nothing",
         ),
     ],
 )
