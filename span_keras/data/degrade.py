@@ -11,13 +11,16 @@ Colours are float32 from 0 to 255 here, because JPEG rounds to whole levels.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 import numpy as np
 from keras import ops
 
+from span_keras.constants import SSIM_WINDOW
 from span_keras.data.jpeg import BLOCK, jpeg
 from span_keras.data.options import Degradations
 from span_keras.data.resampling import KERNELS, resized
+from span_keras.errors import DataError
 from span_keras.network.backend import Random, compiled, full_precision
 
 MARGIN = 8
@@ -55,6 +58,44 @@ class Degrader:
         """Make the same pairs outside of a train step, as uint8 arrays."""
         lr, hr = (ops.convert_to_numpy(images) for images in self._compiled(hr, np.int32(step)))
         return lr.astype(np.uint8), hr.astype(np.uint8)
+
+
+VALIDATION_PATCH = 96
+"""Side of the LR patches that a run with degradations validates on, or what the photographs have of it."""
+
+
+def degraded_pairs(images, options: Degradations, scale: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Degrade the middle of every image as training degrades patches, the same way whatever the run's seed.
+
+    Args:
+        images: ``(name, lr, hr)`` from ``decode.load_validation``; only ``hr`` counts.
+        options: see ``Degradations``.
+        scale: factor of the network.
+
+    Returns:
+        ``(name, lr, hr)`` with patches of ``VALIDATION_PATCH`` LR pixels; smaller if an image is smaller.
+
+    Raises:
+        DataError: no image is large enough.
+    """
+    least = -(-SSIM_WINDOW // scale) + 2  # what is measured once the border is shaved
+    of_side = defaultdict(list)
+    for name, _, hr in images:
+        patch = min(VALIDATION_PATCH, min(hr.shape[:2]) // scale - MARGIN)
+        if patch >= least:
+            side = hr_side(patch, scale)
+            top, left = ((length - side) // 2 for length in hr.shape[:2])
+            of_side[patch].append((name, hr[top : top + side, left : left + side]))
+    if not of_side:
+        raise DataError(
+            f"expected validation images of at least {hr_side(least, scale)} pixels a side, found none; name others "
+            "by --val, or leave --degrade out."
+        )
+    made = []
+    for patch, found in of_side.items():
+        names, crops = zip(*found, strict=True)
+        made += zip(names, *Degrader(options, scale, patch).arrays(np.stack(crops), 0), strict=True)
+    return made
 
 
 def degrade(hr, random: Random, options: Degradations, scale: int, patch: int):
