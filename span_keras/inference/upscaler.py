@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
@@ -18,7 +17,7 @@ from span_keras.images.channels import to_rgb
 from span_keras.images.picture import Picture, scaled_metadata, to_samples, with_fitting_profile
 from span_keras.images.read import read_image
 from span_keras.images.samples import image_of, samples_of_array, samples_of_image
-from span_keras.network.layers import pixel_shuffle
+from span_keras.inference.compiled import compile_network
 from span_keras.network.weights import SpanWeights
 
 TILE = 512
@@ -192,36 +191,3 @@ class Upscaler:
 
     def _samples(self, samples: np.ndarray) -> np.ndarray:
         return tiling.joined(self.bands(samples), samples.shape[0] * self.scale)
-
-
-def compile_network(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the fused network as a compiled function with its weights as constants, NHWC float32 in and out.
-
-    TensorFlow takes any shape without compiling again. JAX compiles for every new shape, which fixed tiles keep few.
-    """
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
-        raise ConfigError(f"KERAS_BACKEND must be tensorflow or jax to upscale, found {backend}.")
-    model = weights.deploy_model()
-    # Up to here the deploy form; its transposed convolution is for the browser, a plain shuffle is faster.
-    features = keras.Model(model.input, model.get_layer("upsampler").output)
-    return (_compile_tensorflow if backend == "tensorflow" else _compile_jax)(features, weights.config.scale)
-
-
-def _compile_tensorflow(features, scale: int) -> Callable[[np.ndarray], np.ndarray]:
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    signature = [tf.TensorSpec((None, None, None, features.input.shape[-1]), tf.float32)]
-    shuffle = (lambda x: tf.nn.depth_to_space(x, scale)) if scale > 1 else tf.identity
-    function = tf.function(lambda x: shuffle(features(x, training=False)), signature, autograph=False)
-    # As constants the kernels are rearranged for the CPU once instead of at every call.
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
-    return lambda tiles: frozen(tf.constant(tiles))[0].numpy()
-
-
-def _compile_jax(features, scale: int) -> Callable[[np.ndarray], np.ndarray]:
-    import jax
-
-    run = jax.jit(lambda x: pixel_shuffle(features(x, training=False), scale))
-    return lambda tiles: np.asarray(run(tiles))
