@@ -197,7 +197,7 @@ def test_the_authors_weights_survive_the_first_steps(shared, img_range, least, m
     file = str(shared / "official" / "spanx4_ch48.safetensors")
     network = {"variant": "official", "init": file, "img_range": img_range}
     settings = resolve({"recipe": "paper", "ema_decay": 0.0, "batch_size": 4, "patch_size": 32, **network})
-    sizes = {"patch": 32, "batch_size": 4, "steps_per_epoch": 5}
+    sizes = {"patch": 32, "batch_size": 4, "steps_per_epoch": 5, "dtype": "uint8"}
     patches = PatchDataset(list_photos(BUNDLED_TRAIN), scale=4, **sizes)
     validation = Validation(load_validation(BUNDLED_VAL, 4), settings.config)
     trainer = make_trainer(settings)
