@@ -113,11 +113,11 @@ def predict_channels(
         network: the channels ``(given, made)`` of ``predict``, one of ``CHANNEL_PAIRS``.
 
     Returns:
-        (N, h·scale, w·scale, ``result_channels``). What a network without alpha makes of alpha stays within the range
-        of each pixel's 3×3 neighbourhood, so that opaque areas stay wholly opaque and empty ones wholly empty.
+        (N, h·scale, w·scale, ``result_channels``). Alpha stays within the range of each pixel's 3×3 neighbourhood, so
+        that opaque areas stay wholly opaque and empty ones wholly empty.
     """
     channels, (given, made) = tiles.shape[3], network
-    if channels == given == made:
+    if channels == given == made and channels != 4:
         return predict(tiles)
     has_alpha = channels % 2 == 0
     colors = tiles[..., : channels - has_alpha]
@@ -125,9 +125,9 @@ def predict_channels(
     if given == 4:
         alpha = tiles[..., -1:] if has_alpha else np.ones_like(tiles[..., :1])
         result = predict(np.concatenate([np.broadcast_to(colors, (*colors.shape[:3], 3)), alpha], -1))
-        result, alpha = result[..., :3], result[..., 3:]
+        result, made_alpha = result[..., :3], result[..., 3:]
         result = result @ luma if colors.shape[3] == 1 else result
-        return np.concatenate([result, alpha], -1) if has_alpha else result
+        return np.concatenate([result, _within(made_alpha, alpha, scale)], -1) if has_alpha else result
 
     def plane(plane: np.ndarray) -> np.ndarray:
         """Run the network on one grey plane, and return one."""
@@ -142,11 +142,20 @@ def predict_channels(
         result = np.concatenate([plane(colors[..., i : i + 1]) for i in range(colors.shape[3])], -1)
     if not has_alpha:
         return result
-    alpha = tiles[..., -1:]
+    return np.concatenate([result, _within(plane, tiles[..., -1:], scale)], -1)
+
+
+def _within(upscaled: np.ndarray | Callable, alpha: np.ndarray, scale: int) -> np.ndarray:
+    """Return upscaled alpha within the range of each pixel's neighbourhood.
+
+    Args:
+        upscaled: alpha by the network, or the function that makes it, called only where alpha is not the same all over.
+    """
     low, high = alpha, alpha
     for axis in (1, 2):
         low = np.minimum.reduce([low, shifted(low, 1, axis, 1), shifted(low, -1, axis, 1)])
         high = np.maximum.reduce([high, shifted(high, 1, axis), shifted(high, -1, axis)])
     low, high = (bound.repeat(scale, 1).repeat(scale, 2) for bound in (low, high))
-    upscaled = low if np.array_equal(low, high) else np.clip(plane(alpha), low, high)
-    return np.concatenate([result, upscaled], -1)
+    if np.array_equal(low, high):
+        return low
+    return np.clip(upscaled(alpha) if callable(upscaled) else upscaled, low, high)
