@@ -88,7 +88,9 @@ class BatchNormalization(Layer):
 class _Convolution(Layer):
     variables = ("kernel", "bias")
 
-    def __init__(self, filters: int, size: int, padding: str = "valid", **options):
+    def __init__(self, filters: int, size: int, strides: int = 1, padding: str = "valid", **options):
+        if strides != 1:
+            options["strides"] = [strides, strides]
         # Of the options that every framework gets, TF.js assumes these.
         options = {key: value for key, value in options.items() if key not in ("data_format", "kernel_initializer")}
         super().__init__(
@@ -108,15 +110,15 @@ class Conv2DTranspose(_Convolution):
     variables = ("kernel",)
 
     def __init__(self, filters: int, size: int, strides: int, **options):
-        super().__init__(filters, size, strides=[strides, strides], **options)
+        super().__init__(filters, size, strides, **options)
 
     def weight_shapes(self):
         return [(*self.config["kernel_size"], self.channels(), self.inputs[0].channels)]
 
 
 class MaxPooling2D(Layer):
-    def __init__(self, size: int, **options):
-        super().__init__(pool_size=[size, size], padding="valid", strides=[size, size], **options)
+    def __init__(self, size: int, strides: int, **options):
+        super().__init__(pool_size=[size, size], padding="valid", strides=[strides, strides], **options)
 
 
 class LeakyReLU(Layer):
