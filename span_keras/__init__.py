@@ -18,7 +18,7 @@ _HOMES = {
     "SpanError": "errors",
     "SpanWeights": "network.weights",
     "build_span": "network.model",
-    "build_deploy": "network.model",
+    "build_deploy": "network.deploy",
     "config_of": "network.model",
     "initialise": "network.init",
     "RepConv": "network.layers",

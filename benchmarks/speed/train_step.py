@@ -54,7 +54,7 @@ def make_ours(weights, precision: str, steps_per_execution: int, four: bool = Fa
     from keras import ops
 
     from span_keras.network.functional import PLAIN_LAYERS, REPCONV_WEIGHTS, functions, stack_names
-    from span_keras.network.model import topology
+    from span_keras.network.topology import topology
     from span_keras.training.losses import SpanLoss
     from span_keras.training.options import StepOptions
     from span_keras.training.schedule import Schedule

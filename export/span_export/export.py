@@ -1,32 +1,39 @@
-"""``span-export --tfjs``: a folder with the model and, on request, further models, perceptual features and the page."""
+"""What ``span-export`` writes: a TF.js folder with all that belongs to it, and files for other runtimes."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from span_export import page
-from span_export.publish import publish
+from span_export import metadata, page, quantize
+from span_export.publish import publish, publish_file
+from span_export.targets import TARGETS, Target, WriteOptions
 from span_export.tfjs_model import write_model, write_perceptual
 from span_keras.checkpoints import READERS
+from span_keras.errors import ExportError
 from span_keras.network.weights import SpanWeights
 
 
 def export_model(
     weights: SpanWeights,
-    folder: str | Path,
+    folder: str | Path | None = None,
     quantization: str | None = None,
     *,
+    files: Mapping[str, str | Path] | None = None,
+    fixed_size: tuple[int, int] | None = None,
     also: Sequence[SpanWeights] = (),
     demo: bool = False,
     perceptual: bool = False,
     overwrite: bool = False,
-    check: Callable[[Path, list[dict]], None] = lambda folder, results: None,
+    check: Callable[[list[Path], list[dict]], None] = lambda places, results: None,
 ) -> list[dict]:
-    """Write a folder with everything asked for, atomically.
+    """Write a TF.js folder, files for other runtimes, or both; each appears whole, and none if one cannot be written.
+
+    The folder holds:
 
     ========================  ====================================================================================
     ``model.json``, ``.bin``  the network, see ``tfjs_model.write_model``
@@ -39,42 +46,86 @@ def export_model(
 
     Args:
         weights: any form; they are fused first.
-        folder: created; an earlier export there is replaced, see ``publish.publish``.
-        quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
-        also: further networks, each under the name of its source, numbered where it is taken.
+        folder: created; an earlier export there is replaced, see ``publish.publish``. None for files alone.
+        quantization: one of ``quantize.MODES``; ``None`` takes float16 in the folder where that loses nothing, and
+            ``"none"`` otherwise.
+        files: path by name of ``targets.TARGETS``. A file inside ``folder`` becomes part of the export.
+        fixed_size: (height, width) of the input of files that can have one.
+        also: further networks of the folder, each under the name of its source, numbered where it is taken.
         overwrite: accept a folder that holds other files.
-        check: called with a temporary folder that holds all that was written, and with what is returned; if it raises,
-            ``folder`` stays as it was.
+        check: called with the temporary places of everything, and with what is returned; if it raises, ``folder`` and
+            ``files`` stay as they were.
 
     Returns:
-        For every network, the main one first: what ``tfjs_model.write_model`` returns, ``name``, and ``url`` (of
-        its ``model.json``, relative to ``folder``).
+        For every network of the folder, the main one first, what ``tfjs_model.write_model`` returns, ``name``, ``url``
+        (of its ``model.json``, relative to ``folder``) and ``path``. For every file then ``{"name", "path", "bytes",
+        "quantization", "scale", "channels", "variant"}``.
 
     Raises:
-        ExportError: see ``tfjs_model.write_model``, ``publish.publish`` and ``page.copy_page``.
+        ExportError: see ``tfjs_model.write_model``, ``publish``, ``page.copy_page`` and ``targets.Target.check``.
     """
+    if not folder and not files:
+        raise ExportError("expected a folder or a file to write, found neither; name one.")
+    paths = {TARGETS[name]: Path(path) for name, path in (files or {}).items()}
+    for target, path in paths.items():
+        target.check(path, quantization, fixed_size)
+    places, results = [], []
+    with contextlib.ExitStack() as stack:
+        staged = None
+        if folder:
+            staged = stack.enter_context(publish(Path(folder), overwrite))
+            results += _write_folder(staged, weights, quantization, also, demo, perceptual)
+            places += [staged / result["url"] for result in results]
+            results = [{**result, "path": Path(folder) / result["url"]} for result in results]
+        for target, path in paths.items():
+            if staged and path.resolve().is_relative_to(Path(folder).resolve()):
+                place = staged / path.resolve().relative_to(Path(folder).resolve())
+                place.parent.mkdir(parents=True, exist_ok=True)
+            else:
+                place = stack.enter_context(publish_file(path))
+            results.append({**_write_file(target, place, weights, quantization, fixed_size), "path": path})
+            places.append(place)
+        check(places, results)
+    return results
+
+
+def _write_folder(staged: Path, weights, quantization, also, demo: bool, perceptual: bool) -> list[dict]:
     networks: dict[str, SpanWeights] = {}
     for each in (weights, *also):
         name = network_name(each)
         numbered = (f"{name}-{number}" for number in itertools.count(2))
         networks[next(n for n in itertools.chain([name], numbered) if n not in networks)] = each
     results = []
-    with publish(Path(folder), overwrite) as staged:
-        if demo:
-            page.copy_page(staged)
-        for name, network in networks.items():
-            place = Path() if network is weights else Path("models") / name
-            result = write_model(network, staged / place, quantization)
-            results.append({"name": name, "url": (place / "model.json").as_posix(), **result})
-        if perceptual:
-            write_perceptual(staged / "perceptual")
-        if demo or also:
-            listed = ("name", "url", "scale", "channels", "variant", "bytes")
-            models = [{key: result[key] for key in listed} for result in results]
-            models = [model | {"url": quote(model["url"])} for model in models]
-            (staged / "models.json").write_text(json.dumps({"models": models}, indent=1) + "\n")
-        check(staged, results)
+    if demo:
+        page.copy_page(staged)
+    for name, network in networks.items():
+        place = Path() if network is weights else Path("models") / name
+        result = write_model(network, staged / place, quantization)
+        results.append({"name": name, "url": (place / "model.json").as_posix(), **result})
+    if perceptual:
+        write_perceptual(staged / "perceptual")
+    if demo or also:
+        listed = ("name", "url", "scale", "channels", "variant", "bytes")
+        models = [{key: result[key] for key in listed} for result in results]
+        models = [model | {"url": quote(model["url"])} for model in models]
+        (staged / "models.json").write_text(json.dumps({"models": models}, indent=1) + "\n")
     return results
+
+
+def _write_file(target: Target, place: Path, weights: SpanWeights, quantization, fixed_size) -> dict:
+    fused = weights.fuse()
+    metadata.require_finite(fused)
+    mode = quantize.resolve_mode(quantization or target.formats[0], fused)
+    target.implementation().write(fused, place, WriteOptions(mode, fixed_size))
+    config = fused.config
+    return {
+        "name": target.name,
+        "bytes": place.stat().st_size,
+        "quantization": mode,
+        "scale": config.scale,
+        "channels": config.channels,
+        "variant": config.variant,
+    }
 
 
 def network_name(weights: SpanWeights) -> str:

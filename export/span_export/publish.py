@@ -1,4 +1,4 @@
-"""An output folder that is complete or not there at all."""
+"""Output folders and files that are complete or not there at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from span_keras import atomic
 from span_keras.errors import ExportError
 
 MARKER = ".span-export.json"
@@ -64,6 +65,28 @@ def publish(target: Path, overwrite: bool = False):
         raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def publish_file(target: Path):
+    """Yield a new path to write to; it takes the place of ``target`` when the block ends without an exception.
+
+    Args:
+        target: the file to make or to replace; its parents are created.
+
+    Raises:
+        ExportError: ``target`` is a folder, or cannot be written.
+    """
+    if target.is_dir():
+        raise ExportError(f"expected a file to write to, found the folder {target}; choose another name.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic.replaced(target, target.suffix) as staged:
+            yield staged
+    except OSError as error:
+        if error.filename is not None and not _lies_in(error.filename, (target.parent,)):
+            raise  # the block failed to read something
+        raise _unwritable(target, error) from error
 
 
 def _foreign_files(target: Path) -> set[str]:

@@ -42,8 +42,8 @@ def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
     return mode
 
 
-def dtype_map(mode: str, weights: SpanWeights) -> dict[str, list[str]]:
-    """Return the ``quantization_dtype_map`` of the TF.js converter: dtype -> weight names.
+def storage_types(mode: str, weights: SpanWeights) -> dict[str, str]:
+    """Return the number format of every tensor that is not stored in float32: weight name -> dtype.
 
     Only convolution kernels lose precision. Biases stay float32: they are few, and an error in one shifts a whole
     channel. So does the input normalisation, whose 1/255² is subnormal in float16. The pixel shuffle holds zeros and
@@ -57,16 +57,18 @@ def dtype_map(mode: str, weights: SpanWeights) -> dict[str, list[str]]:
         mode: one of ``MODES``.
         weights: in deploy form.
     """
-    names = {f"{name}/kernel": group["kernel"] for name, group in weights.layers.items()}
-    coarse = [name for name, kernel in names.items() if mode == "uint8" and _bears_uint8(name, kernel)]
     if mode == "none":
         return {}
-    return {"uint8": coarse, "float16": [*(name for name in names if name not in coarse), "pixel_shuffle/kernel"]}
+    types = {
+        f"{name}/kernel": "uint8" if mode == "uint8" and _bears_uint8(name, group["kernel"]) else "float16"
+        for name, group in weights.layers.items()
+    }
+    return types | {"pixel_shuffle/kernel": "float16"}
 
 
 def _bears_uint8(name: str, kernel: np.ndarray) -> bool:
     outlier = float(np.abs(kernel).max()) > OUTLIER * float(kernel.std())
-    return not outlier and name not in ("conv_1/kernel", "conv_cat/kernel")
+    return not outlier and name not in ("conv_1", "conv_cat")
 
 
 def max_weight_error(mode: str, key: str, array: np.ndarray) -> float:

@@ -1,24 +1,27 @@
-"""Read an exported folder back and compare it with the weights that it was made from."""
+"""Read what was exported back and compare it with the weights that it was made from."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 import span_keras
-from span_export import golden
+from span_export import golden, tfjs_model
 from span_export.quantize import MAX_COST, MODES, max_weight_error
+from span_export.targets import Target
 from span_keras.checkpoints import load_weights
 from span_keras.constants import MAX_PSNR
 from span_keras.data.decode import load_validation
 from span_keras.errors import ExportError
 from span_keras.images.bicubic import to_uint8
+from span_keras.images.channels import from_rgb, to_rgb
 from span_keras.images.metrics import psnr, rgb_to_y
+from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
 
 BUNDLED_PHOTOS = Path(span_keras.__file__).parent / "bundled" / "photos"
@@ -29,20 +32,18 @@ GOLDEN_ERROR = 1e-4
 
 
 @dataclass(frozen=True)
-class Report:
-    """Hold what ``verify`` measured.
+class Comparison:
+    """Hold what was measured on photographs.
 
     Attributes:
-        golden_difference: largest difference between the golden output and what the files compute.
-        weight_difference: largest difference between a stored weight and its source.
+        runtime: what computed the outputs of the files, with its version.
         images: number of photographs.
         output_difference: largest difference between outputs of source and files on them, for values around [0, 1].
         psnr_source, psnr_written: mean PSNR in dB on Y of both, at most ``MAX_PSNR`` for each image.
         failures: what does not reproduce, one sentence each; empty if all is well.
     """
 
-    golden_difference: float
-    weight_difference: float
+    runtime: str
     images: int
     output_difference: float
     psnr_source: float
@@ -56,12 +57,29 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Yield the report line by line."""
-        yield f"Golden tile: largest difference {self.golden_difference:.2g}."
-        yield f"Weights: largest difference {self.weight_difference:.2g}."
         yield (
-            f"{self.images} photographs: largest difference {self.output_difference:.2g}; "
+            f"{self.images} photographs in {self.runtime}: largest difference {self.output_difference:.2g}; "
             f"PSNR {self.psnr_source:.3f} dB before, {self.psnr_written:.3f} dB after, cost {self.psnr_cost:.4f} dB."
         )
+
+
+@dataclass(frozen=True)
+class Report(Comparison):
+    """Hold what ``verify`` measured.
+
+    Attributes:
+        golden_difference: largest difference between the golden output and what the files compute.
+        weight_difference: largest difference between a stored weight and its source.
+    """
+
+    golden_difference: float
+    weight_difference: float
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report line by line."""
+        yield f"Golden tile: largest difference {self.golden_difference:.2g}."
+        yield f"Weights: largest difference {self.weight_difference:.2g}."
+        yield from super().lines()
 
 
 def verify(
@@ -94,8 +112,9 @@ def verify(
         raise ExportError(f"{path} lacks the metadata of an export ({error!r}); export it again.") from error
 
     failures = []
-    before, after = weights.deploy_model(), written.deploy_model()
-    golden_difference = _largest(run_model(after, tile), expected)
+    model = weights.deploy_model()
+    runtime, run = tfjs_model.load(path)
+    golden_difference = _largest(run(tile), expected)
     if not golden_difference <= GOLDEN_ERROR * max(1.0, float(np.abs(expected).max())):
         failures.append(f"The written model does not compute its golden tile: difference {golden_difference:.3g}.")
 
@@ -107,27 +126,85 @@ def verify(
             if not difference <= (allowed := max_weight_error(mode, key, array)):
                 failures.append(f"{name}/{key} differs by {difference:.3g}, more than {mode} allows ({allowed:.3g}).")
 
-    output_difference, figures = 0.0, []
-    for lr, hr in crops_of(photos, weights.config.scale, crop):
-        outputs = run_model(before, lr), run_model(after, lr)
-        output_difference = max(output_difference, _largest(*outputs))
-        figures.append([psnr_y(output, hr, weights.config.scale) for output in outputs])
-    psnr_source, psnr_written = np.mean(figures, axis=0).tolist()
-    if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
-        failures.append(f"{mode} costs {cost:.3f} dB, more than {MAX_COST[mode]} dB; quantise less.")
+    compared = _compare(lambda lr: run_model(model, lr), run, mode, weights.config, photos, crop)
     return Report(
-        golden_difference,
-        weight_difference,
-        len(figures),
-        output_difference,
-        psnr_source,
-        psnr_written,
-        tuple(failures),
+        **{**vars(compared), "runtime": runtime, "failures": (*failures, *compared.failures)},
+        golden_difference=golden_difference,
+        weight_difference=weight_difference,
     )
 
 
+def verify_file(
+    target: Target,
+    path: Path,
+    weights: SpanWeights,
+    quantization: str,
+    fixed_size: tuple[int, int] | None = None,
+    photos: str | Path | None = None,
+    crop: int | None = CROP,
+) -> Comparison:
+    """Run a file in its own runtime and compare it with Keras.
+
+    Outputs may differ by the target's tolerance if the file holds float32. PSNR on photographs must not fall by more
+    than ``quantize.MAX_COST``.
+
+    Args:
+        target: what kind of file it is.
+        path: the file.
+        weights: its source, any form.
+        quantization: of the file.
+        fixed_size: (height, width) of the file's input. Photographs are cut to it, smaller ones mirrored at their ends.
+        photos, crop: see ``verify``.
+
+    Raises:
+        DataError: no photograph can be read.
+        ExportError: the runtime is not installed.
+    """
+    config = weights.config
+    runtime, run = target.implementation().load(path, config)
+    model = weights.deploy_model()
+    before = lambda lr: run_model(model, lr)  # noqa: E731
+    if fixed_size:
+        before, run = (_padded(function, fixed_size, config.scale) for function in (before, run))
+        crop = min(fixed_size) * config.scale if crop is None else min(crop, min(fixed_size) * config.scale)
+    compared = _compare(before, run, quantization, config, photos, crop)
+    failures = list(compared.failures)
+    if quantization == "none" and not compared.output_difference <= target.tolerance:
+        failures.append(
+            f"It differs in {runtime} by {compared.output_difference:.3g}, more than {target.tolerance:.3g}."
+        )
+    return replace(compared, runtime=runtime, failures=tuple(failures))
+
+
+def _padded(run: Callable, size: tuple[int, int], scale: int) -> Callable:
+    """Let a function that takes images of one size take smaller ones."""
+
+    def padded(lr):
+        height, width = lr.shape[:2]
+        whole = np.pad(lr, ((0, size[0] - height), (0, size[1] - width), (0, 0)), "symmetric")
+        return run(whole)[: height * scale, : width * scale]
+
+    return padded
+
+
+def _compare(before: Callable, after: Callable, mode: str, config: SpanConfig, photos, crop: int | None) -> Comparison:
+    """Measure two functions of (h, w, in_channels) uint8 on photographs."""
+    output_difference, figures, scale = 0.0, [], config.scale
+    for lr, hr in crops_of(photos, scale, crop):
+        lr = from_rgb(lr, config.in_channels)
+        outputs = before(lr), after(lr)
+        largest = max(1.0, float(np.abs(outputs[0]).max()))
+        output_difference = max(output_difference, _largest(*outputs) / largest)
+        figures.append([psnr_y(to_rgb(output), hr, scale) for output in outputs])
+    psnr_source, psnr_written = np.mean(figures, axis=0).tolist()
+    failures = []
+    if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
+        failures.append(f"{mode} costs {cost:.3f} dB, more than {MAX_COST[mode]} dB; quantise less.")
+    return Comparison("", len(figures), output_difference, psnr_source, psnr_written, tuple(failures))
+
+
 def run_model(model, image: np.ndarray) -> np.ndarray:
-    """Run a model on (h, w, 3) uint8: (h·scale, w·scale, 3) float32."""
+    """Run a model on (h, w, in_channels) uint8: (h·scale, w·scale, out_channels) float32."""
     return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
 
 

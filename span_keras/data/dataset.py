@@ -49,9 +49,9 @@ class PatchDataset(keras.utils.PyDataset):
 
     ``dataset[i]`` is ``(LR, HR)``, with a teacher ``(LR, HR, teacher_sr)``.
 
-    LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: uint8 as ``SpanTrainer``
-    wants them, or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads:
-    slices are copied with the interpreter lock released.
+    LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: float32 in [0, 1] for
+    ``keras.Model.fit`` (give it ``shuffle=False``), or uint8 as ``SpanTrainer`` wants them. Workers are threads: slices
+    are copied with the interpreter lock released.
 
     Args:
         source: a folder (searched with its subfolders) or a list of files.
@@ -70,7 +70,8 @@ class PatchDataset(keras.utils.PyDataset):
             ``degradations`` nor ``hr_scales`` go with them.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. Not together with ``degradations``.
-        dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
+        dtype: of ``dataset[i]``, ``"float32"`` or ``"uint8"``; with a teacher the latter alone. ``unturned`` always
+            gives uint8.
         shard: ``(index, count)``: make only this share of every batch, for one of several processes.
         progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
 
@@ -99,11 +100,12 @@ class PatchDataset(keras.utils.PyDataset):
         hr_scales: Sequence[float] = (),
         lr_files: Mapping[Path, Path] | None = None,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
-        dtype: str = "uint8",
+        dtype: str | None = None,
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
+        dtype = dtype or ("uint8" if teacher else "float32")
         _check_settings(scale, patch, batch_size, steps_per_epoch, seed, hr_scales, dtype, shard)
         if teacher and dtype == "float32":
             raise DataError("Expected one target with dtype float32, found two; Keras's fit takes a single one.")

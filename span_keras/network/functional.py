@@ -14,8 +14,8 @@ from span_keras.constants import LEAKY_SLOPE
 from span_keras.network.backend import full_precision
 from span_keras.network.config import ACTIVATIONS, SpanConfig
 from span_keras.network.layers import pixel_shuffle
-from span_keras.network.model import topology
 from span_keras.network.reparam import REPCONV_WEIGHTS, compose
+from span_keras.network.topology import topology
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes
 
 FIRST = "conv_1"
@@ -72,17 +72,17 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
 
     Args:
         fused: ``{layer: (kernel, bias)}``, from ``fuse`` or ``fused_arrays``.
-        x: (N, H, W, 3) float32, RGB in [0, 1].
+        x: (N, H, W, in_channels) float32 in [0, 1].
         dtype: of the hidden convolutions. Normalisation and the last convolution stay in float32, as in ``build_span``.
 
     Returns:
-        (N, H·scale, W·scale, 3) float32, not clipped.
+        (N, H·scale, W·scale, out_channels) float32, not clipped.
     """
     return topology(x, config, functions(config, fused, dtype))
 
 
 def functions(config: SpanConfig, fused: dict, dtype: str = "float32"):
-    """Return the layer factory that ``model.topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
+    """Return the layer factory that ``topology`` asks for, with the convolutions of ``fused``; see ``apply``."""
 
     def conv(name, precision):
         kernel, bias = (ops.cast(ops.convert_to_tensor(w), precision) for w in fused[name])

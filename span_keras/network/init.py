@@ -24,7 +24,8 @@ from span_keras.constants import (
     OUTPUT_STD,
 )
 from span_keras.network.layers import RepConv
-from span_keras.network.model import config_of, topology
+from span_keras.network.model import config_of
+from span_keras.network.topology import topology
 
 
 def natural_noise(count: int, size: int, seed: int = 0) -> np.ndarray:

@@ -31,8 +31,8 @@ from span_keras.inference.upscaler import Upscaler
 from span_keras.network import init
 from span_keras.network.backend import compiled
 from span_keras.network.config import SpanConfig
+from span_keras.network.deploy import build_deploy
 from span_keras.network.functional import apply
-from span_keras.network.model import build_deploy
 from span_keras.network.weights import layer_shapes
 from span_keras.runs.settings import resolve
 from span_keras.training import perceptual
@@ -140,7 +140,7 @@ def check_photographs(run):
             np.testing.assert_array_equal(found.hr, pair.hr)
             assert np.count_nonzero(found.lr != pair.lr) == 0, f"{photograph.name} x{scale}"
         dataset = PatchDataset(
-            [photograph], scale=scale, patch=8, batch_size=8, steps_per_epoch=1, augment=False, workers=1
+            [photograph], scale=scale, patch=8, batch_size=8, steps_per_epoch=1, augment=False, workers=1, dtype="uint8"
         )
         for lr_patch, hr_patch in zip(*dataset[0], strict=True):
             assert any(

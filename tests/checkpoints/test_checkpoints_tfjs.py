@@ -9,7 +9,7 @@ import pytest
 from span_keras.checkpoints import load_weights
 from span_keras.errors import CheckpointError
 from span_keras.network.config import SpanConfig
-from span_keras.network.model import build_deploy
+from span_keras.network.deploy import build_deploy
 from span_keras.network.reparam import shuffle_kernel
 
 

@@ -1,13 +1,17 @@
 """What is written: a layers model of stock layers, its metadata, its golden tile, quantised tensors."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from span_export import golden, quantize
+from span_export import golden, quantize, tfjs_files, tfjs_model
 from span_export.export import export_model
+from span_keras.checkpoints import save_weights
 from span_keras.errors import ExportError
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
@@ -204,19 +208,15 @@ def test_weights_that_are_not_numbers(tmp_path, tiny_weights, bad):
         export_model(tiny_weights, tmp_path / "out", "none")
 
 
-def test_a_failing_converter_leaves_the_earlier_export(tmp_path, tiny_weights, monkeypatch):
+def test_an_interruption_leaves_the_earlier_export(tmp_path, tiny_weights, monkeypatch):
     export_model(tiny_weights, tmp_path / "out", "none")
     before = (tmp_path / "out" / "model.json").read_text()
-    with hushed():
-        import tensorflow  # noqa: F401
-        import tensorflowjs
-    save = tensorflowjs.converters.save_keras_model
 
-    def interrupted(*args, **kwargs):
-        save(*args, **kwargs)
+    def interrupted(*args):
+        tfjs_files.save(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tensorflowjs.converters, "save_keras_model", interrupted)
+    monkeypatch.setattr(tfjs_model, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_model(tiny_weights, tmp_path / "out", "uint8")
     assert (tmp_path / "out" / "model.json").read_text() == before
@@ -235,15 +235,111 @@ def test_full_size_in_float16_fits_into_900_kb(tmp_path, make_weights, config):
 
 
 def test_a_full_disk_is_told_in_a_sentence(tmp_path, tiny_weights, monkeypatch):
-    """TensorFlow, which writes the files, has errors of its own."""
-    with hushed():
-        import tensorflow
-        import tensorflowjs
+    def fail(self, data):
+        raise OSError(28, "No space left on device")
 
-    def fail(*args, **options):
-        raise tensorflow.errors.ResourceExhaustedError(None, None, "group1-shard1of1.bin; No space left on device")
-
-    monkeypatch.setattr(tensorflowjs.converters, "save_keras_model", fail)
-    with pytest.raises(ExportError, match=r"cannot be written \(.*No space left on device\); choose a folder"):
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(ExportError, match=r"cannot be written \(No space left on device\); choose a folder"):
         export_model(tiny_weights, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+# Against tensorflowjs, which wrote these files before we did ---------------------------------------------------------
+
+DEFAULTS = {
+    "activation": "linear",
+    "data_format": "channels_last",
+    "dilation_rate": [1, 1],
+    "dtype": "float32",
+    "groups": 1,
+    "momentum": 0.99,
+    "ragged": False,
+    "sparse": False,
+    "strides": [1, 1],
+    "trainable": True,
+    "use_bias": True,
+}
+"""What TF.js and Keras assume of a layer."""
+INITIALISED = ("beta", "gamma", "bias", "moving_mean", "moving_variance")
+
+
+def shortened(config: dict) -> dict:
+    """What ``tensorflowjs`` writes of a layer, without what every reader assumes."""
+    short = {key: "zeros" if key.endswith("kernel_initializer") else value for key, value in config.items()}
+    omitted = ("regularizer", "constraint", *(f"{name}_initializer" for name in INITIALISED))
+    return {key: value for key, value in short.items() if not key.endswith(omitted) and DEFAULTS.get(key) != value}
+
+
+def written_by_tensorflowjs(model, folder, types: dict[str, str]) -> dict:
+    tensorflowjs = pytest.importorskip("tensorflowjs")
+    names = {dtype: [name for name, kind in types.items() if kind == dtype] for dtype in set(types.values())}
+    tensorflowjs.converters.save_keras_model(model, str(folder), quantization_dtype_map=names)
+    document = read(folder)
+    for layer in document["modelTopology"]["model_config"]["config"]["layers"]:
+        layer["config"] = shortened(layer["config"])
+    return document
+
+
+def check_same(ours, theirs: dict, folder):
+    """Compare a folder with a document and its folder: equal topology, equal weights, equal bytes."""
+    document = read(ours)
+    for one in (document, theirs):  # TF.js takes layers in any order
+        one["modelTopology"]["model_config"]["config"]["layers"].sort(key=lambda layer: layer["name"])
+    assert document["modelTopology"] == theirs["modelTopology"]
+    assert document["weightsManifest"] == theirs["weightsManifest"]
+    for name in (name for group in theirs["weightsManifest"] for name in group["paths"]):
+        assert (ours / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("mode", quantize.MODES)
+@pytest.mark.parametrize(
+    "config",
+    [
+        SpanConfig(scale=2, channels=8, blocks=2),
+        SpanConfig.official(scale=3, channels=5, blocks=11),  # block_10 sorts before block_1_c1
+        SpanConfig(scale=4, channels=4, blocks=1, rgb_mean=(0.0, 0.0, 0.0)),
+    ],
+    ids=["span", "official", "no_norm"],
+)
+def test_files_are_those_of_tensorflowjs(tmp_path, make_weights, config, mode):
+    tf_keras = pytest.importorskip("tf_keras")
+    weights = make_weights(config)
+    weights.layers["block_1_c3"]["kernel"][...] = np.abs(weights.layers["block_1_c3"]["kernel"]) + 1  # zero outside
+    weights.layers["block_1_c2"]["kernel"][...] = 0.25  # one value alone
+    export_model(weights, tmp_path / "ours", mode)
+    types = quantize.storage_types(mode, weights)
+    theirs = written_by_tensorflowjs(weights.deploy_model(tf_keras), tmp_path / "theirs", types)
+    check_same(tmp_path / "ours", theirs, tmp_path / "theirs")
+
+
+def test_shards_are_those_of_tensorflowjs(tmp_path, make_weights):
+    tf_keras = pytest.importorskip("tf_keras")
+    weights = make_weights(SpanConfig(scale=2, channels=128, blocks=2))
+    (result,) = export_model(weights, tmp_path / "ours", "none")
+    assert result["files"] == ["model.json", "group1-shard1of2.bin", "group1-shard2of2.bin"]
+    theirs = written_by_tensorflowjs(weights.deploy_model(tf_keras), tmp_path / "theirs", {})
+    check_same(tmp_path / "ours", theirs, tmp_path / "theirs")
+
+
+def test_perceptual_files_are_those_of_tensorflowjs(tmp_path):
+    tf_keras = pytest.importorskip("tf_keras")
+    from span_keras.training import perceptual
+
+    tfjs_model.write_perceptual(tmp_path / "ours")
+    model = perceptual.build("vgg16", framework=tf_keras)
+    theirs = written_by_tensorflowjs(model, tmp_path / "theirs", {"block*": "float16"})
+    check_same(tmp_path / "ours", theirs, tmp_path / "theirs")
+
+
+def test_exporting_loads_no_framework(tmp_path, tiny_weights):
+    """Each takes seconds to import."""
+    save_weights(tiny_weights, tmp_path / "w.safetensors")
+    code = (
+        "import sys; from span_export.cli import main\n"
+        "try: main()\n"
+        "finally: print('LOADED', {'keras', 'tensorflow', 'jax', 'tensorflowjs', 'tf_keras', 'onnx'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-c", code, "--tfjs", "out", "-w", "w.safetensors", "--demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "LOADED set()" in done.stdout
+    assert (tmp_path / "out" / "model.json").is_file()

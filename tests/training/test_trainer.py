@@ -109,7 +109,7 @@ def test_gradients_equal_those_of_four_convolutions(weights):
 
 def run_four_convolutions(parameters, lr):
     """The authors' way: pad, 1×1, 3×3, 1×1, plus a 1×1 skip."""
-    from span_keras.network.model import topology
+    from span_keras.network.topology import topology
 
     names = stack_names(CONFIG)
     plain = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in PLAIN_LAYERS}

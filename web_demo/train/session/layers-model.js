@@ -1,5 +1,5 @@
 /**
- * The fused SPAN network as a TF.js layers model: the twin of `build_deploy` in `span_keras/network/model.py`.
+ * The fused SPAN network as a TF.js layers model: the twin of `build_deploy` in `span_keras/network/deploy.py`.
  * It trains in this form, and what it saves is what `span-export` writes.
  */
 
