@@ -50,7 +50,7 @@ def file_options(function):
     help="Number format of the weights. [default: none; in DIR float16 if exact]",
 )
 @click.option(
-    "--fixed-size", callback=parse_size, metavar="HxW", help="Input size of the ONNX file. [default: any size]"
+    "--fixed-size", callback=parse_size, metavar="HxW", help="Input size of ONNX and LiteRT files. [default: any]"
 )
 @click.option("--also", multiple=True, metavar="W", help="A further network, into DIR/models/NAME/. Can be repeated.")
 @click.option("--demo", is_flag=True, help="Put the page beside the model: serve DIR and it works.")

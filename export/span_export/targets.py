@@ -87,6 +87,15 @@ TARGETS = {
             formats=("none", "float16"),
             fixes_size=True,
         ),
+        Target(
+            "litert",
+            (".tflite",),
+            "litert_model",
+            "LiteRT (TensorFlow Lite) model, for phones and small devices.",
+            formats=("none", "float16"),
+            fixes_size=True,
+            tolerance=1e-4,
+        ),
     )
 }
 
