@@ -77,7 +77,7 @@ def min_side(model) -> int:
 def _vgg16(framework):
     """Build the chain of the module's text with random weights."""
     layers = framework.layers
-    inputs = layers.Input((None, None, 3), name="input")
+    inputs = layers.Input((None, None, 3), dtype="float32", name="input")
     # float32, because rounding an image to bfloat16 costs as much as the differences that matter.
     normalize = layers.BatchNormalization(epsilon=0.0, center=False, scale=False, dtype="float32", name="normalize")
     x = normalize(inputs)
@@ -85,10 +85,10 @@ def _vgg16(framework):
     features = []
     for block, (channels, count) in enumerate(VGG16_BLOCKS, 1):
         if block > 1:
-            x = layers.MaxPooling2D(2, name=f"block{block - 1}_pool")(x)
+            x = layers.MaxPooling2D(2, data_format="channels_last", name=f"block{block - 1}_pool")(x)
         for number in range(1, count + 1):
             conv = f"block{block}_conv{number}"
-            x = layers.Conv2D(channels, 3, padding="same", name=conv)(x)
+            x = layers.Conv2D(channels, 3, padding="same", data_format="channels_last", name=conv)(x)
             if conv in VGG16_FEATURES:
                 features.append(x)
             if conv != VGG16_FEATURES[-1]:
