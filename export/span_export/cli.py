@@ -10,7 +10,7 @@ import click
 
 from span_export.quantize import MODES
 from span_export.targets import TARGETS
-from span_keras.cli import CONTEXT, reports_errors, weights_options
+from span_keras.cli import CONTEXT, reports_errors, version_option, weights_options
 from span_keras.errors import ExportError
 from span_keras.quiet import hushed
 
@@ -68,6 +68,7 @@ def file_options(function):
     help="Photographs to verify on. [default: the bundled ones]",
 )
 @click.option("--overwrite", is_flag=True, help="Write into a folder that holds other files too; they are kept.")
+@version_option
 @reports_errors
 def main(folder: Path | None, files: dict[str, Path], **options) -> None:
     """Write SPAN weights for other runtimes, several in one call.
