@@ -89,7 +89,9 @@ class BatchNormalization(Layer):
 class _Convolution(Layer):
     variables = ("kernel", "bias")
 
-    def __init__(self, filters: int, size: int, padding: str = "valid", **options):
+    def __init__(self, filters: int, size: int, strides: int = 1, padding: str = "valid", **options):
+        if strides != 1:
+            options["strides"] = [strides, strides]
         options.pop("kernel_initializer", None)
         super().__init__(
             filters=filters, kernel_size=[size, size], padding=padding, kernel_initializer="zeros", **options
@@ -108,15 +110,15 @@ class Conv2DTranspose(_Convolution):
     variables = ("kernel",)
 
     def __init__(self, filters: int, size: int, strides: int, **options):
-        super().__init__(filters, size, strides=[strides, strides], **options)
+        super().__init__(filters, size, strides, **options)
 
     def weight_shapes(self):
         return [(*self.config["kernel_size"], self.channels(), self.inputs[0].channels)]
 
 
 class MaxPooling2D(Layer):
-    def __init__(self, size: int, **options):
-        super().__init__(pool_size=[size, size], padding="valid", strides=[size, size], **options)
+    def __init__(self, size: int, strides: int, **options):
+        super().__init__(pool_size=[size, size], padding="valid", strides=[strides, strides], **options)
 
 
 class LeakyReLU(Layer):

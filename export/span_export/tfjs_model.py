@@ -75,7 +75,7 @@ def write_perceptual(folder: Path) -> None:
         "format": metadata.FORMAT_VERSION,
         "generator": metadata.GENERATOR,
         "network": "vgg16",
-        "features": list(perceptual.VGG16_FEATURES),
+        "features": list(perceptual.PERCEPTUAL["vgg16"].features),
         "license": VGG_LICENSE,
     }
     save(folder, model, stored, {"perceptual": described})
