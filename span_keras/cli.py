@@ -87,7 +87,7 @@ def parse_mean(context, parameter, value: str | None) -> tuple[float, float, flo
 
 
 def load_networks(*weights: str, **stated) -> list:
-    """Load networks, and print on stderr what had to be assumed about those whose files do not tell.
+    """Load networks, and print on stderr what was chosen or assumed about those whose files do not tell.
 
     Args:
         weights: names as ``checkpoints.load_weights`` takes them.
@@ -97,7 +97,7 @@ def load_networks(*weights: str, **stated) -> list:
         A list of ``SpanWeights``.
 
     Raises:
-        CheckpointError: see ``load_weights``.
+        CheckpointError: see ``load_weights`` and ``require_settled``.
     """
     with hushed():  # it loads NumPy and h5py, which --help need not wait for
         from span_keras.checkpoints import load_weights
@@ -107,11 +107,17 @@ def load_networks(*weights: str, **stated) -> list:
 
 
 def tell_assumed(*networks) -> None:
-    """Print on stderr what ``load_weights`` had to assume about networks whose files do not tell."""
-    from span_keras.checkpoints import assumption  # loads NumPy
+    """Print on stderr what ``load_weights`` chose or assumed about networks whose files do not tell.
 
-    for note in filter(None, map(assumption, networks)):
-        click.echo(note, err=True)
+    Raises:
+        CheckpointError: see ``require_settled``.
+    """
+    from span_keras.checkpoints import notes, require_settled  # loads NumPy
+
+    require_settled(*networks)
+    for network in networks:
+        for note in notes(network):
+            click.echo(note, err=True)
 
 
 def _print_version(context, parameter, value: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from span_keras.cli import CONTEXT, load_networks, reports_errors, version_option, weights_options
+from span_keras.constants import MAX_SCALE
 from span_keras.inference.pairs import find_pairs
 from span_keras.quiet import hushed
 
@@ -23,7 +24,7 @@ from span_keras.quiet import hushed
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with HR/ and LR/, or with HR images alone: LR is then made by MATLAB-compatible bicubic shrinking.",
 )
-@click.option("--scale", type=click.IntRange(2, 4), help="Expected scale; weights of another scale are refused.")
+@click.option("--scale", type=click.IntRange(1, MAX_SCALE), help="Expected scale; weights of another one are refused.")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Side of the tiles in LR pixels that bound memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @version_option

@@ -1,7 +1,19 @@
 /** Made by scripts/constants.py from span_keras/constants.json: change numbers there. */
 
-/** Factors by which networks enlarge. */
+/** Factors that networks are trained for here. */
 export const SCALES = [2, 3, 4];
+
+/** Largest factor of a network that is run; one of factor 1 restores without enlarging. */
+export const MAX_SCALE = 8;
+
+/** Channels of a network's input and output: 1 grey, 3 RGB, 4 RGB and alpha. */
+export const CHANNEL_PAIRS = [
+  [3, 3],
+  [1, 1],
+  [4, 4],
+  [1, 3],
+  [3, 1],
+];
 
 /** This project's activations, and those of the authors' released code. */
 export const VARIANTS = ['span', 'official'];
@@ -59,6 +71,30 @@ export const GOLDEN_TILE = [
   'ecbc40 809fd1 8ca4cd 98a9c9 8c7660 5c4730 1f5416',
   'ecbc40 83a1cb 8c7660 5c4730 5c4730 1f5416 5c4730',
   '8c7660 5c4730 1f5416 5c4730 1f5416 000000 000000',
+];
+
+/**
+ * The picture on which the input conventions of a network are tried, rows of RGB colours: 16 by 16 pixels of the
+ * bundled photograph of coffee, reduced by 3. Smooth parts resemble their bicubic enlargement whatever a network adds;
+ * light, dark and warm parts show a wrong mean.
+ */
+export const TRIAL_PICTURE = [
+  'f7ebdc f6e8d3 f6e3cb f1d3af dfb283 ce9a68 c9915e c68b59 c58959 c78a58 c88c56 c98d57 ca8e58 ca8d57 ca8c55 c88953',
+  'f7eadb f6e7d3 f5e1c7 ebc8a0 d6a777 cb9564 c78e5b c48956 c58a59 c78b57 c88c56 c98d57 ca8c56 cb8c55 ca8a52 c88952',
+  'f7e9d9 f6e5d0 f3dbbd e5be91 d19f6d c9915f c78c5a c58a57 c68a56 c78a56 c98c55 ca8c55 ca8b52 c8874e c8884e c88950',
+  'f7e9d7 f6e4cc f2d6b4 dfb383 ce9765 c98e5c c88c5b c68a58 c68a54 c78a55 c98c55 c98c55 c98a51 c8864c c9874f c8874f',
+  'f7e9d8 f6e4cb efd1ac daab79 cc945e ca8d5b c88b5b c68a57 c58a53 c78b55 c98b55 c98b52 c7884f c8864c c7864c c6844b',
+  'f7ead8 f6e2c9 edcca3 d6a370 cb905a c98d58 c78b58 c78a55 c78954 c88a54 c98a54 c98951 c7874e c7864d c6854b c7844a',
+  'f8ebdb f5e2c7 eac79c d39d68 ca8d57 c98c56 c88b55 c88954 c98953 c88952 c88a53 c8874e c6864d c6854b c78143 c27133',
+  'f6ede2 f6e2c7 e8c397 d09863 cb8f57 c88c55 c78953 c78852 c88951 c88952 c8864f c7844b c78246 bb6429 b25219 b2501a',
+  'f7f0e8 f6e1c6 e7c093 d19963 cc8f57 ca8b53 c88853 c68851 c88852 c7864d c68348 c68344 c27234 a93d0d a83a0e ad4310',
+  'f8f6f1 f7e5cd e7bf92 cf9660 cb8b52 ca8951 c78751 c68751 c8864d c78145 c68042 c57d3b b9571d ae3e10 ad4110 ab4110',
+  'f9f8f6 f9e6d1 e7c195 cf945e cb8a51 c98a53 c68650 c78650 c58146 c58043 c57d3b ba5c21 b04411 ad4011 a73c0f a33a0f',
+  'f8f6f3 f7e7d1 e9c499 cf935c cb8a53 c98a53 c5864f c6844d c67f43 c57f3f b95c20 b14311 af4211 a83c10 a13a0f 9e3c10',
+  'f8f5f6 f8e9d5 eecba4 d1945e ca8a52 c88950 c6854f c58149 c67f41 c16f2d af450f b14614 a63c0f a0380e 9f3c11 a04015',
+  'f9f5f6 f8eee1 f1d3af d29863 ca8850 c8864e c6834c c68147 c37636 b8551a af4310 a73c10 a13a11 9e3c12 9e3e13 9d3d13',
+  'f7f1f1 f8f2ec f5dec0 d7a06a c9874d c7864d c68048 c78245 ba5b22 af3f0d a73b0e a03a0f a03e12 9f3e13 a03f11 9c370d',
+  'f7eee7 f8f3f0 f8e9d2 e2b17f ca864c c7844a c68248 c17031 b34611 ae4211 a1390e a24014 a24014 a13d12 9f3a0e a33c0f',
 ];
 
 /** Standard deviation given to the output of `conv_1`, `c1`, `c2` and `conv_2` before training. */

@@ -62,13 +62,19 @@ export type WeightSpec = {
 export type Config = SpanConfig;
 
 export type SpanConfig = {
-  scale: 2 | 3 | 4;
+  /** from 1, a restorer, to `MAX_SCALE` */
+  scale: number;
   channels: number;
   blocks: number;
   variant: 'span' | 'official';
   /** the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1] */
   imgRange: number;
+  /** one value per input channel */
   rgbMean: number[];
+  /** 1 grey, 3 RGB, 4 RGB and alpha; 3 where it is missing, like `outChannels` */
+  inChannels?: number;
+  /** one of `CHANNEL_PAIRS` with `inChannels` */
+  outChannels?: number;
   /** pixels of the input that a pixel of the result depends on, on every side: see `haloOf` */
   halo: number;
   /** the self-check */
@@ -76,11 +82,11 @@ export type SpanConfig = {
 };
 
 export type Golden = {
-  /** (height, width, 3) */
+  /** (height, width, inChannels) */
   inputShape: number[];
   /** levels 0..255, in base64 */
   input: string;
-  /** (height · scale, width · scale, 3) */
+  /** (height · scale, width · scale, outChannels) */
   outputShape: number[];
   /** float32 values, in base64 */
   output: string;

@@ -22,7 +22,7 @@ SPREAD = 1e-12
 def batches(data: str, scale: int, count: int):
     from span_keras.data.dataset import PatchDataset
 
-    dataset = PatchDataset(data, scale=scale, patch=32, batch_size=8, steps_per_epoch=count, workers=1, dtype="float32")
+    dataset = PatchDataset(data, scale=scale, patch=32, batch_size=8, steps_per_epoch=count, workers=1)
     yield from map(dataset.__getitem__, range(count))
 
 

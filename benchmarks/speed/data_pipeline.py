@@ -92,7 +92,13 @@ def main(data, photos, megapixels, distinct, cache_gb, workers, scale, patch, ba
         folder = Path(temporary if photos else data or BUNDLED_TRAIN)
         before, begin = peak_gb(), time.perf_counter()
         dataset = PatchDataset(
-            folder, scale=scale, patch=patch, batch_size=batch_size, steps_per_epoch=10**9, cache_gb=cache_gb
+            folder,
+            scale=scale,
+            patch=patch,
+            batch_size=batch_size,
+            steps_per_epoch=10**9,
+            cache_gb=cache_gb,
+            dtype="uint8",
         )
         click.echo(f"{dataset.describe()}; ready after {time.perf_counter() - begin:.1f} s, cache {cache_gb:g} GB")
         start = 0

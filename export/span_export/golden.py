@@ -6,77 +6,42 @@ import base64
 
 import numpy as np
 
-from span_keras.constants import GOLDEN_TILE, LEAKY_SLOPE
-from span_keras.network.config import ACTIVATIONS
-from span_keras.network.topology import topology
+from span_keras.constants import GOLDEN_TILE
+from span_keras.network import arrays
 from span_keras.network.weights import SpanWeights
 
 HALF_LEVEL = 0.5 / 255
 """An error below half of an 8-bit level changes a pixel by one level at most."""
 
 
-def golden_input() -> np.ndarray:
-    """Return the test tile (5, 7, 3) uint8, which the page has too: ``GOLDEN_TILE`` of ``constants.json``."""
+def golden_input(channels: int = 3) -> np.ndarray:
+    """Return the test tile (5, 7, channels) uint8, which the page has too: ``GOLDEN_TILE`` of ``constants.json``.
+
+    Grey is its green; alpha is its red.
+    """
     rows = [list(bytes.fromhex(row)) for row in GOLDEN_TILE]
-    return np.uint8(rows).reshape(len(rows), -1, 3)
+    tile = np.uint8(rows).reshape(len(rows), -1, 3)
+    return np.ascontiguousarray(tile[..., {1: [1], 3: [0, 1, 2], 4: [0, 1, 2, 0]}[channels]])
 
 
 def output(weights: SpanWeights, tile: np.ndarray) -> np.ndarray:
     """Run fused weights on a small image by NumPy alone, in float64: loading a framework would take seconds.
 
     Args:
-        tile: (h, w, 3) uint8; the network's input is ``tile / 255``.
+        tile: (h, w, in_channels) uint8; the network's input is ``tile / 255``.
 
     Returns:
-        (h·scale, w·scale, 3) float32, not clipped.
+        (h·scale, w·scale, out_channels) float32, not clipped.
     """
-    config = weights.config
-    activations = {"leaky_relu": lambda x: np.where(x < 0, LEAKY_SLOPE * x, x), "silu": lambda x: x * _sigmoid(x)}
-    plain = {
-        "normalize": lambda x: (x - np.float32(config.rgb_mean)) * config.img_range,
-        "act": activations[ACTIVATIONS[config.variant][0]],
-        "sigmoid": _sigmoid,
-        "offset": lambda x: x - 0.5,
-        "tanh": np.tanh,
-        "add": sum,
-        "multiply": lambda pair: pair[0] * pair[1],
-        "concatenate": lambda parts: np.concatenate(parts, -1),
-        "pixel_shuffle": lambda x: _pixel_shuffle(x, config.scale),
-    }
-
-    def layer(kind, name):
-        return _convolution(**weights.layers[name]) if name in weights.layers else plain[kind]
-
-    return topology(tile / 255, config, layer).astype(np.float32)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 + 0.5 * np.tanh(x / 2)
-
-
-def _convolution(kernel: np.ndarray, bias: np.ndarray):
-    size = len(kernel)
-
-    def convolve(x):
-        padded = np.pad(x, [(size // 2, size // 2)] * 2 + [(0, 0)])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(0, 1))
-        return np.tensordot(windows, kernel.astype(np.float64), ((3, 4, 2), (0, 1, 2))) + bias
-
-    return convolve
-
-
-def _pixel_shuffle(x: np.ndarray, scale: int) -> np.ndarray:
-    h, w, c = x.shape
-    blocks = x.reshape(h, w, scale, scale, c // scale**2).transpose(0, 2, 1, 3, 4)
-    return blocks.reshape(h * scale, w * scale, c // scale**2)
+    return arrays.apply(weights, tile[np.newaxis] / 255, np.float64)[0].astype(np.float32)
 
 
 def encode(tile: np.ndarray, expected: np.ndarray) -> dict:
     """Return a JSON-ready golden: both arrays row by row, channels last, little-endian, in base64.
 
     Args:
-        tile: (h, w, 3) uint8; the network's input is ``tile / 255``.
-        expected: (h·scale, w·scale, 3) float32, not clipped.
+        tile: (h, w, in_channels) uint8; the network's input is ``tile / 255``.
+        expected: (h·scale, w·scale, out_channels) float32, not clipped.
     """
     return {
         "inputShape": list(tile.shape),

@@ -21,11 +21,11 @@ from span_keras.quiet import hushed
 
 
 def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
-    """Write a ``.tflite`` file: ``input`` (N, H, W, 3) float32, RGB in [0, 1] -> ``output`` (N, H·scale, W·scale, 3).
+    """Write a ``.tflite`` file: ``input`` (N, H, W, C) float32 in [0, 1] -> ``output`` (N, H·scale, W·scale, D).
 
-    It has one signature, ``serving_default``. An input of any size is resized in the interpreter before tensors are
-    allocated. With ``float16`` the weights are stored so; runtimes compute in what suits them. A metadata entry
-    ``span`` holds ``metadata.describe`` as JSON.
+    C and D are the network's input and output channels. The file has one signature, ``serving_default``. An input of
+    any size is resized in the interpreter before tensors are allocated. With ``float16`` the weights are stored so;
+    runtimes compute in what suits them. A metadata entry ``span`` holds ``metadata.describe`` as JSON.
 
     Args:
         weights: fused.
@@ -48,7 +48,9 @@ def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
 def _converted(weights: SpanWeights, options: WriteOptions) -> bytes:
     tf = _tensorflow()
     height, width = options.fixed_size or (None, None)
-    spec = tf.TensorSpec([1 if options.fixed_size else None, height, width, 3], tf.float32, "input")
+    spec = tf.TensorSpec(
+        [1 if options.fixed_size else None, height, width, weights.config.in_channels], tf.float32, "input"
+    )
     module = tf.Module()
     module.span = tf.function(
         lambda input: {"output": topology(input, weights.config, _layers(tf, weights))}, [spec], autograph=False
@@ -84,7 +86,7 @@ def _layers(tf, weights: SpanWeights):
         "add": lambda pair: pair[0] + pair[1],
         "multiply": lambda pair: pair[0] * pair[1],
         "concatenate": lambda parts: tf.concat(parts, -1),
-        "pixel_shuffle": lambda x: tf.nn.depth_to_space(x, config.scale),
+        "pixel_shuffle": lambda x: tf.nn.depth_to_space(x, config.scale) if config.scale > 1 else x,
     }
 
     def convolution(kernel, bias):

@@ -24,7 +24,7 @@ def describe(weights: SpanWeights, quantization: str) -> dict:
     ``format``          version of this mapping, ``FORMAT_VERSION``
     ``generator``       program and version that wrote the file
     ``scale``, ``channels``, ``blocks``, ``variant``, ``img_range``, ``rgb_mean``
-                        the network's ``SpanConfig``
+                        the network's ``SpanConfig``, with ``in_channels`` and ``out_channels`` if they are not 3
     ``halo``            pixels of low-resolution context that a tile needs on every side
     ``quantization``    ``none``, ``float16`` or ``uint8``
     ``source``          ``{"name", "sha256"}`` of the file the weights were read from, ``null`` if of none
@@ -36,7 +36,7 @@ def describe(weights: SpanWeights, quantization: str) -> dict:
         weights: fused, as written: after quantisation.
         quantization: one of ``quantize.MODES``.
     """
-    tile = golden.golden_input()
+    tile = golden.golden_input(weights.config.in_channels)
     return {
         "format": FORMAT_VERSION,
         "generator": GENERATOR,

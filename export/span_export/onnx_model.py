@@ -27,7 +27,9 @@ EXACT = ("normalize", "upsampler", "pixel_shuffle")
 
 
 def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
-    """Write an ``.onnx`` file: ``input`` (N, 3, H, W) float32, RGB in [0, 1] -> ``output`` (N, 3, H·scale, W·scale).
+    """Write an ``.onnx`` file: ``input`` (N, C, H, W) float32 in [0, 1] -> ``output`` (N, D, H·scale, W·scale).
+
+    C and D are the network's input and output channels.
 
     With ``float16``, the hidden layers hold and compute float16; input, output, and what ``EXACT`` names, stay float32.
     ``metadata_props["span"]`` holds ``metadata.describe`` as JSON.
@@ -41,14 +43,15 @@ def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
     topology("input", weights.config, graph.layer)
     graph.nodes[-1].output[0] = "output"
     height, width = options.fixed_size or ("height", "width")
-    scale, batch = weights.config.scale, 1 if options.fixed_size else "batch"
+    config = weights.config
+    scale, batch = config.scale, 1 if options.fixed_size else "batch"
     larger = [side * scale if options.fixed_size else f"{scale}*{side}" for side in (height, width)]
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes,
             f"span_x{scale}",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, height, width])],
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch, 3, *larger])],
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, config.in_channels, height, width])],
+            [helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch, config.out_channels, *larger])],
             graph.initializers,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],

@@ -96,6 +96,8 @@ TARGETS = {
             fixes_size=True,
             tolerance=1e-4,
         ),
+        Target("pth", (".pth",), "torch_files", "PyTorch checkpoint under the authors' names, for spandrel, chaiNNer."),
+        Target("safetensors", (".safetensors",), "torch_files", "The same as a .safetensors file."),
     )
 }
 

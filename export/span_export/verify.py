@@ -19,7 +19,9 @@ from span_keras.constants import MAX_PSNR
 from span_keras.data.decode import load_validation
 from span_keras.errors import ExportError
 from span_keras.images.bicubic import to_uint8
+from span_keras.images.channels import from_rgb, to_rgb
 from span_keras.images.metrics import psnr, rgb_to_y
+from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
 
 BUNDLED_PHOTOS = Path(span_keras.__file__).parent / "bundled" / "photos"
@@ -124,7 +126,7 @@ def verify(
             if not difference <= (allowed := max_weight_error(mode, key, array)):
                 failures.append(f"{name}/{key} differs by {difference:.3g}, more than {mode} allows ({allowed:.3g}).")
 
-    compared = _compare(lambda lr: run_model(model, lr), run, mode, weights.config.scale, photos, crop)
+    compared = _compare(lambda lr: run_model(model, lr), run, mode, weights.config, photos, crop)
     return Report(
         **{**vars(compared), "runtime": runtime, "failures": (*failures, *compared.failures)},
         golden_difference=golden_difference,
@@ -165,7 +167,7 @@ def verify_file(
     if fixed_size:
         before, run = (_padded(function, fixed_size, config.scale) for function in (before, run))
         crop = min(fixed_size) * config.scale if crop is None else min(crop, min(fixed_size) * config.scale)
-    compared = _compare(before, run, quantization, config.scale, photos, crop)
+    compared = _compare(before, run, quantization, config, photos, crop)
     failures = list(compared.failures)
     if quantization == "none" and not compared.output_difference <= target.tolerance:
         failures.append(
@@ -185,14 +187,15 @@ def _padded(run: Callable, size: tuple[int, int], scale: int) -> Callable:
     return padded
 
 
-def _compare(before: Callable, after: Callable, mode: str, scale: int, photos, crop: int | None) -> Comparison:
-    """Measure two functions of (h, w, 3) uint8 on photographs."""
-    output_difference, figures = 0.0, []
+def _compare(before: Callable, after: Callable, mode: str, config: SpanConfig, photos, crop: int | None) -> Comparison:
+    """Measure two functions of (h, w, in_channels) uint8 on photographs."""
+    output_difference, figures, scale = 0.0, [], config.scale
     for lr, hr in crops_of(photos, scale, crop):
+        lr = from_rgb(lr, config.in_channels)
         outputs = before(lr), after(lr)
         largest = max(1.0, float(np.abs(outputs[0]).max()))
         output_difference = max(output_difference, _largest(*outputs) / largest)
-        figures.append([psnr_y(output, hr, scale) for output in outputs])
+        figures.append([psnr_y(to_rgb(output), hr, scale) for output in outputs])
     psnr_source, psnr_written = np.mean(figures, axis=0).tolist()
     failures = []
     if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
@@ -201,7 +204,7 @@ def _compare(before: Callable, after: Callable, mode: str, scale: int, photos, c
 
 
 def run_model(model, image: np.ndarray) -> np.ndarray:
-    """Run a model on (h, w, 3) uint8: (h·scale, w·scale, 3) float32."""
+    """Run a model on (h, w, in_channels) uint8: (h·scale, w·scale, out_channels) float32."""
     return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
 
 

@@ -8,10 +8,13 @@ import re
 
 import numpy as np
 
+from span_keras.checkpoints import trial
 from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor
-from span_keras.constants import DIV2K_MEAN
+from span_keras.checkpoints.relatives import usual
+from span_keras.checkpoints.several import one_network
+from span_keras.constants import CHANNEL_PAIRS, DIV2K_MEAN, MAX_SCALE
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.network.config import SpanConfig
+from span_keras.network.config import SpanConfig, upsampling
 from span_keras.network.reparam import REPCONV_WEIGHTS, repconv_shapes, shuffle_order
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes, shape_problems
 
@@ -19,24 +22,16 @@ ASSUMED = {
     "torch": {"variant": "official", "img_range": 255.0, "rgb_mean": DIV2K_MEAN},
     "keras": {"variant": "span", "img_range": 1.0, "rgb_mean": DIV2K_MEAN},
 }
-"""What a file that cannot tell is taken for, by whose names its tensors have; documented in ``checkpoints``."""
+"""What a file that cannot tell is taken for, by whose names its tensors have; documented in ``checkpoints``. Range and
+mean only where a trial finds none."""
+
+KINDS = ", ".join(f"{given} to {made}" for given, made in CHANNEL_PAIRS)
+
+MOST_PROBLEMS = 6
+"""Differences that a message lists, of a file that is not the SPAN network it seems to be."""
 
 TORCH_PARTS = {"skip": "sk", "expand": "conv.0", "conv": "conv.1", "project": "conv.2"}
 """Submodules of the authors' Conv3XC by our weight's name."""
-
-PREFERRED_ROOTS = ("params_ema", "ema", "params", "state_dict", "model", "net_g", "generator")
-"""Which network to take from a file that holds several, best first: averaged weights before raw ones."""
-
-OTHER_ARCHITECTURES = (
-    (r"(^|\.)(RRDB_trunk|rdb\d)\.|(^|\.)RDB\d\.|(^|\.)model\.1\.sub\.", "ESRGAN (RRDBNet)"),
-    (r"(^|\.)layers\.\d+\.residual_group\.", "SwinIR or a relative of it"),
-    (r"(^|\.)block_\d+\.esa\.", "RLFN"),
-    (r"(^|\.)feats\.\d+\.", "SPAN+"),
-    (r"(^|\.)(head|tail)\.0\.(weight|\d)", "EDSR or RCAN"),
-    (r"(^|\.)feats?\d*\.|(^|\.)aggr\.", "another efficient network"),
-    (r"(^|\.)body\.\d+\.weight$", "SRVGGNetCompact (Real-ESRGAN compact)"),
-)
-"""Names in the state dictionaries of networks that people mistake for SPAN."""
 
 
 def torch_name(layer: str, key: str) -> str:
@@ -60,25 +55,29 @@ def detect(contents: Contents, source: str, asked: dict) -> SpanWeights:
         asked: ``variant``, ``img_range`` and ``rgb_mean`` as the caller states them, ``None`` where not.
 
     Returns:
-        Weights whose ``metadata["assumed"]`` lists the configuration that was neither read nor asked for.
+        Weights whose ``metadata["assumed"]`` lists the configuration that was neither read nor asked for. Where range
+        or mean are among it, ``metadata["trial"]`` tells how they were found, see ``trial.Found``. Where the file holds
+        several networks, ``metadata["taken"]`` names the one.
 
     Raises:
         CheckpointError: the tensors are not a SPAN network's, or are not finite, or contradict what was asked.
     """
     tensors, torch_names = dict(contents.tensors), contents.naming == "torch"
+    metadata = {name: value for name, value in contents.metadata.items() if name not in ("trial", "taken")}
     known = {k: v for k, v in contents.config.items() if k in {f.name for f in dataclasses.fields(SpanConfig)}}
     if torch_names:
-        tensors = _strip_prefix(tensors, source)
+        tensors, taken = one_network(tensors, source)
+        metadata |= {"taken": taken} if taken is not None else {}
         # The authors register this buffer in networks built with norm=False, which skip mean and range altogether.
         if tensors.pop("no_norm", None):
-            known |= {"img_range": 1.0, "rgb_mean": (0.0, 0.0, 0.0)}
+            known |= {"img_range": 1.0, "rgb_mean": ()}
     else:
         stored = _batch_normalization(tensors, source)
         check_stated(known, stored, "tensors", source)
         known = {**stored, **known}
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("pixel_shuffle/")}
 
-    config, assumed = _config(tensors, torch_names, known, asked, source)
+    config, assumed, stated = _config(tensors, torch_names, known, asked, source)
     names = _expected_names(config, tensors, torch_names)
     _check(tensors, names, config, torch_names, source)
 
@@ -87,9 +86,21 @@ def detect(contents: Contents, source: str, asked: dict) -> SpanWeights:
         value = _finite(np.asarray(tensors[name].read()), name, source)
         if torch_names:
             value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
-            value = value[..., shuffle_order(config.scale)] if layer == "upsampler" else value
+            value = value[..., shuffle_order(config.scale, config.out_channels)] if layer == "upsampler" else value
         layers.setdefault(layer, {})[key] = np.ascontiguousarray(value)
-    return SpanWeights(config, layers, source, {**contents.metadata, "assumed": assumed})
+    weights = SpanWeights(config, layers, source, metadata | {"assumed": assumed})
+    return _with_normalisation(weights, stated) if {"img_range", "rgb_mean"} & set(assumed) else weights
+
+
+def _with_normalisation(weights: SpanWeights, stated: dict) -> SpanWeights:
+    """Return the network with the range and mean that a trial finds; as it is if nothing resembles."""
+    found = trial.find(weights, {name: stated[name] for name in ("img_range", "rgb_mean") if name in stated})
+    resembles = found.psnr >= trial.RESEMBLES
+    told = {"resembles": resembles, "psnr": found.psnr, "next_psnr": found.next_psnr, "tried": found.tried}
+    config = dataclasses.replace(weights.config, img_range=found.img_range, rgb_mean=found.rgb_mean)
+    return dataclasses.replace(
+        weights, config=config if resembles else weights.config, metadata={**weights.metadata, "trial": told}
+    )
 
 
 def check_stated(stated: dict, found: dict, where: str, source: str) -> None:
@@ -103,70 +114,32 @@ def check_stated(stated: dict, found: dict, where: str, source: str) -> None:
             raise CheckpointError(f"{source} states {name} {stated[name]!r}, but its {where} have {name} {value!r}.")
 
 
-def _strip_prefix(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Keep the tensors of one network, under the authors' names: without ``params_ema.``, ``module.`` and the like."""
-    marks = re.compile(
-        r"^(|.*\.)(?:conv_1\.(?:sk|eval_conv|conv\.0)|block_1\.c1_r\.(?:sk|eval_conv|conv\.0)|conv_cat)\.weight$"
-    )
-    prefixes = {match[1] for match in map(marks.match, tensors) if match}
-    if not prefixes:
-        names = "\n".join(tensors)
-        other = next((kind for mark, kind in OTHER_ARCHITECTURES if re.search(mark, names, re.MULTILINE)), None)
-        some = ", ".join(list(tensors)[:4])
-        raise CheckpointError(
-            f"{source} is not SPAN: expected tensors such as conv_1.sk.weight or conv_1.eval_conv.weight, found "
-            f"{f'those of {other}' if other else f'{len(tensors)} others'} ({some}, ...)."
-        )
-
-    def rank(prefix: str):
-        parts = prefix.split(".")
-        return min((PREFERRED_ROOTS.index(part) for part in parts if part in PREFERRED_ROOTS), default=99), prefix
-
-    best = min(prefixes, key=rank)
-    if [rank(prefix)[0] for prefix in prefixes].count(rank(best)[0]) > 1:
-        raise CheckpointError(f"{source} holds several SPAN networks, {sorted(prefixes)}; save the one you mean alone.")
-    return {name.removeprefix(best): tensor for name, tensor in tensors.items() if name.startswith(best)}
-
-
 def _batch_normalization(tensors: dict[str, Tensor], source: str) -> dict:
     """Return range and mean of the deploy form's frozen BatchNormalization; take its tensors out."""
     mean, variance = (tensors.pop(f"normalize/{key}", None) for key in ("moving_mean", "moving_variance"))
     if not mean or not variance:
         return {}
-    if mean.shape != (3,) or variance.shape != (3,):
-        raise CheckpointError(f"{source} normalises with shapes {mean.shape} and {variance.shape}, expected (3,) each.")
+    if mean.shape != variance.shape or mean.shape not in {(given,) for given, _made in CHANNEL_PAIRS}:
+        raise CheckpointError(
+            f"{source} normalises with shapes {mean.shape} and {variance.shape}, expected one value per channel each."
+        )
     mean, variance = (_finite(t.read(), "normalize", source).tolist() for t in (mean, variance))
     if min(variance) <= 0 or max(variance) > min(variance) * (1 + 1e-6):
-        raise CheckpointError(f"{source} has the input variances {variance}, expected one positive value three times.")
+        raise CheckpointError(f"{source} has the input variances {variance}, expected one positive value for all.")
     # float32 storage leaves digits behind that the user never wrote.
     return {"img_range": float(f"{variance[0] ** -0.5:.6g}"), "rgb_mean": [float(f"{m:.7g}") for m in mean]}
 
 
-def _config(tensors, torch_names: bool, known: dict, asked: dict, source: str) -> tuple[SpanConfig, list[str]]:
-    """Return the configuration from shapes, from what the file states, from what the caller asks, from the defaults."""
+def _config(tensors, torch_names: bool, known: dict, asked: dict, source: str) -> tuple[SpanConfig, list[str], dict]:
+    """Return the configuration from shapes, from what the file states, from what the caller asks, from the defaults.
 
-    def size(layer: str, *keys: str) -> int | None:
-        for key in keys:
-            tensor = tensors.get(torch_name(layer, key) if torch_names else f"{layer}/{key}")
-            if tensor and tensor.shape:
-                return tensor.shape[-1 if key.endswith("bias") or not torch_names else 0]
-        return None
-
-    pattern = r"block_(\d+)\." if torch_names else r"block_(\d+)_c\d/"
-    read = {
-        "channels": size("conv_cat", "kernel", "bias") or size("conv_1", "skip_kernel", "kernel", "project_bias"),
-        "scale": size("upsampler", "kernel", "bias"),
-        "blocks": max((int(match[1]) for match in map(re.compile(pattern).match, tensors) if match), default=None),
-    }
-    if missing := [name for name, value in read.items() if not value]:
-        raise CheckpointError(f"{source} is not SPAN: it lacks the tensors that tell its {' and '.join(missing)}.")
-    scale = math.isqrt(read["scale"] // 3)
-    if 3 * scale**2 != read["scale"]:
-        raise CheckpointError(
-            f"{source} has {read['scale']} upsampler channels, expected 3·s² for a scale s of 2, 3 or 4."
-        )
-    read["scale"] = scale
-
+    Returns:
+        The configuration; the names of its fields that are assumed; and those stated or asked for, by name.
+    """
+    read = _sizes(tensors, torch_names, source)
+    # "None" in a file that does not count the channels.
+    if isinstance(known.get("rgb_mean"), list | tuple) and not any(known["rgb_mean"]):
+        known["rgb_mean"] = (0.0,) * read["in_channels"]
     for name, value in known.items():
         if name in read and value != read[name]:
             raise CheckpointError(f"{source} states {name} {value!r}, but its tensors have {name} {read[name]}.")
@@ -174,16 +147,65 @@ def _config(tensors, torch_names: bool, known: dict, asked: dict, source: str) -
         if value is not None and name in known and not _same(value, known[name]):
             raise CheckpointError(f"{source} has {name} {known[name]}, but {value} was asked for; leave {name} out.")
     stated = {**{name: value for name, value in asked.items() if value is not None}, **known}
-    assumed = {k: v for k, v in ASSUMED["torch" if torch_names else "keras"].items() if k not in stated}
+    assumed = dict(ASSUMED["torch" if torch_names else "keras"])
+    if read["in_channels"] != len(assumed["rgb_mean"]):  # the authors' code has no normalisation for these
+        assumed |= {"img_range": 1.0, "rgb_mean": (0.0,) * read["in_channels"]}
+    assumed = {name: value for name, value in assumed.items() if name not in stated}
     try:
-        return SpanConfig(**{**assumed, **stated, **read}), sorted(assumed)
+        return SpanConfig(**{**assumed, **stated, **read}), sorted(assumed), stated
     except (ConfigError, TypeError) as error:
         raise CheckpointError(f"{source} describes a network that cannot be built: {error}") from error
+
+
+def _sizes(tensors, torch_names: bool, source: str) -> dict[str, int]:
+    """Return scale, width, depth and channels by the shapes of tensors.
+
+    Raises:
+        CheckpointError: a tensor that tells them is missing, or the network is none of ours.
+    """
+
+    def size(layer: str, axis: int, *keys: str) -> int | None:
+        """Return how many outputs (axis 0) or inputs (axis 1) a convolution has."""
+        for key in keys:
+            tensor = tensors.get(torch_name(layer, key) if torch_names else f"{layer}/{key}")
+            if tensor and len(tensor.shape) == 4:
+                return tensor.shape[axis if torch_names else 3 - axis]
+        return None
+
+    pattern = r"block_(\d+)\." if torch_names else r"block_(\d+)_c\d/"
+    blocks = max((int(match[1]) for match in map(re.compile(pattern).match, tensors) if match), default=None)
+    inner = ["conv_1", "conv_2", *(f"block_{i}_c{j}" for i in range(1, min(blocks or 0, 64) + 1) for j in (1, 2, 3))]
+    widths = {layer: size(layer, 0, "skip_kernel", "kernel", "project_kernel") for layer in (*inner, "conv_cat")}
+    widths = {layer: width for layer, width in widths.items() if width}
+    read = {
+        "channels": usual(widths.values()),
+        "in_channels": size("conv_1", 1, "skip_kernel", "kernel", "expand_kernel") or 3,
+        "scale": size("upsampler", 0, "kernel"),
+        "blocks": blocks,
+    }
+    if missing := [name for name, value in read.items() if not value]:
+        raise CheckpointError(f"{source} is not SPAN: it lacks the tensors that tell its {' and '.join(missing)}.")
+    pruned = {layer: width for layer, width in widths.items() if width != read["channels"]}
+    if pruned and torch_names:
+        some = ", ".join(f"{layer} with {width}" for layer, width in list(pruned.items())[:3])
+        raise CheckpointError(
+            f"{source} is a pruned SPAN, not SPAN: most of its layers have {read['channels']} channels, but it has "
+            f"{some}{', ...' if len(pruned) > 3 else ''}; use the network it was pruned from."
+        )
+    found = upsampling(read["in_channels"], read["scale"])
+    if found is None:
+        raise CheckpointError(
+            f"{source} has {read['in_channels']} input and {read['scale']} upsampler channels, expected a network from "
+            f"{KINDS}, and s² times the output channels for a scale s from 1 to {MAX_SCALE}."
+        )
+    return read | {"scale": found[0], "out_channels": found[1]}
 
 
 def _same(a, b) -> bool:
     if isinstance(a, str) or isinstance(b, str):
         return a == b
+    if not np.any(a) and not np.any(b):
+        return True  # no mean, for however many channels
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
@@ -215,9 +237,10 @@ def _check(tensors, names, config: SpanConfig, torch_names: bool, source: str) -
     ignored = {torch_name(layer, key) for layer in layer_shapes(config) for key in ("kernel", "bias") if torch_names}
     found = {name: t.shape for name, t in tensors.items() if name in expected or name not in ignored}
     if problems := shape_problems(found, expected):
+        more = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
         raise CheckpointError(
             f"{source} does not hold a SPAN network of scale {config.scale}, {config.channels} channels and "
-            f"{config.blocks} blocks: {'; '.join(problems)}."
+            f"{config.blocks} blocks: {'; '.join(problems[:MOST_PROBLEMS])}{more}."
         )
 
 

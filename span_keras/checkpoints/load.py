@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from span_keras.checkpoints.archive import unpacked
+from span_keras.checkpoints.content import kind_of, refuse_pretenders
 from span_keras.checkpoints.detect import detect
 from span_keras.checkpoints.files import MAX_BYTES, sha256, suffix_of
+from span_keras.checkpoints.several import is_averaged
+from span_keras.checkpoints.trial import RESEMBLES
 from span_keras.errors import CheckpointError
 from span_keras.network.weights import SpanWeights
 
@@ -39,19 +45,24 @@ def load_weights(
     """Read a weights file of any supported format; see the table of the package ``checkpoints``.
 
     Args:
-        path: a file, or ``bundled:NAME``.
+        path: a file, a zip archive of one, or ``bundled:NAME``.
         variant, img_range, rgb_mean: what the file cannot tell; see ``SpanConfig``.
 
     Returns:
         The weights in the form the file has them, with ``metadata["format"]`` (the suffix), ``metadata["sha256"]`` (of
-        the file; of ``model.json`` and its shards in order) and ``metadata["assumed"]``.
+        the file; of ``model.json`` and its shards in order) and ``metadata["assumed"]``. Range and mean that are
+        neither read nor stated are found by trial, or else the authors', see ``require_settled``.
 
     Raises:
         UnsafeCheckpointError: a pickle asks for a callable that weights have no need for.
         CheckpointError: the file is missing, damaged, not a SPAN network, or contradicts an argument.
     """
-    source, file = str(path), resolve(path)
-    suffix = suffix_of(file, tuple(READERS))
+    asked = {"variant": variant, "img_range": img_range, "rgb_mean": rgb_mean}
+    return _load(resolve(path), str(path), asked)
+
+
+def _load(file: Path, source: str, asked: dict) -> SpanWeights:
+    suffix = file.suffix
     try:
         if (size := file.stat().st_size) > MAX_BYTES:
             raise CheckpointError(
@@ -59,16 +70,24 @@ def load_weights(
             )
         if not size:
             raise CheckpointError(f"{source} is empty, expected SPAN weights.")
+        refuse_pretenders(file, source)
+        suffix = _suffix(file)
+        if suffix == ".zip":
+            with unpacked(file, source, _is_weights) as inner:
+                weights = _load(inner, f"{source} ({inner.name})", asked)
+            return replace(weights, source=source)
         module, function = READERS[suffix]
         read = getattr(importlib.import_module(f"{__package__}.{module}"), function)
         contents = read(file, source)
-        weights = detect(contents, source, {"variant": variant, "img_range": img_range, "rgb_mean": rgb_mean})
+        weights = detect(contents, source, asked)
         weights.metadata.update(format=suffix.removeprefix("."), sha256=sha256(contents.files))
         return weights
     except CheckpointError as error:
         if source in str(error):
             raise
         raise type(error)(f"{source}: {error}") from error
+    except PermissionError as error:
+        raise CheckpointError(f"{source} cannot be opened ({error.strerror}); you may not read it.") from error
     except Exception as error:  # A damaged or hostile file can make a parser raise anything.
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
         raise CheckpointError(
@@ -76,14 +95,86 @@ def load_weights(
         ) from error
 
 
-def assumption(weights: SpanWeights) -> str | None:
-    """Return a sentence about the configuration that ``load_weights`` had to assume; None if nothing."""
-    if not (names := weights.metadata.get("assumed")):
-        return None
+def _suffix(file: Path) -> str:
+    """Return the suffix of the reader for a file: by its name, but what is called otherwise than it is by its content.
+
+    Raises:
+        CheckpointError: neither tells.
+    """
+    try:
+        named = suffix_of(file, (*READERS, ".zip"))
+    except CheckpointError:
+        if (kind := kind_of(file)) is None:
+            raise
+        return kind
+    # Trainers call anything .ckpt; torch.save writes a zip archive; a library may be used under another's suffix.
+    kind = kind_of(file) if named in (".pth", ".pt", ".ckpt", ".safetensors", ".zip") else None
+    if (named, kind) in ((".pt", ".pth"), (".ckpt", ".pth")):
+        return named
+    return kind if kind in (".pth", ".safetensors") else named
+
+
+def _is_weights(name: str) -> bool:
+    """Return whether a file in an archive is one that ``load_weights`` reads by itself."""
+    return name == "model.json" or (name.lower().endswith(tuple(READERS)) and not name.lower().endswith(".json"))
+
+
+def notes(weights: SpanWeights) -> list[str]:
+    """Return sentences about what ``load_weights`` chose or assumed, of which the user may know better."""
+    source, found = weights.source, []
+    if taken := weights.metadata.get("taken"):
+        kind = "averaged weights" if is_averaged(taken) else "weights, none of which are averaged,"
+        found.append(f"Note: {source} holds several networks; took the {kind} of {taken}.")
+    if names := weights.metadata.get("assumed"):
+        trial, told = weights.metadata.get("trial"), ""
+        if trial and trial["resembles"]:
+            further = f" (the next of {trial['tried']}: {trial['next_psnr']:.1f} dB)" if trial["tried"] > 1 else ""
+            told = (
+                f"; with these a test picture comes within {trial['psnr']:.1f} dB of its bicubic enlargement{further}"
+            )
+        found.append(
+            f"Note: {source} does not tell all about its network; {'found' if told else 'assumed'} "
+            f"{_values(weights, names)}{told}."
+        )
+    return found
+
+
+def require_settled(*networks: SpanWeights) -> None:
+    """Refuse networks whose range and mean neither their files tell nor a trial could find.
+
+    Raises:
+        CheckpointError: there is one.
+    """
+    for weights in networks:
+        trial = weights.metadata.get("trial")
+        if trial and not trial["resembles"]:
+            raise CheckpointError(
+                f"{weights.source} does not tell its input's range and mean, and with none of {trial['tried']} usual "
+                f"ones its result resembles an enlargement (at best {trial['psnr']:.1f} dB, expected {RESEMBLES:g}); "
+                "state --img-range and --rgb-mean as in its training (in Python those of load_weights, whose result "
+                "save_weights keeps)."
+            )
+
+
+def require_rgb(weights: SpanWeights) -> None:
+    """Refuse a network that is not from RGB to RGB, which can be run but not trained.
+
+    Raises:
+        CheckpointError: it is another.
+    """
+    if (channels := (weights.config.in_channels, weights.config.out_channels)) != (3, 3):
+        raise CheckpointError(
+            f"{weights.source} is a network from {channels[0]} to {channels[1]} channels, which can be run but not "
+            "trained; name one from RGB to RGB."
+        )
+
+
+def _values(weights: SpanWeights, names: Sequence[str]) -> str:
+    """Return fields of a configuration as text: ``img_range 255, rgb_mean 0.4488,0.4371,0.404``."""
     values = {name: getattr(weights.config, name) for name in names}
     parts = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
     texts = (f"{name} {','.join(v if isinstance(v, str) else f'{v:g}' for v in part)}" for name, part in parts.items())
-    return f"Note: {weights.source} does not tell all about its network; assumed {', '.join(texts)}."
+    return ", ".join(texts)
 
 
 def bundled_names() -> list[str]:

@@ -20,6 +20,9 @@ FOLDED = ("Add", "Concat", "ConstantOfShape", "Div", "Gather", "Mul", "Neg", "Re
 """Operations on constants that exporters leave in the graph. They may grow their result, unlike those of
 ``RESHAPING``, so they are computed on a few numbers only."""
 
+LAYOUTS = ((0, 3, 1, 2), (0, 2, 3, 1))
+"""Permutations between NHWC and NCHW."""
+
 FEW = 1024
 
 MAX_GROWTH = 16
@@ -55,10 +58,13 @@ class Graph:
         self.room = min(MAX_BYTES, MAX_GROWTH * held + 2**20)  # A megabyte for the small ones.
 
     def skip(self, value: str, *more: str) -> str:
-        """Return the value behind nodes that change nothing here."""
+        """Return the value behind nodes that change nothing here, such as a change between NCHW and NHWC."""
         for _ in range(len(self.producers) + 1):
             node = self.producers.get(value)
-            if node is None or node.op_type not in ("Identity", "Cast", "Dropout", *more):
+            if node is None or not (
+                node.op_type in ("Identity", "Cast", "Dropout", *more)
+                or (node.op_type == "Transpose" and tuple(self.attributes(node).get("perm", ())) in LAYOUTS)
+            ):
                 return value
             value = node.input[0]
         raise CheckpointError(f"{self.source} has a cycle in its graph.")
@@ -81,12 +87,25 @@ class Graph:
         found = f"{node.op_type} (node {node.name!r})" if node is not None else "an input"
         raise CheckpointError(
             f"{self.source} is not SPAN's graph: expected {expected} to make {value!r}, found {found}; "
-            "a model exported from the unchanged PyTorch code can be read."
+            "a model exported from unchanged PyTorch or Keras code can be read."
         )
 
     def attributes(self, node) -> dict:
         """Return the attributes of a node by name."""
         return {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
+
+    def dimensions(self, value: str) -> list[int | None]:
+        """Return the numbers of a shape that a graph puts together, None for each that depends on the image."""
+        node = self.producers.get(value)
+        if (known := self.constant(value)) is not None:
+            return [int(number) for number in known.reshape(-1)]
+        if node is not None and node.op_type in ("Cast", "Identity"):
+            return self.dimensions(node.input[0])
+        if node is None or node.op_type != "Concat":
+            return [None]
+        # One number of each part that is not constant, as exporters take shapes apart.
+        parts = [self.constant(part) for part in node.input]
+        return [n for part in parts for n in ([None] if part is None else [int(number) for number in part.reshape(-1)])]
 
     def pads(self, node) -> list[int]:
         """Return the padding of a Conv on its four sides; empty where there is none."""

@@ -17,8 +17,9 @@ MAX_BLOCKS = 64
 
 ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 
-SHUFFLES = {(0, 1, 4, 2, 5, 3): "CRD", (0, 3, 4, 1, 5, 2): "DCR"}
-"""Pixel shuffles written as reshape, transpose, reshape: the permutation tells the channel order."""
+SHUFFLES = {(0, 1, 4, 2, 5, 3): ("CRD", 2), (0, 3, 4, 1, 5, 2): ("DCR", 2), (0, 1, 3, 2, 4, 5): ("DCR", 3)}
+"""Pixel shuffles written as reshape, transpose, reshape: the permutation tells the channel order, and which of the six
+axes has the scale; the last is that of NHWC."""
 
 
 class SpanGraph(Graph):
@@ -63,7 +64,8 @@ class SpanGraph(Graph):
                 f"{self.source} mixes activations, expected LeakyReLU with tanh or SiLU with sigmoid - 0.5."
             )
         conv_1, value = self.repconv(head)
-        config, balance = self.normalisation(value)
+        channels = next(conv_1[key].shape[2] for key in ("kernel", "skip_kernel") if key in conv_1)
+        config, balance = self.normalisation(value, channels)
 
         layers = {"conv_1": conv_1}
         for i, block in enumerate(blocks, 1):
@@ -72,12 +74,13 @@ class SpanGraph(Graph):
             for key in ("kernel", "skip_kernel", "expand_kernel"):
                 if key in conv_1:
                     conv_1[key] = conv_1[key] * balance[:, None]
-        if 3 * scale**2 != len(upsampler["bias"]):
+        colors, rest = divmod(len(upsampler["bias"]), scale**2)
+        if rest or not colors:
             raise CheckpointError(
-                f"{self.source} shuffles {len(upsampler['bias'])} channels by {scale}, expected 3 colours."
+                f"{self.source} shuffles {len(upsampler['bias'])} channels by {scale}, expected a multiple of {scale}²."
             )
         if order == "CRD":
-            upsampler = {key: value[..., shuffle_order(scale)] for key, value in upsampler.items()}
+            upsampler = {key: value[..., shuffle_order(scale, colors)] for key, value in upsampler.items()}
         layers |= {"conv_2": conv_2, "conv_cat": conv_cat, "upsampler": upsampler}
         return layers, {"variant": kinds.pop(), **config}
 
@@ -86,19 +89,55 @@ class SpanGraph(Graph):
 
         Order CRD is PyTorch's, DCR is block-major.
         """
-        node = self.expect(value, "DepthToSpace", "Reshape")
+        value = self.uncropped(value)
+        node = self.expect(value, "DepthToSpace", "Reshape", "ConvTranspose")
         if node.op_type == "DepthToSpace":
             attributes = self.attributes(node)
             return self.skip(node.input[0]), attributes.get("mode", b"DCR").decode(), int(attributes["blocksize"])
+        if node.op_type == "ConvTranspose":
+            return self.skip(node.input[0]), *self.transposed_shuffle(node)
         transpose = self.expect(self.skip(node.input[0]), "Transpose")
-        order = SHUFFLES.get(tuple(self.attributes(transpose).get("perm", ())))
+        order, axis = SHUFFLES.get(tuple(self.attributes(transpose).get("perm", ())), (None, 0))
         if order is None:
             self.fail("a Transpose that shuffles pixels", self.skip(node.input[0]))
         split = self.expect(self.skip(transpose.input[0]), "Reshape")
-        shape = self.constant(split.input[1])
-        if shape is None or len(shape) != 6:
-            self.fail("a constant Reshape to six axes before the shuffling Transpose", self.skip(transpose.input[0]))
-        return self.skip(split.input[0]), order, int(shape[2])
+        shape = self.dimensions(split.input[1])
+        if len(shape) != 6 or shape[axis] is None:
+            self.fail("a Reshape to six axes of known scale before the Transpose", self.skip(transpose.input[0]))
+        return self.skip(split.input[0]), order, shape[axis]
+
+    def uncropped(self, value: str) -> str:
+        """Return the value behind the Slice and Pad by which exporters give a transposed convolution its size.
+
+        They depend on the image, and take nothing away where kernel and stride are equal.
+        """
+        for kind in ("Pad", "Slice"):
+            node = self.producers.get(value)
+            if node is not None and node.op_type == kind and self.constant(node.input[1]) is None:
+                value = self.skip(node.input[0])
+        return value
+
+    def transposed_shuffle(self, node) -> tuple[str, int]:
+        """Return channel order and scale of a transposed convolution that moves every channel to its own place."""
+        kernel, attributes = self.constant(node.input[1]), self.attributes(node)
+        scale = kernel.shape[-1] if kernel is not None and kernel.ndim == 4 else 0
+        plain = (
+            scale
+            and kernel.shape == (kernel.shape[1] * scale**2, kernel.shape[1], scale, scale)
+            and attributes.get("strides") == [scale, scale]
+            and attributes.get("group", 1) == 1
+            and not self.pads(node)
+            and len(node.input) < 3
+        )
+        if plain:
+            # (C·s², C, s, s): a one at the place of each channel. Block-major, the place counts before the colour.
+            ones = np.eye(len(kernel), dtype=kernel.dtype)
+            colors = kernel.shape[1]
+            if np.array_equal(kernel, ones.reshape(-1, scale, scale, colors).transpose(0, 3, 1, 2)):
+                return "DCR", scale
+            if np.array_equal(kernel, ones.reshape(kernel.shape)):
+                return "CRD", scale
+        return self.fail("a ConvTranspose that shuffles pixels", node.output[0])
 
     def spab(self, value: str) -> tuple[list[dict], str, str, set[str]]:
         """Return a block's three layers, its input, ``act(c1)``, and the variants its activations belong to."""
@@ -204,13 +243,17 @@ class SpanGraph(Graph):
         bias = np.zeros(kernel.shape[0], kernel.dtype) if bias is None else bias
         return {"kernel": kernel.transpose(2, 3, 1, 0), "bias": bias}, self.skip(node.input[0])
 
-    def normalisation(self, value: str) -> tuple[dict, np.ndarray | None]:
+    def normalisation(self, value: str, channels: int) -> tuple[dict, np.ndarray | None]:
         """Return range and mean of the chain of constants between the graph's input and the first convolution.
+
+        Args:
+            value: the convolution's input.
+            channels: of the graph's input.
 
         Returns:
             Fields of ``SpanConfig``, and per-channel factors for the first kernel if the channels' ranges differ.
         """
-        steps = []
+        steps, value = [], self.skip(value)
         while value != self.inputs[0]:
             if len(steps) > len(self.producers):
                 raise CheckpointError(f"{self.source} has a cycle in its graph.")
@@ -222,12 +265,12 @@ class SpanGraph(Graph):
                 constant, value = right, self.skip(node.input[0])
             if (
                 constant is None
-                or constant.size not in (1, 3)
-                or (constant.size == 3 and constant.shape[-3:] != (3, 1, 1))
+                or constant.size not in (1, channels)
+                or (constant.size > 1 and constant.shape[-3:] not in ((channels, 1, 1), (channels,), (1, 1, channels)))
             ):
                 self.fail("a constant per colour in the normalisation", node.output[0])
             steps.append((node.op_type, constant.astype(np.float64).reshape(-1)))
-        factor, shift = np.ones(3), np.zeros(3)  # What the chain computes: factor · x + shift.
+        factor, shift = np.ones(channels), np.zeros(channels)  # What the chain computes: factor · x + shift.
         for operation, constant in reversed(steps):
             if operation in ("Mul", "Div"):
                 factor, shift = (ARITHMETIC[operation](part, constant) for part in (factor, shift))

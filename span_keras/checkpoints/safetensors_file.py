@@ -38,6 +38,11 @@ def read(path: Path, source: str) -> Contents:
     with safe_open(path, "numpy") as file:
         stated = dict(file.metadata() or {})
         tensors = {name: tensor(name, tuple(file.get_slice(name).get_shape())) for name in file.keys()}  # noqa: SIM118
+    if stated.get("format", "").startswith("span-run-"):
+        raise CheckpointError(
+            f"{source} is the state of a training run, not weights; name best.safetensors beside it, or go on with "
+            "span-train --resume."
+        )
     config, metadata = (json.loads(stated.pop(key, "{}")) for key in (CONFIG_KEY, METADATA_KEY))
     if not isinstance(config, dict) or not isinstance(metadata, dict):
         raise CheckpointError(f"{source} states the configuration {config!r}, expected a JSON object.")

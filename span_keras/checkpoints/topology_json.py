@@ -26,7 +26,7 @@ def config_of(description, source: str) -> dict:
     kind, config = layers.get("normalize", (None, {}))
     if kind == "Rescaling":
         img_range, offset = float(config["scale"]), config["offset"]
-        offset = offset if isinstance(offset, list) else [offset] * 3
+        offset = offset if isinstance(offset, list) else [offset] * 3  # a number is for RGB, as build_span writes lists
         # Digits that dividing leaves behind and nobody wrote: 15 digits of the 17.
         found |= {"img_range": img_range, "rgb_mean": [0.0 - float(f"{o / img_range:.14g}") for o in offset]}
     for name, (kind, config) in layers.items():

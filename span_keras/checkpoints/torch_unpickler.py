@@ -1,8 +1,8 @@
 """Read the pickle of a PyTorch checkpoint without PyTorch and without ever calling what the file asks for.
 
-The unpickler knows a short list of names and maps each to code of our own; any other name raises before anything is
-done with it. It is our own because every other reader of these files needs PyTorch, also the one behind
-``torch.load(weights_only=True)``.
+The unpickler knows a short list of names and maps each to code of our own. Names of plain data that trainers put beside
+weights stand for nothing. Any other name raises before anything is done with it. It is our own because every other
+reader of these files needs PyTorch, also the one behind ``torch.load(weights_only=True)``.
 
 A pickle of a few bytes may describe objects that take for ever to hash, compare or copy. So no object of the file is
 hashed but short texts and numbers, none is compared before its type is known, and each instruction takes time for the
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import pickle
 import pickletools
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from reprlib import repr  # Short: nested tuples of a few bytes can have an endless text.
@@ -36,10 +37,10 @@ INSTRUCTIONS = (
     "NONE NEWFALSE NEWTRUE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING "
     "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 "
     "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS "
-    "EMPTY_SET ADDITEMS FROZENSET GLOBAL STACK_GLOBAL INST REDUCE BUILD BINPERSID"
+    "EMPTY_SET ADDITEMS FROZENSET GLOBAL STACK_GLOBAL INST REDUCE NEWOBJ BUILD BINPERSID"
 )
-"""What Python's picklers write for plain data, and for calls of a name. Making instances in other ways, buffers and the
-extension registry are left out."""
+"""What Python's picklers write for plain data, for calls of a name and for instances. Buffers and the extension
+registry are left out."""
 
 DTYPES = {
     "FloatStorage": np.dtype("<f4"),
@@ -102,11 +103,29 @@ def is_name(value) -> bool:
     return type(value) is str and len(value) <= MAX_NAME
 
 
+class _Ignored:
+    """Stand for an object that holds no weights, and for its class: whatever a pickle does to it does nothing."""
+
+    def __call__(self, *_arguments) -> _Ignored:
+        return self
+
+    def append(self, _item) -> None:
+        pass
+
+    def extend(self, _items) -> None:
+        pass
+
+
+IGNORED = _Ignored()
+
+
 def _fill(target: dict, pairs: Iterable) -> None:
     """Put pairs into a dictionary, but for those whose key is neither a name nor a number.
 
     Such a key names no weights, and a nested tuple of sixty bytes takes days to hash.
     """
+    if target is IGNORED:
+        return
     if type(target) is not dict:
         raise CheckpointError(f"a pickle stores items in a {type(target).__name__}, expected a dictionary.")
     for key, value in pairs:
@@ -137,11 +156,39 @@ ALLOWED = {
     ("torch", "Size"): lambda values=(): values,
     ("torch", "device"): lambda *names: names,
     ("__builtin__", "set"): lambda values=(): values,
+    # Dictionaries with a default, or of counts; how they make defaults does not matter.
+    ("collections", "defaultdict"): lambda *_factory: {},
+    ("collections", "Counter"): lambda counts=None: counts if type(counts) is dict else {},
     **{("torch", dtype): dtype for dtype in ("float64", "float32", "float16", "bfloat16", "int64")},
     **{("torch", kind): kind for kind in DTYPES},
     **{("torch.storage", kind): kind for kind in DTYPES},
 }
 """Code of our own for the names that weights need."""
+
+_DATA = {
+    "__builtin__ builtins": "bool bytearray bytes complex dict float int list object range set slice str tuple",
+    "_codecs": "encode",  # how bytes are written for Python 2
+    "argparse": "Namespace",
+    "collections": "deque",
+    "copy_reg copyreg": "_reconstructor",
+    "datetime": "date datetime time timedelta timezone",
+    "decimal": "Decimal",
+    "fractions": "Fraction",
+    "numpy": "bool_ dtype float16 float32 float64 int32 int64 ndarray uint8",
+    "numpy.core.multiarray numpy._core.multiarray": "_reconstruct scalar",
+    "pathlib pathlib._local": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
+    "torch": "Generator bool complex64 int16 int32 int8 uint8",
+    "torch.torch_version": "TorchVersion",
+    "types": "SimpleNamespace",
+    "uuid": "UUID",
+}
+HARMLESS = {(module, name) for modules, names in _DATA.items() for module in modules.split() for name in names.split()}
+"""Plain data of Python, NumPy and PyTorch that trainers save beside weights."""
+
+HARMLESS_PACKAGES = re.compile(
+    r"(addict|easydict|lightning|lightning_fabric|ml_collections|munch|numpy\.random|omegaconf|pytorch_lightning|torch\.optim|yacs)(\.|$)"
+)
+"""Packages whose classes hold a training's configuration or state, no network's weights."""
 
 
 class _Instructions(dict):
@@ -171,6 +218,8 @@ class Unpickler(pickle._Unpickler):
     def find_class(self, module, name):
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
+        if (module, name) in HARMLESS or HARMLESS_PACKAGES.match(module):
+            return IGNORED
         raise UnsafeCheckpointError(
             f"{self.source} asks Python to call {module}.{name}, which weights have no need for; it was refused "
             "and not executed. Save the network's state_dict() alone, or get the weights as .safetensors."
@@ -196,6 +245,11 @@ class Unpickler(pickle._Unpickler):
             )
         self.stack[-1] = self.stack[-1](*arguments)
 
+    def load_newobj(self):
+        self.stack.pop()  # its arguments
+        if self.stack[-1] is not IGNORED:
+            raise CheckpointError(f"{self.source} makes an instance of {repr(self.stack[-1])}, which is no class.")
+
     def load_setitem(self):
         value, key = self.stack.pop(), self.stack.pop()
         _fill(self.stack[-1], [(key, value)])
@@ -214,6 +268,7 @@ class Unpickler(pickle._Unpickler):
 
     dispatch |= {
         pickle.REDUCE[0]: load_reduce,
+        pickle.NEWOBJ[0]: load_newobj,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
         pickle.DICT[0]: load_dict,

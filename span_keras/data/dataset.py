@@ -41,9 +41,9 @@ class PatchDataset(keras.utils.PyDataset):
 
     ``dataset[i]`` is ``(LR, HR)``, with a teacher ``(LR, HR, teacher_sr)``.
 
-    LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: uint8 as ``SpanTrainer``
-    wants them, or float32 in [0, 1] for ``keras.Model.fit`` (give it ``shuffle=False`` then). Workers are threads:
-    slices are copied with the interpreter lock released.
+    LR is (batch, patch, patch, 3), the others (batch, patch·scale, patch·scale, 3), all RGB: float32 in [0, 1] for
+    ``keras.Model.fit`` (give it ``shuffle=False``), or uint8 as ``SpanTrainer`` wants them. Workers are threads: slices
+    are copied with the interpreter lock released.
 
     Args:
         source: a folder (searched with its subfolders) or a list of files.
@@ -60,7 +60,8 @@ class PatchDataset(keras.utils.PyDataset):
         hr_scales: factors below 1. Each photograph is also used reduced by each of them, where a patch still fits in.
         teacher: makes a target of each whole LR image, (h, w, 3) -> (h·scale, w·scale, 3) uint8, for instance a
             ``teacher.Teacher``. Not together with ``degradations``.
-        dtype: ``"uint8"`` or, without a teacher, ``"float32"``.
+        dtype: of ``dataset[i]``, ``"float32"`` or ``"uint8"``; with a teacher the latter alone. ``unturned`` always
+            gives uint8.
         shard: ``(index, count)``: make only this share of every batch, for one of several processes.
         progress: called as ``progress(done, total)`` while photographs are decoded in the beginning.
 
@@ -87,11 +88,12 @@ class PatchDataset(keras.utils.PyDataset):
         augment: bool = True,
         hr_scales: Sequence[float] = (),
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
-        dtype: str = "uint8",
+        dtype: str | None = None,
         shard: tuple[int, int] = (0, 1),
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(min(2 * workers + 2, LAG - workers), 1))
+        dtype = dtype or ("uint8" if teacher else "float32")
         _check_settings(scale, patch, batch_size, steps_per_epoch, seed, hr_scales, dtype, shard)
         if teacher and dtype == "float32":
             raise DataError("Expected one target with dtype float32, found two; Keras's fit takes a single one.")

@@ -1,4 +1,4 @@
-"""Run an RGB network on images with transparency, and on grey ones.
+"""Run a network on images of other channels than its own: with transparency, grey, in colours.
 
 The command, ``Upscaler`` and everything else that upscales samples goes through here.
 """
@@ -84,31 +84,78 @@ def shifted(array: np.ndarray, offset: int, axis: int, fill: float = 0) -> np.nd
     return moved
 
 
-def predict_channels(predict: Callable[[np.ndarray], np.ndarray], tiles: np.ndarray, scale: int) -> np.ndarray:
-    """Run an RGB network on grey, grey and alpha, RGB, or RGB and alpha.
+def result_channels(channels: int, network: tuple[int, int]) -> int:
+    """Return the channels of what ``predict_channels`` makes of so many.
+
+    Colours stay as many as they are, unless the network is from grey to RGB or from RGB to grey. Alpha stays.
 
     Args:
-        predict: (N, h, w, 3) -> (N, h·scale, w·scale, 3).
+        channels: of the samples, 1 to 4.
+        network: its input and output channels.
+    """
+    given, made = network
+    colors = (3 if channels > 2 else 1) if given == made else made
+    return colors + (channels % 2 == 0)
+
+
+def predict_channels(
+    predict: Callable[[np.ndarray], np.ndarray], tiles: np.ndarray, scale: int, network: tuple[int, int] = (3, 3)
+) -> np.ndarray:
+    """Run a network on grey, grey and alpha, RGB, or RGB and alpha.
+
+    A network for RGB enlarges grey as RGB of equal colours, of whose result the luma counts; one for grey enlarges each
+    colour by itself. A network that has alpha gets opaque images if they have none.
+
+    Args:
+        predict: (N, h, w, given) -> (N, h·scale, w·scale, made).
         tiles: (N, h, w, C) with C from 1 to 4.
         scale: the factor.
+        network: the channels ``(given, made)`` of ``predict``, one of ``CHANNEL_PAIRS``.
 
     Returns:
-        (N, h·scale, w·scale, C). Grey is the luma of what the network makes of it. Alpha stays within the range of each
-        pixel's 3×3 neighbourhood, so that opaque areas stay wholly opaque and empty ones wholly empty.
+        (N, h·scale, w·scale, ``result_channels``). Alpha stays within the range of each pixel's 3×3 neighbourhood, so
+        that opaque areas stay wholly opaque and empty ones wholly empty.
     """
-    channels = tiles.shape[3]
-    if channels == 3:
+    channels, (given, made) = tiles.shape[3], network
+    if channels == given == made and channels != 4:
         return predict(tiles)
+    has_alpha = channels % 2 == 0
+    colors = tiles[..., : channels - has_alpha]
     luma = np.float32(LUMA)[:, None]
-    grey = lambda plane: predict(np.repeat(plane, 3, axis=3)) @ luma  # noqa: E731
-    if channels == 1:
-        return grey(tiles)
-    colors = predict(tiles[..., :3]) if channels == 4 else grey(tiles[..., :1])
-    alpha = tiles[..., -1:]
+    if given == 4:
+        alpha = tiles[..., -1:] if has_alpha else np.ones_like(tiles[..., :1])
+        result = predict(np.concatenate([np.broadcast_to(colors, (*colors.shape[:3], 3)), alpha], -1))
+        result, made_alpha = result[..., :3], result[..., 3:]
+        result = result @ luma if colors.shape[3] == 1 else result
+        return np.concatenate([result, _within(made_alpha, alpha, scale)], -1) if has_alpha else result
+
+    def plane(plane: np.ndarray) -> np.ndarray:
+        """Run the network on one grey plane, and return one."""
+        result = predict(plane if given == 1 else np.repeat(plane, 3, axis=3))
+        return result if made == 1 else result @ luma
+
+    if network == (1, 3):
+        result = predict(colors if colors.shape[3] == 1 else colors @ luma)
+    elif colors.shape[3] == given:
+        result = predict(colors)
+    else:
+        result = np.concatenate([plane(colors[..., i : i + 1]) for i in range(colors.shape[3])], -1)
+    if not has_alpha:
+        return result
+    return np.concatenate([result, _within(plane, tiles[..., -1:], scale)], -1)
+
+
+def _within(upscaled: np.ndarray | Callable, alpha: np.ndarray, scale: int) -> np.ndarray:
+    """Return upscaled alpha within the range of each pixel's neighbourhood.
+
+    Args:
+        upscaled: alpha by the network, or the function that makes it, called only where alpha is not the same all over.
+    """
     low, high = alpha, alpha
     for axis in (1, 2):
         low = np.minimum.reduce([low, shifted(low, 1, axis, 1), shifted(low, -1, axis, 1)])
         high = np.maximum.reduce([high, shifted(high, 1, axis), shifted(high, -1, axis)])
     low, high = (bound.repeat(scale, 1).repeat(scale, 2) for bound in (low, high))
-    upscaled = low if np.array_equal(low, high) else np.clip(grey(alpha), low, high)
-    return np.concatenate([colors, upscaled], -1)
+    if np.array_equal(low, high):
+        return low
+    return np.clip(upscaled(alpha) if callable(upscaled) else upscaled, low, high)

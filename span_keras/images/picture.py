@@ -99,6 +99,12 @@ def scaled_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
     return replace(metadata, exif=exif.tobytes())
 
 
+def with_fitting_profile(metadata: Metadata, channels: int) -> Metadata:
+    """Return the metadata without a colour profile that is for grey where the image has colours, or the reverse."""
+    fits = not metadata.icc or metadata.icc[16:20] == (b"RGB " if channels > 2 else b"GRAY")
+    return metadata if fits else replace(metadata, icc=None)
+
+
 def load_exif(data: bytes) -> Image.Exif:
     """Parse EXIF that starts with ``b"Exif\\0\\0"``."""
     exif = Image.Exif()

@@ -43,12 +43,15 @@ def evaluate(
         What ``measure`` adds stands beside these figures.
 
     Raises:
-        DataError: see ``find_pairs``; or an LR image has not its HR image's size divided by the scale.
+        DataError: see ``find_pairs``; or an LR image has not its HR image's size divided by the scale, or is missing
+            for a scale of 1.
         ImageError: an image cannot be decoded or is too small to measure; it is named.
     """
     if isinstance(upscale, Upscaler):
         upscale = upscale.upscale_rgb
     pairs = find_pairs(data) if isinstance(data, str | Path) else data
+    if scale == 1 and any(lr_path is None for _, lr_path in pairs):
+        raise DataError("expected LR/ beside HR/ for a network of scale 1, found HR images alone; add what to restore.")
     per_image = []
     for hr_path, lr_path in pairs:
         hr = bicubic.to_uint8(read_image(hr_path).pixels)

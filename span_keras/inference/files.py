@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from span_keras.images.formats import DEEP_SUFFIXES, format_of, listed
-from span_keras.images.picture import QUALITY, depth_of, scaled_metadata, storable
+from span_keras.images.picture import QUALITY, depth_of, scaled_metadata, storable, with_fitting_profile
 from span_keras.images.read import read_image
 from span_keras.images.write import open_writer
 from span_keras.inference.upscaler import Upscaler
@@ -42,14 +42,14 @@ def upscale_file(
     format_of(target)  # before any work
     picture = read_image(source)
     samples = picture.samples
-    height, width, channels = samples.shape
+    height, width, channels = (*samples.shape[:2], upscaler.result_channels(samples.shape[2]))
     size = (height * upscaler.scale, width * upscaler.scale)
     dtype = depth_of(target, samples.dtype)
     notes = [*picture.notes]
     if dtype != samples.dtype:
         deep = listed(DEEP_SUFFIXES, "and")
         notes.append(f"{target} holds 8 of the 16 bits per sample of {source}; {deep} hold all.")
-    metadata = scaled_metadata(picture.metadata, size[1], size[0])
+    metadata = with_fitting_profile(scaled_metadata(picture.metadata, size[1], size[0]), channels)
     metadata, lost = storable(target, metadata, channels, dtype)
     notes += lost
     with open_writer(target, *size, channels, dtype, metadata, QUALITY if quality is None else quality) as write:

@@ -6,22 +6,25 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
-from span_keras.checkpoints import load_weights
-from span_keras.errors import CheckpointError, ConfigError
+from span_keras.checkpoints import load_weights, require_settled
+from span_keras.errors import CheckpointError, ConfigError, ImageError
 from span_keras.images import tiling
-from span_keras.images.alpha import Windows, is_grey, predict_channels
-from span_keras.images.picture import Picture, scaled_metadata, to_samples
+from span_keras.images.alpha import Windows, is_grey, predict_channels, result_channels
+from span_keras.images.channels import to_rgb
+from span_keras.images.picture import Picture, scaled_metadata, to_samples, with_fitting_profile
 from span_keras.images.read import read_image
 from span_keras.images.samples import image_of, samples_of_array, samples_of_image
-from span_keras.network.layers import pixel_shuffle
+from span_keras.inference.compiled import compile_network
 from span_keras.network.weights import SpanWeights
 
 TILE = 512
 """Default side of a tile in LR pixels: a ninth of the work is halo, the network's activations take some 400 MB."""
+
+LARGEST = 16.0
+"""Beyond this a pixel is no overshoot of [0, 1], but a level."""
 
 
 class Upscaler:
@@ -40,7 +43,8 @@ class Upscaler:
                         channels: (H, W), or (H, W, C) with C 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
     ==================  ============================================================================================
 
-    Alpha is upscaled like the colours, and grey stays grey even if it is stored as RGB.
+    Alpha is upscaled like the colours, and grey stays grey even if it is stored as RGB. A network from grey to RGB
+    makes RGB, and one from RGB to grey makes grey, of whatever it is given; see ``images.alpha``.
 
     Args:
         weights: ``SpanWeights`` or anything that ``load_weights`` reads.
@@ -51,7 +55,8 @@ class Upscaler:
         config: the network's ``SpanConfig``; ``scale``, ``halo``, ``tile``, ``batch``: what tiles are cut by.
 
     Raises:
-        CheckpointError: the weights cannot be read.
+        CheckpointError: the weights cannot be read; or their file does not tell the range and mean of its network's
+            input and no trial found them: pass what ``load_weights`` makes of it with both stated.
         ConfigError: the tile is not larger than two halos, or Keras runs on neither TensorFlow nor JAX.
 
     Example:
@@ -65,6 +70,7 @@ class Upscaler:
     def __init__(self, weights: SpanWeights | str | Path = "bundled:x4", tile: int | None = None, batch: int = 1):
         if not isinstance(weights, SpanWeights):
             weights = load_weights(weights)
+            require_settled(weights)
         self.config = weights.config
         self.scale, self.halo = self.config.scale, self.config.receptive_radius
         self.tile, self.batch = max(TILE, 4 * self.halo) if tile is None else tile, batch
@@ -73,6 +79,7 @@ class Upscaler:
                 f"tile must be more than twice this network's halo of {self.halo} pixels, found {self.tile}; "
                 f"ask for {2 * self.halo + 1} or more."
             )
+        self._channels = self.config.in_channels, self.config.out_channels
         self._run, self._source = compile_network(weights), weights.source
 
     def __call__(self, image):
@@ -86,13 +93,21 @@ class Upscaler:
             image = read_image(image)
         if isinstance(image, Picture):
             samples = self._samples(image.samples)
-            return Picture(samples, scaled_metadata(image.metadata, samples.shape[1], samples.shape[0]), image.notes)
+            metadata = with_fitting_profile(image.metadata, samples.shape[2])
+            return Picture(samples, scaled_metadata(metadata, samples.shape[1], samples.shape[0]), image.notes)
         if isinstance(image, Image.Image):
             samples, info = samples_of_image(image)
-            return image_of(self._samples(samples), info)
+            upscaled = self._samples(samples)
+            if (upscaled.shape[2] > 2) != (samples.shape[2] > 2):
+                info = {key: value for key, value in info.items() if key != "icc_profile"}
+            return image_of(upscaled, info)
         samples, ndim = samples_of_array(image), np.ndim(image)
         upscaled = self._samples(samples)
-        return upscaled[..., 0] if ndim == 2 else upscaled
+        return upscaled[..., 0] if ndim == 2 and upscaled.shape[2] == 1 else upscaled
+
+    def result_channels(self, channels: int) -> int:
+        """Return how many channels samples of so many have when they are upscaled."""
+        return result_channels(channels, self._channels)
 
     def bands(
         self,
@@ -110,20 +125,20 @@ class Upscaler:
             on_tiles: called with the number of tiles just done.
 
         Yields:
-            (rows, W·scale, C) bands, their values clipped to the range of ``dtype``.
+            (rows, W·scale, ``result_channels(C)``) bands, their values clipped to the range of ``dtype``.
 
         Raises:
             ImageError: the image has no pixels.
             CheckpointError: see ``predict``.
         """
-        channels, dtype = samples.shape[2], dtype or samples.dtype
+        channels, dtype = self.result_channels(samples.shape[2]), dtype or samples.dtype
         # Stored as RGB, grey would come back tinted by the network; as one plane it cannot.
-        if one_plane := channels > 2 and is_grey(samples):
+        if samples.shape[2] > 2 and is_grey(samples):
             samples = samples[..., ::3]
         height, width = samples.shape[:2]
         on_start(tiling.count_tiles(height, width, self.tile, self.halo))
         for band in tiling.upscale_bands(
-            lambda tiles: predict_channels(self.predict, tiles, self.scale),
+            lambda tiles: predict_channels(self.predict, tiles, self.scale, self._channels),
             Windows(samples),
             self.scale,
             self.halo,
@@ -132,12 +147,13 @@ class Upscaler:
             finish=lambda pixels: to_samples(pixels, dtype),
             on_tiles=on_tiles,
         ):
-            yield band[..., [0, 0, 0, 1][:channels]] if one_plane else band
+            yield band if band.shape[2] == channels else band[..., [0, 0, 0, 1][:channels]]
 
     def upscale_rgb(self, image: np.ndarray) -> np.ndarray:
         """Return what the network alone makes of an RGB image, in tiles: what evaluation measures.
 
-        Grey stored as RGB is RGB here, as in the literature, and nothing is clipped.
+        Grey stored as RGB is RGB here, as in the literature, and nothing is clipped. A network for other channels gets
+        the image as they are, and its grey result is repeated.
 
         Args:
             image: (H, W, 3) float32 in [0, 1].
@@ -146,13 +162,20 @@ class Upscaler:
             (H·scale, W·scale, 3) float32 around [0, 1].
 
         Raises:
-            ImageError: the image has no pixels.
+            ImageError: the image has no pixels, or values far outside of [0, 1], such as levels up to 255.
             CheckpointError: see ``predict``.
         """
-        return tiling.upscale_tiled(self.predict, image, self.scale, self.halo, self.tile, self.batch)
+        if image.size and np.abs(image).max() > LARGEST:
+            raise ImageError(f"expected an image in [0, 1], found values up to {image.max():g}; divide levels by 255.")
+        predict = self.predict
+        if self._channels != (3, 3):
+            predict = lambda tiles: to_rgb(  # noqa: E731
+                predict_channels(self.predict, tiles, self.scale, self._channels)
+            )
+        return tiling.upscale_tiled(predict, image, self.scale, self.halo, self.tile, self.batch)
 
     def predict(self, tiles: np.ndarray) -> np.ndarray:
-        """Run the network itself: (N, h, w, 3) float32 in [0, 1] -> (N, h·scale, w·scale, 3) float32, not clipped.
+        """Run the network itself: (N, h, w, in) float32 in [0, 1] -> (N, h·scale, w·scale, out) float32, not clipped.
 
         Raises:
             CheckpointError: the weights make something other than finite numbers of finite ones.
@@ -168,37 +191,3 @@ class Upscaler:
 
     def _samples(self, samples: np.ndarray) -> np.ndarray:
         return tiling.joined(self.bands(samples), samples.shape[0] * self.scale)
-
-
-def compile_network(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the fused network as a compiled function with its weights as constants, NHWC float32 in and out.
-
-    TensorFlow takes any shape without compiling again. JAX compiles for every new shape, which fixed tiles keep few.
-    """
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
-        raise ConfigError(f"KERAS_BACKEND must be tensorflow or jax to upscale, found {backend}.")
-    model = weights.deploy_model()
-    # Up to here the deploy form; its transposed convolution is for the browser, a plain shuffle is faster.
-    features = keras.Model(model.input, model.get_layer("upsampler").output)
-    return (_compile_tensorflow if backend == "tensorflow" else _compile_jax)(features, weights.config.scale)
-
-
-def _compile_tensorflow(features, scale: int) -> Callable[[np.ndarray], np.ndarray]:
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
-    function = tf.function(
-        lambda x: tf.nn.depth_to_space(features(x, training=False), scale), signature, autograph=False
-    )
-    # As constants the kernels are rearranged for the CPU once instead of at every call.
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
-    return lambda tiles: frozen(tf.constant(tiles))[0].numpy()
-
-
-def _compile_jax(features, scale: int) -> Callable[[np.ndarray], np.ndarray]:
-    import jax
-
-    run = jax.jit(lambda x: pixel_shuffle(features(x, training=False), scale))
-    return lambda tiles: np.asarray(run(tiles))

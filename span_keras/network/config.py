@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
-from span_keras.constants import BLOCKS, CHANNELS, DIV2K_MEAN, SCALES, VARIANTS
+from span_keras.constants import BLOCKS, CHANNEL_PAIRS, CHANNELS, DIV2K_MEAN, MAX_SCALE, VARIANTS
 from span_keras.errors import ConfigError
 
 ACTIVATIONS = {"span": ("leaky_relu", ("tanh",)), "official": ("silu", ("sigmoid", "offset"))}
@@ -17,14 +18,16 @@ class SpanConfig:
     """Hold everything needed to build a SPAN network besides its weights.
 
     Args:
-        scale: upscaling factor, 2, 3 or 4.
+        scale: upscaling factor from 1 (a restorer) to 8; 2, 3 and 4 are trained here.
         channels: width C of every hidden convolution (the paper's 48; 52 is released too).
         blocks: number of SPAB blocks (6 in the paper).
         variant: ``"span"`` uses LeakyReLU(0.1) and the symmetric activation tanh;
             ``"official"`` uses SiLU and sigmoid - 0.5, as the authors' released code does.
         img_range: the normalised input is ``(x - rgb_mean) * img_range`` for x in [0, 1].
             The authors use 255; 1 keeps activations small enough for half precision.
-        rgb_mean: mean RGB in [0, 1] subtracted from the input.
+        rgb_mean: mean in [0, 1] subtracted from the input, one value per input channel.
+        in_channels, out_channels: 1 grey, 3 RGB, 4 RGB and alpha; one of ``CHANNEL_PAIRS``. Networks other than RGB to
+            RGB are read and run, not trained here.
 
     Raises:
         ConfigError: a value is outside its range.
@@ -45,26 +48,34 @@ class SpanConfig:
     blocks: int = BLOCKS
     variant: str = "span"
     img_range: float = 1.0
-    rgb_mean: tuple[float, float, float] = DIV2K_MEAN
+    rgb_mean: tuple[float, ...] = DIV2K_MEAN
+    in_channels: int = 3
+    out_channels: int = 3
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scale, int) or self.scale not in SCALES:
-            raise ConfigError(f"scale must be one of {SCALES}, found {self.scale!r}.")
         if self.variant not in VARIANTS:
             raise ConfigError(f"variant must be one of {VARIANTS}, found {self.variant!r}.")
-        for name, largest in (("channels", 1024), ("blocks", 64)):
+        for name, largest in (("scale", MAX_SCALE), ("channels", 1024), ("blocks", 64)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
                 raise ConfigError(f"{name} must be a whole number from 1 to {largest}, found {value!r}.")
+        if (self.in_channels, self.out_channels) not in CHANNEL_PAIRS:
+            pairs = ", ".join(f"{given} to {made}" for given, made in CHANNEL_PAIRS)
+            raise ConfigError(
+                f"in_channels and out_channels must be one of {pairs}, found {self.in_channels} to {self.out_channels}."
+            )
         try:
             mean = tuple(float(m) for m in self.rgb_mean)
             img_range = float(self.img_range)
         except (TypeError, ValueError):
             raise ConfigError(
-                f"img_range must be a number, rgb_mean three; found {self.img_range!r} and {self.rgb_mean!r}."
+                f"img_range must be a number, rgb_mean several; found {self.img_range!r} and {self.rgb_mean!r}."
             ) from None
-        if len(mean) != 3 or not all(-1.0 <= m <= 2.0 for m in mean):
-            raise ConfigError(f"rgb_mean must be three values near [0, 1], found {self.rgb_mean!r}.")
+        if len(mean) != self.in_channels or not all(-1.0 <= m <= 2.0 for m in mean):
+            raise ConfigError(
+                f"rgb_mean must be a value near [0, 1] for each of {self.in_channels} channels, found "
+                f"{self.rgb_mean!r}."
+            )
         if not 0.0 < img_range <= 65535.0:
             raise ConfigError(f"img_range must be between 0 and 65535, found {self.img_range!r}.")
         object.__setattr__(self, "rgb_mean", mean)
@@ -89,8 +100,14 @@ class SpanConfig:
         return self.img_range != 1.0 or any(self.rgb_mean)
 
     def to_dict(self) -> dict:
-        """Return a JSON-ready mapping; ``SpanConfig.from_dict`` inverts it."""
-        return {**dataclasses.asdict(self), "rgb_mean": list(self.rgb_mean)}
+        """Return a JSON-ready mapping; ``SpanConfig.from_dict`` inverts it.
+
+        It names the channels only where they are not RGB's: versions that knew nothing else read it.
+        """
+        values = {**dataclasses.asdict(self), "rgb_mean": list(self.rgb_mean)}
+        if (self.in_channels, self.out_channels) == (3, 3):
+            del values["in_channels"], values["out_channels"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict) -> SpanConfig:
@@ -103,6 +120,18 @@ class SpanConfig:
         if unknown := sorted(set(values) - known):
             raise ConfigError(f"unknown configuration keys {unknown}; known are {sorted(known)}.")
         return cls(**{**values, "rgb_mean": tuple(values.get("rgb_mean", DIV2K_MEAN))})
+
+
+def upsampling(in_channels: int, filters: int) -> tuple[int, int] | None:
+    """Return ``(scale, out_channels)`` of a network whose last convolution has so many filters, or None.
+
+    An input of as many channels allows one answer only, see ``CHANNEL_PAIRS``.
+    """
+    for given, made in CHANNEL_PAIRS:
+        scale = math.isqrt(filters // made)
+        if given == in_channels and 1 <= scale <= MAX_SCALE and made * scale**2 == filters:
+            return scale, made
+    return None
 
 
 def variant_of(names: set[str]) -> str:

@@ -31,7 +31,7 @@ def stock_layers(config: SpanConfig, layers, **conv) -> dict[str, Callable]:
         "multiply": layers.Multiply,
         "concatenate": layers.Concatenate,
         "conv1x1": lambda **kw: layers.Conv2D(config.channels, 1, **conv, **kw),
-        "upsampler": lambda **kw: layers.Conv2D(3 * config.scale**2, 3, padding="same", **conv, **kw),
+        "upsampler": lambda **kw: layers.Conv2D(config.out_channels * config.scale**2, 3, padding="same", **conv, **kw),
     }
 
 
@@ -57,15 +57,15 @@ def build_deploy(config: SpanConfig | None = None, framework=None):
         ),
         "conv3x3": lambda **kw: layers.Conv2D(config.channels, 3, padding="same", **zeros, **kw),
         "pixel_shuffle": lambda **kw: layers.Conv2DTranspose(
-            3, config.scale, strides=config.scale, use_bias=False, trainable=False, **zeros, **kw
+            config.out_channels, config.scale, strides=config.scale, use_bias=False, trainable=False, **zeros, **kw
         ),
     }
-    inputs = layers.Input((None, None, 3), dtype="float32", name="input")
+    inputs = layers.Input((None, None, config.in_channels), dtype="float32", name="input")
     outputs = topology(inputs, config, lambda kind, name: make[kind](name=name, dtype="float32"))
     model = framework.Model(inputs, outputs, name=f"span_x{config.scale}")
     if config.normalizes:
         model.get_layer("normalize").set_weights(
-            [np.float32(config.rgb_mean), np.float32([config.img_range**-2.0] * 3)]
+            [np.float32(config.rgb_mean), np.float32([config.img_range**-2.0] * config.in_channels)]
         )
-    model.get_layer("pixel_shuffle").set_weights([shuffle_kernel(config.scale)])
+    model.get_layer("pixel_shuffle").set_weights([shuffle_kernel(config.scale, config.out_channels)])
     return model

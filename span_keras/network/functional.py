@@ -72,11 +72,11 @@ def apply(fused: dict, x, config: SpanConfig, dtype: str = "float32"):
 
     Args:
         fused: ``{layer: (kernel, bias)}``, from ``fuse`` or ``fused_arrays``.
-        x: (N, H, W, 3) float32, RGB in [0, 1].
+        x: (N, H, W, in_channels) float32 in [0, 1].
         dtype: of the hidden convolutions. Normalisation and the last convolution stay in float32, as in ``build_span``.
 
     Returns:
-        (N, H·scale, W·scale, 3) float32, not clipped.
+        (N, H·scale, W·scale, out_channels) float32, not clipped.
     """
     return topology(x, config, functions(config, fused, dtype))
 

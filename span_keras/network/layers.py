@@ -64,7 +64,7 @@ class RepConv(keras.layers.Layer):
 
 
 def pixel_shuffle(x, scale: int):
-    """Move depth to space: (N, H, W, 3·s²) -> (N, H·s, W·s, 3), block-major channels ``(i·s + j)·3 + c``.
+    """Move depth to space: (N, H, W, C·s²) -> (N, H·s, W·s, C), block-major channels ``(i·s + j)·C + c``.
 
     The order is TensorFlow's and TF.js's ``depth_to_space``; PyTorch's is channel-major, ``c·s² + i·s + j``.
     """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
 import numpy as np
 
 from span_keras.errors import CheckpointError
-from span_keras.network.config import SpanConfig, variant_of
+from span_keras.network.config import SpanConfig, upsampling, variant_of
 from span_keras.network.deploy import stock_layers
 from span_keras.network.layers import PixelShuffle, RepConv
 from span_keras.network.topology import topology
@@ -17,7 +15,8 @@ from span_keras.network.topology import topology
 def build_span(config: SpanConfig | None = None, dtype: str | None = None) -> keras.Model:
     """Build the training form of SPAN.
 
-    Fully convolutional: (N, H, W, 3) float32 RGB in [0, 1] -> (N, H·scale, W·scale, 3) float32, not clipped.
+    Fully convolutional: (N, H, W, in_channels) float32 in [0, 1] -> (N, H·scale, W·scale, out_channels) float32, not
+    clipped.
 
     Args:
         config: defaults to ``SpanConfig()`` (x4, 48 channels, variant ``span``).
@@ -40,7 +39,7 @@ def build_span(config: SpanConfig | None = None, dtype: str | None = None) -> ke
     def layer(kind, name):
         return make[kind](name=name, dtype="float32" if kind in exact else dtype)
 
-    inputs = keras.Input((None, None, 3), dtype="float32", name="input")
+    inputs = keras.Input((None, None, config.in_channels), dtype="float32", name="input")
     return keras.Model(inputs, topology(inputs, config, layer), name=f"span_x{config.scale}")
 
 
@@ -54,7 +53,10 @@ def config_of(model) -> SpanConfig:
     blocks = sum(f"block_{i}_c1" in named for i in range(1, len(named) + 1))
     if missing := [name for name in ("conv_1", "block_1_c1", "conv_cat", "upsampler") if name not in named]:
         raise CheckpointError(f"{model.name} is not a SPAN model: it has no layers {missing}.")
-    img_range, mean = 1.0, (0.0, 0.0, 0.0)
+    in_channels = model.inputs[0].shape[-1]
+    if (found := upsampling(in_channels, named["upsampler"].filters)) is None:
+        raise CheckpointError(f"{model.name} is not a SPAN model: its last convolution has no channels for a scale.")
+    img_range, mean = 1.0, (0.0,) * in_channels
     if normalize := named.get("normalize"):
         if type(normalize).__name__ == "Rescaling":
             img_range = float(normalize.scale)
@@ -63,11 +65,13 @@ def config_of(model) -> SpanConfig:
             moving_mean, moving_variance = normalize.get_weights()
             img_range, mean = float(moving_variance[0]) ** -0.5, tuple(map(float, moving_mean))
     return SpanConfig(
-        scale=math.isqrt(named["upsampler"].filters // 3),
+        scale=found[0],
         channels=named["conv_1"].filters,
         blocks=blocks,
         variant=variant_of(set(named)),
         # float32 storage leaves digits behind that the user never wrote.
         img_range=float(f"{img_range:.6g}"),
         rgb_mean=tuple(float(f"{m:.6g}") for m in mean),
+        in_channels=in_channels,
+        out_channels=found[1],
     )

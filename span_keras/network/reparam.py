@@ -106,24 +106,24 @@ def shuffle_order(scale: int, colors: int = 3) -> np.ndarray:
 
 
 def shuffle_kernel(scale: int, colors: int = 3) -> np.ndarray:
-    """Return the fixed Conv2DTranspose kernel (s, s, 3, 3·s²) that is a block-major pixel shuffle."""
+    """Return the fixed Conv2DTranspose kernel (s, s, C, C·s²) that is a block-major pixel shuffle."""
     return np.eye(colors * scale**2, dtype=np.float32).reshape(scale, scale, colors, -1)
 
 
-def resample_subpixels(channels: np.ndarray, old: int, new: int) -> np.ndarray:
+def resample_subpixels(channels: np.ndarray, old: int, new: int, colors: int = 3) -> np.ndarray:
     """Turn block-major upsampler channels of scale ``old`` into those of scale ``new``, by area.
 
     A pixel's new sub-pixels are means of its old ones, weighted by the area they share; the image stays in its place.
 
     Args:
-        channels: (..., 3·old²), an upsampler's kernel or bias.
+        channels: (..., colors·old²), an upsampler's kernel or bias.
 
     Returns:
-        (..., 3·new²) float32.
+        (..., colors·new²) float32.
     """
     edges, cells = np.arange(new + 1) * old / new, np.arange(old)
     shared = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
     mix = np.clip(shared, 0, None) * new / old  # (new, old), rows sum to 1
-    grid = np.asarray(channels, np.float64).reshape(*channels.shape[:-1], old, old, 3)
+    grid = np.asarray(channels, np.float64).reshape(*channels.shape[:-1], old, old, colors)
     resampled = np.einsum("ti,uj,...ijc->...tuc", mix, mix, grid)
-    return resampled.reshape(*channels.shape[:-1], 3 * new**2).astype(np.float32)
+    return resampled.reshape(*channels.shape[:-1], colors * new**2).astype(np.float32)

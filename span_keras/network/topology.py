@@ -13,14 +13,15 @@ Layer = Callable[[str, str], Callable]
 def topology(x, config: SpanConfig, layer: Layer):
     """Apply SPAN's graph, written once and independent of what its layers are.
 
-    ``build_span`` passes trainable layers, ``build_deploy`` stock ones, ``init`` layers that measure.
+    ``build_span`` passes trainable layers, ``build_deploy`` stock ones, ``init`` layers that measure, ``arrays``
+    functions of NumPy.
 
     Args:
-        x: tensor or KerasTensor (N, H, W, 3), RGB in [0, 1].
+        x: tensor or KerasTensor (N, H, W, in_channels), in [0, 1].
         layer: the factory, see ``Layer``.
 
     Returns:
-        (N, H·scale, W·scale, 3), RGB around [0, 1], not clipped.
+        (N, H·scale, W·scale, out_channels), around [0, 1], not clipped.
 
     Source: figure 2 of the paper, ``SPAN.forward`` in the authors' ``span_arch.py``.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -21,9 +21,9 @@ def layer_shapes(config: SpanConfig) -> dict[str, tuple[int, ...]]:
     c = config.channels
     names = ["conv_1"]
     names += [f"block_{i}_c{j}" for i in range(1, config.blocks + 1) for j in (1, 2, 3)]
-    shapes = {name: (3, 3, 3 if name == "conv_1" else c, c) for name in [*names, "conv_2"]}
+    shapes = {name: (3, 3, config.in_channels if name == "conv_1" else c, c) for name in [*names, "conv_2"]}
     shapes["conv_cat"] = (1, 1, 4 * c, c)
-    shapes["upsampler"] = (3, 3, c, 3 * config.scale**2)
+    shapes["upsampler"] = (3, 3, c, config.out_channels * config.scale**2)
     return shapes
 
 
@@ -114,24 +114,31 @@ class SpanWeights:
     def fold_range(self) -> SpanWeights:
         """Return the network of input range 1 that computes the same function.
 
-        Padding follows normalisation, so ``conv_1`` can multiply instead. A range of 255 makes its kernel so small that
-        an optimiser's first steps, of one size for all weights, would replace it.
+        A range of 255 makes the kernel of ``conv_1`` so small that an optimiser's first steps, of one size for all
+        weights, would replace it.
         """
-        if self.config.img_range == 1:
+        return self.scale_range(1.0)
+
+    def scale_range(self, img_range: float) -> SpanWeights:
+        """Return the network of another input range that computes the same function.
+
+        Padding follows normalisation, so ``conv_1`` can multiply instead.
+        """
+        if self.config.img_range == img_range:
             return self
         # Fused: ``expand`` gives its four convolutions ordinary sizes, however a file spreads the range over them.
         first = self.layers["conv_1"] if "kernel" in self.layers["conv_1"] else reparam.fuse(self.layers["conv_1"])
-        first = {**first, "kernel": first["kernel"] * np.float32(self.config.img_range)}
-        return replace(self, config=replace(self.config, img_range=1.0), layers={**self.layers, "conv_1": first})
+        first = {**first, "kernel": first["kernel"] * np.float32(self.config.img_range / img_range)}
+        return replace(self, config=replace(self.config, img_range=img_range), layers={**self.layers, "conv_1": first})
 
     def resample(self, scale: int) -> SpanWeights:
         """Return the network of another scale whose output is this one's, resampled by area within each LR pixel.
 
         Args:
-            scale: of the new network, 2, 3 or 4.
+            scale: of the new network.
         """
         upsampler = {
-            key: reparam.resample_subpixels(value, self.config.scale, scale)
+            key: reparam.resample_subpixels(value, self.config.scale, scale, self.config.out_channels)
             for key, value in self.layers["upsampler"].items()
         }
         return replace(self, config=replace(self.config, scale=scale), layers={**self.layers, "upsampler": upsampler})
@@ -191,7 +198,7 @@ def average(networks: Sequence[SpanWeights]) -> SpanWeights:
         raise CheckpointError("expected networks to average, found none.")
     first = fused[0]
     for other in fused[1:]:
-        ours, theirs = first.config.to_dict(), other.config.to_dict()
+        ours, theirs = asdict(first.config), asdict(other.config)
         if differ := [name for name in ours if ours[name] != theirs[name]]:
             a, b = (", ".join(f"{name} {values[name]}" for name in differ) for values in (ours, theirs))
             raise CheckpointError(

@@ -55,8 +55,8 @@ class Settings:
     @property
     def config(self) -> SpanConfig:
         """The network to train."""
-        names = (one.name for one in dataclasses.fields(SpanConfig))
-        return SpanConfig(**{name: getattr(self.network, name) for name in names})
+        names = {one.name for one in dataclasses.fields(SpanConfig)}  # but for the channels: only RGB is trained
+        return SpanConfig(**{name: value for name, value in vars(self.network).items() if name in names})
 
     @property
     def schedule(self) -> Schedule:

@@ -114,10 +114,12 @@ def _network_of(given: dict, recipe: Recipe) -> dict:
     asked = recipe.stages[0].values | {name: value for name, value in given.items() if value is not None}
     if not asked.get("init"):
         return {}
-    from span_keras.checkpoints import load_weights  # it brings a backend along: a mistyped option need not wait for it
+    # They load NumPy: a mistyped option need not wait for it.
+    from span_keras.checkpoints import load_weights, require_rgb
 
-    config = load_weights(asked["init"], rgb_mean=asked.get("rgb_mean")).config
-    return {name: getattr(config, name) for name in ("scale", "variant", "channels", "blocks", "rgb_mean")}
+    weights = load_weights(asked["init"], rgb_mean=asked.get("rgb_mean"))
+    require_rgb(weights)
+    return {name: getattr(weights.config, name) for name in ("scale", "variant", "channels", "blocks", "rgb_mean")}
 
 
 def _folder_of(folder: Path, number: int, name: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import keras
 
-from span_keras.checkpoints import assumption, load_weights
+from span_keras.checkpoints import load_weights, notes, require_rgb, require_settled
 from span_keras.data.degrade import Degrader
 from span_keras.errors import TrainingError
 from span_keras.network.init import initialise
@@ -72,9 +72,7 @@ def teacher_weights(settings: Settings, echo: Callable = lambda text: None) -> S
     """
     if settings.data.teacher is None:
         return None
-    weights = load_weights(settings.data.teacher)
-    if note := assumption(weights):
-        echo(note)
+    weights = _loaded(settings.data.teacher, echo)
     config = settings.config
     if weights.config.scale != config.scale:
         raise TrainingError(f"--teacher expected a x{config.scale} network, found a x{weights.config.scale} one.")
@@ -96,9 +94,7 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
         initialise(model, seed=seed)
         # A model keeps range and mean in float32 only, so reading them back rounds.
         return replace(SpanWeights.from_model(model), config=config)
-    weights = load_weights(init, rgb_mean=config.rgb_mean)
-    if note := assumption(weights):
-        echo(note)
+    weights = _loaded(init, echo, rgb_mean=config.rgb_mean)
     if config.img_range == 1 and weights.config.img_range != 1:
         echo(f"{init} has an input range of {weights.config.img_range:g}: its first convolution takes it in.")
         weights = weights.fold_range()
@@ -117,6 +113,20 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
             )
         )
     return SpanWeights(config, weights.expand(seed).layers, source=str(init))
+
+
+def _loaded(file: str, echo: Callable, **stated) -> SpanWeights:
+    """Load weights and tell what was assumed about them.
+
+    Raises:
+        CheckpointError: see ``load_weights``, ``require_rgb`` and ``require_settled``.
+    """
+    weights = load_weights(file, **stated)
+    require_rgb(weights)
+    require_settled(weights)
+    for note in notes(weights):
+        echo(note)
+    return weights
 
 
 def make_deterministic() -> None:

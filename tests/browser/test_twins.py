@@ -140,7 +140,7 @@ def check_photographs(run):
             np.testing.assert_array_equal(found.hr, pair.hr)
             assert np.count_nonzero(found.lr != pair.lr) == 0, f"{photograph.name} x{scale}"
         dataset = PatchDataset(
-            [photograph], scale=scale, patch=8, batch_size=8, steps_per_epoch=1, augment=False, workers=1
+            [photograph], scale=scale, patch=8, batch_size=8, steps_per_epoch=1, augment=False, workers=1, dtype="uint8"
         )
         for lr_patch, hr_patch in zip(*dataset[0], strict=True):
             assert any(

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from helpers.torch_files import Call, Saved, state_dict, write_legacy, write_zip
-from span_keras.checkpoints import assumption, load, load_weights, save_weights
+from span_keras.checkpoints import load, load_weights, notes, require_settled, save_weights
 from span_keras.checkpoints.save import WRITABLE
 from span_keras.constants import DIV2K_MEAN
 from span_keras.errors import CheckpointError
@@ -182,12 +182,11 @@ def test_assumptions_are_listed_and_can_be_set(tmp_path, tiny_official_config, m
     plain = load_weights(path)
     assert plain.metadata["assumed"] == ["img_range", "rgb_mean", "variant"]
     assert (plain.config.variant, plain.config.img_range, plain.config.rgb_mean) == ("official", 255.0, DIV2K_MEAN)
-    assert assumption(plain) == (
-        f"Note: {path} does not tell all about its network; assumed img_range 255, rgb_mean 0.4488,0.4371,0.404, "
-        "variant official."
-    )
+    with pytest.raises(CheckpointError, match=r"with none of 6 usual ones its result resembles .* state --img-range"):
+        require_settled(plain)
     told = load_weights(path, variant="span", img_range=1.0, rgb_mean=(0.5, 0.5, 0.5))
-    assert told.metadata["assumed"] == [] and assumption(told) is None
+    assert told.metadata["assumed"] == [] and not notes(told)
+    require_settled(told)
     assert (told.config.variant, told.config.img_range, told.config.rgb_mean) == ("span", 1.0, (0.5, 0.5, 0.5))
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 
 from span_keras.checkpoints import load_weights
 from span_keras.errors import CheckpointError
+from span_keras.network.config import SpanConfig
+from span_keras.network.reparam import shuffle_order
 
 
 @pytest.fixture
@@ -293,7 +295,7 @@ def no_graph(model):
         ("fused_x4", dilated, r"expected a plain 3×3 convolution"),
         ("fused_x4", unpadded, r"convolution with constant weights and a padding of 1"),
         ("fused_x4", computed_weights, r"convolution with constant weights"),
-        ("fused_x4", no_shuffle, r"expected DepthToSpace or Reshape to make .*, found Conv"),
+        ("fused_x4", no_shuffle, r"expected DepthToSpace or Reshape or ConvTranspose to make .*, found Conv"),
         ("fused_x4", other_concat, r"expected Conv or Add to make .*, found Mul"),
         ("fused_x4", three_features, r"expected a Concat of four features, not 3,"),
         ("fused_x4", raw_fourth_feature, r"expected the activated first convolution of the last block"),
@@ -313,3 +315,57 @@ def test_other_graphs_are_refused(goldens, save, name, change, message):
     change(model)
     with pytest.raises(CheckpointError, match=rf"a\.onnx .*{message}"):
         load_weights(save(model))
+
+
+# Graphs that Keras's export and tf2onnx write ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "variant"), [("keras_export", "official"), ("tf2onnx_nchw", "span")])
+def test_graphs_of_keras_and_tf2onnx(goldens, make_weights, name, variant):
+    """NHWC between Transposes, the pixel shuffle a transposed convolution or reshapes that depend on the image."""
+    expected = make_weights(SpanConfig(2, 4, 1, variant, img_range=2.0, rgb_mean=(0.1, 0.2, 0.3)))
+    loaded = load_weights(goldens / f"{name}.onnx")
+    assert (loaded.config, loaded.metadata["assumed"]) == (expected.config, [])
+    for layer, group in expected.layers.items():
+        for key, value in group.items():
+            np.testing.assert_allclose(loaded.layers[layer][key], value, atol=1e-6)
+
+
+def transposed_convolution(goldens):
+    model = onnx.load(goldens / "keras_export.onnx")
+    return model, node(model, "ConvTranspose")
+
+
+def change_kernel(model, found, change) -> None:
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == found.input[1])
+    tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)).copy(), tensor.name))
+
+
+def test_a_transposed_convolution_in_pytorchs_order(goldens, make_weights, save):
+    model, found = transposed_convolution(goldens)
+    change_kernel(model, found, lambda kernel: np.eye(12, dtype=np.float32).reshape(kernel.shape))
+    loaded = load_weights(save(model))
+    original = make_weights(loaded.config).layers["upsampler"]["kernel"]
+    np.testing.assert_array_equal(loaded.layers["upsampler"]["kernel"], original[..., shuffle_order(2)])
+
+
+@pytest.mark.parametrize(
+    "change", [lambda kernel: kernel * 2, lambda kernel: kernel[::-1], lambda kernel: kernel[..., ::-1]]
+)
+def test_a_transposed_convolution_that_shuffles_otherwise(goldens, save, change):
+    model, found = transposed_convolution(goldens)
+    change_kernel(model, found, change)
+    with pytest.raises(CheckpointError, match="expected a ConvTranspose that shuffles pixels"):
+        load_weights(save(model))
+
+
+@pytest.mark.parametrize(("given", "made"), [(1, 1), (1, 3), (4, 4)])
+def test_other_channels(tmp_path, make_weights, given, made):
+    from span_export.export import export_model
+
+    mean = (0.1, 0.2, 0.3, 0.4)[:given]
+    weights = make_weights(SpanConfig(2, 4, 1, rgb_mean=mean, in_channels=given, out_channels=made))
+    export_model(weights, files={"onnx": tmp_path / "a.onnx"})
+    loaded = load_weights(tmp_path / "a.onnx")
+    assert loaded.config == weights.config
+    np.testing.assert_array_equal(loaded.layers["upsampler"]["kernel"], weights.layers["upsampler"]["kernel"])

@@ -15,6 +15,8 @@ from PIL import Image
 
 from helpers.environment import QUICK_JAX
 from helpers.photos import save_photos
+from helpers.torch_files import state_dict, write_zip
+from helpers.weights import nearest_weights
 from span_keras import Upscaler, save_weights
 from span_keras.checkpoints import load_weights
 from span_keras.data.dataset import PatchDataset
@@ -197,7 +199,7 @@ def test_the_authors_weights_survive_the_first_steps(shared, img_range, least, m
     file = str(shared / "official" / "spanx4_ch48.safetensors")
     network = {"variant": "official", "init": file, "img_range": img_range}
     settings = resolve({"recipe": "paper", "ema_decay": 0.0, "batch_size": 4, "patch_size": 32, **network})
-    sizes = {"patch": 32, "batch_size": 4, "steps_per_epoch": 5}
+    sizes = {"patch": 32, "batch_size": 4, "steps_per_epoch": 5, "dtype": "uint8"}
     patches = PatchDataset(list_photos(BUNDLED_TRAIN), scale=4, **sizes)
     validation = Validation(load_validation(BUNDLED_VAL, 4), settings.config)
     trainer = make_trainer(settings)
@@ -230,17 +232,32 @@ def test_range_and_mean_keep_all_their_digits():
     assert start_weights(settings).config == settings.config
 
 
-def test_what_is_assumed_of_given_weights_is_told(goldens):
-    said, file = [], str(goldens / "train_x2.pth")
+def test_what_is_assumed_of_given_weights_is_told(tmp_path):
+    network = nearest_weights(SpanConfig.official(2, 8, blocks=2))
+    said, file = [], str(write_zip(tmp_path / "plain.pth", state_dict(network)))
     config = load_weights(file).config
     given = {"scale": 2, "channels": config.channels, "blocks": config.blocks, "init": file, "teacher": file}
     settings = resolve({**given, "variant": "official"})
     start_weights(settings, said.append)
     teacher_weights(settings, said.append)
-    assumed = f"Note: {file} does not tell all about its network; assumed img_range 255, "
+    assumed = f"Note: {file} does not tell all about its network; found img_range 255, "
     assert [line.startswith(assumed) for line in said] == [True, False, True]
     with pytest.raises(TrainingError, match=r"take them from the file\. What the file cannot tell, give"):
         start_weights(resolve(given))
+
+
+def test_init_of_unknown_range_or_other_channels_is_refused(tmp_path, make_weights, photos):
+    """A start that computes garbage would train on, for epochs."""
+    unknown = write_zip(tmp_path / "unknown.pth", state_dict(make_weights(SpanConfig.official(2, 8, blocks=2))))
+    grey = SpanConfig(2, 8, 2, rgb_mean=(0.5,), in_channels=1, out_channels=1)
+    save_weights(make_weights(grey), tmp_path / "grey.safetensors")
+    for init, message in (
+        (unknown, "does not tell its input's range and mean"),
+        (tmp_path / "grey.safetensors", "is a network from 1 to 1 channels, which can be run but not trained"),
+    ):
+        arguments = ["--data", photos, "--out", tmp_path / "run", "--init", init, "--perceptual", "none"]
+        result = CliRunner().invoke(main, list(map(str, arguments)))
+        assert (result.exit_code, message in result.stderr) == (1, True), result.output
 
 
 def test_init_without_a_mean_keeps_it(make_weights, photos, tmp_path):

@@ -175,7 +175,9 @@ def test_plain_keras_fit_trains_on_it(folder):
     model = build_span(SpanConfig(scale=2, channels=4, blocks=1))
     initialise(model)
     model.compile("adam", "mae")
-    history = model.fit(make(folder, dtype="float32"), epochs=4, shuffle=False, verbose=0).history["loss"]
+    dataset = make(folder, dtype=None)
+    assert {patches.dtype for patches in dataset[0]} == {np.dtype("float32")}
+    history = model.fit(dataset, epochs=4, shuffle=False, verbose=0).history["loss"]
     assert history[-1] < 0.9 * history[0]
 
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from helpers.torch_files import state_dict, write_zip
+from helpers.weights import nearest_weights
 from span_export import export, page
 from span_export.cli import main
 from span_keras.checkpoints import load, load_weights, save_weights
@@ -66,9 +68,10 @@ def test_options_say_what_the_file_cannot(tmp_path, tiny_weights):
     assert (config.variant, config.img_range, config.rgb_mean) == ("official", 255.0, (0.1, 0.2, 0.3))
 
 
-def test_what_is_assumed_of_any_network_is_told(tmp_path, weights_file, goldens):
-    result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--also", goldens / "train_x2.pth")
-    assert "train_x2.pth does not tell all about its network; assumed img_range 255, " in result.stderr
+def test_what_is_assumed_of_any_network_is_told(tmp_path, weights_file):
+    plain = write_zip(tmp_path / "plain.pth", state_dict(nearest_weights(SpanConfig.official(2, 4, blocks=1))))
+    result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--also", plain)
+    assert "plain.pth does not tell all about its network; found img_range 255, " in result.stderr
     assert "w.safetensors" not in result.stderr
 
 

@@ -13,11 +13,13 @@ from span_export.export import export_model
 from span_export.targets import TARGETS
 from span_keras.checkpoints import load_weights, save_weights
 from span_keras.errors import ExportError
+from span_keras.network.config import SpanConfig
 
 
 @pytest.fixture
-def weights_file(tmp_path, tiny_weights):
-    save_weights(tiny_weights, tmp_path / "w.safetensors")
+def weights_file(tmp_path, make_weights):
+    """A network that every target can hold."""
+    save_weights(make_weights(SpanConfig.official(2, 8, img_range=1.0)), tmp_path / "w.safetensors")
     return str(tmp_path / "w.safetensors")
 
 
@@ -43,7 +45,7 @@ def test_all_targets_in_one_call(tmp_path, weights_file):
     options = [word for name, path in files.items() for word in (f"--{name}", path)]
     printed = run("--tfjs", tmp_path / "out", *options, "-w", weights_file).stdout.splitlines()
     assert [line.split(": ")[0] for line in printed] == [str(tmp_path / "out"), *map(str, files.values())]
-    assert all(re.search(r": x2, 8 channels, variant span, none weights, 0\.0\d\d MB", line) for line in printed)
+    assert all(re.search(r": x2, 8 channels, variant official, none weights, 0\.\d\d\d MB", line) for line in printed)
     assert left(tmp_path / "deep") == sorted(path.name for path in files.values())
 
 
@@ -87,13 +89,14 @@ def test_what_does_not_reproduce_is_not_written(tmp_path, weights_file, photos, 
     assert left(tmp_path) == ["w.safetensors"]
 
 
-def test_interrupted(tmp_path, tiny_weights):
+def test_interrupted(tmp_path, make_weights):
     def interrupt(places, results):
         assert all(place.exists() for place in places)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_model(tiny_weights, tmp_path / "out", files=files_for(tmp_path), check=interrupt)
+        weights = make_weights(SpanConfig.official(2, 8, img_range=1.0))
+        export_model(weights, tmp_path / "out", files=files_for(tmp_path), check=interrupt)
     assert left(tmp_path) == []
 
 

@@ -50,6 +50,17 @@ def test_its_interpreter_computes_what_keras_does(tmp_path, make_weights, image,
         assert np.abs(run(part) - expected).max() < 1e-5 * max(1, np.abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    ("scale", "channels", "mean"), [(1, (3, 3), 3), (8, (1, 1), 1), (2, (1, 3), 1), (2, (4, 4), 4)]
+)
+def test_networks_of_any_scale_and_channels(tmp_path, make_weights, scale, channels, mean):
+    config = SpanConfig(scale, 8, 1, rgb_mean=(0.4,) * mean, in_channels=channels[0], out_channels=channels[1])
+    weights = make_weights(config)
+    tile = golden.golden_input(channels[0])
+    _, run = litert_model.load(written(tmp_path, weights), config)
+    np.testing.assert_allclose(run(tile), golden.output(weights, tile), atol=1e-4)
+
+
 @pytest.mark.parametrize("quantization", ["none", "float16"])
 @pytest.mark.parametrize("fixed_size", [None, (16, 12)])
 def test_verify_passes_what_was_exported(tmp_path, photos, tiny_weights, quantization, fixed_size):

@@ -14,7 +14,7 @@ def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def make(source, **options):
-    settings = {"scale": 2, "patch": 8, "batch_size": 6, "steps_per_epoch": 5, "workers": 1}
+    settings = {"scale": 2, "patch": 8, "batch_size": 6, "steps_per_epoch": 5, "workers": 1, "dtype": "uint8"}
     return PatchDataset(source, **{**settings, **options})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 import zipfile
 from dataclasses import dataclass, field
@@ -38,6 +39,14 @@ class Call:
 
 
 @dataclass
+class Embedded:
+    """An object as Python's own pickle writes it."""
+
+    value: object
+    protocol: int = 2
+
+
+@dataclass
 class Pickler:
     """Protocol 2, as ``torch.save`` uses; collects the storages it refers to."""
 
@@ -69,6 +78,9 @@ class Pickler:
                 return b"}(" + pairs + b"u"
             case Call():
                 return self.name(value.module, value.name) + self.encode(value.arguments) + b"R"
+            case Embedded():
+                pickled = pickle.dumps(value.value, value.protocol)
+                return pickled[2:-1]  # without its protocol and its end
             case Saved():
                 return self.tensor(value)
             case np.ndarray():
@@ -123,7 +135,7 @@ def state_dict(weights) -> dict[str, np.ndarray]:
     for layer, group in weights.layers.items():
         for key, value in group.items():
             if layer == "upsampler":
-                value = value[..., np.argsort(shuffle_order(weights.config.scale))]
+                value = value[..., np.argsort(shuffle_order(weights.config.scale, weights.config.out_channels))]
             value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
             state[torch_name(layer, key)] = np.ascontiguousarray(value)
     return state

@@ -40,3 +40,22 @@ def browser_config(config: SpanConfig) -> dict:
     """The configuration as the page names its parts."""
     names = {"img_range": "imgRange", "rgb_mean": "rgbMean"}
     return {names.get(key, key): value for key, value in config.to_dict().items()}
+
+
+def nearest_weights(config: SpanConfig) -> SpanWeights:
+    """Fused weights that repeat every pixel ``scale`` times, if run with the range and mean of ``config``."""
+    layers = {
+        name: {"kernel": np.zeros(shape, np.float32), "bias": np.zeros(shape[3:], np.float32)}
+        for name, shape in layer_shapes(config).items()
+    }
+    for channel in range(config.in_channels):
+        layers["conv_1"]["kernel"][1, 1, channel, channel] = 1
+        layers["conv_cat"]["kernel"][0, 0, channel, channel] = 1
+    for output in range(config.out_channels * config.scale**2):
+        color = output % config.out_channels
+        # From grey to RGB all colours are the grey; from RGB to grey it is the mean of all.
+        sources = range(config.in_channels) if config.out_channels == 1 else [min(color, config.in_channels - 1)]
+        for channel in sources:
+            layers["upsampler"]["kernel"][1, 1, channel, output] = 1 / config.img_range / len(sources)
+            layers["upsampler"]["bias"][output] += config.rgb_mean[channel] / len(sources)
+    return SpanWeights(config, layers, source="nearest")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from helpers.torch_files import state_dict, write_zip
+from helpers.weights import nearest_weights
 from span_keras.checkpoints import save_weights
 from span_keras.errors import DataError, ImageError
 from span_keras.evaluate import main
@@ -17,6 +19,7 @@ from span_keras.images.read import read_image
 from span_keras.images.write import write_image
 from span_keras.inference.evaluation import evaluate
 from span_keras.inference.pairs import find_pairs
+from span_keras.network.config import SpanConfig
 
 
 def repeat(scale):
@@ -95,10 +98,11 @@ def test_json_is_the_only_output_and_keeps_the_contract(folder, weights_file):
     assert set(found["per_image"][0]) == {"name", "psnr_y", "ssim_y", "psnr_rgb"}
 
 
-def test_what_is_assumed_of_a_network_is_told(folder, goldens):
-    result = run("-w", goldens / "train_x2.pth", "--data", folder, "--json", "--variant", "official")
+def test_what_is_assumed_of_a_network_is_told(folder, tmp_path):
+    plain = write_zip(tmp_path / "plain.pth", state_dict(nearest_weights(SpanConfig.official(2, 4, blocks=1))))
+    result = run("-w", plain, "--data", folder, "--json", "--variant", "official")
     assert json.loads(result.stdout)["images"] == 3
-    assert "train_x2.pth does not tell all about its network; assumed img_range 255, rgb_mean" in result.stderr
+    assert "plain.pth does not tell all about its network; found img_range 255, rgb_mean" in result.stderr
     assert "variant" not in result.stderr
 
 

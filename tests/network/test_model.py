@@ -63,10 +63,12 @@ def relative(found, expected) -> float:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": 5}, r"scale must be one of \(2, 3, 4\), found 5"),
-        ({"scale": 1}, r"scale must be one of"),
-        ({"scale": 2.0}, r"scale must be one of \(2, 3, 4\), found 2.0"),
-        ({"scale": "4"}, r"scale must be one of .* found '4'"),
+        ({"scale": 9}, r"scale must be a whole number from 1 to 8, found 9"),
+        ({"scale": 0}, r"scale must be a whole number"),
+        ({"scale": 2.0}, r"scale must be a whole number from 1 to 8, found 2.0"),
+        ({"scale": "4"}, r"scale must be a whole number .* found '4'"),
+        ({"in_channels": 3, "out_channels": 4}, r"must be one of 3 to 3, 1 to 1, 4 to 4, 1 to 3, 3 to 1, found 3 to 4"),
+        ({"in_channels": 1, "out_channels": 1}, r"rgb_mean must be a value near \[0, 1\] for each of 1 channels"),
         ({"variant": "tanh"}, r"variant must be one of \('span', 'official'\), found 'tanh'"),
         ({"channels": 0}, r"channels must be a whole number from 1 to 1024, found 0"),
         ({"channels": 48.0}, r"channels must be a whole number"),
@@ -76,9 +78,12 @@ def relative(found, expected) -> float:
         ({"img_range": 0}, r"img_range must be between 0 and 65535, found 0"),
         ({"img_range": float("nan")}, r"img_range must be between"),
         ({"img_range": "wide"}, r"img_range must be a number"),
-        ({"rgb_mean": (0.5, 0.5)}, r"rgb_mean must be three values near \[0, 1\]"),
-        ({"rgb_mean": (114, 111, 103)}, r"rgb_mean must be three values near \[0, 1\]"),
-        ({"rgb_mean": 0.5}, r"rgb_mean three; found 1.0 and 0.5"),
+        (
+            {"rgb_mean": (0.5, 0.5)},
+            r"rgb_mean must be a value near \[0, 1\] for each of 3 channels, found \(0.5, 0.5\)",
+        ),
+        ({"rgb_mean": (114, 111, 103)}, r"rgb_mean must be a value near \[0, 1\] for each of 3 channels"),
+        ({"rgb_mean": 0.5}, r"rgb_mean several; found 1.0 and 0.5"),
     ],
 )
 def test_impossible_configurations(values, message):

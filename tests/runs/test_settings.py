@@ -87,7 +87,7 @@ def test_recipes_are_those_of_their_sources():
         ({"degrade": "photo", "degrade_blur": 7.0}, r"\[data\] degrade_blur must be a number from 0 to 1, found 7"),
         ({"degrade": "photo", "degrade_quality": (90, 20)}, r"degrade_quality must be two ascending numbers from 1"),
         ({"degrade": "photo", "teacher": "bundled:x4"}, r"\[data\] expected degrade or teacher, not both"),
-        ({"rgb_mean": (0.5, 0.5)}, "rgb_mean must be three values"),
+        ({"rgb_mean": (0.5, 0.5)}, "rgb_mean must be a value near"),
         (
             {"perceptual": "none", "perceptual_weights": "vgg.h5"},
             "--perceptual-weights expected a --perceptual that",

@@ -6,6 +6,7 @@ import { readModelFiles } from '../../web_demo/network/model-files.js';
 import { decodeGolden, haloOf, readConfig, weightTable } from '../../web_demo/network/model.js';
 
 const CONFIG = { scale: 2, channels: 4, blocks: 2 };
+const CHANNELS = { inChannels: 3, outChannels: 3 };
 
 /** A model.json and its weights: the network of CONFIG, normalising its input, all in float32. */
 function makeModel({ change = (specs) => specs, values = () => 0.5, official = false } = {}) {
@@ -66,7 +67,7 @@ test('the table lists every weight in forward order, without a gap', () => {
 
 test('the network is read off its weights and layers', async () => {
   const { golden, ...config } = await read(makeModel());
-  assert.deepEqual(config, { ...CONFIG, variant: 'span', imgRange: 255, rgbMean: [0.25, 0.5, 0.75], halo: 9 });
+  assert.deepEqual(config, { ...CONFIG, ...CHANNELS, variant: 'span', imgRange: 255, rgbMean: [0.25, 0.5, 0.75], halo: 9 });
   assert.equal(golden.tolerance, 0.5);
   assert.equal((await read(makeModel({ official: true }))).variant, 'official');
   const plain = await read(makeModel({ change: (specs) => specs.filter(({ name }) => !name.startsWith('normalize')) }));
@@ -124,11 +125,14 @@ test('weights that are no SPAN network are named', async () => {
     read(makeModel({ change: reshaped })),
     `${wrong}block_2_c3/kernel has shape 3×3×2×8, expected 3×3×4×4.`,
   );
-  const five = (specs) =>
+  const nine = (specs) =>
     specs.map((spec) =>
-      spec.name.startsWith('upsampler') ? { ...spec, shape: [...spec.shape.slice(0, -1), 75] } : spec,
+      spec.name.startsWith('upsampler') ? { ...spec, shape: [...spec.shape.slice(0, -1), 243] } : spec,
     );
-  await refuses(read(makeModel({ change: five })), 'Expected a network that enlarges 2, 3 or 4 times, found 5.');
+  await refuses(
+    read(makeModel({ change: nine })),
+    'Expected a network that enlarges grey, RGB or RGBA 1 to 8 times, found 3 input channels and 243 sub-pixels.',
+  );
   for (const value of [NaN, Infinity]) {
     const values = (name, i) => (name === 'conv_2/kernel' && i === 7 ? value : 0.5);
     await refuses(

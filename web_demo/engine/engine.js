@@ -214,9 +214,16 @@ export class Engine {
         signal?.throwIfAborted();
         const pixels = crop(image, x, y);
         const place = { x, y, left: column.from, top: row.from, width };
-        const colors = await run(this, alpha ? alpha.bled(image, x, y) : pixels);
-        (image.grey ? storeGrey : store)(colors, place, scale, out);
-        if (alpha) alpha.storeAlpha(await run(this, alpha.alphaOf(pixels)), image, place, scale, out);
+        const seen = alpha ? alpha.bled(image, x, y) : pixels;
+        const colors = await run(this, seen);
+        // From grey to RGB, a network's colours are what it is for.
+        const tints = this.config.inChannels === 1 && this.config.outChannels === 3;
+        (image.grey && !tints ? storeGrey : store)(colors, place, scale, out);
+        if (!alpha) continue;
+        // A network for RGB and alpha has an alpha of its own.
+        const own = this.config.inChannels === 4;
+        const transparency = own ? { ...seen, alpha: true } : alpha.alphaOf(pixels);
+        alpha.storeAlpha(await run(this, transparency), image, place, scale, out);
       }
     }
     return out;

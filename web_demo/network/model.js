@@ -1,5 +1,5 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
-import { LEAKY_SLOPE, SCALES } from '../constants.js';
+import { CHANNEL_PAIRS, LEAKY_SLOPE, MAX_SCALE, SCALES } from '../constants.js';
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
@@ -19,21 +19,23 @@ import { LEAKY_SLOPE, SCALES } from '../constants.js';
 
 /**
  * @typedef {object} SpanConfig
- * @property {2 | 3 | 4} scale
+ * @property {number} scale from 1, a restorer, to `MAX_SCALE`
  * @property {number} channels
  * @property {number} blocks
  * @property {'span' | 'official'} variant
  * @property {number} imgRange the network sees `(rgb - rgbMean) * imgRange`, rgb in [0, 1]
- * @property {number[]} rgbMean
+ * @property {number[]} rgbMean one value per input channel
+ * @property {number} [inChannels] 1 grey, 3 RGB, 4 RGB and alpha; 3 where it is missing, like `outChannels`
+ * @property {number} [outChannels] one of `CHANNEL_PAIRS` with `inChannels`
  * @property {number} halo pixels of the input that a pixel of the result depends on, on every side: see `haloOf`
  * @property {Golden} [golden] the self-check
  */
 
 /**
  * @typedef {object} Golden an input and what the model must make of it
- * @property {number[]} inputShape (height, width, 3)
+ * @property {number[]} inputShape (height, width, inChannels)
  * @property {string} input levels 0..255, in base64
- * @property {number[]} outputShape (height · scale, width · scale, 3)
+ * @property {number[]} outputShape (height · scale, width · scale, outChannels)
  * @property {string} output float32 values, in base64
  * @property {number} tolerance largest difference that is allowed
  */
@@ -118,14 +120,15 @@ const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[store
 
 /**
  * Every trainable weight in forward order.
- * @param {Pick<SpanConfig, 'scale' | 'channels' | 'blocks'>} config
+ * @param {Pick<SpanConfig, 'scale' | 'channels' | 'blocks' | 'inChannels' | 'outChannels'>} config
  * @returns {Array<{layer: string, weight: 'kernel' | 'bias', shape: number[], size: number, offset: number}>}
  */
-export function weightTable({ scale, channels: c, blocks }) {
+export function weightTable({ scale, channels: c, blocks, inChannels = 3, outChannels = 3 }) {
   /** @type {Array<[string, number[]]>} */
-  const kernels = [['conv_1', [3, 3, 3, c]]];
+  const kernels = [['conv_1', [3, 3, inChannels, c]]];
   for (let i = 1; i <= blocks; i++) for (const j of [1, 2, 3]) kernels.push([`block_${i}_c${j}`, [3, 3, c, c]]);
-  kernels.push(['conv_2', [3, 3, c, c]], ['conv_cat', [1, 1, 4 * c, c]], ['upsampler', [3, 3, c, 3 * scale * scale]]);
+  kernels.push(['conv_2', [3, 3, c, c]], ['conv_cat', [1, 1, 4 * c, c]]);
+  kernels.push(['upsampler', [3, 3, c, outChannels * scale * scale]]);
   let offset = 0;
   const place = (layer, weight, shape) => {
     const size = shape.reduce((a, b) => a * b, 1);
@@ -153,27 +156,51 @@ export function readConfig(artifacts) {
   }
   const outputs = (layer) => weights.get(`${layer}/kernel`)?.shape[3] ?? 0;
   const channels = outputs('conv_1');
-  const scale = /** @type {2 | 3 | 4} */ (Math.sqrt(outputs('upsampler') / 3));
+  const inChannels = weights.get('conv_1/kernel')?.shape[2] ?? 3;
+  const { scale, outChannels } = upsampling(inChannels, outputs('upsampler'));
   const inner = [...weights.keys()].filter((name) => /^block_\d+_c\d\/kernel$/.test(name));
   const blocks = Math.ceil(inner.length / 3);
-  if (!SCALES.includes(scale)) {
-    throw new ModelError(`Expected a network that enlarges 2, 3 or 4 times, found ${scale}.`);
-  }
   const span = artifacts.userDefinedMetadata?.span ?? {};
   const layers = layersOf(artifacts);
   const official = layers.some((layer) => layer.config?.name === 'block_1_sigmoid');
   checkSlopes(layers);
-  checkWeights(weights, { scale, channels, blocks });
-  const normalize = readNormalization(weights);
+  checkWeights(weights, { scale, channels, blocks, inChannels, outChannels });
+  const normalize = readNormalization(weights, inChannels);
   return {
     scale,
     channels,
     blocks,
     variant: official ? 'official' : 'span',
     ...normalize,
+    inChannels,
+    outChannels,
     halo: haloOf({ blocks }),
     golden: span.golden,
   };
+}
+
+/** Scale and output channels of a network by its last convolution, as `upsampling` does in Python. */
+function upsampling(inChannels, filters) {
+  for (const [given, outChannels] of CHANNEL_PAIRS) {
+    const scale = Math.round(Math.sqrt(filters / outChannels));
+    const fits = scale >= 1 && scale <= MAX_SCALE && outChannels * scale ** 2 === filters;
+    if (given === inChannels && fits) return { scale, outChannels };
+  }
+  throw new ModelError(
+    `Expected a network that enlarges grey, RGB or RGBA 1 to ${MAX_SCALE} times, found ${inChannels} input channels and ${filters} sub-pixels.`,
+  );
+}
+
+/**
+ * Refuse a network that can be run but not trained.
+ * @param {Pick<SpanConfig, 'scale' | 'inChannels' | 'outChannels'>} config
+ * @throws {ModelError}
+ */
+export function requireTrainable({ scale, inChannels = 3, outChannels = 3 }) {
+  if (inChannels === 3 && outChannels === 3 && SCALES.includes(scale)) return;
+  throw new ModelError(
+    `Expected a network from RGB to RGB that enlarges ${SCALES.join(', ')} times, found one from ${inChannels} to ${outChannels} channels of scale ${scale}; it runs, but cannot be trained.`,
+  );
 }
 
 /** Only one slope is SPAN's, and `network.js` computes no other. */
@@ -213,8 +240,9 @@ function isNumeric({ dtype, data }) {
 }
 
 /** The frozen BatchNormalization at the input: mean and variance, float32 in every export. */
-function readNormalization(weights) {
-  const plain = { imgRange: 1, rgbMean: [0, 0, 0] };
+function readNormalization(weights, inChannels) {
+  /** @type {{imgRange: number, rgbMean: number[]}} */
+  const plain = { imgRange: 1, rgbMean: Array(inChannels).fill(0) };
   for (const [name, { dtype, data }] of weights) {
     if (name.startsWith('normalize/') && dtype !== 'float32') {
       const advice = 'write the model with span-export, which does not quantise it';

@@ -3,6 +3,7 @@
  * copied, and on WebGPU the rest of a block is one kernel. `createNetwork(..., { plain: true })` is the reference.
  */
 import { LEAKY_SLOPE } from '../constants.js';
+import { channelsOf, isGrey, planesToRgb, toRgb } from './channels.js';
 
 /**
  * Put a model's weights on the active backend, which `startBackend` has started.
@@ -55,10 +56,16 @@ export class Network {
    * Normalised network input from pixels.
    * @param {{data: ArrayLike<number>, height: number, width: number, stride?: number}} pixels RGB first in every
    *   pixel, 0..255, or 0..1 in a Float32Array; `stride` is values per pixel: 4 for RGBA
-   * @returns {tf.Tensor4D} (1, h, w, 3)
+   * @param {number} [plane] the one to take, by a network for grey; luma by default
+   * @returns {tf.Tensor4D} (1, h, w, inChannels)
    */
-  input({ data, height, width, stride = 4 }) {
-    const { imgRange, rgbMean } = this.config;
+  input({ data, height, width, stride = 4 }, plane) {
+    const { imgRange, rgbMean, inChannels = 3 } = this.config;
+    if (inChannels !== 3) {
+      const normalize = (value, channel) => (value - rgbMean[channel]) * imgRange;
+      const values = channelsOf({ data, stride }, inChannels, normalize, plane);
+      return this.tf.tensor4d(values, [1, height, width, inChannels]);
+    }
     const values = new Float32Array(height * width * 3);
     if (data instanceof Float32Array) {
       for (let from = 0, to = 0; to < values.length; from += stride) {
@@ -76,8 +83,8 @@ export class Network {
   }
 
   /**
-   * @param {tf.Tensor4D} x (1, h, w, 3), normalised
-   * @returns {tf.Tensor4D} (1, h·scale, w·scale, 3), RGB around [0, 1], not clipped
+   * @param {tf.Tensor4D} x (1, h, w, inChannels), normalised
+   * @returns {tf.Tensor4D} (1, h·scale, w·scale, outChannels), around [0, 1], not clipped
    */
   run(x) {
     const { tf, config } = this;
@@ -113,14 +120,15 @@ export class Network {
     };
   }
 
-  /** Pixel shuffle: (1, h, w, s·s·3) -> (1, h·s, w·s, 3). @param {tf.Tensor4D} x @returns {tf.Tensor4D} */
+  /** Pixel shuffle: (1, h, w, s·s·c) -> (1, h·s, w·s, c). @param {tf.Tensor4D} x @returns {tf.Tensor4D} */
   shuffle(x) {
     const { tf, config } = this;
-    const { scale } = config;
+    const { scale, outChannels = 3 } = config;
+    if (scale === 1) return tf.clone(x);
     if (!this.scalarKernels) return tf.depthToSpace(x, scale, 'NHWC');
     const [, height, width] = x.shape;
-    const rows = tf.transpose(tf.reshape(x, [height, width, scale, scale * 3]), [0, 2, 1, 3]);
-    return tf.reshape(rows, [1, height * scale, width * scale, 3]);
+    const rows = tf.transpose(tf.reshape(x, [height, width, scale, scale * outChannels]), [0, 2, 1, 3]);
+    return tf.reshape(rows, [1, height * scale, width * scale, outChannels]);
   }
 
   /** 3×3 or 1×1 convolution, zero padding, with the variant's activation if `activate`. */
@@ -153,16 +161,34 @@ export class Network {
   }
 
   /**
-   * @param {Parameters<Network['input']>[0]} pixels as for `input`
-   * @returns {Promise<Float32Array>} what `run` makes of them
+   * Enlarge RGB by whatever channels the network has, as `predict_channels` does in Python: a network for grey gets each
+   * colour by itself, and what it makes of grey is grey in RGB.
+   * @param {Parameters<Network['input']>[0] & {alpha?: boolean}} pixels as for `input`; with `alpha`, what a network for
+   *   RGB and alpha makes of alpha is wanted
+   * @returns {Promise<Float32Array>} RGB
    */
   async compute(pixels) {
+    const { inChannels = 3, outChannels = 3 } = this.config;
+    if (inChannels === 1 && outChannels === 1 && !isGrey(pixels)) {
+      const planes = [];
+      for (const plane of [0, 1, 2]) planes.push(await this.evaluate(pixels, plane));
+      return planesToRgb(planes);
+    }
+    return toRgb(await this.evaluate(pixels), outChannels, pixels.alpha);
+  }
+
+  /**
+   * @param {Parameters<Network['input']>[0]} pixels as for `input`, like `plane`
+   * @param {number} [plane]
+   * @returns {Promise<Float32Array>} what `run` makes of them
+   */
+  async evaluate(pixels, plane) {
     const { tf, inFlight } = this;
     /** @type {tf.Tensor[]} */
     const mine = [];
     inFlight.add(mine);
     try {
-      const x = this.input(pixels);
+      const x = this.input(pixels, plane);
       mine.push(x);
       const y = this.run(x);
       mine.push(y);
@@ -188,7 +214,9 @@ export class Network {
  * @returns {Promise<number>} largest absolute difference from the expected output; NaN if any value is NaN
  */
 export async function goldenError(network, golden) {
-  const values = await network.compute({ data: golden.input, height: golden.height, width: golden.width, stride: 3 });
+  const { input: data, height, width } = golden;
+  const stride = data.length / (height * width);
+  const values = await network.evaluate({ data, height, width, stride }, stride === 1 ? 0 : undefined);
   return values.reduce((worst, value, i) => {
     const error = Math.abs(value - golden.output[i]);
     return error <= worst ? worst : error; // NaN is not <= anything, so it stays

@@ -1,6 +1,6 @@
 /** What a training starts from: the stored one, a model, or scratch. */
 
-import { readConfig } from '../../network/model.js';
+import { readConfig, requireTrainable } from '../../network/model.js';
 import { TrainingError } from '../errors.js';
 import { validate } from '../settings.js';
 import { History } from './history.js';
@@ -42,6 +42,7 @@ export async function prepare(tf, stored, { origin, settings: typed, photographs
   }
   const artifacts = origin.kind === 'model' ? origin.artifacts : null;
   const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;
+  requireTrainable(config);
   const settings = checked(typed);
   const parameters = artifacts
     ? await readParameters(tf, artifacts, config)

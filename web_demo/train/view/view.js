@@ -2,7 +2,7 @@
 
 import { LABELS } from '../../engine/backend.js';
 import { readModelFiles } from '../../network/model-files.js';
-import { readConfig } from '../../network/model.js';
+import { readConfig, requireTrainable } from '../../network/model.js';
 import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
 import { loadStyle } from '../../ui/style.js';
@@ -173,7 +173,7 @@ class TrainingView {
     if (kind === 'stored') return { kind };
     if (kind === 'scratch') return { kind, config: defaultConfig(this.form.network()) };
     const { name, artifacts } = kind === 'file' ? this.loaded : await this.context.getModel();
-    readConfig(artifacts); // tells what is wrong before anything starts
+    requireTrainable(readConfig(artifacts)); // tells what is wrong before anything starts
     return { kind: 'model', name, artifacts };
   }
 
@@ -196,6 +196,7 @@ class TrainingView {
   async offer(files) {
     const artifacts = await readModelFiles(files);
     const config = readConfig(artifacts);
+    requireTrainable(config);
     const { name } = files.find((file) => /\.json$/i.test(file.name));
     this.loaded = { name, artifacts };
     this.form.describeFile(name, config);
