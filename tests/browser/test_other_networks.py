@@ -9,6 +9,7 @@ from helpers.browser import difference, library, make_scene
 from helpers.weights import random_weights
 from span_export.tfjs_model import write_model
 from span_keras import Upscaler
+from span_keras.network import arrays
 from span_keras.network.config import SpanConfig
 
 RUN = """
@@ -79,3 +80,27 @@ def test_training_refuses_them(blank, site, tmp_path):
         "Expected a network from RGB to RGB that enlarges 2, 3, 4 times, found one from 1 to 1 channels of scale 2; it "
         "runs, but cannot be trained."
     )
+
+
+PLAIN = """
+async ([pixels, shape]) => {
+  await tf.setBackend('cpu');
+  const model = await tf.loadLayersModel('/other/net/model.json');
+  const y = model.predict(tf.tensor4d(pixels, [1, ...shape]));
+  return [y.shape, [...await y.data()]];
+}"""
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 3), (8, 3, 3), (2, 1, 3), (3, 4, 4)])
+def test_a_plain_load_layers_model_reads_them(blank, site, tmp_path, shape):
+    weights, given = network(*shape), shape[1]
+    (tmp_path / "net").mkdir()
+    write_model(weights, tmp_path / "net")
+    site.mounts["other"] = tmp_path
+    for name in ("tf-core", "tf-layers", "tf-backend-cpu"):
+        blank.add_script_tag(url=f"/vendor/{name}.es2017.min.js")
+    image = np.random.default_rng(0).random((1, 6, 5, given), np.float32)
+    made_shape, values = blank.evaluate(PLAIN, [image.ravel().tolist(), [6, 5, given]])
+    expected = arrays.apply(weights, image)
+    assert tuple(made_shape) == expected.shape
+    np.testing.assert_allclose(np.reshape(values, made_shape), expected, atol=1e-5)
