@@ -1,5 +1,6 @@
 # make test    create .venv, install, vendor the browser libraries, lint, run every test: the page's modules in Node first
 # make demo    export the bundled networks with the page and serve them (WEIGHTS=path, PORT=8000)
+# make test-pythons   install and try the project on every Python found here, or on PYTHONS="python3.10 python3.13"
 # make wheel   build dist/*.whl, with the page and its vendored libraries inside
 # make lint    check the Python and JavaScript code: rules, types, formatting
 # make format  rewrite the code in its format
@@ -15,10 +16,13 @@ PORT ?= 8000
 NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:
-.PHONY: test demo wheel lint format node-tests vendor chromium clean
+.PHONY: test test-pythons demo wheel lint format node-tests vendor chromium clean
 
 test: $(VENV)/.test vendor chromium lint node-tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-pythons:
+	@$(PYTHON) scripts/pythons.py $(PYTHONS)
 
 demo: | $(VENV)/.runtime
 	@$(MAKE) -s vendor || echo "The browser libraries are not vendored; the page takes its pinned copies from the network." >&2
@@ -45,7 +49,7 @@ node-tests: $(NODE_MODULES)
 
 # Stamps make a second run quick: an environment is installed again only when its description changes.
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else "span-keras needs Python 3.10 to 3.12, found %d.%d; run make PYTHON=python3.11" % v)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 14) else "span-keras needs Python 3.10 to 3.14, found %d.%d; run make PYTHON=python3.11" % v)'
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -9,6 +9,8 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 
+from span_keras import ambient
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -57,3 +59,5 @@ def lazy(package: str, homes: Mapping[str, str]) -> tuple[Callable, Callable, li
 
 
 __getattr__, __dir__, __all__ = lazy(__name__, _HOMES)
+
+ambient.prepare()

@@ -120,6 +120,28 @@ def tell_assumed(*networks) -> None:
             click.echo(note, err=True)
 
 
+def _print_version(context, parameter, value: bool) -> None:
+    if not value or context.resilient_parsing:
+        return
+    with hushed():  # it loads the backend
+        from span_keras.doctor import report
+
+        line = report()
+    click.echo(line)
+    context.exit()
+
+
+version_option = click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print versions, backend, device and what is missing, for a bug report, and exit.",
+)
+"""Adds ``--version`` to a command."""
+
+
 def weights_options(function):
     """Add ``--weights`` and what a weights file cannot tell: ``--variant``, ``--img-range``, ``--rgb-mean``.
 

@@ -13,6 +13,10 @@ class RetiredError(ConfigError):
     """A setting that only older versions had, such as ``morph_steps``."""
 
 
+class BackendError(SpanError, ImportError):
+    """Keras cannot load with the backend that its surroundings name."""
+
+
 class CheckpointError(SpanError):
     """A weights file that cannot be read or does not hold a SPAN network."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, load_networks, reports_errors, weights_options
+from span_keras.cli import CONTEXT, load_networks, reports_errors, version_option, weights_options
 from span_keras.constants import MAX_SCALE
 from span_keras.inference.pairs import find_pairs
 from span_keras.quiet import hushed
@@ -27,6 +27,7 @@ from span_keras.quiet import hushed
 @click.option("--scale", type=click.IntRange(1, MAX_SCALE), help="Expected scale; weights of another one are refused.")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Side of the tiles in LR pixels that bound memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@version_option
 @reports_errors
 def main(weights, variant, img_range, rgb_mean, data, scale, tile, as_json):
     """Measure PSNR and SSIM on Y and PSNR on RGB, uint8-rounded, with as many border pixels shaved as the scale."""

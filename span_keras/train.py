@@ -6,7 +6,7 @@ import itertools
 
 import click
 
-from span_keras.cli import CONTEXT, reports_errors
+from span_keras.cli import CONTEXT, reports_errors, version_option
 from span_keras.errors import ConfigError
 from span_keras.quiet import hushed
 from span_keras.runs.option import Option
@@ -95,6 +95,7 @@ def table_options(function):
 @click.option("--out", default="runs/span", metavar="DIR", help="Folder of the run [runs/span].")
 @click.option("--resume", is_flag=True, help="Continue the run in --out; options not given keep its values.")
 @table_options
+@version_option
 @reports_errors
 def main(out: str, resume: bool, **given) -> None:
     """Train a SPAN network.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, Failure, load_networks, reports_errors, weights_options
+from span_keras.cli import CONTEXT, Failure, load_networks, reports_errors, version_option, weights_options
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import plan, work_through
 from span_keras.quiet import hushed
@@ -54,6 +54,7 @@ An image that fails is reported, the others are made, and the exit code is 1.
     help="Of JPEG and WebP, 1 to 100; 100 makes WebP lossless. [default: 95]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing results instead of keeping them.")
+@version_option
 @reports_errors
 def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quality, overwrite):
     """Parse the command line; ``HELP`` says what the command does."""

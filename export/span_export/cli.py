@@ -10,7 +10,7 @@ import click
 
 from span_export.quantize import MODES
 from span_export.targets import TARGETS
-from span_keras.cli import CONTEXT, reports_errors, weights_options
+from span_keras.cli import CONTEXT, reports_errors, version_option, weights_options
 from span_keras.errors import ExportError
 from span_keras.quiet import hushed
 
@@ -50,7 +50,7 @@ def file_options(function):
     help="Number format of the weights. [default: none; in DIR float16 if exact]",
 )
 @click.option(
-    "--fixed-size", callback=parse_size, metavar="HxW", help="Input size of the ONNX file. [default: any size]"
+    "--fixed-size", callback=parse_size, metavar="HxW", help="Input size of ONNX and LiteRT files. [default: any]"
 )
 @click.option("--also", multiple=True, metavar="W", help="A further network, into DIR/models/NAME/. Can be repeated.")
 @click.option("--demo", is_flag=True, help="Put the page beside the model: serve DIR and it works.")
@@ -68,6 +68,7 @@ def file_options(function):
     help="Photographs to verify on. [default: the bundled ones]",
 )
 @click.option("--overwrite", is_flag=True, help="Write into a folder that holds other files too; they are kept.")
+@version_option
 @reports_errors
 def main(folder: Path | None, files: dict[str, Path], **options) -> None:
     """Write SPAN weights for other runtimes, several in one call.

@@ -87,6 +87,15 @@ TARGETS = {
             formats=("none", "float16"),
             fixes_size=True,
         ),
+        Target(
+            "litert",
+            (".tflite",),
+            "litert_model",
+            "LiteRT (TensorFlow Lite) model, for phones and small devices.",
+            formats=("none", "float16"),
+            fixes_size=True,
+            tolerance=1e-4,
+        ),
         Target("pth", (".pth",), "torch_files", "PyTorch checkpoint under the authors' names, for spandrel, chaiNNer."),
         Target("safetensors", (".safetensors",), "torch_files", "The same as a .safetensors file."),
     )

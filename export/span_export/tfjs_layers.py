@@ -32,7 +32,8 @@ class Layer:
     variables: tuple[str, ...] = ()
     """The keys of its weights, in Keras's order."""
 
-    def __init__(self, name: str, dtype: str = "float32", trainable: bool = True, **config):
+    def __init__(self, name: str, trainable: bool = True, dtype: str = "", data_format: str = "", **config):
+        # TF.js assumes the last two: float32 and channels_last.
         self.name = name
         self.trainable = trainable
         self.config = config
@@ -91,8 +92,7 @@ class _Convolution(Layer):
     def __init__(self, filters: int, size: int, strides: int = 1, padding: str = "valid", **options):
         if strides != 1:
             options["strides"] = [strides, strides]
-        # Of the options that every framework gets, TF.js assumes these.
-        options = {key: value for key, value in options.items() if key not in ("data_format", "kernel_initializer")}
+        options.pop("kernel_initializer", None)
         super().__init__(
             filters=filters, kernel_size=[size, size], padding=padding, kernel_initializer="zeros", **options
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from importlib import util
@@ -92,8 +93,24 @@ def load(path: Path):
         import tensorflow  # noqa: F401  its companion below fails when it loads before it
         import tensorflowjs
 
-        model = tensorflowjs.converters.load_keras_model(str(path))
+        with _defaults_of_tfjs():
+            model = tensorflowjs.converters.load_keras_model(str(path))
         runtime = f"tensorflowjs {tensorflowjs.__version__}"
     else:
         model, runtime = load_weights(path).deploy_model(), "Keras (tensorflowjs is not installed)"
     return runtime, lambda image: np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
+
+
+@contextlib.contextmanager
+def _defaults_of_tfjs():
+    """Have ``tf_keras``, which reads the user's ``keras.json``, assume what TF.js assumes."""
+    from tf_keras import backend
+
+    usual = backend.image_data_format(), backend.floatx()
+    backend.set_image_data_format("channels_last")
+    backend.set_floatx("float32")
+    try:
+        yield
+    finally:
+        backend.set_image_data_format(usual[0])
+        backend.set_floatx(usual[1])

@@ -6,6 +6,9 @@ import contextlib
 
 import keras
 
+from span_keras.ambient import BACKENDS
+from span_keras.errors import ConfigError
+
 
 def full_precision():
     """Return a context that keeps JAX from computing with kernels in TF32 on a GPU; images' convolutions may use it.
@@ -19,14 +22,34 @@ def full_precision():
     return jax.default_matmul_precision("highest")
 
 
+def in_float32(function):
+    """Have Keras turn whole numbers into float32 while a function is traced, whatever the user's ``floatx`` is."""
+
+    def traced(*args, **kwargs):
+        usual = keras.config.floatx()
+        keras.config.set_floatx("float32")
+        try:
+            return function(*args, **kwargs)
+        finally:
+            keras.config.set_floatx(usual)
+
+    return traced
+
+
 def compiled(function, exact: bool = True):
     """Compile a function of arrays that runs a network.
 
     Args:
         function: of arrays or nested dictionaries of them, made of ``keras.ops``.
         exact: keep JAX from the TF32 of a GPU.
+
+    Raises:
+        ConfigError: Keras runs on another backend.
     """
-    if keras.backend.backend() == "jax":
+    if (backend := keras.backend.backend()) not in BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}, found {backend}.")
+    function = in_float32(function)
+    if backend == "jax":
         import jax
 
         def run(*args):

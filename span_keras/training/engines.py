@@ -7,6 +7,7 @@ import contextlib
 import keras
 import numpy as np
 
+from span_keras.network.backend import in_float32
 from span_keras.training.devices import Devices
 from span_keras.training.step import TrainStep
 
@@ -23,6 +24,7 @@ class JaxEngine:
         import jax
         import jax.numpy as jnp
 
+        step = in_float32(step)
         self._jax, self._distribution = jax, devices.strategy
         self.write(state)
 
@@ -83,7 +85,7 @@ class TensorFlowEngine:
     def __init__(self, step: TrainStep, state: dict, devices: Devices):
         import tensorflow as tf
 
-        strategy = devices.strategy
+        step, strategy = in_float32(step), devices.strategy
         self._tf, self._strategy, self._local = tf, strategy, devices.replicas // devices.processes
         with strategy.scope() if strategy else contextlib.nullcontext():
             self._variables = {

@@ -105,7 +105,8 @@ def chain(
         A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C).
     """
     make = framework.layers
-    inputs = make.Input((None, None, 3), name="input")
+    common = {"dtype": dtype, "data_format": "channels_last"}  # stated: a user's keras.json may say otherwise
+    inputs = make.Input((None, None, 3), dtype="float32", name="input")
     # float32, because rounding an image to bfloat16 costs as much as the differences that matter.
     normalize = make.BatchNormalization(epsilon=0.0, center=False, scale=False, dtype="float32", name="normalize")
     x = normalize(inputs)
@@ -113,12 +114,12 @@ def chain(
     outputs = []
     for layer in layers:
         if isinstance(layer, Pool):
-            x = make.MaxPooling2D(layer.size, 2, dtype=dtype, name=layer.name)(x)
+            x = make.MaxPooling2D(layer.size, 2, name=layer.name, **common)(x)
             continue
         padding = "same"
         if layer.padding is not None:
-            x, padding = make.ZeroPadding2D(layer.padding, dtype=dtype, name=f"{layer.name}_padding")(x), "valid"
-        x = make.Conv2D(layer.channels, layer.size, layer.stride, padding, dtype=dtype, name=layer.name)(x)
+            x, padding = make.ZeroPadding2D(layer.padding, name=f"{layer.name}_padding", **common)(x), "valid"
+        x = make.Conv2D(layer.channels, layer.size, layer.stride, padding, name=layer.name, **common)(x)
         if layer.name in features and not activated:
             outputs.append(x)
         if len(outputs) < len(features):

@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "span_keras"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-GROUND = {"errors", "atomic", "constants"}
-COMMAND_LINE = {"cli", "quiet"}
+GROUND = {"errors", "atomic", "constants", "ambient"}
+COMMAND_LINE = {"cli", "quiet", "doctor"}
 
 
 def rooms() -> dict[str, set[str]]:

@@ -146,6 +146,7 @@ def test_perceptual_features_are_those_of_the_loss(tmp_path, weights_file, image
     from span_keras.quiet import hushed
     from span_keras.training import perceptual
 
+    pytest.importorskip("tensorflowjs")
     run("--tfjs", tmp_path / "out", "-w", weights_file, "--perceptual")
     path = tmp_path / "out" / "perceptual" / "model.json"
     with hushed():

@@ -38,6 +38,7 @@ def read(folder):
 
 def stored(folder):
     """Weight name -> (array as TF.js decodes it, storage dtype), by TF.js's own Python reader."""
+    pytest.importorskip("tensorflowjs")
     with hushed():
         import tensorflow  # noqa: F401
         from tensorflowjs.read_weights import read_weights
@@ -73,6 +74,7 @@ def test_model_has_stock_layers_only_and_names_kept(tmp_path, make_weights, vari
 @pytest.mark.parametrize("variant", ["span", "official"])
 def test_shortened_topology_still_builds_the_same_network(tmp_path, make_weights, image, variant):
     """The layer settings that are left out are exactly those a reader assumes."""
+    pytest.importorskip("tensorflowjs")
     weights = make_weights(SpanConfig(scale=2, channels=4, blocks=2, variant=variant, img_range=3.0))
     export_model(weights, tmp_path / "out", "none")
     with hushed():

@@ -171,8 +171,7 @@ def test_crops_are_of_the_centre(photos, monkeypatch):
 
 def test_bounds_hold_for_every_rounding():
     """The converter's own rounding stays within ``max_weight_error``, and hardly less than it."""
-    import tensorflowjs.quantization as tfjs
-
+    tfjs = pytest.importorskip("tensorflowjs.quantization")
     rng = np.random.default_rng(0)
     worst = {"float16": 0.0, "uint8": 0.0}
     for scale in (1e-6, 1e-3, 1.0, 300.0):

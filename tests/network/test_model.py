@@ -11,7 +11,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from helpers.environment import QUICK_JAX
 from span_keras.constants import LEAKY_SLOPE
@@ -31,6 +30,8 @@ from span_keras.network.reparam import (
 )
 from span_keras.network.topology import topology
 from span_keras.network.weights import PLAIN_LAYERS, SpanWeights, layer_shapes
+
+tf = pytest.importorskip("tensorflow")
 
 
 def training_weights(config: SpanConfig, seed: int = 0) -> SpanWeights:
