@@ -67,15 +67,17 @@ def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quali
 
     (network,) = load_networks(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
     with hushed():  # it loads Keras, which --help need not wait for
-        from span_keras.inference.files import Upscaler, upscale_file
+        from span_keras.inference.files import Job, Options, upscale_file
+        from span_keras.inference.upscaler import Upscaler
 
         upscaler = Upscaler(network, tile=tile)
 
     def work(number: int, source: Path, target: Path) -> None:
         label = f"[{number}/{len(pairs)}] {source.name}"
         with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
-            notes = upscale_file(upscaler, source, target, quality, lambda tiles: _restart(bar, tiles), bar.update)
-        for note in notes:
+            job = Job(source, target, Options(quality))
+            outcome = upscale_file(job, upscaler, lambda tiles: _restart(bar, tiles), bar.update)
+        for note in outcome.notes:
             click.echo(note, err=True)
         click.echo(str(target))
 

@@ -148,7 +148,9 @@ class PillowWriter:
             3: ("RGBX", [0, 1, 2, 2]) if form.padded_rgb else ("RGB", [0, 1, 2]),
             4: ("RGBA", [0, 1, 2, 3]),
         }[channels]
-        self.spool = tempfile.TemporaryFile(dir=Path(file.name).parent)  # noqa: SIM115 - closed when complete
+        # On the disk that has to hold the result anyway.
+        folder = Path(file.name).parent if hasattr(file, "name") else None
+        self.spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed when complete
         self.size = (width, height)
 
     def write(self, rows):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import struct
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -15,8 +18,33 @@ from span_keras.errors import ImageError
 from span_keras.images.formats import FORMATS, NAMES, PNG_SIGNATURE
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """Hold an image file in memory, as object stores hand it out.
+
+    Attributes:
+        name: what messages call it, such as its path in the store.
+        data: the bytes of the file.
+    """
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = str | Path | Encoded
+"""An image file: its path, or its bytes."""
+
+
+def stream_of(source: Source) -> BinaryIO:
+    """Open the bytes of an image file for reading."""
+    return io.BytesIO(source.data) if isinstance(source, Encoded) else Path(source).open("rb")
+
+
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
+def opened(source: Source) -> Iterator[Image.Image]:
     """Open an image file of a format that is read; its size is known then, its pixels are not decoded yet.
 
     Threads may open files at the same time.
@@ -28,7 +56,8 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     # process, so threads that set one for a while, as `catch_warnings` does, can leave each other's behind. It is
     # appended behind all other filters, so that users have the say.
     warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
-    with Image.open(path, formats=_formats()) as image:
+    file = io.BytesIO(source.data) if isinstance(source, Encoded) else source
+    with Image.open(file, formats=_formats()) as image:
         yield image
 
 
@@ -63,11 +92,11 @@ def reason_unusable(error: Exception) -> str:
     return f"is damaged or truncated and cannot be decoded ({error})"
 
 
-def unreadable(path: Path, error: Exception) -> ImageError:
+def unreadable(source: Source, error: Exception) -> ImageError:
     """Return the error that names a file, says why it cannot be read and what to do.
 
     Args:
-        path: the file.
+        source: the file.
         error: what opening or decoding it raised.
     """
     reason, advice = reason_unusable(error), ""
@@ -80,10 +109,10 @@ def unreadable(path: Path, error: Exception) -> ImageError:
             advice = "cut it into parts"
         case Image.UnidentifiedImageError():
             advice = "expected an image file"
-            with path.open("rb") as file:
+            with stream_of(source) as file:
                 head = file.read(24)
             if not head:
                 reason = "is empty"
             elif len(head) == 24 and head.startswith(PNG_SIGNATURE) and 0 in (size := struct.unpack(">II", head[16:])):
                 reason, advice = f"has no pixels: its size is {size[0]}×{size[1]}", ""
-    return ImageError(f"{path} {reason}{advice and '; '}{advice}.")
+    return ImageError(f"{source} {reason}{advice and '; '}{advice}.")

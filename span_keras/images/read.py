@@ -6,13 +6,12 @@ Alpha, 16 bits, orientation, colour profile, EXIF, XMP, resolution and PNG texts
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from span_keras.errors import ImageError
-from span_keras.images.open import opened, unreadable
+from span_keras.images.open import Source, opened, unreadable
 from span_keras.images.picture import SUB_DIRECTORIES, XMP_TEXT, Metadata, Picture
 from span_keras.images.samples import samples_of, upright
 
@@ -30,30 +29,32 @@ _XMP = 700
 """TIFF tag."""
 
 
-def read_image(path: str | Path) -> Picture:
+def read_image(source: Source) -> Picture:
     """Decode the first image of a file of a format in ``formats.READABLE``.
 
     Orientation is applied. Palettes and one-bit images become RGB or grey; CMYK becomes sRGB, by its profile where it
     has one.
 
+    Args:
+        source: the path of the file, or its bytes as ``open.Encoded``.
+
     Raises:
         ImageError: the file is missing, is of no such format, is damaged or claims absurd dimensions.
     """
-    path = Path(path)
     try:
-        with opened(path) as image:
+        with opened(source) as image:
             if 0 in image.size:
                 raise ImageError(f"has no pixels: its size is {image.width}×{image.height}")
-            return _read(path, image)
+            return _read(source, image)
     except Exception as error:  # decoders of damaged files can raise anything
-        raise unreadable(path, error) from None
+        raise unreadable(source, error) from None
 
 
-def _read(path: Path, image: Image.Image) -> Picture:
+def _read(source: Source, image: Image.Image) -> Picture:
     notes = []
     if (count := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
         notes.append(f"holds {count} images; only the first is used")
-    samples, icc, lost = samples_of(image, path)
+    samples, icc, lost = samples_of(image, source)
     notes += lost
     try:
         exif = image.getexif()
@@ -83,7 +84,7 @@ def _read(path: Path, image: Image.Image) -> Picture:
         srgb=info.get("srgb"),
     )
     samples = np.ascontiguousarray(upright(samples, orientation))
-    return Picture(samples, metadata, tuple(f"{path} {note}." for note in notes))
+    return Picture(samples, metadata, tuple(f"{source} {note}." for note in notes))
 
 
 def _descriptive(exif: Image.Exif) -> bytes | None:

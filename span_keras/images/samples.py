@@ -15,14 +15,13 @@ import contextlib
 import io
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from span_keras.errors import ImageError
 from span_keras.images.bicubic import to_uint8
-from span_keras.images.open import opened, reason_unusable
+from span_keras.images.open import Source, opened, reason_unusable
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 258, 262, 277, 284
 """TIFF tags."""
@@ -30,7 +29,7 @@ BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 258, 262
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def samples_of(image: Image.Image, path: Path | None = None) -> tuple[np.ndarray, bytes | None, list[str]]:
+def samples_of(image: Image.Image, source: Source | None = None) -> tuple[np.ndarray, bytes | None, list[str]]:
     """Return the samples of an image as stored, not turned upright.
 
     Palettes become RGB, one bit becomes grey, a transparent colour becomes alpha. CMYK, YCbCr and L*a*b* become sRGB,
@@ -38,7 +37,7 @@ def samples_of(image: Image.Image, path: Path | None = None) -> tuple[np.ndarray
 
     Args:
         image: in memory, or opened and not decoded yet.
-        path: the file it was opened from, which 16-bit colours are read from once more; None for an image in memory.
+        source: the file it was opened from, which 16-bit colours are read from once more; None for an image in memory.
 
     Returns:
         ``(samples, icc, notes)``: (H, W, C) uint8 or uint16 with C from 1 to 4 as in ``Picture``; the colour profile
@@ -48,13 +47,13 @@ def samples_of(image: Image.Image, path: Path | None = None) -> tuple[np.ndarray
         ImageError: samples of this kind are not read; the message is to stand behind a file's name.
     """
     icc, notes = image.info.get("icc_profile") or None, []
-    tags = image.tag_v2 if path and image.format == "TIFF" else {}
+    tags = image.tag_v2 if source and image.format == "TIFF" else {}
     in_planes = tags.get(PLANAR_CONFIGURATION) == 2 and tags.get(SAMPLES_PER_PIXEL, 1) > 1
     if in_planes and max(tags.get(BITS_PER_SAMPLE, (1,))) > 8:
         raise ImageError("has 16-bit samples in separate planes; save it with interleaved channels")
     mend_transparency(image)
     transparent = image.info.get("transparency")
-    if path and (decode := _decoder_of_16_bits(path, image)):
+    if source and (decode := _decoder_of_16_bits(source, image)):
         samples = decode()
     elif image.mode.startswith("I;16") or image.mode == "I":
         if (values := deep_grey(image)) is None:
@@ -195,7 +194,7 @@ def deep_grey(image: Image.Image) -> np.ndarray | None:
     return largest - values if white_is_zero else values
 
 
-def _decoder_of_16_bits(path: Path, image: Image.Image):
+def _decoder_of_16_bits(source: Source, image: Image.Image):
     """Return a function that decodes all 16 bits of a file that Pillow would cut down to 8, else None.
 
     Pillow unpacks raw mode ``RGB;16B`` into the first byte of every sample and ``RGB;16L`` into the second: decoding
@@ -207,7 +206,7 @@ def _decoder_of_16_bits(path: Path, image: Image.Image):
     if rawmode == "LA;16B":
 
         def grey_alpha():
-            both = _load_as(path, {"LA;16B": "RGBA"}).astype(np.uint16)
+            both = _load_as(source, {"LA;16B": "RGBA"}).astype(np.uint16)
             return both[..., 0::2] << 8 | both[..., 1::2]
 
         return grey_alpha
@@ -216,7 +215,7 @@ def _decoder_of_16_bits(path: Path, image: Image.Image):
     other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[rawmode[-1]]
 
     def colors():
-        upper, lower = np.asarray(image), _load_as(path, {rawmode: rawmode[:-1] + other})
+        upper, lower = np.asarray(image), _load_as(source, {rawmode: rawmode[:-1] + other})
         return (upper.astype(np.uint16) << 8 | lower)[..., : 4 if rawmode[3] == "A" else 3]
 
     return colors
@@ -228,8 +227,8 @@ def _rawmode(tile) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def _load_as(path: Path, rawmodes: dict[str, str]) -> np.ndarray:
-    with opened(path) as image:
+def _load_as(source: Source, rawmodes: dict[str, str]) -> np.ndarray:
+    with opened(source) as image:
         tiles = []
         for tile in image.tile:
             rawmode = rawmodes[_rawmode(tile)]

@@ -1,9 +1,12 @@
 """The upscale command: every kind of image, batches with bad ones, interruptions, bounded memory."""
 
+import io
+import pickle
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +19,12 @@ from span_keras.constants import ALPHA_BLEED
 from span_keras.errors import CheckpointError, ImageError
 from span_keras.images.alpha import bleed
 from span_keras.images.formats import FORMATS
+from span_keras.images.open import Encoded
 from span_keras.images.picture import Metadata, Picture, to_float
 from span_keras.images.read import read_image
 from span_keras.images.write import write_image
 from span_keras.inference.batch import plan
-from span_keras.inference.files import upscale_file
+from span_keras.inference.files import Job, Options, Outcome, decode, encode, enlarge, upscale_file
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights, layer_shapes
@@ -65,8 +69,8 @@ def test_every_format_in_and_out(tmp_path, upscaler, form):
     suffix = form.suffixes[0]
     rows, columns = np.mgrid[0:41, 0:30]
     write_image(tmp_path / f"in{suffix}", Picture(np.uint8(np.stack([rows * 5, columns * 7, rows + columns], -1))))
-    notes = upscale_file(upscaler, tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
-    assert notes == []
+    notes = upscale_file(Job(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"), upscaler).notes
+    assert notes == ()
     found = read_image(tmp_path / f"out{suffix}")
     expected = upscaler(read_image(tmp_path / f"in{suffix}").pixels)
     assert found.samples.shape == (82, 60, 3)
@@ -78,7 +82,7 @@ def test_every_format_in_and_out(tmp_path, upscaler, form):
 def test_depth_and_kind_of_samples_stay(tmp_path, upscaler, channels, dtype):
     values = random_samples(channels, dtype)
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
     found = read_image(tmp_path / "out.png")
     assert found.samples.shape == (82, 60, channels)
     assert found.samples.dtype == dtype
@@ -95,7 +99,7 @@ def test_grey_stored_as_rgb_is_upscaled_as_grey(tmp_path, tiny_weights, channels
 
     def upscaled(samples):
         write_image(tmp_path / "in.png", Picture(samples))
-        upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+        upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
         return read_image(tmp_path / "out.png").samples
 
     stored = random_samples(channels, dtype)
@@ -116,7 +120,7 @@ def test_transparent_black_does_not_darken_the_edge(tmp_path, upscaler):
     inside = (rows - 20) ** 2 + (columns - 15) ** 2 < 100
     values = np.where(inside[..., None], [250, 180, 20, 255], 0).astype(np.uint8)
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
     found = read_image(tmp_path / "out.png").samples
     visible = found[..., 3] > 0
     assert np.abs(found[visible][:, :3].astype(int) - [250, 180, 20]).max() <= 1
@@ -132,7 +136,7 @@ def test_opaque_alpha_stays_opaque_up_to_the_border(tmp_path, upscaler):
     values = random_samples(4)
     values[..., 3] = 255
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
     assert (read_image(tmp_path / "out.png").samples[..., 3] == 255).all()
 
 
@@ -140,8 +144,8 @@ def test_alpha_in_tiles_equals_alpha_in_one(tmp_path, blur, upscaler):
     values = random_samples(4)
     values[5:30, 5:28, 3] = 0
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "tiles.png")
-    upscale_file(Upscaler(blur, tile=64), tmp_path / "in.png", tmp_path / "whole.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "tiles.png"), upscaler)
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "whole.png"), Upscaler(blur, tile=64))
     tiles, whole = (read_image(tmp_path / f"{name}.png").samples.astype(int) for name in ("tiles", "whole"))
     assert np.abs(tiles - whole).max() <= 1
 
@@ -182,17 +186,47 @@ def srgb_profile():
 
 def test_16_bits_into_a_format_of_8_is_said(tmp_path, upscaler):
     write_image(tmp_path / "in.png", Picture(random_samples(3, np.uint16)))
-    notes = upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.bmp")
+    notes = upscale_file(Job(tmp_path / "in.png", tmp_path / "out.bmp"), upscaler).notes
     assert len(notes) == 1
     assert "holds 8 of the 16 bits per sample" in notes[0]
+
+
+def test_stages_run_apart_on_plain_data(tmp_path, upscaler):
+    """As in processes of their own, without files: jobs, pictures and results are pickled in between."""
+
+    def sent(value):
+        return pickle.loads(pickle.dumps(value))
+
+    values = random_samples(4, np.uint16)
+    write_image(tmp_path / "in.png", Picture(values, Metadata(texts={"Title": "t"})))
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png", Options(quality=90)), upscaler)
+    job = sent(Job(Encoded("store/in.png", (tmp_path / "in.png").read_bytes()), Path("store/out.png")))
+    enlarged = sent(enlarge(job, sent(decode(job)), upscaler).whole())
+    file = io.BytesIO()
+    outcome = encode(job, enlarged, file)
+    assert file.getvalue() == (tmp_path / "out.png").read_bytes()
+    assert outcome == Outcome("store/in.png", "store/out.png", 60, 82)
+    with pytest.raises(ImageError, match=r"^store/bad\.png is empty"):
+        decode(Job(Encoded("store/bad.png", b""), Path("x.png")))
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form.written], ids=lambda form: form.name)
+def test_a_result_in_memory_is_that_on_disk(tmp_path, upscaler, form):
+    path = tmp_path / f"in{form.suffixes[0]}"
+    write_image(path, Picture(random_samples(3)))
+    job = Job(path, tmp_path / f"out{form.suffixes[0]}")
+    upscale_file(job, upscaler)
+    file = io.BytesIO()
+    encode(job, enlarge(job, decode(job), upscaler), file)
+    assert file.getvalue() == job.target.read_bytes()
 
 
 def test_metadata_that_the_target_cannot_hold_are_said(tmp_path, upscaler):
     metadata = Metadata(icc=srgb_profile(), texts={"Title": "t"})
     write_image(tmp_path / "in.png", Picture(random_samples(3), metadata))
-    notes = upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.bmp")
-    assert notes == [f"{tmp_path / 'out.bmp'} cannot hold the colour profile and text 'Title'; a .png can."]
-    assert upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png") == []
+    notes = upscale_file(Job(tmp_path / "in.png", tmp_path / "out.bmp"), upscaler).notes
+    assert notes == (f"{tmp_path / 'out.bmp'} cannot hold the colour profile and text 'Title'; a .png can.",)
+    assert upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler).notes == ()
 
 
 def test_folders_keep_their_structure_and_existing_results_stay(tmp_path, weights_file):
@@ -332,7 +366,7 @@ def test_plan_names_targets(tmp_path):
 def test_images_larger_than_the_format_allows_are_refused_before_work(tmp_path, upscaler):
     write_image(tmp_path / "in.png", Picture(np.zeros((1, 9000, 1), np.uint8)))
     with pytest.raises(ImageError, match="at most 16383 pixels per side"):
-        upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.webp", on_tiles=pytest.fail)
+        upscale_file(Job(tmp_path / "in.png", tmp_path / "out.webp"), upscaler, on_tiles=pytest.fail)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -368,7 +402,8 @@ def test_memory_is_bounded_by_a_band(tmp_path):
     script = f"""
         import resource
         from span_keras.images.read import read_image
-        from span_keras.inference.files import Upscaler, upscale_file
+        from span_keras.inference.files import Job, upscale_file
+        from span_keras.inference.upscaler import Upscaler
 
         class Repeat(Upscaler):
             scale, halo, tile, batch = 4, 21, 128, 1
@@ -382,7 +417,7 @@ def test_memory_is_bounded_by_a_band(tmp_path):
 
         read_image({str(tmp_path / "in.png")!r})
         before = peak()
-        upscale_file(Repeat(), {str(tmp_path / "in.png")!r}, {str(tmp_path / "out.png")!r})
+        upscale_file(Job({str(tmp_path / "in.png")!r}, {str(tmp_path / "out.png")!r}), Repeat())
         print(peak() - before)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from span_keras.images.picture import Metadata, Picture, to_samples
 from span_keras.images.read import read_image
 from span_keras.images.write import write_image
 from span_keras.inference.evaluation import evaluate
-from span_keras.inference.files import upscale_file
+from span_keras.inference.files import Job, upscale_file
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.config import SpanConfig
 
@@ -29,7 +29,7 @@ def samples(channels, dtype=np.uint8):
 
 def by_command(upscaler, values, folder):
     write_image(folder / "in.png", Picture(values))
-    upscale_file(upscaler, folder / "in.png", folder / "out.png")
+    upscale_file(Job(folder / "in.png", folder / "out.png"), upscaler)
     return read_image(folder / "out.png").samples
 
 
