@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import sys
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from span_keras.errors import ImageError
+from span_keras.images import spool
 from span_keras.images.bicubic import to_uint8
-from span_keras.images.open import Source, opened, reason_unusable
+from span_keras.images.open import opened, reason_unusable
+from span_keras.images.picture import to_samples
+from span_keras.images.source import Source
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 258, 262, 277, 284
 """TIFF tags."""
@@ -32,8 +36,8 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 def samples_of(image: Image.Image, source: Source | None = None) -> tuple[np.ndarray, bytes | None, list[str]]:
     """Return the samples of an image as stored, not turned upright.
 
-    Palettes become RGB, one bit becomes grey, a transparent colour becomes alpha. CMYK, YCbCr and L*a*b* become sRGB,
-    CMYK by its profile where it has one.
+    Palettes and YCbCr become RGB, one bit becomes grey, a transparent colour becomes alpha. CMYK and L*a*b* become
+    sRGB, CMYK by its profile where it has one. Floating point becomes 16 bits.
 
     Args:
         image: in memory, or opened and not decoded yet.
@@ -60,21 +64,37 @@ def samples_of(image: Image.Image, source: Source | None = None) -> tuple[np.nda
             raise ImageError("has 32-bit samples; save it with 8 or 16 bits per channel")
         samples = np.asarray(values, np.uint16)[..., None]
     elif image.mode in ("1", "L", "LA", "La"):
-        samples = np.asarray(image.convert("LA" if "A" in image.mode.upper() or transparent is not None else "L"))
-        return samples.reshape(*samples.shape[:2], -1), icc, notes
+        alpha = "A" in image.mode.upper() or transparent is not None
+        return _converted(image, "LA" if alpha else "L"), icc, notes
     elif image.mode in ("P", "PA", "RGB", "RGBX", "RGBA", "RGBa"):
         alpha = "A" in image.mode.upper() or transparent is not None
         if any("RGBa;16" in _rawmode(tile) for tile in getattr(image, "tile", ())):
             notes.append("has 16-bit samples multiplied by alpha, of which 8 bits are read")
-        return np.asarray(image.convert("RGBA" if alpha else "RGB")), icc, notes
-    elif image.mode in ("CMYK", "YCbCr", "LAB"):
+        return _converted(image, "RGBA" if alpha else "RGB"), icc, notes
+    elif image.mode == "YCbCr":  # RGB in other coordinates, which the profile describes
+        return _converted(image, "RGB"), icc or SRGB, notes
+    elif image.mode in ("CMYK", "LAB"):
         return np.asarray(_to_srgb(image, icc)), SRGB, notes
+    elif image.mode == "F":
+        if (values := deep_grey(image)) is None:
+            raise ImageError("has floating-point samples beyond 0 to 1; scale them, or save 16 bits per channel")
+        samples = to_samples(values, np.uint16)[..., None]
     else:
         raise ImageError(f"has samples of kind {image.mode}; save it as 8- or 16-bit grey or RGB")
     if transparent is not None and samples.shape[2] in (1, 3):  # one 16-bit colour stands for transparent
         opaque = (samples != np.asarray(transparent, np.uint16)).any(2, keepdims=True)
         samples = np.concatenate([samples, np.where(opaque, np.uint16(65535), np.uint16(0))], 2)
     return samples, icc, notes
+
+
+def _converted(image: Image.Image, mode: str) -> np.ndarray:
+    """Return the samples (H, W, C) of an image in another mode of 8 bits; large ones in a file."""
+    shape = (image.height, image.width, len(mode))
+    if math.prod(shape) < spool.LARGE:
+        return np.asarray(image if image.mode == mode else image.convert(mode)).reshape(shape)
+    tops = range(0, image.height, spool.ROWS)
+    boxes = ((0, top, image.width, min(top + spool.ROWS, image.height)) for top in tops)
+    return spool.written((np.asarray(image.crop(box).convert(mode)) for box in boxes), shape, np.uint8)
 
 
 def samples_of_image(image: Image.Image) -> tuple[np.ndarray, dict]:
@@ -147,7 +167,9 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
         ImageError: deep grey has values of an unknown range; the message is to stand behind a file's name.
     """
     mend_transparency(image)
-    ImageOps.exif_transpose(image, in_place=True)
+    if image.info.get("exif") or image.format == "TIFF":
+        image.getexif()[ExifTags.Base.Orientation] = orientation_of(image)  # Pillow would also ask XMP
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":
@@ -160,6 +182,25 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image, 1 to 8, as browsers and viewers see it: that of XMP counts nothing.
+
+    What stands behind the pixels of a PNG is seen once these are decoded.
+    """
+    if image.format == "JXL":  # its decoder applies it
+        return 1
+    exif = Image.Exif()
+    with contextlib.suppress(Exception):  # malformed EXIF can raise anything
+        if data := image.info.get("exif"):
+            exif.load(data)
+        elif profile := image.info.get("Raw profile type exif"):
+            exif.load(bytes.fromhex("".join(profile.split("\n")[3:])))
+        elif image.format == "TIFF":
+            exif[ExifTags.Base.Orientation] = image.tag_v2.get(ExifTags.Base.Orientation)
+    found = exif.get(ExifTags.Base.Orientation)
+    return found if found in range(1, 9) else 1
 
 
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:

@@ -20,6 +20,10 @@ from span_keras.images.formats import ALPHA_SUFFIXES, DEEP_SUFFIXES, format_of, 
 from span_keras.images.picture import QUALITY, Metadata, Picture, depth_of, storable
 
 
+class TargetExistsError(ImageError):
+    """The file to write has appeared meanwhile, and is not to be replaced."""
+
+
 def write_image(path: str | Path, picture: Picture, quality: int = QUALITY) -> None:
     """Write a picture in the format of the path's suffix; the file appears whole or not at all.
 
@@ -45,6 +49,7 @@ def open_writer(
     metadata: Metadata | None = None,
     quality: int = QUALITY,
     file: BinaryIO | None = None,
+    overwrite: bool = True,
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Write an image from top to bottom: ``with open_writer(...) as write: write(rows); write(more_rows)``.
 
@@ -58,8 +63,10 @@ def open_writer(
         metadata: what the file says about its pixels.
         quality: as in ``write_image``.
         file: write into this open file instead, such as an ``io.BytesIO``; ``path`` then only names it.
+        overwrite: replace a file that exists when all is written.
 
     Raises:
+        TargetExistsError: there is one, and it is not to be replaced.
         ImageError: the folder is missing or not writable, the disk is full, the suffix is unknown, or the format
             cannot hold the size, the channels or the depth.
     """
@@ -82,7 +89,7 @@ def open_writer(
     with contextlib.ExitStack() as stack:
         with names_unwritable(path):
             if owned := file is None:
-                file = stack.enter_context(atomic.replaced(path)).open("wb")
+                file = stack.enter_context(atomic.replaced(path, overwrite=overwrite)).open("wb")
                 stack.callback(close_quietly, file)
             encoder = WRITERS.get(form.name, PillowWriter)
             writer = encoder(file, form, height, width, channels, dtype, metadata, quality)
@@ -106,18 +113,14 @@ def check_fits(path: str | Path, height: int, width: int, channels: int, dtype) 
     if depth_of(path, dtype) != dtype:
         deep = listed(DEEP_SUFFIXES, "or")
         raise ImageError(f"{form.name} holds 8 bits per sample; write {path.name} as {deep} to keep 16.")
-    if max(height, width) > form.max_side:
+    if not (reason := form.refusal(height, width, channels, np.dtype(dtype).itemsize)):
+        return
+    if "transparency" in reason:
         raise ImageError(
-            f"{form.name} holds at most {form.max_side} pixels per side, {path.name} would be {width}×{height}; "
-            "write a .png."
+            f"{form.name} {reason}, which {path.name} would need; write a {listed(ALPHA_SUFFIXES, 'or')}, or flatten "
+            "it over a colour."
         )
-    if form.max_bytes and height * width * max(channels, 3) * np.dtype(dtype).itemsize > form.max_bytes:
-        raise ImageError(
-            f"{form.name} holds at most {form.max_bytes / 2**30:.0f} GB, {path.name} would be {width}×{height} pixels; "
-            "write a .png."
-        )
-    if channels % 2 == 0 and not form.alpha:
-        raise ImageError(f"{form.name} cannot hold transparency; write a {listed(ALPHA_SUFFIXES, 'or')}.")
+    raise ImageError(f"{form.name} {reason}, {path.name} would be {width}×{height}; write a .png.")
 
 
 def close_quietly(file) -> None:
@@ -131,6 +134,8 @@ def names_unwritable(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block into an ``ImageError`` that names the file."""
     try:
         yield
+    except FileExistsError as error:
+        raise TargetExistsError(f"{path} exists and is kept; --overwrite replaces it.") from error
     except OSError as error:
         raise ImageError(
             f"{path} cannot be written ({error.strerror or error}); check the folder and the free space."
