@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, Failure, load_networks, reports_errors, weights_options
+from span_keras.cli import CONTEXT, Failure, reports_errors, tell_assumed, weights_options
 from span_keras.images.formats import FORMATS, listed
-from span_keras.inference.batch import plan, work_through
+from span_keras.inference.batch import AUTO, plan
+from span_keras.inference.job import MAX_FACTOR, Options, Outcome
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
 from span_keras.quiet import hushed
 
 _WRITTEN = listed((form.label for form in FORMATS if form.written), "and")
@@ -17,10 +21,41 @@ _READ_ONLY = listed((form.label for form in FORMATS if form.read and not form.wr
 
 HELP = f"""Upscale {_WRITTEN} files, keeping alpha, 16 bits, orientation, colour profile and metadata.
 
-{_READ_ONLY} files are read too; their results need --format, or OUT with a suffix of the others.
+{_READ_ONLY} files are read too; their results become .png or .jpg. HEIC and JPEG XL need the extra "formats".
 
-An image that fails is reported, the others are made, and the exit code is 1.
+Every file of a folder is made, named with a reason, or counted as no picture. An image that fails is reported, the
+others are made, and the exit code is 1.
 """
+
+
+def _parse_background(context, parameter, value: str | None) -> tuple[int, int, int] | None:
+    """Turn a colour's name or ``#rrggbb`` into red, green and blue."""
+    if value is None:
+        return None
+    from PIL import ImageColor
+
+    try:
+        return ImageColor.getrgb(value)[:3]
+    except ValueError:
+        raise click.BadParameter(f"expected a colour such as white or #ffffff, found {value!r}.") from None
+
+
+def _size_options(function):
+    """Add the four ways to ask for a size, of which one may be given."""
+    options = (
+        click.option(
+            "--outscale",
+            type=click.FloatRange(0, MAX_FACTOR, min_open=True),
+            metavar="F",
+            help=f"Enlarge by any factor up to {MAX_FACTOR}. [default: that of the network]",
+        ),
+        click.option("--width", type=click.IntRange(1), metavar="W", help="Make results W pixels wide."),
+        click.option("--height", type=click.IntRange(1), metavar="H", help="Make results H pixels high."),
+        click.option("--longest", type=click.IntRange(1), metavar="N", help="Give their longer side N pixels."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 @click.command(context_settings=CONTEXT, help=HELP)
@@ -28,62 +63,121 @@ An image that fails is reported, the others are made, and the exit code is 1.
 @click.option(
     "-o",
     "--out",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Folder for the results, or a file name if there is one IMAGE.",
+    help="Folder for the results, or a file name if there is one IMAGE. [default: photo_x4.png beside photo.png]",
 )
-@weights_options
+@weights_options(default=None, shown=f"{DEFAULT_NETWORKS[4]}, or what fits the size")
+@_size_options
+@click.option("--tta", is_flag=True, help="Average over eight orientations: eight times the work, slightly better.")
 @click.option(
     "--tile",
     type=click.IntRange(1),
     metavar="N",
     help="Side of the tiles in input pixels; smaller ones need less memory.",
 )
+@click.option("--device", default="auto", show_default=True, metavar="D", help="What to run on: cpu, gpu or gpu:1.")
 @click.option(
     "--format",
     "suffix",
-    type=click.Choice([form.suffixes[0].removeprefix(".") for form in FORMATS if form.written]),
-    callback=lambda context, parameter, value: value and f".{value}",
-    help="Format of the results in a folder; otherwise that of each image.",
+    type=click.Choice([*(form.suffixes[0].removeprefix(".") for form in FORMATS if form.written), AUTO]),
+    callback=lambda context, parameter, value: f".{value}" if value not in (None, AUTO) else value,
+    help="Format of the results in a folder, otherwise that of each image; auto: the next one that holds the result.",
 )
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
     metavar="Q",
-    help="Of JPEG and WebP, 1 to 100; 100 makes WebP lossless. [default: 95]",
+    help="Of JPEG, WebP and AVIF, 1 to 100; 100 makes WebP lossless. [default: 95]",
+)
+@click.option(
+    "--background",
+    callback=_parse_background,
+    metavar="COLOUR",
+    help="Lay transparency over it where the format holds none.",
+)
+@click.option(
+    "--strict", is_flag=True, help="Refuse damaged images that can be mended, and count unread ones as errors."
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing results instead of keeping them.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per file instead of names of results.")
 @reports_errors
-def main(inputs, out, weights, variant, img_range, rgb_mean, tile, suffix, quality, overwrite):
+def main(inputs, out, suffix, device, tta, tile, weights, variant, img_range, rgb_mean, as_json, **options):
     """Parse the command line; ``HELP`` says what the command does."""
-    pairs = plan(inputs, out, suffix)
-    kept = {} if overwrite else {target: None for _, target in pairs if target.exists()}
-    for target in kept:
-        click.echo(f"{target} exists and is kept; --overwrite replaces it.", err=True)
-    pairs = [(source, target) for source, target in pairs if target not in kept]
-    if not pairs:
-        return
+    if sum(options[name] is not None for name in ("outscale", "width", "height", "longest")) > 1:
+        raise click.UsageError("expected one of --outscale, --width, --height and --longest, found several.")
+    options = Options(**options)
+    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, tta=tta)
+    networks = None
+    if out is None:  # names of results tell the factor
+        networks = _load(network, device)
+    work = plan(inputs, out, suffix, options, options.label(networks.native if networks else 0))
+    for remark in work.remarks:
+        click.echo(remark, err=True)
+    report = _Report(as_json, options.strict, len(work.jobs) + len(work.settled))
+    for outcome in work.settled:
+        report.add(outcome)
+    if work.jobs:
+        networks = networks or _load(network, device)
+        _upscale(work.jobs, networks, report)
+    report.end()
 
-    (network,) = load_networks(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
+
+def _load(options: NetworkOptions, device: str):
     with hushed():  # it loads Keras, which --help need not wait for
-        from span_keras.inference.files import Job, Options, upscale_file
-        from span_keras.inference.upscaler import Upscaler
+        from span_keras.inference import device as devices
+        from span_keras.inference.networks import load
 
-        upscaler = Upscaler(network, tile=tile)
+        devices.choose(device)
+        assumed = []
+        networks = load(options, assumed.append)
+        devices.check(device)
+    tell_assumed(*assumed)
+    return networks
 
-    def work(number: int, source: Path, target: Path) -> None:
-        label = f"[{number}/{len(pairs)}] {source.name}"
-        with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
-            job = Job(source, target, Options(quality))
-            outcome = upscale_file(job, upscaler, lambda tiles: _restart(bar, tiles), bar.update)
+
+def _upscale(jobs, networks, report: _Report) -> None:
+    """Do the jobs one after the other, with a progress bar each."""
+    from span_keras.inference.files import upscale_file
+    from span_keras.inference.work import work_through
+
+    def work(number: int, job) -> Outcome:
+        with click.progressbar(length=1, label=f"[{number}/{len(jobs)}] {job.source.name}", file=sys.stderr) as bar:
+            return upscale_file(job, networks, lambda tiles: _restart(bar, tiles), bar.update)
+
+    work_through(jobs, work, report.add)
+
+
+class _Report:
+    """Tell what becomes of every file, as it happens.
+
+    Args:
+        as_json: print a JSON object per file on stdout, instead of the names of results.
+        strict: count what is not read as failed.
+        total: number of files.
+    """
+
+    def __init__(self, as_json: bool, strict: bool, total: int):
+        self.as_json, self.total, self.failed = as_json, total, 0
+        self.failures = ("failed", "skipped") if strict else ("failed",)
+
+    def add(self, outcome: Outcome) -> None:
+        """Print what has become of one file."""
+        fails = outcome.status in self.failures
+        self.failed += fails
         for note in outcome.notes:
             click.echo(note, err=True)
-        click.echo(str(target))
+        if outcome.reason:
+            click.echo(f"Error: {outcome.reason}" if fails else outcome.reason, err=True)
+        if self.as_json:
+            click.echo(json.dumps(dataclasses.asdict(outcome)))
+        elif outcome.status == "made":
+            click.echo(outcome.target)
 
-    failed = work_through(pairs, work, lambda error: click.echo(f"Error: {error}", err=True))
-    if failed:
-        raise Failure(f"{failed} of {len(pairs)} images could not be upscaled.")
+    def end(self) -> None:
+        """End the command with exit code 1 if anything failed."""
+        if self.failed:
+            raise Failure(f"{self.failed} of {self.total} images could not be upscaled.")
 
 
 def _restart(bar, length: int) -> None:

@@ -17,6 +17,7 @@ from span_keras.images.alpha import Windows, is_grey, predict_channels
 from span_keras.images.picture import Picture, scaled_metadata, to_samples
 from span_keras.images.read import read_image
 from span_keras.images.samples import image_of, samples_of_array, samples_of_image
+from span_keras.inference.ensemble import over_orientations
 from span_keras.network.layers import pixel_shuffle
 from span_keras.network.weights import SpanWeights
 
@@ -46,6 +47,7 @@ class Upscaler:
         weights: ``SpanWeights`` or anything that ``load_weights`` reads.
         tile: side of a tile in LR pixels. Larger tiles waste less on halos and need more memory.
         batch: tiles per call of the network, 1 on a CPU.
+        tta: average over the eight orientations of every tile: eight times the work for some hundredths of a dB.
 
     Attributes:
         config: the network's ``SpanConfig``; ``scale``, ``halo``, ``tile``, ``batch``: what tiles are cut by.
@@ -62,7 +64,13 @@ class Upscaler:
         >>> write_image("large.png", upscaler("small.png"))
     """
 
-    def __init__(self, weights: SpanWeights | str | Path = "bundled:x4", tile: int | None = None, batch: int = 1):
+    def __init__(
+        self,
+        weights: SpanWeights | str | Path = "bundled:x4",
+        tile: int | None = None,
+        batch: int = 1,
+        tta: bool = False,
+    ):
         if not isinstance(weights, SpanWeights):
             weights = load_weights(weights)
         self.config = weights.config
@@ -74,6 +82,8 @@ class Upscaler:
                 f"ask for {2 * self.halo + 1} or more."
             )
         self._run, self._source = compile_network(weights), weights.source
+        if tta:
+            self._run = over_orientations(self._run, batch * self.tile**2)
 
     def __call__(self, image):
         """Upscale one image; see the class for what it may be and what is returned.

@@ -112,7 +112,7 @@ def test_a_file_comes_back_as_a_picture_with_its_metadata(tmp_path, upscaler):
         (np.zeros((9, 9, 3), np.int64), "type uint8, uint16 or floating point, found int64"),
         (np.zeros((9, 9), bool), "found bool"),
         (np.zeros((0, 9, 3), np.uint8), "at least one pixel, found 9×0"),
-        (Image.new("F", (9, 9)), "the image has samples of kind F; save it as 8- or 16-bit grey or RGB"),
+        (Image.new("HSV", (9, 9)), "the image has samples of kind HSV; save it as 8- or 16-bit grey or RGB"),
         (Image.fromarray(np.full((9, 9), 70_000, np.int32)), "the image has 32-bit samples"),
     ],
 )
