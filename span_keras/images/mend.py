@@ -44,12 +44,14 @@ def mended(source: Source) -> Mended | None:
     return None if start < 0 else _mended_jpeg(str(source), data, start)
 
 
-def excess(source: Source) -> str | None:
-    """Return what stands behind the end of a PNG or JPEG that is whole, as a note to stand behind its name."""
+def flaw(source: Source) -> str | None:
+    """Return what is wrong with the end of a PNG or JPEG that was decoded, as a note to stand behind its name."""
     with mapped(source) as data:
         stop = len(data)
         if data[:8] == PNG_SIGNATURE:
-            stop = max((chunk.stop for chunk in png_chunks(data) if chunk.name == b"IEND"), default=stop)
+            if (last := list(png_chunks(data))[-1]).name != b"IEND":
+                return "lacks its end, but all pixels are there"
+            stop = last.stop
         elif data[:3] == b"\xff\xd8\xff":
             for marker, start, end in jpeg_segments(data):
                 if marker == EOI:

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from span_keras.errors import ImageError
 from span_keras.images.containers import png_chunks
 from span_keras.images.deep_grey_alpha import disguised, revealed
-from span_keras.images.mend import excess, mended
+from span_keras.images.mend import flaw, mended
 from span_keras.images.open import misnamed, opened, unreadable
 from span_keras.images.picture import IPTC_TEXT, SUB_DIRECTORIES, XMP_TEXT, Metadata, Picture
 from span_keras.images.samples import orientation_of, samples_of, upright
@@ -70,9 +70,9 @@ def read_image(source: Source, strict: bool = False) -> Picture:
         ImageError: the file is missing, is of no such format, is damaged or claims absurd dimensions.
     """
     try:
-        picture, damage = _decoded(source), excess(source)
+        picture, damage = _decoded(source), flaw(source)
         if damage and strict:
-            raise ImageError(f"{damage.replace(', which are left out', '')}; cut them off, or leave --strict out")
+            raise ImageError(f"{damage.replace(', which are left out', '')}; leave --strict out to read it")
     except _NOT_DAMAGE:
         raise
     except BaseException as error:
