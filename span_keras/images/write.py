@@ -117,8 +117,8 @@ def check_fits(path: str | Path, height: int, width: int, channels: int, dtype) 
         return
     if "transparency" in reason:
         raise ImageError(
-            f"{form.name} {reason}, which {path.name} would need; write a {listed(ALPHA_SUFFIXES, 'or')}, or flatten "
-            "it over a colour."
+            f"{form.name} {reason}, which {path.name} would need; write a {listed(ALPHA_SUFFIXES, 'or')}, or pass "
+            "--background."
         )
     raise ImageError(f"{form.name} {reason}, {path.name} would be {width}×{height}; write a .png.")
 

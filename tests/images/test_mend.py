@@ -72,7 +72,7 @@ def test_what_stands_behind_the_end_is_left_out_with_a_note(kind):
     np.testing.assert_array_equal(found.samples, read(whole).samples)
     note = "image holds data of 11 bytes behind the end of the picture, which are left out."
     assert found.notes == (note,)
-    refused(whole + b"junk behind", "holds data of 11 bytes behind the end of the picture; leave --strict out", strict=True)
+    refused(whole + b"junk behind", "holds data of 11 bytes behind the end of the picture; leave", strict=True)
     assert "holds a video of 20 bytes" in read(whole + b"\0\0\0\x14ftypmp42" + bytes(8)).notes[0]
     assert read(whole + bytes(100), strict=True).notes == ()  # cameras fill up blocks
 
@@ -114,7 +114,7 @@ def test_damage_of_a_png_that_spares_the_pixels_is_mended():
         found = read(damaged)
         np.testing.assert_array_equal(found.samples, expected.samples)
         assert note in found.notes[0]
-        refused(damaged, "image is", strict=True)
+        refused(damaged, "^image (is|lacks)", strict=True)
 
 
 def test_a_png_that_lost_pixels_is_refused():
