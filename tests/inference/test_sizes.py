@@ -31,8 +31,10 @@ def networks():
 
 @pytest.mark.parametrize(
     ("factor", "scales"),
-    [(0.5, []), (1, []), (1.5, [2]), (2, [2]), (2.1, [3]), (3, [3]), (4, [4]), (5, [2, 3]), (8, [2, 4]), (9, [3, 3])]
-    + [(12, [3, 4]), (16, [4, 4])],
+    [
+        *((0.5, []), (1, []), (1.5, [2]), (2, [2]), (2.1, [3]), (3, [3]), (4, [4])),
+        *((5, [2, 3]), (8, [2, 4]), (9, [3, 3]), (12, [3, 4]), (16, [4, 4])),
+    ],
 )
 def test_the_fewest_passes_that_exceed_the_factor_least(networks, factor, scales):
     assert [upscaler.scale for upscaler in networks.passes(factor)] == scales
@@ -97,8 +99,6 @@ def test_a_size_is_the_whole_enlargement_reduced(tmp_path, networks, channels, d
     found = read_image(tmp_path / "out.png").samples.astype(int)
     # Sums of the same numbers in another order may fall on the other side of a half.
     assert np.abs(found - expected).max() <= 1 and np.abs(found - expected).mean() < 0.01
-    if dtype == np.uint8 and size != SHAPE:  # the whole in 8 bits was rounded before it was reduced
-        assert np.abs(found - bicubic.resize(networks[4](values), size)).max() <= 2
 
 
 @pytest.mark.parametrize("size", [(7, 200), (300, 3), (50, 50), (101, 77), (1, 1)])
