@@ -10,19 +10,31 @@ import struct
 
 import numpy as np
 
+from span_keras.images.samples import upright
 from span_keras.images.source import Encoded, Source, head_of, mapped
 
-_TAGS = {258: "bits", 262: "photometric", 277: "samples", 284: "planar", 317: "predictor", 322: "tiled", 338: "extra"}
+_TAGS = {
+    258: "bits",
+    259: "compression",
+    262: "photometric",
+    277: "samples",
+    274: "orientation",
+    284: "planar",
+    317: "predictor",
+    322: "tiled",
+    338: "extra",
+}
 _KINDS = {3: "H", 4: "I"}
 """Numbers of 16 and of 32 bits."""
 
 
-def disguised(source: Source) -> tuple[Encoded, np.dtype, bool] | None:
+def disguised(source: Source) -> tuple[Encoded, np.dtype, bool, int] | None:
     """Return such a file as one of 8-bit RGBA.
 
     Returns:
-        ``(file, dtype, differences)``: the type of its samples, of 16 bits in the file's byte order, and whether they
-        are differences to their left neighbours; None for every other file.
+        ``(file, dtype, differences, orientation)``: the type of its samples, of 16 bits in the file's byte order, and
+        whether they are differences to their left neighbours; the orientation, which the disguise has not. None for
+        every other file.
     """
     head = head_of(source)
     if head[:4] not in (b"II*\0", b"MM\0*") or len(head) < 8:
@@ -31,7 +43,7 @@ def disguised(source: Source) -> tuple[Encoded, np.dtype, bool] | None:
         return _disguised(str(source), data)
 
 
-def _disguised(name: str, data: bytes) -> tuple[Encoded, np.dtype, bool] | None:
+def _disguised(name: str, data: bytes) -> tuple[Encoded, np.dtype, bool, int] | None:
     order = "<" if data[:2] == b"II" else ">"
     (directory,) = struct.unpack_from(f"{order}I", data, 4)
     if directory + 2 > len(data):
@@ -46,7 +58,8 @@ def _disguised(name: str, data: bytes) -> tuple[Encoded, np.dtype, bool] | None:
             if start + length <= len(data):
                 entries[_TAGS[tag]] = place
                 values[_TAGS[tag]] = struct.unpack_from(f"{order}{number}{_KINDS[kind]}", data, start)
-    predictor = values.get("predictor", (1,))[0]
+    # Where nothing is compressed, readers pay no heed to it.
+    predictor = 1 if values.get("compression", (1,)) == (1,) else values.get("predictor", (1,))[0]
     if (
         values.get("bits") != (16, 16)
         or values.get("samples") != (2,)
@@ -57,13 +70,14 @@ def _disguised(name: str, data: bytes) -> tuple[Encoded, np.dtype, bool] | None:
     ):
         return None
     data = bytearray(data)
-    for tag, value in {"bits": 8, "photometric": 2, "samples": 4, "predictor": 1, "extra": 2}.items():
+    for tag, value in {"bits": 8, "photometric": 2, "samples": 4, "predictor": 1, "extra": 2, "orientation": 1}.items():
         if tag in entries:  # one number of 16 bits
             struct.pack_into(f"{order}HIHH", data, entries[tag] + 2, 3, 1, value, 0)
-    return Encoded(name, bytes(data)), np.dtype(f"{order}u2"), predictor == 2
+    return Encoded(name, bytes(data)), np.dtype(f"{order}u2"), predictor == 2, values.get("orientation", (1,))[0]
 
 
-def revealed(samples: np.ndarray, dtype: np.dtype, differences: bool) -> np.ndarray:
-    """Return what was decoded of a disguised file, (H, W, 4) uint8, as grey and alpha: (H, W, 2) uint16."""
+def revealed(samples: np.ndarray, dtype: np.dtype, differences: bool, orientation: int) -> np.ndarray:
+    """Return what was decoded of a disguised file, (H, W, 4) uint8, as grey and alpha, upright: (H, W, 2) uint16."""
     deep = np.ascontiguousarray(samples).view(dtype).astype(np.uint16)
-    return np.cumsum(deep, axis=1, dtype=np.uint16) if differences else deep
+    deep = np.cumsum(deep, axis=1, dtype=np.uint16) if differences else deep
+    return np.ascontiguousarray(upright(deep, orientation))

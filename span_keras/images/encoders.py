@@ -104,7 +104,7 @@ class TiffWriter:
         channels = len(self.order)
         T, length = TiffImagePlugin, height * width * channels * dtype.itemsize
         big = length > MAX_BYTES
-        tags = T.ImageFileDirectory_v2(b"II\x2b\0\x08\0\0\0" if big else b"II*\0\0\0\0\0")
+        tags = T.ImageFileDirectory_v2(b"II\x2b\0\x08\0\0\0" + bytes(8) if big else b"II*\0\0\0\0\0")
         for tag, value in (load_exif(metadata.exif) if metadata.exif else {}).items():
             tags[tag] = value
         if metadata.exif:

@@ -47,6 +47,8 @@ def opened(source: Source) -> Iterator[Image.Image]:
         raise ImageError(f"is {kind.label}, which is not read; {kind.advice}")
     with stream_of(source) as file, _identified(file, str(source)) as image:
         _check_claim(image, file)
+        if image.format == "TIFF":  # Pillow would turn it as XMP says, which nobody else does
+            image.info.pop("xmp", None)
         yield image
 
 

@@ -109,8 +109,8 @@ def _read(source: Source, image: Image.Image, reveal: Callable[[np.ndarray], np.
         notes.append(f"is {kind.label}, whatever its name says")
     if (count := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
         notes.append(f"holds {count} images; only the first is used")
+    turned = image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation, 1) != 1
     samples, icc, lost = samples_of(image, source)
-    samples = reveal(samples) if reveal else samples
     notes += lost
     orientation = orientation_of(image)
     try:
@@ -129,7 +129,7 @@ def _read(source: Source, image: Image.Image, reveal: Callable[[np.ndarray], np.
     metadata = Metadata(
         icc=icc,
         exif=descriptive,
-        xmp=_xmp(image, exif, turned=orientation != 1),
+        xmp=_xmp(image, exif, turned=turned or orientation != 1),
         iptc=_iptc(image),
         dpi=_resolution(image, exif),
         texts=texts,
@@ -138,7 +138,7 @@ def _read(source: Source, image: Image.Image, reveal: Callable[[np.ndarray], np.
         chromaticity=info.get("chromaticity"),
         cicp=_cicp(source) if image.format == "PNG" else None,
     )
-    samples = spooled(upright(samples, orientation))
+    samples = reveal(samples) if reveal else spooled(upright(samples, orientation))
     return Picture(samples, metadata, tuple(f"{source} {note}." for note in notes))
 
 

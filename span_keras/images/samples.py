@@ -167,7 +167,7 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
         ImageError: deep grey has values of an unknown range; the message is to stand behind a file's name.
     """
     mend_transparency(image)
-    if image.info.get("exif") or image.format == "TIFF":
+    if image.info.get("exif"):
         image.getexif()[ExifTags.Base.Orientation] = orientation_of(image)  # Pillow would also ask XMP
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "RGB" and not image.has_transparency_data:
@@ -185,11 +185,13 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation of an image, 1 to 8, as browsers and viewers see it: that of XMP counts nothing.
+    """Return the EXIF orientation that is still to be applied to an image, 1 to 8.
 
-    What stands behind the pixels of a PNG is seen once these are decoded.
+    As in browsers and viewers, that of XMP counts nothing. What stands behind the pixels of a PNG is seen once these
+    are decoded.
     """
-    if image.format == "JXL":  # its decoder applies it
+    # Their decoders apply it, but for a JPEG within a JPEG XL.
+    if image.format == "TIFF" or (image.format == "JXL" and not getattr(image, "jpeg", False)):
         return 1
     exif = Image.Exif()
     with contextlib.suppress(Exception):  # malformed EXIF can raise anything
@@ -197,8 +199,6 @@ def orientation_of(image: Image.Image) -> int:
             exif.load(data)
         elif profile := image.info.get("Raw profile type exif"):
             exif.load(bytes.fromhex("".join(profile.split("\n")[3:])))
-        elif image.format == "TIFF":
-            exif[ExifTags.Base.Orientation] = image.tag_v2.get(ExifTags.Base.Orientation)
     found = exif.get(ExifTags.Base.Orientation)
     return found if found in range(1, 9) else 1
 

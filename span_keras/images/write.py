@@ -112,15 +112,15 @@ def check_fits(path: str | Path, height: int, width: int, channels: int, dtype) 
     path, form = Path(path), format_of(path)
     if depth_of(path, dtype) != dtype:
         deep = listed(DEEP_SUFFIXES, "or")
-        raise ImageError(f"{form.name} holds 8 bits per sample; write {path.name} as {deep} to keep 16.")
+        raise ImageError(f"{form.label} holds 8 bits per sample; write {path.name} as {deep} to keep 16.")
     if not (reason := form.refusal(height, width, channels, np.dtype(dtype).itemsize)):
         return
     if "transparency" in reason:
         raise ImageError(
-            f"{form.name} {reason}, which {path.name} would need; write a {listed(ALPHA_SUFFIXES, 'or')}, or pass "
+            f"{form.label} {reason}, which {path.name} would need; write a {listed(ALPHA_SUFFIXES, 'or')}, or pass "
             "--background."
         )
-    raise ImageError(f"{form.name} {reason}, {path.name} would be {width}×{height}; write a .png.")
+    raise ImageError(f"{form.label} {reason}, {path.name} would be {width}×{height}; write a .png.")
 
 
 def close_quietly(file) -> None:

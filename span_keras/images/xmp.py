@@ -54,7 +54,8 @@ def scaled_xmp(xmp: bytes, width: int, height: int) -> bytes | None:
     Returns:
         The packet. XML that is broken or has entities is kept as it is, unless it names such parts; then None.
     """
-    xmp = xmp.strip(b"\0")
+    if not xmp.startswith((b"\xff\xfe", b"\xfe\xff")):  # whose characters have two bytes
+        xmp = xmp.strip(b"\0")
     try:
         if b"<!DOCTYPE" in xmp or b"<!ENTITY" in xmp:
             raise ValueError("entities may stand for anything, of any length")
