@@ -113,8 +113,9 @@ def reason_unusable(error: BaseException, source: Source | None = None) -> str:
             return _unidentified(head_of(source) if source else b"")
         case MemoryError():
             return "does not fit into memory"
+    said = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
     mistaken = f" {kind.label}" if source and (kind := misnamed(source)) else ""
-    return f"is{mistaken or ''}{' that is' if mistaken else ''} damaged or truncated and cannot be decoded ({error})"
+    return f"is{mistaken or ''}{' that is' if mistaken else ''} damaged or truncated and cannot be decoded ({said})"
 
 
 def _unidentified(head: bytes) -> str:
