@@ -137,15 +137,28 @@ def _load(options: NetworkOptions, device: str):
 
 
 def _upscale(jobs, networks, report: _Report) -> None:
-    """Do the jobs one after the other, with a progress bar each."""
-    from span_keras.inference.files import upscale_file
-    from span_keras.inference.work import work_through
+    """Do the jobs, with a progress bar: of tiles for one image, of images for several."""
+    from span_keras.inference.work import do, work_through
 
-    def work(number: int, job) -> Outcome:
-        with click.progressbar(length=1, label=f"[{number}/{len(jobs)}] {job.source.name}", file=sys.stderr) as bar:
-            return upscale_file(job, networks, lambda tiles: _restart(bar, tiles), bar.update)
+    several = len(jobs) > 1
+    label = f"{len(jobs)} images" if several else jobs[0].source.name
+    with click.progressbar(length=len(jobs), label=label, file=sys.stderr) as bar:
 
-    work_through(jobs, work, report.add)
+        def add(outcome: Outcome) -> None:
+            if sys.stderr.isatty():  # the bar stands where the lines are to go
+                click.echo("\r\x1b[K", nl=False, err=True)
+            report.add(outcome)
+            if several:
+                bar.update(1)
+
+        def restart(tiles: int) -> None:  # their number is known only when the image has been read
+            bar.length = tiles
+            bar.render_progress()
+
+        if several:
+            work_through(jobs, networks, add)
+        else:
+            add(do(jobs[0], networks, set(), bar.update, restart))
 
 
 class _Report:
@@ -178,12 +191,6 @@ class _Report:
         """End the command with exit code 1 if anything failed."""
         if self.failed:
             raise Failure(f"{self.failed} of {self.total} images could not be upscaled.")
-
-
-def _restart(bar, length: int) -> None:
-    """Give a progress bar its length: the number of tiles is known only when the image has been read."""
-    bar.length = length
-    bar.render_progress()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ class Networks:
 
     def __init__(self, make: Callable[[int], Upscaler], scales: Iterable[int]):
         self._make, self._made, self._scales = make, {}, tuple(scales)
+        self._lock = threading.Lock()
         self.native = self._scales[0]
 
     @classmethod
@@ -58,9 +60,10 @@ class Networks:
         return upscaler if isinstance(upscaler, cls) else cls({upscaler.scale: upscaler}.get, [upscaler.scale])
 
     def __getitem__(self, scale: int) -> Upscaler:
-        if scale not in self._made:
-            self._made[scale] = self._make(scale)
-        return self._made[scale]
+        with self._lock:  # threads may need it at the same time
+            if scale not in self._made:
+                self._made[scale] = self._make(scale)
+            return self._made[scale]
 
     def passes(self, factor: float) -> list[Upscaler]:
         """Return the networks to apply one after the other: they reach the factor in the fewest passes.
