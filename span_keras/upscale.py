@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import threading
 from pathlib import Path
 
 import click
 
 from span_keras.cli import CONTEXT, Failure, reports_errors, tell_assumed, weights_options
+from span_keras.errors import SpanError
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import AUTO, plan
 from span_keras.inference.job import MAX_FACTOR, Options, Outcome
@@ -100,26 +102,32 @@ def _size_options(function):
     "--strict", is_flag=True, help="Refuse damaged images that can be mended, and count unread ones as errors."
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing results instead of keeping them.")
+@click.option("--watch", is_flag=True, help="Go on until interrupted: make new images of DIR once they are complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per file instead of names of results.")
 @reports_errors
-def main(inputs, out, suffix, device, tta, tile, weights, variant, img_range, rgb_mean, as_json, **options):
+def main(inputs, out, suffix, device, tta, tile, weights, variant, img_range, rgb_mean, watch, as_json, **options):
     """Parse the command line; ``HELP`` says what the command does."""
     if sum(options[name] is not None for name in ("outscale", "width", "height", "longest")) > 1:
         raise click.UsageError("expected one of --outscale, --width, --height and --longest, found several.")
+    if watch and not all(path.is_dir() for path in inputs):
+        raise click.UsageError("--watch expects folders, found a file.")
     options = Options(**options)
     network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, tta=tta)
     networks = None
-    if out is None:  # names of results tell the factor
+    if watch or out is None:  # names of results tell the factor
         networks = _load(network, device)
-    work = plan(inputs, out, suffix, options, options.label(networks.native if networks else 0))
+    label = options.label(networks.native) if networks else ""
+    if watch:
+        _watch(lambda: plan(inputs, out, suffix, options, label), inputs, networks, _Report(as_json, options.strict))
+        return
+    work = plan(inputs, out, suffix, options, label)
     for remark in work.remarks:
         click.echo(remark, err=True)
-    report = _Report(as_json, options.strict, len(work.jobs) + len(work.settled))
+    report = _Report(as_json, options.strict)
     for outcome in work.settled:
         report.add(outcome)
     if work.jobs:
-        networks = networks or _load(network, device)
-        _upscale(work.jobs, networks, report)
+        _upscale(work.jobs, networks or _load(network, device), report)
     report.end()
 
 
@@ -161,21 +169,50 @@ def _upscale(jobs, networks, report: _Report) -> None:
             add(do(jobs[0], networks, set(), bar.update, restart))
 
 
+def _watch(plan_all, folders, networks, report: _Report) -> None:
+    """Make what is in folders, then new images as they come, until interrupted."""
+    from span_keras.inference.watch import follow
+
+    def make(changed: set[Path]) -> list[Outcome]:
+        """Make the images among some files and folders; what else is there was dealt with before."""
+
+        def is_new(source) -> bool:
+            return not changed.isdisjoint((Path(source), *Path(source).parents))
+
+        first = len(report.outcomes)
+        try:
+            work = plan_all()
+        except SpanError:  # nothing is there yet, or no longer
+            return []
+        for outcome in work.settled:
+            if is_new(outcome.source) and outcome.status != "kept" and Path(outcome.source).is_file():
+                report.add(outcome)
+        if jobs := [job for job in work.jobs if is_new(job.source)]:
+            _upscale(jobs, networks, report)
+        return report.outcomes[first:]
+
+    click.echo(f"Watching {listed(map(str, folders), 'and')}; Ctrl-C ends it.", err=True)
+    follow(folders, make, lambda sentence: click.echo(sentence, err=True), threading.Event())
+
+
 class _Report:
     """Tell what becomes of every file, as it happens.
 
     Args:
         as_json: print a JSON object per file on stdout, instead of the names of results.
         strict: count what is not read as failed.
-        total: number of files.
+
+    Attributes:
+        outcomes: what was told, in this order.
     """
 
-    def __init__(self, as_json: bool, strict: bool, total: int):
-        self.as_json, self.total, self.failed = as_json, total, 0
+    def __init__(self, as_json: bool, strict: bool):
+        self.as_json, self.failed, self.outcomes = as_json, 0, []
         self.failures = ("failed", "skipped") if strict else ("failed",)
 
     def add(self, outcome: Outcome) -> None:
         """Print what has become of one file."""
+        self.outcomes.append(outcome)
         fails = outcome.status in self.failures
         self.failed += fails
         for note in outcome.notes:
@@ -190,7 +227,7 @@ class _Report:
     def end(self) -> None:
         """End the command with exit code 1 if anything failed."""
         if self.failed:
-            raise Failure(f"{self.failed} of {self.total} images could not be upscaled.")
+            raise Failure(f"{self.failed} of {len(self.outcomes)} images could not be upscaled.")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ from span_keras.images.formats import ALPHA_SUFFIXES, DEEP_SUFFIXES, format_of, 
 from span_keras.images.picture import QUALITY, Metadata, Picture, depth_of, storable
 
 
+class UnwritableError(ImageError):
+    """A file cannot be written, because of its folder or the disk: later it may be possible."""
+
+
 class TargetExistsError(ImageError):
     """The file to write has appeared meanwhile, and is not to be replaced."""
 
@@ -67,8 +71,8 @@ def open_writer(
 
     Raises:
         TargetExistsError: there is one, and it is not to be replaced.
-        ImageError: the folder is missing or not writable, the disk is full, the suffix is unknown, or the format
-            cannot hold the size, the channels or the depth.
+        UnwritableError: the folder is missing or not writable, or the disk is full.
+        ImageError: the suffix is unknown, or the format cannot hold the size, the channels or the depth.
     """
     path, metadata, form = Path(path), metadata or Metadata(), format_of(path)
     dtype = np.dtype(dtype)
@@ -137,6 +141,6 @@ def names_unwritable(path: Path) -> Iterator[None]:
     except FileExistsError as error:
         raise TargetExistsError(f"{path} exists and is kept; --overwrite replaces it.") from error
     except OSError as error:
-        raise ImageError(
+        raise UnwritableError(
             f"{path} cannot be written ({error.strerror or error}); check the folder and the free space."
         ) from error

@@ -83,6 +83,7 @@ class Outcome:
         width, height: of the result in pixels, 0 where none was made.
         notes: sentences about what could not be kept.
         reason: a sentence, if it was not made.
+        again: whether it failed for want of a place to write to, which another time there may be.
     """
 
     source: str
@@ -92,6 +93,7 @@ class Outcome:
     height: int = 0
     notes: tuple[str, ...] = ()
     reason: str = ""
+    again: bool = False
 
 
 def result_size(job: Job, height: int, width: int, native: int) -> tuple[int, int]:

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from span_keras import atomic
-from span_keras.errors import ImageError, SpanError
+from span_keras.errors import SpanError
 from span_keras.images import memory
 from span_keras.images.read import image_size
+from span_keras.images.write import UnwritableError
 from span_keras.inference.files import Job, Outcome, upscale_file
 from span_keras.inference.networks import Networks
 
@@ -96,7 +97,8 @@ def do(
             folders.add(folder)
         return upscale_file(job, networks, on_start, on_tiles)
     except SpanError as error:
-        return Outcome(str(job.source), str(job.target), "failed", reason=str(error))
+        again = isinstance(error, UnwritableError)
+        return Outcome(str(job.source), str(job.target), "failed", reason=str(error), again=again)
 
 
 def cores() -> int:
@@ -115,10 +117,12 @@ def _make_ready(folder: Path) -> None:
     """Make a folder for results, and remove what killed runs left in it.
 
     Raises:
-        ImageError: it cannot be made.
+        UnwritableError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         atomic.remove_leftovers(folder)
     except OSError as error:
-        raise ImageError(f"the folder {folder} cannot be made ({error.strerror}); choose another output.") from error
+        raise UnwritableError(
+            f"the folder {folder} cannot be made ({error.strerror}); choose another output."
+        ) from error

@@ -103,7 +103,7 @@ def test_scripts_read_what_has_become_of_every_file(run, messy, tmp_path):
     by_name = {os.path.relpath(line["source"], messy): line for line in lines}
     assert by_name["png.png"] == {
         **{"source": str(messy / "png.png"), "target": str(tmp_path / "out" / "png.png"), "status": "made"},
-        **{"width": 32, "height": 24, "notes": [], "reason": ""},
+        **{"width": 32, "height": 24, "notes": [], "reason": "", "again": False},
     }
     assert {name for name, line in by_name.items() if line["status"] == "skipped"} == {"photo.cr2", "gone.jpg"}
     assert by_name["page.png"]["status"] == "failed" and "HTML" in by_name["page.png"]["reason"]
