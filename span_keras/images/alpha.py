@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from span_keras.constants import ALPHA_BLEED, LUMA
+from span_keras.images import spool
 from span_keras.images.picture import to_float, to_samples
 
 ROWS = 64
@@ -45,6 +46,7 @@ class Windows:
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         rows, columns = window
+        spool.release(self.samples)
         if self.shape[2] % 2:
             return to_float(self.samples[rows, columns])
         top, left = max(0, rows.start - ALPHA_BLEED), max(0, columns.start - ALPHA_BLEED)

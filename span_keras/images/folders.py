@@ -95,6 +95,16 @@ def image_files(folder: str | Path, *, suffixes: Collection[str] = READABLE, rec
     return [path for path in found.images if path.suffix.lower() in suffixes]
 
 
+def left_out(folder: str | Path, recursive: bool = True) -> list[str]:
+    """Return sentences about the files of a folder that ``image_files`` leaves out; none where there is no folder."""
+    if not Path(folder).is_dir():
+        return []
+    found = survey(folder, recursive)
+    sentences = [f"{path} {reason}." for path, reason in found.unread]
+    sentences += [f"{path} is an image, but its name does not say so; rename it." for path in found.unnamed]
+    return sentences + ([f"{folder}: passed over what is no picture: {found.remark}."] if found else [])
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()

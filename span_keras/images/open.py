@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import os
@@ -113,6 +114,8 @@ def reason_unusable(error: BaseException, source: Source | None = None) -> str:
             return _unidentified(head_of(source) if source else b"")
         case MemoryError():
             return "does not fit into memory"
+        case OSError(errno=errno.ENOSPC):
+            return "is so large that it is decoded into a temporary file, for which the disk has no space left"
     said = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
     mistaken = f" {kind.label}" if source and (kind := misnamed(source)) else ""
     return f"is{mistaken or ''}{' that is' if mistaken else ''} damaged or truncated and cannot be decoded ({said})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from collections.abc import Iterable
 
@@ -14,27 +15,16 @@ ROWS = 256
 """Rows that are copied at a time."""
 
 
-def array(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Return an array to be filled: in memory, or of a file in the system's folder for such where it is large.
-
-    Raises:
-        OSError: the disk is full.
-    """
-    dtype = np.dtype(dtype)
-    if np.prod(shape, dtype=np.int64) * dtype.itemsize < LARGE:
-        return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:  # mapped, it stays until the array goes
-        return np.memmap(file, dtype, "w+", shape=shape)
-
-
 def written(strips: Iterable[np.ndarray], shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Return strips, which together are an array of such a shape, as that array, mapped from a file.
+    """Return strips, which together are an array of such a shape, as that array: one of a file where it is large.
 
-    While they are written, nothing is mapped: the memory holds one strip only.
+    While they are written to a file, nothing is mapped: the memory holds one strip only.
 
     Raises:
         OSError: the disk is full.
     """
+    if np.prod(shape, dtype=np.int64) * np.dtype(dtype).itemsize < LARGE:
+        return np.concatenate([*strips]).astype(dtype, copy=False)
     with tempfile.TemporaryFile() as file:
         for strip in strips:
             file.write(np.ascontiguousarray(strip, dtype))
@@ -42,9 +32,18 @@ def written(strips: Iterable[np.ndarray], shape: tuple[int, ...], dtype) -> np.n
         return np.memmap(file, dtype, "r+", shape=shape)
 
 
+def release(samples: np.ndarray) -> None:
+    """Let the system drop from the memory what was looked at of an array that is mapped from a file."""
+    mapping = getattr(samples, "_mmap", None)
+    if hasattr(mapping, "madvise"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
 def spooled(samples: np.ndarray) -> np.ndarray:
     """Return a view as a contiguous array, which is of a file where it is large."""
-    if samples.nbytes < LARGE or samples.flags.c_contiguous:
+    if samples.flags.c_contiguous:
+        return samples
+    if samples.nbytes < LARGE:
         return np.ascontiguousarray(samples)
     strips = (samples[top : top + ROWS] for top in range(0, len(samples), ROWS))
     return written(strips, samples.shape, samples.dtype)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from span_keras.images import bicubic, tiling
+from span_keras.images import bicubic, spool, tiling
 from span_keras.images.alpha import ROWS, Windows, flattened
 from span_keras.images.formats import DEEP_SUFFIXES, format_of, listed
 from span_keras.images.picture import (
@@ -180,7 +180,9 @@ def _bands(samples, dtype, size, passes: list[Upscaler], on_start, on_tiles) -> 
         shapes.append(tuple(side * upscaler.scale for side in shapes[-1]))
     on_start(sum(tiling.count_tiles(*shape, u.tile, u.halo) for shape, u in zip(shapes, passes, strict=False)))
     for upscaler, shape in zip(passes[:-1], shapes[1:], strict=False):
-        samples = tiling.joined(upscaler.bands(samples, on_tiles=on_tiles), shape[0])
+        height, width = shape
+        bands = upscaler.bands(samples, on_tiles=on_tiles)
+        samples = spool.written(bands, (height, width, samples.shape[2]), samples.dtype)
     if size == shapes[-1]:
         yield from passes[-1].bands(samples, dtype, on_tiles=on_tiles) if passes else iter([samples.astype(dtype)])
         return

@@ -99,6 +99,9 @@ def do(
     except SpanError as error:
         again = isinstance(error, UnwritableError)
         return Outcome(str(job.source), str(job.target), "failed", reason=str(error), again=again)
+    except OSError as error:  # no space for what lies in temporary files between two passes
+        reason = f"{job.source} cannot be upscaled ({error.strerror or error}); check the space for temporary files."
+        return Outcome(str(job.source), str(job.target), "failed", reason=reason, again=True)
 
 
 def cores() -> int:
