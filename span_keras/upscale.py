@@ -78,6 +78,9 @@ def _size_options(function):
     metavar="N",
     help="Side of the tiles in input pixels; smaller ones need less memory.",
 )
+@click.option(
+    "--batch", type=click.IntRange(1), default=1, metavar="N", help="Tiles per call of the network, on a GPU."
+)
 @click.option("--device", default="auto", show_default=True, metavar="D", help="What to run on: cpu, gpu or gpu:1.")
 @click.option(
     "--format",
@@ -105,14 +108,16 @@ def _size_options(function):
 @click.option("--watch", is_flag=True, help="Go on until interrupted: make new images of DIR once they are complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per file instead of names of results.")
 @reports_errors
-def main(inputs, out, suffix, device, tta, tile, weights, variant, img_range, rgb_mean, watch, as_json, **options):
+def main(
+    inputs, out, suffix, device, tta, tile, batch, weights, variant, img_range, rgb_mean, watch, as_json, **options
+):
     """Parse the command line; ``HELP`` says what the command does."""
     if sum(options[name] is not None for name in ("outscale", "width", "height", "longest")) > 1:
         raise click.UsageError("expected one of --outscale, --width, --height and --longest, found several.")
     if watch and not all(path.is_dir() for path in inputs):
         raise click.UsageError("--watch expects folders, found a file.")
     options = Options(**options)
-    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, tta=tta)
+    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, batch=batch, tta=tta)
     networks = None
     if watch or out is None:  # names of results tell the factor
         networks = _load(network, device)
