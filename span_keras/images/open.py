@@ -82,7 +82,11 @@ def find_formats() -> list[str]:
 def _check_claim(image: Image.Image, file: BinaryIO) -> None:
     """Refuse an image whose pixels its file cannot hold, or the memory."""
     width, height = image.size
-    if (pixels := width * height) <= SMALL:
+    pixels = width * height
+    if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:  # whoever wants to know of large images is told
+        text = f"{width}×{height} pixels are more than {Image.MAX_IMAGE_PIXELS}"
+        warnings.warn_explicit(text, Image.DecompressionBombWarning, "", 0, module="PIL.Image")
+    if pixels <= SMALL:
         return
     if (length := file.seek(0, os.SEEK_END)) * MAX_PIXELS_PER_BYTE.get(image.format, pixels) < pixels:
         raise ImageError(f"is damaged or truncated: it claims {width}×{height} pixels, but has {length} bytes")
