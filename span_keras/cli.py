@@ -32,24 +32,26 @@ class Failure(click.ClickException):
 
 @contextlib.contextmanager
 def _cleans_up_when_terminated():
-    """Let SIGTERM end the block like any exception, so that no half-written file stays; exit code 143.
+    """Let SIGTERM and SIGHUP (a closed terminal) end the block like any exception, so that no half-written file stays.
 
-    Only in the main thread, where signals arrive, and where nobody else has a plan for the signal.
+    The exit code is 143 or 129. Only in the main thread, where signals arrive, and where nobody else has a plan for the
+    signal, as nohup has.
     """
     in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if in_main and signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number, frame):
         signal.signal(number, signal.SIG_DFL)  # a second one ends what hangs
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    for number in numbers:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def reports_errors(function):
@@ -142,17 +144,24 @@ version_option = click.option(
 """Adds ``--version`` to a command."""
 
 
-def weights_options(function):
+def weights_options(function=None, *, default: str | None = "bundled:x4", shown: str = ""):
     """Add ``--weights`` and what a weights file cannot tell: ``--variant``, ``--img-range``, ``--rgb-mean``.
 
     The command receives ``weights, variant, img_range, rgb_mean``; pass them to ``load_networks``.
+
+    Args:
+        function: of the command; without it, a decorator is returned.
+        default: of ``--weights``.
+        shown: what ``--help`` says of the default instead.
     """
+    if function is None:
+        return functools.partial(weights_options, default=default, shown=shown)
     options = (
         click.option(
             "--weights",
             "-w",
-            default="bundled:x4",
-            show_default=True,
+            default=default,
+            show_default=shown or True,
             metavar="W",
             help="bundled:NAME, or a .weights.h5, .keras, .pth, .safetensors, .onnx or TF.js model.json file.",
         ),

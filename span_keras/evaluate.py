@@ -11,6 +11,7 @@ import click
 
 from span_keras.cli import CONTEXT, load_networks, reports_errors, version_option, weights_options
 from span_keras.constants import MAX_SCALE
+from span_keras.images.folders import left_out
 from span_keras.inference.pairs import find_pairs
 from span_keras.quiet import hushed
 
@@ -32,6 +33,9 @@ from span_keras.quiet import hushed
 def main(weights, variant, img_range, rgb_mean, data, scale, tile, as_json):
     """Measure PSNR and SSIM on Y and PSNR on RGB, uint8-rounded, with as many border pixels shaved as the scale."""
     pairs = find_pairs(data)
+    for folder in (data / "HR", data / "LR") if (data / "HR").is_dir() else (data,):
+        for sentence in left_out(folder, recursive=False):
+            click.echo(sentence, err=True)
     (network,) = load_networks(weights, variant=variant, img_range=img_range, rgb_mean=rgb_mean)
     if scale not in (None, network.config.scale):
         raise click.UsageError(f"{weights} upscales ×{network.config.scale}, but --scale asks for {scale}.")

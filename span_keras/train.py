@@ -8,6 +8,7 @@ import click
 
 from span_keras.cli import CONTEXT, reports_errors, version_option
 from span_keras.errors import ConfigError
+from span_keras.images.folders import left_out
 from span_keras.quiet import hushed
 from span_keras.runs.option import Option
 from span_keras.runs.options import BY_NAME, GROUPS, OPTIONS
@@ -111,6 +112,9 @@ def main(out: str, resume: bool, **given) -> None:
             stages = plan(given, out, resume)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+    for folder in filter(None, (given.get("data"), given.get("val"))):
+        for sentence in left_out(folder):
+            click.echo(sentence, err=True)
     with hushed():
         from span_keras.runs import run  # noqa: F401 (so that it loads in silence)
     run_stages(stages, out, resume)

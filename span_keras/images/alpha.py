@@ -10,7 +10,11 @@ from collections.abc import Callable
 import numpy as np
 
 from span_keras.constants import ALPHA_BLEED, LUMA
-from span_keras.images.picture import to_float
+from span_keras.images import spool
+from span_keras.images.picture import to_float, to_samples
+
+ROWS = 64
+"""Rows that are handled at a time."""
 
 
 def is_grey(samples: np.ndarray) -> bool:
@@ -42,12 +46,32 @@ class Windows:
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         rows, columns = window
+        spool.release(self.samples)
         if self.shape[2] % 2:
             return to_float(self.samples[rows, columns])
         top, left = max(0, rows.start - ALPHA_BLEED), max(0, columns.start - ALPHA_BLEED)
         samples = self.samples[top : rows.stop + ALPHA_BLEED, left : columns.stop + ALPHA_BLEED]
         pixels = bleed(to_float(samples))
         return pixels[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+
+def flattened(samples: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
+    """Lay samples with alpha over a colour.
+
+    Args:
+        samples: (H, W, 2) or (H, W, 4) uint8 or uint16.
+        background: red, green and blue from 0 to 255.
+
+    Returns:
+        (H, W, 3), or (H, W, 1) of grey over grey, of the same type.
+    """
+    grey = samples.shape[2] == 2 and len(set(background)) == 1
+    out = np.empty((*samples.shape[:2], 1 if grey else 3), samples.dtype)
+    color = np.float32(background[: out.shape[2]]) / 255
+    for top in range(0, len(out), ROWS):  # a large image in floating point would take four times its memory
+        pixels = to_float(samples[top : top + ROWS])
+        out[top : top + ROWS] = to_samples(color + (pixels[..., :-1] - color) * pixels[..., -1:], out.dtype)
+    return out
 
 
 def bleed(pixels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,9 @@ gives the same bytes. The weights of the kernel are then multiples of ``1 / (16 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -88,6 +90,32 @@ def upscale(image: np.ndarray, scale: int) -> np.ndarray:
     image = _checked(image, scale)
     height, width = image.shape[-3:-1]
     return resize(image, (height * int(scale), width * int(scale)))
+
+
+def resize_bands(bands: Iterable[np.ndarray], shape: tuple[int, int], size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Resize an image that comes in bands from top to bottom, as ``resize`` does the whole in floating point.
+
+    Args:
+        bands: (rows, W, C) each, floating point.
+        shape: ``(H, W)`` of them together.
+        size: ``(height, width)`` of the result in pixels.
+
+    Yields:
+        (rows, width, C) float32, neither clipped nor rounded.
+    """
+    bands, rows, top = iter(bands), None, 0
+    blocks, _ = _matrix_blocks(shape[0], size[0], size[0] / shape[0], "mirror", "float32")
+    # At the lower border, rows are mirrored: a later block may begin above an earlier one.
+    needed = itertools.accumulate((first for first, _ in reversed(blocks)), min)
+    for (first, matrix), still_needed in zip(blocks, reversed(list(needed)), strict=True):
+        while rows is None or top + len(rows) < first + matrix.shape[1]:
+            band = next(bands)
+            rows = band if rows is None else np.concatenate([rows, band])
+        block = rows[first - top : first - top + matrix.shape[1]].astype(np.float32)
+        resized = (matrix @ block.reshape(len(block), -1)).reshape(len(matrix), *block.shape[1:])
+        resized, _ = _resize_rows(resized.swapaxes(0, 1), size[1], size[1] / shape[1], "mirror")
+        yield resized.swapaxes(0, 1)
+        rows, top = rows[still_needed - top :], still_needed
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:

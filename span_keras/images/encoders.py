@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from span_keras.images.formats import PNG_SIGNATURE
-from span_keras.images.picture import SUB_DIRECTORIES, XMP_TEXT, load_exif
+from span_keras.images.formats import MAX_BYTES, PNG_SIGNATURE
+from span_keras.images.picture import IPTC_TEXT, SUB_DIRECTORIES, XMP_TEXT, load_exif
 
 
 class PngWriter:
@@ -38,10 +38,17 @@ class PngWriter:
             self._chunk(b"sRGB", bytes([metadata.srgb]))
         if metadata.gamma and not metadata.icc:
             self._chunk(b"gAMA", struct.pack(">I", round(metadata.gamma * 1e5)))
+        if metadata.chromaticity and not metadata.icc:
+            self._chunk(b"cHRM", struct.pack(">8I", *(round(value * 1e5) for value in metadata.chromaticity)))
+        if metadata.cicp:
+            self._chunk(b"cICP", metadata.cicp)
         if metadata.dpi:
             self._chunk(b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in metadata.dpi), 1))
         if metadata.exif:
             self._chunk(b"eXIf", metadata.exif.removeprefix(b"Exif\0\0"))
+        if metadata.iptc:
+            profile = f"\niptc\n{len(metadata.iptc):8}\n{metadata.iptc.hex()}\n"
+            self._chunk(b"zTXt", IPTC_TEXT.encode() + b"\0\0" + zlib.compress(profile.encode()))
         texts = {**metadata.texts, **({XMP_TEXT: metadata.xmp.decode("utf-8", "replace")} if metadata.xmp else {})}
         for key, text in texts.items():
             self._chunk(b"iTXt", key.encode("latin-1", "replace") + b"\0\0\0\0\0" + text.encode())
@@ -95,8 +102,9 @@ class TiffWriter:
         as_rgb = (channels, 8 * dtype.itemsize) in form.grey_as_rgb
         self.order = {1: [0, 0, 0], 2: [0, 0, 0, 1]}[channels] if as_rgb else list(range(channels))
         channels = len(self.order)
-        T = TiffImagePlugin
-        tags = T.ImageFileDirectory_v2(prefix=b"II")
+        T, length = TiffImagePlugin, height * width * channels * dtype.itemsize
+        big = length > MAX_BYTES
+        tags = T.ImageFileDirectory_v2(b"II\x2b\0\x08\0\0\0" + bytes(8) if big else b"II*\0\0\0\0\0")
         for tag, value in (load_exif(metadata.exif) if metadata.exif else {}).items():
             tags[tag] = value
         if metadata.exif:
@@ -111,9 +119,9 @@ class TiffWriter:
         tags[T.PHOTOMETRIC_INTERPRETATION] = 2 if channels > 2 else 1
         if channels % 2 == 0:
             tags[T.EXTRASAMPLES] = 2  # alpha, not premultiplied
-        tags.tagtype[T.STRIPOFFSETS] = tags.tagtype[T.STRIPBYTECOUNTS] = 4
+        tags.tagtype[T.STRIPOFFSETS] = tags.tagtype[T.STRIPBYTECOUNTS] = 16 if big else 4  # of 64 or 32 bits
         tags[T.STRIPOFFSETS] = 0  # Pillow adds where the directory ends, and there the pixels begin
-        tags[T.STRIPBYTECOUNTS] = height * width * channels * dtype.itemsize
+        tags[T.STRIPBYTECOUNTS] = length
         if metadata.dpi:
             tags[T.RESOLUTION_UNIT], (tags[T.X_RESOLUTION], tags[T.Y_RESOLUTION]) = 2, metadata.dpi
         if metadata.icc:
@@ -122,6 +130,9 @@ class TiffWriter:
         if metadata.xmp:
             tags.tagtype[700] = 1  # BYTE
             tags[700] = metadata.xmp
+        if metadata.iptc:
+            tags.tagtype[T.IPTC_NAA_CHUNK] = 7
+            tags[T.IPTC_NAA_CHUNK] = metadata.iptc
         tags.save(file)
 
     def write(self, rows):
@@ -148,7 +159,9 @@ class PillowWriter:
             3: ("RGBX", [0, 1, 2, 2]) if form.padded_rgb else ("RGB", [0, 1, 2]),
             4: ("RGBA", [0, 1, 2, 3]),
         }[channels]
-        self.spool = tempfile.TemporaryFile(dir=Path(file.name).parent)  # noqa: SIM115 - closed when complete
+        # On the disk that has to hold the result anyway.
+        folder = Path(file.name).parent if hasattr(file, "name") else None
+        self.spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed when complete
         self.size = (width, height)
 
     def write(self, rows):
@@ -166,6 +179,10 @@ class PillowWriter:
         m, form = self.metadata, self.format
         metadata = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "dpi": m.dpi and tuple(map(round, m.dpi))}
         options = {**form.options, **{key: value for key, value in metadata.items() if value}}
+        if m.iptc and "iptc" in form.metadata:
+            resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(m.iptc)) + m.iptc + bytes(len(m.iptc) % 2)
+            payload = b"Photoshop 3.0\0" + resource
+            options["extra"] = b"\xff\xed" + struct.pack(">H", len(payload) + 2) + payload
         if "comment" in form.metadata:
             options["comment"] = m.texts.get("Comment", "").encode()
         if form.lossy:

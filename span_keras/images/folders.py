@@ -1,57 +1,146 @@
-"""List the images of a folder."""
+"""Look through folders: every command understands them alike, and accounts for every file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from span_keras.images.formats import READABLE
+from span_keras.errors import ImageError
+from span_keras.images.formats import READABLE, listed
+from span_keras.images.kinds import kind_of, unread_kind
+from span_keras.images.source import head_of
+
+
+@dataclass
+class Survey:
+    """Account for every file of a folder.
+
+    Attributes:
+        images: files whose names end in a suffix of a format that is read, in any case of letters.
+        unnamed: images by their first bytes, whose names end otherwise.
+        unread: pictures that are not read, with the reason, to stand behind their names.
+        others: how many files are no pictures, by suffix.
+        hidden: how many files and folders have names that begin with a dot. They are left alone: macOS leaves
+            ``._photo.jpg`` beside each ``photo.jpg``.
+        locked: folders that cannot be entered, with the reason.
+    """
+
+    images: list[Path] = field(default_factory=list)
+    unnamed: list[Path] = field(default_factory=list)
+    unread: list[tuple[Path, str]] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    locked: list[tuple[Path, str]] = field(default_factory=list)
+
+    @property
+    def remark(self) -> str:
+        """Return a phrase that counts what was passed over, or nothing: ``"3 .txt and 1 hidden"``."""
+        counts = [f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(self.others.items())]
+        return listed([*counts, *([f"{self.hidden} hidden"] if self.hidden else [])], "and") if self else ""
+
+    def __bool__(self) -> bool:
+        return bool(self.others or self.hidden)
+
+
+def survey(folder: str | Path, recursive: bool = True, without: Path | None = None) -> Survey:
+    """Look at every file of a folder, sorted by path.
+
+    Links to folders are followed. Each folder is looked into once, by its own name rather than a link's, and those
+    above ``folder`` never.
+
+    Args:
+        folder: it exists.
+        recursive: look into subfolders too.
+        without: a subfolder that is left out, such as that of the results.
+    """
+    found = Survey()
+    for path in sorted(_files(Path(folder), recursive, found, without)):
+        suffix = path.suffix.lower()
+        if path.name.startswith("."):
+            found.hidden += 1
+        elif (suffix in READABLE or unread_kind(path)) and not _is_file(path):
+            found.unread.append((path, "is a link to nothing" if path.is_symlink() else "is no ordinary file"))
+        elif suffix in READABLE:
+            found.images.append(path)
+        elif kind := unread_kind(path):
+            found.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
+        elif (kind := kind_of(head_of(path)) if _is_file(path) else None) and kind.picture:
+            if kind.format:
+                found.unnamed.append(path)
+            else:
+                found.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
+        else:
+            found.others[suffix] += 1
+    return found
 
 
 def image_files(folder: str | Path, *, suffixes: Collection[str] = READABLE, recursive: bool = True) -> list[Path]:
-    """Return the images of a folder, sorted by path.
-
-    An image is a file whose name ends in one of the suffixes, in any case of letters. A name that begins with a dot is
-    none: macOS leaves ``._photo.jpg`` beside each ``photo.jpg``.
+    """Return the images of a folder as ``survey`` finds them, sorted by path.
 
     Args:
         folder: it exists.
         suffixes: what counts as an image, such as ``".png"``.
-        recursive: look into subfolders too, see ``files_below``.
+        recursive: look into subfolders too.
 
     Raises:
-        OSError: the folder cannot be listed. Subfolders that cannot are left out.
+        ImageError: the folder or one below cannot be entered.
     """
-    folder = Path(folder)
-    files = files_below(folder) if recursive else sorted(folder.iterdir())
-    return [
-        path for path in files if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-    ]
+    found = survey(folder, recursive)
+    for path, reason in found.locked:
+        raise ImageError(f"the folder {path} {reason}.")
+    return [path for path in found.images if path.suffix.lower() in suffixes]
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Return everything but folders in a folder and its subfolders, sorted. Links to folders are followed.
+def left_out(folder: str | Path, recursive: bool = True) -> list[str]:
+    """Return sentences about the files of a folder that ``image_files`` leaves out; none where there is no folder."""
+    if not Path(folder).is_dir():
+        return []
+    found = survey(folder, recursive)
+    sentences = [f"{path} {reason}." for path, reason in found.unread]
+    sentences += [f"{path} is an image, but its name does not say so; rename it." for path in found.unnamed]
+    return sentences + ([f"{folder}: passed over what is no picture: {found.remark}."] if found else [])
 
-    Each folder is looked into once, by its own name rather than a link's, and those above ``folder`` never.
-    """
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may be listed but not entered; opening it will tell
+        return True
+
+
+def _files(folder: Path, recursive: bool, found: Survey, without: Path | None) -> list[Path]:
+    """Return everything but folders in a folder and below; note on ``found`` what cannot be entered."""
 
     def identity(place) -> tuple[int, int]:
         status = os.stat(place)  # noqa: PTH116 - of names as they come from os.walk
         return status.st_dev, status.st_ino
 
-    found, seen, places = [], set(), [str(folder)]
+    def locked(error: OSError) -> None:
+        found.locked.append(
+            (Path(os.fsdecode(error.filename)), f"cannot be entered ({error.strerror}); change its permissions")
+        )
+
+    files, seen, places = [], set(), [str(folder)]
     for parent in folder.resolve().parents:
         with contextlib.suppress(OSError):  # one that may not be looked at
             seen.add(identity(parent))
+    if without is not None and without.is_dir() and without.resolve() != folder.resolve():
+        seen.add(identity(without))
     for place in places:  # links are added while it is gone through
-        for root, folders, names in os.walk(place):
+        for root, folders, names in os.walk(place, onerror=locked):
             if (here := identity(root)) in seen:
                 folders.clear()
                 continue
             seen.add(here)
-            found += [Path(root, name) for name in names]
+            files += [Path(root, name) for name in names]
+            if not recursive:
+                return files
+            found.hidden += sum(name.startswith(".") for name in folders)
+            folders[:] = [name for name in folders if not name.startswith(".")]
             paths = [os.path.join(root, name) for name in folders]  # noqa: PTH118
             places += sorted(filter(os.path.islink, paths))
-    return sorted(found)
+    return files

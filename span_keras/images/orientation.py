@@ -1,4 +1,4 @@
-"""The eight orientations of a square image, numbered: bit 2 transposes, then bit 0 flips rows and bit 1 columns."""
+"""The eight orientations of an image, numbered: bit 2 transposes, then bit 0 flips rows and bit 1 columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INVERSE = np.uint8([0, 1, 2, 3, 4, 6, 5, 7])
 
 
 def turned(image: np.ndarray, number: int) -> np.ndarray:
-    """Return a view of (h, h, C) in an orientation."""
+    """Return a view of (h, w, C) in an orientation; those that transpose make it (w, h, C)."""
     if number & 4:
         image = image.transpose(1, 0, 2)
     if number & 1:

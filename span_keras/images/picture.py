@@ -9,13 +9,15 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from span_keras.images.formats import format_of, listed
+from span_keras.images.xmp import scaled_xmp
 
 QUALITY = 95
 """Default quality of JPEG and WebP."""
 
 SUB_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
-XMP_TEXT = "XML:com.adobe.xmp"
+XMP_TEXT, IPTC_TEXT = "XML:com.adobe.xmp", "Raw profile type iptc"
+"""Keywords of a PNG's texts that hold metadata of other kinds; the second is a custom of ImageMagick and ExifTool."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Metadata:
         xmp: XMP packet, or None.
         dpi: pixels per inch, horizontally and vertically, or None.
         texts: texts of a PNG by keyword; a JPEG's comment is ``"Comment"``.
-        gamma, srgb: a PNG's gAMA value and sRGB intent, which matter where there is no profile.
+        gamma, srgb, chromaticity, cicp: a PNG's gAMA value, sRGB intent, eight cHRM values and four cICP numbers, which
+            say what its colours are where there is no profile.
+        iptc: IPTC records (IIM), such as a caption, or None.
     """
 
     icc: bytes | None = None
@@ -38,6 +42,9 @@ class Metadata:
     texts: dict[str, str] = field(default_factory=dict)
     gamma: float | None = None
     srgb: int | None = None
+    chromaticity: tuple[float, ...] | None = None
+    cicp: bytes | None = None
+    iptc: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,12 @@ def to_samples(pixels: np.ndarray, dtype) -> np.ndarray:
 
 
 def scaled_metadata(metadata: Metadata, width: int, height: int) -> Metadata:
-    """Return the same metadata for an image of another size: the sizes that EXIF repeats are corrected."""
+    """Return the same metadata for an image of another size.
+
+    The sizes that EXIF and XMP repeat are corrected, and what XMP says of other parts of the file is left out.
+    """
+    if metadata.xmp:
+        metadata = replace(metadata, xmp=scaled_xmp(metadata.xmp, width, height))
     if not metadata.exif:
         return metadata
     exif = load_exif(metadata.exif)
@@ -133,10 +145,11 @@ def storable(path: str | Path, metadata: Metadata, channels: int, dtype) -> tupl
         metadata = replace(metadata, icc=None)
     # A segment of a JPEG holds 64 kB, and longer EXIF or XMP is not worth losing the picture for.
     fits = lambda data: form.max_segment is None or len(data) < form.max_segment  # noqa: E731
-    lost = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
+    lost = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "iptc": "IPTC", "dpi": "resolution"}
+    lost |= {"chromaticity": "primary colours (cHRM)", "cicp": "colour space (cICP)"}
     for key in list(lost):
         value = getattr(metadata, key)
-        if not value or (key in form.metadata and (key not in ("exif", "xmp") or fits(value))):
+        if not value or (key in form.metadata and (key not in ("exif", "xmp", "iptc") or fits(value))):
             del lost[key]
     names = list(lost.values())
     texts = metadata.texts

@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from span_keras.errors import ImageError
+from span_keras.images import spool
 from span_keras.images.bicubic import to_uint8
 from span_keras.images.open import opened, reason_unusable
+from span_keras.images.picture import to_samples
+from span_keras.images.source import Source
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 258, 262, 277, 284
 """TIFF tags."""
@@ -30,15 +33,15 @@ BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 258, 262
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def samples_of(image: Image.Image, path: Path | None = None) -> tuple[np.ndarray, bytes | None, list[str]]:
+def samples_of(image: Image.Image, source: Source | None = None) -> tuple[np.ndarray, bytes | None, list[str]]:
     """Return the samples of an image as stored, not turned upright.
 
-    Palettes become RGB, one bit becomes grey, a transparent colour becomes alpha. CMYK, YCbCr and L*a*b* become sRGB,
-    CMYK by its profile where it has one.
+    Palettes and YCbCr become RGB, one bit becomes grey, a transparent colour becomes alpha. CMYK and L*a*b* become
+    sRGB, CMYK by its profile where it has one. Floating point becomes 16 bits.
 
     Args:
         image: in memory, or opened and not decoded yet.
-        path: the file it was opened from, which 16-bit colours are read from once more; None for an image in memory.
+        source: the file it was opened from, which 16-bit colours are read from once more; None for an image in memory.
 
     Returns:
         ``(samples, icc, notes)``: (H, W, C) uint8 or uint16 with C from 1 to 4 as in ``Picture``; the colour profile
@@ -48,34 +51,50 @@ def samples_of(image: Image.Image, path: Path | None = None) -> tuple[np.ndarray
         ImageError: samples of this kind are not read; the message is to stand behind a file's name.
     """
     icc, notes = image.info.get("icc_profile") or None, []
-    tags = image.tag_v2 if path and image.format == "TIFF" else {}
+    tags = image.tag_v2 if source and image.format == "TIFF" else {}
     in_planes = tags.get(PLANAR_CONFIGURATION) == 2 and tags.get(SAMPLES_PER_PIXEL, 1) > 1
     if in_planes and max(tags.get(BITS_PER_SAMPLE, (1,))) > 8:
         raise ImageError("has 16-bit samples in separate planes; save it with interleaved channels")
     mend_transparency(image)
     transparent = image.info.get("transparency")
-    if path and (decode := _decoder_of_16_bits(path, image)):
+    if source and (decode := _decoder_of_16_bits(source, image)):
         samples = decode()
     elif image.mode.startswith("I;16") or image.mode == "I":
         if (values := deep_grey(image)) is None:
             raise ImageError("has 32-bit samples; save it with 8 or 16 bits per channel")
         samples = np.asarray(values, np.uint16)[..., None]
     elif image.mode in ("1", "L", "LA", "La"):
-        samples = np.asarray(image.convert("LA" if "A" in image.mode.upper() or transparent is not None else "L"))
-        return samples.reshape(*samples.shape[:2], -1), icc, notes
+        alpha = "A" in image.mode.upper() or transparent is not None
+        return _converted(image, "LA" if alpha else "L"), icc, notes
     elif image.mode in ("P", "PA", "RGB", "RGBX", "RGBA", "RGBa"):
         alpha = "A" in image.mode.upper() or transparent is not None
         if any("RGBa;16" in _rawmode(tile) for tile in getattr(image, "tile", ())):
             notes.append("has 16-bit samples multiplied by alpha, of which 8 bits are read")
-        return np.asarray(image.convert("RGBA" if alpha else "RGB")), icc, notes
-    elif image.mode in ("CMYK", "YCbCr", "LAB"):
+        return _converted(image, "RGBA" if alpha else "RGB"), icc, notes
+    elif image.mode == "YCbCr":  # RGB in other coordinates, which the profile describes
+        return _converted(image, "RGB"), icc or SRGB, notes
+    elif image.mode in ("CMYK", "LAB"):
         return np.asarray(_to_srgb(image, icc)), SRGB, notes
+    elif image.mode == "F":
+        if (values := deep_grey(image)) is None:
+            raise ImageError("has floating-point samples beyond 0 to 1; scale them, or save 16 bits per channel")
+        samples = to_samples(values, np.uint16)[..., None]
     else:
         raise ImageError(f"has samples of kind {image.mode}; save it as 8- or 16-bit grey or RGB")
     if transparent is not None and samples.shape[2] in (1, 3):  # one 16-bit colour stands for transparent
         opaque = (samples != np.asarray(transparent, np.uint16)).any(2, keepdims=True)
         samples = np.concatenate([samples, np.where(opaque, np.uint16(65535), np.uint16(0))], 2)
     return samples, icc, notes
+
+
+def _converted(image: Image.Image, mode: str) -> np.ndarray:
+    """Return the samples (H, W, C) of an image in another mode of 8 bits; large ones in a file."""
+    shape = (image.height, image.width, len(mode))
+    if math.prod(shape) < spool.LARGE:
+        return np.asarray(image if image.mode == mode else image.convert(mode)).reshape(shape)
+    tops = range(0, image.height, spool.ROWS)
+    boxes = ((0, top, image.width, min(top + spool.ROWS, image.height)) for top in tops)
+    return spool.written((np.asarray(image.crop(box).convert(mode)) for box in boxes), shape, np.uint8)
 
 
 def samples_of_image(image: Image.Image) -> tuple[np.ndarray, dict]:
@@ -148,7 +167,9 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
         ImageError: deep grey has values of an unknown range; the message is to stand behind a file's name.
     """
     mend_transparency(image)
-    ImageOps.exif_transpose(image, in_place=True)
+    if image.info.get("exif"):
+        image.getexif()[ExifTags.Base.Orientation] = orientation_of(image)  # Pillow would also ask XMP
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":
@@ -161,6 +182,25 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation that is still to be applied to an image, 1 to 8.
+
+    As in browsers and viewers, that of XMP counts nothing. What stands behind the pixels of a PNG is seen once these
+    are decoded.
+    """
+    # Their decoders apply it, but for a JPEG within a JPEG XL.
+    if image.format == "TIFF" or (image.format == "JXL" and not getattr(image, "jpeg", False)):
+        return 1
+    exif = Image.Exif()
+    with contextlib.suppress(Exception):  # malformed EXIF can raise anything
+        if data := image.info.get("exif"):
+            exif.load(data)
+        elif profile := image.info.get("Raw profile type exif"):
+            exif.load(bytes.fromhex("".join(profile.split("\n")[3:])))
+    found = exif.get(ExifTags.Base.Orientation)
+    return found if found in range(1, 9) else 1
 
 
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:
@@ -195,7 +235,7 @@ def deep_grey(image: Image.Image) -> np.ndarray | None:
     return largest - values if white_is_zero else values
 
 
-def _decoder_of_16_bits(path: Path, image: Image.Image):
+def _decoder_of_16_bits(source: Source, image: Image.Image):
     """Return a function that decodes all 16 bits of a file that Pillow would cut down to 8, else None.
 
     Pillow unpacks raw mode ``RGB;16B`` into the first byte of every sample and ``RGB;16L`` into the second: decoding
@@ -207,7 +247,7 @@ def _decoder_of_16_bits(path: Path, image: Image.Image):
     if rawmode == "LA;16B":
 
         def grey_alpha():
-            both = _load_as(path, {"LA;16B": "RGBA"}).astype(np.uint16)
+            both = _load_as(source, {"LA;16B": "RGBA"}).astype(np.uint16)
             return both[..., 0::2] << 8 | both[..., 1::2]
 
         return grey_alpha
@@ -216,7 +256,7 @@ def _decoder_of_16_bits(path: Path, image: Image.Image):
     other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[rawmode[-1]]
 
     def colors():
-        upper, lower = np.asarray(image), _load_as(path, {rawmode: rawmode[:-1] + other})
+        upper, lower = np.asarray(image), _load_as(source, {rawmode: rawmode[:-1] + other})
         return (upper.astype(np.uint16) << 8 | lower)[..., : 4 if rawmode[3] == "A" else 3]
 
     return colors
@@ -228,8 +268,8 @@ def _rawmode(tile) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def _load_as(path: Path, rawmodes: dict[str, str]) -> np.ndarray:
-    with opened(path) as image:
+def _load_as(source: Source, rawmodes: dict[str, str]) -> np.ndarray:
+    with opened(source) as image:
         tiles = []
         for tile in image.tile:
             rawmode = rawmodes[_rawmode(tile)]

@@ -7,8 +7,9 @@ collected in a temporary file first, see ``encoders``.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +18,14 @@ from span_keras.errors import ImageError
 from span_keras.images.encoders import WRITERS, PillowWriter
 from span_keras.images.formats import ALPHA_SUFFIXES, DEEP_SUFFIXES, format_of, listed
 from span_keras.images.picture import QUALITY, Metadata, Picture, depth_of, storable
+
+
+class UnwritableError(ImageError):
+    """A file cannot be written, because of its folder or the disk: later it may be possible."""
+
+
+class TargetExistsError(ImageError):
+    """The file to write has appeared meanwhile, and is not to be replaced."""
 
 
 def write_image(path: str | Path, picture: Picture, quality: int = QUALITY) -> None:
@@ -43,34 +52,31 @@ def open_writer(
     dtype,
     metadata: Metadata | None = None,
     quality: int = QUALITY,
-) -> Iterator:
+    file: BinaryIO | None = None,
+    overwrite: bool = True,
+) -> Iterator[Callable[[np.ndarray], None]]:
     """Write an image from top to bottom: ``with open_writer(...) as write: write(rows); write(more_rows)``.
 
     ``rows`` are (n, width, channels) of ``dtype``, n in all adding up to ``height``. What is written lies in a hidden
     temporary file in the same folder, which replaces ``path`` only when the block ends without an exception. Metadata
     that the format cannot hold are left out, see ``storable``.
 
+    Args:
+        path: where to write; its suffix names the format.
+        height, width, channels, dtype: of all rows together.
+        metadata: what the file says about its pixels.
+        quality: as in ``write_image``.
+        file: write into this open file instead, such as an ``io.BytesIO``; ``path`` then only names it.
+        overwrite: replace a file that exists when all is written.
+
     Raises:
-        ImageError: the folder is missing or not writable, the disk is full, the suffix is unknown, or the format
-            cannot hold the size, the channels or the depth.
+        TargetExistsError: there is one, and it is not to be replaced.
+        UnwritableError: the folder is missing or not writable, or the disk is full.
+        ImageError: the suffix is unknown, or the format cannot hold the size, the channels or the depth.
     """
     path, metadata, form = Path(path), metadata or Metadata(), format_of(path)
     dtype = np.dtype(dtype)
-    if depth_of(path, dtype) != dtype:
-        deep = listed(DEEP_SUFFIXES, "or")
-        raise ImageError(f"{form.name} holds 8 bits per sample; write {path.name} as {deep} to keep 16.")
-    if max(height, width) > form.max_side:
-        raise ImageError(
-            f"{form.name} holds at most {form.max_side} pixels per side, {path.name} would be {width}×{height}; "
-            "write a .png."
-        )
-    if form.max_bytes and height * width * max(channels, 3) * dtype.itemsize > form.max_bytes:
-        raise ImageError(
-            f"{form.name} holds at most {form.max_bytes / 2**30:.0f} GB, {path.name} would be {width}×{height} pixels; "
-            "write a .png."
-        )
-    if channels % 2 == 0 and not form.alpha:
-        raise ImageError(f"{form.name} cannot hold transparency; write a {listed(ALPHA_SUFFIXES, 'or')}.")
+    check_fits(path, height, width, channels, dtype)
     metadata, _ = storable(path, metadata, channels, dtype)
     rows_written = 0
 
@@ -86,8 +92,9 @@ def open_writer(
 
     with contextlib.ExitStack() as stack:
         with names_unwritable(path):
-            file = stack.enter_context(atomic.replaced(path)).open("wb")
-            stack.callback(close_quietly, file)
+            if owned := file is None:
+                file = stack.enter_context(atomic.replaced(path, overwrite=overwrite)).open("wb")
+                stack.callback(close_quietly, file)
             encoder = WRITERS.get(form.name, PillowWriter)
             writer = encoder(file, form, height, width, channels, dtype, metadata, quality)
         yield write
@@ -95,8 +102,29 @@ def open_writer(
             raise ValueError(f"expected {height} rows, found {rows_written}")
         with names_unwritable(path):
             writer.close()
-            file.close()
+            if owned:
+                file.close()
             stack.close()
+
+
+def check_fits(path: str | Path, height: int, width: int, channels: int, dtype) -> None:
+    """Check that the format of a path's suffix holds such an image.
+
+    Raises:
+        ImageError: the suffix is unknown, or the format cannot hold the size, the channels or the depth.
+    """
+    path, form = Path(path), format_of(path)
+    if depth_of(path, dtype) != dtype:
+        deep = listed(DEEP_SUFFIXES, "or")
+        raise ImageError(f"{form.label} holds 8 bits per sample; write {path.name} as {deep} to keep 16.")
+    if not (reason := form.refusal(height, width, channels, np.dtype(dtype).itemsize)):
+        return
+    if "transparency" in reason:
+        raise ImageError(
+            f"{form.label} {reason}, which {path.name} would need; write a {listed(ALPHA_SUFFIXES, 'or')}, or pass "
+            "--background."
+        )
+    raise ImageError(f"{form.label} {reason}, {path.name} would be {width}×{height}; write a .png.")
 
 
 def close_quietly(file) -> None:
@@ -110,7 +138,9 @@ def names_unwritable(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the block into an ``ImageError`` that names the file."""
     try:
         yield
+    except FileExistsError as error:
+        raise TargetExistsError(f"{path} exists and is kept; --overwrite replaces it.") from error
     except OSError as error:
-        raise ImageError(
+        raise UnwritableError(
             f"{path} cannot be written ({error.strerror or error}); check the folder and the free space."
         ) from error

@@ -9,7 +9,7 @@ from span_keras.checkpoints import load_weights
 from span_keras.data.photos import BUNDLED_VAL
 from span_keras.images.bicubic import to_uint8
 from span_keras.images.read import read_image
-from span_keras.inference.files import upscale_file
+from span_keras.inference.files import Job, upscale_file
 from span_keras.inference.upscaler import Upscaler
 
 
@@ -68,7 +68,7 @@ def span_upscale(weights, tmp_path):
     upscaler = Upscaler(weights["x2"])
 
     def upscale(path) -> np.ndarray:
-        upscale_file(upscaler, path, tmp_path / "python.png")
+        upscale_file(Job(path, tmp_path / "python.png"), upscaler)
         samples = read_image(tmp_path / "python.png").samples
         return samples if samples.dtype == np.uint8 else np.uint8((samples.astype(int) + 128) // 257)
 

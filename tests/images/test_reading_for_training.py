@@ -131,12 +131,12 @@ def test_values_of_unknown_range_are_refused(tmp_path):
 
 
 def test_every_command_lists_the_same_files(tmp_path):
-    names = ["b.PNG", "a.jpeg", "c.avif", ".hidden.png", "._a.png", "notes.txt", "in/d.webp", "png"]
+    names = ["b.PNG", "a.jpeg", "c.gif", ".hidden.png", "._a.png", "notes.txt", "in/d.webp", "png", ".dir/e.png"]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     found = lambda **options: [p.relative_to(tmp_path).as_posix() for p in image_files(tmp_path, **options)]  # noqa: E731
-    assert found() == ["a.jpeg", "b.PNG", "c.avif", "in/d.webp"]
-    assert found(recursive=False) == ["a.jpeg", "b.PNG", "c.avif"]
+    assert found() == ["a.jpeg", "b.PNG", "c.gif", "in/d.webp"]
+    assert found(recursive=False) == ["a.jpeg", "b.PNG", "c.gif"]
     assert found(suffixes=WRITABLE) == ["a.jpeg", "b.PNG", "in/d.webp"]

@@ -1,9 +1,12 @@
 """The upscale command: every kind of image, batches with bad ones, interruptions, bounded memory."""
 
+import io
+import pickle
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +21,10 @@ from span_keras.images.alpha import bleed
 from span_keras.images.formats import FORMATS
 from span_keras.images.picture import Metadata, Picture, to_float
 from span_keras.images.read import read_image
+from span_keras.images.source import Encoded
 from span_keras.images.write import write_image
 from span_keras.inference.batch import plan
-from span_keras.inference.files import upscale_file
+from span_keras.inference.files import Job, Options, Outcome, decode, encode, enlarge, upscale_file
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights, layer_shapes
@@ -56,6 +60,10 @@ def weights_file(tmp_path, blur):
     return path
 
 
+def planned(*arguments):
+    return [(job.source, job.target) for job in plan(*arguments).jobs]
+
+
 def run(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
@@ -65,8 +73,8 @@ def test_every_format_in_and_out(tmp_path, upscaler, form):
     suffix = form.suffixes[0]
     rows, columns = np.mgrid[0:41, 0:30]
     write_image(tmp_path / f"in{suffix}", Picture(np.uint8(np.stack([rows * 5, columns * 7, rows + columns], -1))))
-    notes = upscale_file(upscaler, tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
-    assert notes == []
+    notes = upscale_file(Job(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"), upscaler).notes
+    assert notes == ()
     found = read_image(tmp_path / f"out{suffix}")
     expected = upscaler(read_image(tmp_path / f"in{suffix}").pixels)
     assert found.samples.shape == (82, 60, 3)
@@ -78,7 +86,7 @@ def test_every_format_in_and_out(tmp_path, upscaler, form):
 def test_depth_and_kind_of_samples_stay(tmp_path, upscaler, channels, dtype):
     values = random_samples(channels, dtype)
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
     found = read_image(tmp_path / "out.png")
     assert found.samples.shape == (82, 60, channels)
     assert found.samples.dtype == dtype
@@ -95,7 +103,7 @@ def test_grey_stored_as_rgb_is_upscaled_as_grey(tmp_path, tiny_weights, channels
 
     def upscaled(samples):
         write_image(tmp_path / "in.png", Picture(samples))
-        upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+        upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
         return read_image(tmp_path / "out.png").samples
 
     stored = random_samples(channels, dtype)
@@ -116,7 +124,7 @@ def test_transparent_black_does_not_darken_the_edge(tmp_path, upscaler):
     inside = (rows - 20) ** 2 + (columns - 15) ** 2 < 100
     values = np.where(inside[..., None], [250, 180, 20, 255], 0).astype(np.uint8)
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
     found = read_image(tmp_path / "out.png").samples
     visible = found[..., 3] > 0
     assert np.abs(found[visible][:, :3].astype(int) - [250, 180, 20]).max() <= 1
@@ -132,7 +140,7 @@ def test_opaque_alpha_stays_opaque_up_to_the_border(tmp_path, upscaler):
     values = random_samples(4)
     values[..., 3] = 255
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler)
     assert (read_image(tmp_path / "out.png").samples[..., 3] == 255).all()
 
 
@@ -140,8 +148,8 @@ def test_alpha_in_tiles_equals_alpha_in_one(tmp_path, blur, upscaler):
     values = random_samples(4)
     values[5:30, 5:28, 3] = 0
     write_image(tmp_path / "in.png", Picture(values))
-    upscale_file(upscaler, tmp_path / "in.png", tmp_path / "tiles.png")
-    upscale_file(Upscaler(blur, tile=64), tmp_path / "in.png", tmp_path / "whole.png")
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "tiles.png"), upscaler)
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "whole.png"), Upscaler(blur, tile=64))
     tiles, whole = (read_image(tmp_path / f"{name}.png").samples.astype(int) for name in ("tiles", "whole"))
     assert np.abs(tiles - whole).max() <= 1
 
@@ -182,17 +190,47 @@ def srgb_profile():
 
 def test_16_bits_into_a_format_of_8_is_said(tmp_path, upscaler):
     write_image(tmp_path / "in.png", Picture(random_samples(3, np.uint16)))
-    notes = upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.bmp")
+    notes = upscale_file(Job(tmp_path / "in.png", tmp_path / "out.bmp"), upscaler).notes
     assert len(notes) == 1
     assert "holds 8 of the 16 bits per sample" in notes[0]
+
+
+def test_stages_run_apart_on_plain_data(tmp_path, upscaler):
+    """As in processes of their own, without files: jobs, pictures and results are pickled in between."""
+
+    def sent(value):
+        return pickle.loads(pickle.dumps(value))
+
+    values = random_samples(4, np.uint16)
+    write_image(tmp_path / "in.png", Picture(values, Metadata(texts={"Title": "t"})))
+    upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png", Options(quality=90)), upscaler)
+    job = sent(Job(Encoded("store/in.png", (tmp_path / "in.png").read_bytes()), Path("store/out.png")))
+    enlarged = sent(enlarge(job, sent(decode(job, 2)), upscaler).whole())
+    file = io.BytesIO()
+    outcome = encode(job, enlarged, file)
+    assert file.getvalue() == (tmp_path / "out.png").read_bytes()
+    assert outcome == Outcome("store/in.png", "store/out.png", "made", 60, 82)
+    with pytest.raises(ImageError, match=r"^store/bad\.png is empty"):
+        decode(Job(Encoded("store/bad.png", b""), Path("x.png")), 2)
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form.written], ids=lambda form: form.name)
+def test_a_result_in_memory_is_that_on_disk(tmp_path, upscaler, form):
+    path = tmp_path / f"in{form.suffixes[0]}"
+    write_image(path, Picture(random_samples(3)))
+    job = Job(path, tmp_path / f"out{form.suffixes[0]}")
+    upscale_file(job, upscaler)
+    file = io.BytesIO()
+    encode(job, enlarge(job, decode(job, 2), upscaler), file)
+    assert file.getvalue() == job.target.read_bytes()
 
 
 def test_metadata_that_the_target_cannot_hold_are_said(tmp_path, upscaler):
     metadata = Metadata(icc=srgb_profile(), texts={"Title": "t"})
     write_image(tmp_path / "in.png", Picture(random_samples(3), metadata))
-    notes = upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.bmp")
-    assert notes == [f"{tmp_path / 'out.bmp'} cannot hold the colour profile and text 'Title'; a .png can."]
-    assert upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.png") == []
+    notes = upscale_file(Job(tmp_path / "in.png", tmp_path / "out.bmp"), upscaler).notes
+    assert notes == (f"{tmp_path / 'out.bmp'} cannot hold the colour profile and text 'Title'; a .png can.",)
+    assert upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"), upscaler).notes == ()
 
 
 def test_folders_keep_their_structure_and_existing_results_stay(tmp_path, weights_file):
@@ -245,12 +283,10 @@ def test_bad_use_ends_with_one_sentence(tmp_path, weights_file):
         return result.stderr
 
     assert "does not exist" in message(2, tmp_path / "none.png", *out, *w)
-    assert "Missing option '-o'" in message(2, tmp_path / "a.png", *w)
     assert "Missing argument" in message(2, *out, *w)
-    assert "holds no images to upscale; expected some of .png" in message(1, tmp_path / "empty", *out, *w)
+    assert "empty holds no images to upscale; expected some of .png" in message(1, tmp_path / "empty", *out, *w)
     assert "none.keras" in message(1, tmp_path / "a.png", *out, "-w", tmp_path / "none.keras")
     assert "overwritten by its own result" in message(1, tmp_path / "a.png", "-o", tmp_path, *w)
-    assert "would both become" in message(1, tmp_path / "a.png", tmp_path / "a.jpg", *out, *w, "--format", "png")
     png = ("-o", tmp_path / "b.png", "--format", "jpg")
     assert "b.png ends otherwise than the format asked for, jpg" in message(1, tmp_path / "a.png", *png, *w)
     assert "more than twice this network's halo" in message(1, tmp_path / "a.png", *out, *w, "--tile", 3)
@@ -287,9 +323,9 @@ def test_a_folder_below_its_results(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "x.png").touch()
-    assert plan([folder], tmp_path) == [(folder / "x.png", tmp_path / "x.png")]
-    with pytest.raises(ImageError, match="overwritten by its own result"):
-        plan([folder], folder)
+    assert planned([folder], tmp_path) == [(folder / "x.png", tmp_path / "x.png")]
+    (outcome,) = plan([folder], folder).settled
+    assert outcome.status == "failed" and "overwritten by its own result" in outcome.reason
 
 
 def test_weights_that_make_no_numbers_are_named(tmp_path, wild_weights):
@@ -313,26 +349,26 @@ def test_links_to_folders_are_followed(tmp_path):
     (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in" / "link" / "loop").symlink_to(tmp_path / "in")
     image = tmp_path / "in" / "link" / "x.png"
-    assert plan([tmp_path / "in"], tmp_path / "out") == [(image, tmp_path / "out" / "link" / "x.png")]
+    assert planned([tmp_path / "in"], tmp_path / "out") == [(image, tmp_path / "out" / "link" / "x.png")]
 
 
 def test_plan_names_targets(tmp_path):
     (tmp_path / "d").mkdir()
     image = tmp_path / "d" / "x.jpeg"
     image.touch()
-    assert plan([image], tmp_path / "y.png") == [(image, tmp_path / "y.png")]
-    assert plan([image], tmp_path / "y") == [(image, tmp_path / "y" / "x.jpeg")]
-    assert plan([image, tmp_path / "d"], tmp_path / "y", ".png") == [(image, tmp_path / "y" / "x.png")]
+    assert planned([image], tmp_path / "y.png") == [(image, tmp_path / "y.png")]
+    assert planned([image], tmp_path / "y") == [(image, tmp_path / "y" / "x.jpeg")]
+    assert planned([image, tmp_path / "d"], tmp_path / "y", ".png") == [(image, tmp_path / "y" / "x.png")]
     # Results of an earlier run inside an input folder are not inputs.
     (tmp_path / "d" / "out").mkdir()
     (tmp_path / "d" / "out" / "x.jpeg").touch()
-    assert plan([tmp_path / "d"], tmp_path / "d" / "out") == [(image, tmp_path / "d" / "out" / "x.jpeg")]
+    assert planned([tmp_path / "d"], tmp_path / "d" / "out") == [(image, tmp_path / "d" / "out" / "x.jpeg")]
 
 
 def test_images_larger_than_the_format_allows_are_refused_before_work(tmp_path, upscaler):
     write_image(tmp_path / "in.png", Picture(np.zeros((1, 9000, 1), np.uint8)))
     with pytest.raises(ImageError, match="at most 16383 pixels per side"):
-        upscale_file(upscaler, tmp_path / "in.png", tmp_path / "out.webp", on_tiles=pytest.fail)
+        upscale_file(Job(tmp_path / "in.png", tmp_path / "out.webp"), upscaler, on_tiles=pytest.fail)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -368,7 +404,8 @@ def test_memory_is_bounded_by_a_band(tmp_path):
     script = f"""
         import resource
         from span_keras.images.read import read_image
-        from span_keras.inference.files import Upscaler, upscale_file
+        from span_keras.inference.files import Job, upscale_file
+        from span_keras.inference.upscaler import Upscaler
 
         class Repeat(Upscaler):
             scale, halo, tile, batch = 4, 21, 128, 1
@@ -382,7 +419,7 @@ def test_memory_is_bounded_by_a_band(tmp_path):
 
         read_image({str(tmp_path / "in.png")!r})
         before = peak()
-        upscale_file(Repeat(), {str(tmp_path / "in.png")!r}, {str(tmp_path / "out.png")!r})
+        upscale_file(Job({str(tmp_path / "in.png")!r}, {str(tmp_path / "out.png")!r}), Repeat())
         print(peak() - before)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from span_keras.images.picture import Metadata, Picture, to_samples
 from span_keras.images.read import read_image
 from span_keras.images.write import write_image
 from span_keras.inference.evaluation import evaluate
-from span_keras.inference.files import upscale_file
+from span_keras.inference.files import Job, upscale_file
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.config import SpanConfig
 
@@ -29,7 +29,7 @@ def samples(channels, dtype=np.uint8):
 
 def by_command(upscaler, values, folder):
     write_image(folder / "in.png", Picture(values))
-    upscale_file(upscaler, folder / "in.png", folder / "out.png")
+    upscale_file(Job(folder / "in.png", folder / "out.png"), upscaler)
     return read_image(folder / "out.png").samples
 
 
@@ -112,7 +112,7 @@ def test_a_file_comes_back_as_a_picture_with_its_metadata(tmp_path, upscaler):
         (np.zeros((9, 9, 3), np.int64), "type uint8, uint16 or floating point, found int64"),
         (np.zeros((9, 9), bool), "found bool"),
         (np.zeros((0, 9, 3), np.uint8), "at least one pixel, found 9×0"),
-        (Image.new("F", (9, 9)), "the image has samples of kind F; save it as 8- or 16-bit grey or RGB"),
+        (Image.new("HSV", (9, 9)), "the image has samples of kind HSV; save it as 8- or 16-bit grey or RGB"),
         (Image.fromarray(np.full((9, 9), 70_000, np.int32)), "the image has 32-bit samples"),
     ],
 )

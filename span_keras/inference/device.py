@@ -1,0 +1,44 @@
+"""Choose what the network runs on."""
+
+from __future__ import annotations
+
+import os
+
+from span_keras.errors import ConfigError
+
+
+def choose(name: str) -> None:
+    """Let the backend see what ``--device`` names alone. Call this before it is loaded.
+
+    Args:
+        name: ``"auto"``, ``"cpu"``, ``"gpu"``, or ``"gpu:1"`` for the second one.
+
+    Raises:
+        ConfigError: there is no device of such a name.
+    """
+    kind, _, number = name.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (number and (kind != "gpu" or not number.isdecimal())):
+        raise ConfigError(f"expected the device auto, cpu, gpu or gpu:NUMBER, found {name!r}.")
+    if kind == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    elif number:
+        visible = [entry for entry in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if entry]
+        if visible and int(number) >= len(visible):
+            raise ConfigError(f"expected one of {len(visible)} GPUs from gpu:0, found {name}; choose another.")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(number)] if visible else number
+
+
+def check(name: str) -> None:
+    """Check that the backend found the GPU that ``--device`` asked for.
+
+    Raises:
+        ConfigError: it found none.
+    """
+    import keras
+
+    if name.startswith("gpu") and not keras.distribution.list_devices("gpu"):
+        raise ConfigError(
+            f"expected a GPU for --device {name}, found none that {keras.backend.backend()} can use; check its driver "
+            "and the backend's GPU support, or pass --device cpu."
+        )
