@@ -3,17 +3,20 @@
  * installed, whatever the page fetches later as it passes. The network has the first word when there is one.
  * A new VERSION drops the files of the old one.
  */
-const VERSION = '2';
+const VERSION = '3';
 const CACHE = `span-${VERSION}`;
 
-/** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
+/**
+ * The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. The codecs of images are not among
+ * them, for few browsers need them; they are kept as they pass.
+ */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'constants.js', 'worker.js',
-  'engine/backend.js', 'engine/engine.js', 'engine/libraries.js', 'engine/measure.js', 'engine/run.js',
-  'engine/tf.js',
-  'images/alpha.js', 'images/bicubic.js', 'images/color-space.js', 'images/decode.js', 'images/icc.js',
-  'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
+  'constants.js', 'launch.js', 'limit.js', 'worker.js',
+  'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js',
+  'engine/remembered.js', 'engine/run.js', 'engine/tf.js',
+  'images/alpha.js', 'images/bicubic.js', 'images/canvas.js', 'images/color-space.js', 'images/decode.js', 'images/icc.js',
+  'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/source.js', 'images/tiling.js',
   'network/model-files.js', 'network/model.js', 'network/network.js', 'network/webgpu.js',
   'storage/database.js', 'storage/models.js',
   'train/errors.js', 'train/settings.js',
@@ -91,7 +94,15 @@ async function keep(cache, url) {
 async function keepModel(cache, address) {
   const url = new URL(address, registration.scope);
   const { weightsManifest } = await (await keep(cache, url)).json();
-  await Promise.all(weightsManifest.flatMap(({ paths }) => paths).map((path) => keep(cache, new URL(path, url))));
+  const paths = weightsManifest.flatMap((group) => group.paths);
+  await Promise.all(paths.map((path) => keep(cache, besideModel(path, url))));
+}
+
+/** As in network/model.js: a query such as a token goes along, to the same server only. */
+function besideModel(path, base) {
+  const address = new URL(path, base);
+  if (!address.search && address.origin === base.origin) address.search = base.search;
+  return address;
 }
 
 /** The model that the page starts with, as `start` in ui/models.js chooses it. */
