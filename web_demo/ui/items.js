@@ -1,6 +1,7 @@
 /** The images on their way: they wait, are enlarged one after another, shown, and handed to the user. */
 
 import { LABELS } from '../engine/backend.js';
+import { isCanvasTrue } from '../images/canvas.js';
 import { Compare, resultCanvas } from './compare.js';
 import { duration, size } from './format.js';
 import { $, announce, complain, setState } from './page.js';
@@ -96,7 +97,7 @@ export class Items {
     const { after: canvas } = item;
     const isOut = () =>
       item.after === canvas && this.#items.includes(item) && item !== this.#current && item.state !== 'running';
-    if (!(canvas instanceof HTMLCanvasElement) || !isOut()) return;
+    if (!(canvas instanceof HTMLCanvasElement) || !isOut() || !isCanvasTrue()) return; // a picture of it would be noise
     const image = await (await import('./pack.js')).toImage(canvas);
     if (isOut()) item.after = image;
   }
@@ -152,9 +153,10 @@ export class Items {
     setState('busy');
     this.#render();
     try {
-      const { width, height, milliseconds, backend } = await this.#run(item, upscaler, controller.signal);
+      const { width, height, milliseconds, backend, notes } = await this.#run(item, upscaler, controller.signal);
       const written = item.write ? ', written' : '';
       item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}${written}`;
+      if (notes.length) item.detail += `. ${notes.join(' ').replace(/\.$/, '')}`;
       item.state = 'done';
       announce(`${item.name} is done: ${item.detail}.`);
     } catch (error) {
