@@ -4,7 +4,7 @@ import { LABELS } from '../engine/backend.js';
 import { isCanvasTrue } from '../images/canvas.js';
 import { Compare, resultCanvas } from './compare.js';
 import { duration, size } from './format.js';
-import { $, announce, complain, setState } from './page.js';
+import { $, announce, complain } from './page.js';
 import { mountQueue } from './queue.js';
 
 /**
@@ -50,6 +50,7 @@ export class Items {
     this.#models = models;
     models.addEventListener('leave', () => this.#leaveModel());
     models.addEventListener('ready', () => this.#work());
+    models.addEventListener('change', () => this.#render());
     $('cancel').addEventListener('click', () => this.#stop(this.#current));
     $('again').addEventListener('click', () => this.#runAgain(this.#current));
     $('remove').addEventListener('click', () => this.#remove(this.#items.filter((item) => item === this.#current)));
@@ -118,7 +119,8 @@ export class Items {
     $('workspace').hidden = items.length === 0;
     this.#queue.update(items, current);
     $('job-name').textContent = current?.name ?? '';
-    $('job-detail').textContent = current?.detail ?? '';
+    const isStuck = current?.state === 'waiting' && !this.#models.upscaler && this.#models.problem;
+    $('job-detail').textContent = isStuck ? 'Waiting for a model that can be used' : (current?.detail ?? '');
     $('job-progress').value = current?.state === 'done' ? 1 : (current?.progress ?? 0);
     const pending = current !== null && ['running', 'waiting', 'held'].includes(current.state);
     $('cancel').disabled = !pending;
@@ -150,7 +152,7 @@ export class Items {
       return this.#work();
     }
     Object.assign(item, { state: 'running', detail: 'Reading', progress: 0 });
-    setState('busy');
+    this.#models.setBusy(true);
     this.#render();
     try {
       const { width, height, milliseconds, backend, notes } = await this.#run(item, upscaler, controller.signal);
@@ -165,7 +167,7 @@ export class Items {
     this.#running = null;
     this.#pack(item);
     this.#models.showMemory();
-    if (this.#models.upscaler) setState('ready');
+    this.#models.setBusy(false);
     this.#render();
     this.#work();
   }
