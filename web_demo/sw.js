@@ -28,7 +28,7 @@ const FILES = [
   'train/view/chart.js', 'train/view/client.js', 'train/view/estimate.js', 'train/view/form.js', 'train/view/photographs.js',
   'train/view/question.js', 'train/view/report.js', 'train/view/sample-strip.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/view.js',
-  'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/items.js', 'ui/measure.css',
+  'ui/awake.js', 'ui/compare.js', 'ui/cost.js', 'ui/download.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/items.js', 'ui/measure.css',
   'ui/measure.js', 'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js',
   'ui/tabs.js', 'ui/upscale.css',
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',

@@ -1,6 +1,6 @@
 """Open the page again and again in three browsers: which visits become ready, how soon, and what an image becomes.
 
-    python benchmarks/web/ready.py EXPORT_DIR [--visits 10] [--photograph FILE]
+    python benchmarks/web/ready.py EXPORT_DIR [--visits 10] [--only Firefox WebKitGTK] [--photograph FILE]
 
 EXPORT_DIR is made by ``span-export --tfjs EXPORT_DIR --demo``. Every visit is a first one: nothing is kept of the one
 before. ``levels`` is the largest difference of the enlarged photograph from Chromium's. Firefox and WebKitGTK are
@@ -70,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--visits", type=int, default=10)
+    parser.add_argument("--only", nargs="+", default=[""], help="rows that begin with one of these words")
     parser.add_argument("--photograph", type=Path, default=PHOTOGRAPH, help="a PNG, JPEG or WebP file")
     options = parser.parse_args()
     sys.path.append(str(REPOSITORY / "tests"))
@@ -99,6 +100,8 @@ def main() -> None:
     print(f"{'browser':30} ready of  median s  longest s  backend  levels")
     reference = None
     for name, opener in openers.items():
+        if not name.startswith(tuple(options.only)):
+            continue
         seconds, backend, made = [], "", None
         try:
             for _ in range(options.visits):

@@ -86,10 +86,13 @@ export class Engine {
    */
   async load(artifacts, { backend = 'auto', first, tile } = {}) {
     this.#take(artifacts, tile);
-    if (backend === 'auto') {
-      await this.#startFirst([...new Set(first ? [first, ...READY_CHAIN] : READY_CHAIN)]);
-      if (this.backend === 'wasm' && first !== 'wasm') this.measured.wasm = await timeOf(this);
-    } else await this.#startFirst(CHAIN.slice(Math.max(0, CHAIN.indexOf(backend))));
+    const isAuto = backend === 'auto';
+    const chain = isAuto
+      ? [...new Set(first ? [first, ...READY_CHAIN] : READY_CHAIN)]
+      : CHAIN.slice(CHAIN.indexOf(backend));
+    await this.#startFirst(chain);
+    // Plain JavaScript would take seconds, and so would a GPU that has not been compared.
+    if (this.backend === 'wasm' || (isAuto && this.backend === first && first !== 'cpu')) await this.#time();
     return { config: this.config, status: this.status };
   }
 
@@ -283,6 +286,12 @@ export class Engine {
     }
     const reasons = this.demoted.map(({ backend, reason }) => `${LABELS[backend]}: ${reason}`).join('; ');
     throw new ModelError(`No backend can run this model here (${reasons}).`);
+  }
+
+  /** Time the probe, for whoever wants to know beforehand how long an image takes. */
+  async #time() {
+    const time = await Promise.race([timeOf(this), this.lost]).catch(() => undefined);
+    if (time !== undefined) this.measured[this.backend] = time;
   }
 
   /** Start the GPU backend that is faster than all that was measured, if one is; stop the others. */

@@ -3,7 +3,7 @@ import { within } from '../limit.js';
 import { BackendLost, DeviceLost, LABELS } from './backend.js';
 
 /** Side of the image with which backends are compared. */
-const PROBE = 48;
+export const PROBE = 48;
 /** Milliseconds within which a backend worth having has compiled its shaders, and within which it enlarges the image. */
 const COMPILE_LIMIT = 20_000;
 const PROBE_LIMIT = 1000;

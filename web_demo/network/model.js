@@ -116,11 +116,14 @@ function refusal(status) {
   return `could not be read (status ${status}); try again later.`;
 }
 
-/** @returns {Promise<Array<{name: string, url: string}>>} what `models.json` beside the page lists, if there is one */
+/**
+ * @returns {Promise<Array<{name: string, url: string, scale?: number, channels?: number}>>} what `models.json` beside the
+ *   page lists, if there is one
+ */
 export async function modelsBeside() {
   try {
     const { models } = await (await fetch('models.json')).json();
-    return models.map(({ name, url }) => ({ name, url }));
+    return models.map(({ name, url, scale, channels }) => ({ name, url, scale, channels }));
   } catch {
     return []; // some servers answer with a page where there is no file
   }

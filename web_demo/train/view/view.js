@@ -5,6 +5,7 @@ import { readModelFiles } from '../../network/model-files.js';
 import { readConfig } from '../../network/model.js';
 import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
+import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
 import { defaultConfig, toFiles } from '../session/layers-model.js';
 import { SessionThread } from './client.js';
@@ -141,6 +142,7 @@ class TrainingView {
     this.setPhase('preparing', 'Timing a step…');
     this.passFocus('stop');
     this.run = {};
+    awake.hold('training');
     const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
     try {
       if (!(await this.isMeant(request, settings))) return;
@@ -158,6 +160,7 @@ class TrainingView {
       throw error;
     } finally {
       this.run = null;
+      awake.release('training');
       clearInterval(clock);
       // Until the view knows what is stored now, Start Training could replace it without a question.
       this.setPhase('stopping');
