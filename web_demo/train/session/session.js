@@ -12,11 +12,14 @@ import { makeSamples, split, upscaleSample } from './samples.js';
 import { makeModel } from './saved-model.js';
 import { prepare } from './start.js';
 import { Trainer } from './step.js';
-import { alone, StoredTraining } from './stored.js';
+import { StoredTraining } from './stored.js';
+import { timeStep } from './timing.js';
 import { startTrainable } from './training-backend.js';
 import { PerceptualLoss } from './vgg-loss.js';
 
 const SAVE_EVERY = 15000; // milliseconds
+/** Milliseconds of a step from which on each is kept: it may be stopped in the middle, and then goes on from there. */
+const SLOW_STEP = 1000;
 const SAMPLE_EVERY = 5000;
 const LOG_EVERY = 10000;
 const REPORT_EVERY = 100;
@@ -26,6 +29,8 @@ const LOSS_DELAY = 100;
 export class TrainingSession {
   running = false;
   stopping = false;
+  /** @type {(isMeant: boolean) => void} answers whether a training is to begin that was timed; see `isMeant` */
+  proceed = () => {};
   /** @type {Array<() => Promise<any>>} to be run between two steps */
   jobs = [];
   /** @type {Promise<any> | undefined} the last of them that was run while no training was under way */
@@ -59,6 +64,11 @@ export class TrainingSession {
     return { config, settings, step, history, photographs };
   }
 
+  /** Go on after another session, which was ended: `kept` is what that could not store, or null. */
+  adopt(kept) {
+    this.stored.adopt(kept);
+  }
+
   /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
   keepNow() {
     return this.betweenSteps(async () => {
@@ -77,6 +87,7 @@ export class TrainingSession {
 
   stop() {
     this.stopping = true;
+    this.proceed(false);
   }
 
   /** Forget the training, here and on disk. */
@@ -104,14 +115,14 @@ export class TrainingSession {
   /**
    * Train until the last step, `stop()` or an error; the state is kept in each case.
    * @param {import('./start.js').StartRequest} request
-   * @returns {Promise<{finished: boolean, step: number}>}
+   * @returns {Promise<{finished?: boolean, step?: number, declined?: boolean}>} `declined`: timed, it was not meant
    */
   async start(request) {
     if (this.running) throw new TrainingError('A training is under way; stop it before you start another.');
     this.running = true;
     this.stopping = false; // before the lock is awaited: a stop may come earlier
     try {
-      return await alone(() => this.run(request));
+      return await this.stored.alone(() => this.run(request));
     } finally {
       this.running = false;
       this.job = Promise.all(this.jobs.splice(0).map((job) => job()));
@@ -137,6 +148,7 @@ export class TrainingSession {
       problems.forEach((problem) => this.log(problem));
       const { training, shown, heldOut } = split(pairs);
       perceptual = settings.vggWeight > 0 ? await PerceptualLoss.load(tf, request.perceptualUrl) : null;
+      if (!request.untimed && !(await this.isMeant(tf, state, perceptual))) return { declined: true };
       this.send('started', {
         backend,
         perceptual: Boolean(perceptual),
@@ -168,6 +180,16 @@ export class TrainingSession {
       this.send('rest', { tensors: tf.memory().numTensors, resting });
       if (this.lostBackends.has(backend)) stopBackend(tf, backend);
     }
+  }
+
+  /** Tell the page how long a step takes here, and wait for its answer whether the training is to begin. */
+  async isMeant(tf, { config, settings, step }, perceptual) {
+    this.send('timing', {});
+    const milliseconds = await this.onGpu(timeStep(tf, config, settings, perceptual));
+    const answer = new Promise((resolve) => (this.proceed = resolve));
+    const steps = settings.epochs * settings.stepsPerEpoch - step;
+    this.send('timed', { backend: this.backend, milliseconds, steps });
+    return this.stopping ? false : answer;
   }
 
   /**
@@ -221,7 +243,7 @@ export class TrainingSession {
         logged = now;
         loggedStep = trainer.step;
       }
-      if (now - saved > SAVE_EVERY) {
+      if (now - saved > SAVE_EVERY || now - begin > SLOW_STEP) {
         await this.keep();
         await this.stored.write();
         saved = performance.now();
@@ -229,7 +251,12 @@ export class TrainingSession {
       for (let job; (job = this.jobs.shift());) await job();
       await nextTask();
     }
-    if (last) {
+    if (this.stopping) {
+      await this.keep(); // who stops may not wait for the samples
+      await this.stored.write();
+    }
+    const isHurried = this.stopping && sampling > SLOW_STEP;
+    if (last && !isHurried) {
       await this.sample();
       if (loggedStep !== trainer.step) this.logStep(last, median(times));
     }

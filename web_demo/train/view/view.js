@@ -5,20 +5,21 @@ import { readModelFiles } from '../../network/model-files.js';
 import { readConfig, requireTrainable } from '../../network/model.js';
 import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
+import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
 import { defaultConfig, toFiles } from '../session/layers-model.js';
-import { startSession } from './client.js';
+import { SessionThread, TrainingEnded } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { mountQuestion } from './question.js';
 import { Report, count } from './report.js';
+import { Runner } from './runner.js';
 import { TEMPLATE } from './template.js';
 
 /** Beside the page, from `span-export --perceptual`. */
 const PERCEPTUAL = 'perceptual/model.json';
 /** Name of the trained model among the page's models. */
 const TRAINED = 'Trained in this browser';
-
 /**
  * @param {HTMLElement} root an empty section
  * @param {object} context what the page gives
@@ -44,11 +45,12 @@ class TrainingView {
     this.root = root;
     this.context = context;
     this.find = (selector) => root.querySelector(selector);
-    this.session = startSession((event, detail) => this.receive(event, detail));
+    this.session = new SessionThread((event, detail) => this.receive(event, detail));
     this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
     this.form = mountForm(this.find('#train-form'));
     this.report = new Report(root);
     this.ask = mountQuestion(this.find('#train-question'));
+    this.runner = new Runner(this.session, this.ask);
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
     this.phase = 'opening';
@@ -135,17 +137,19 @@ class TrainingView {
     this.started = false;
     this.setPhase('preparing', 'Preparing…');
     this.passFocus('stop');
+    awake.hold('training');
+    const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
     try {
-      const { finished, step } = await this.session.call('start', { settings, ...request });
-      this.say(
-        finished
-          ? `Finished after ${count(step)} steps.`
-          : `Stopped at step ${count(step)}; Start Training goes on from here.`,
-      );
+      this.say(this.describeEnd(await this.runner.start({ settings, ...request })));
     } catch (error) {
+      if (error instanceof TrainingEnded) {
+        return this.say('Stopped in the middle of a step; Start Training goes on from the last one kept.');
+      }
       this.setState(this.started ? 'The training stopped.' : 'The training did not start.');
       throw error;
     } finally {
+      awake.release('training');
+      clearInterval(clock);
       // Until the view knows what is stored now, Start Training could replace it without a question.
       this.setPhase('stopping');
       // Where nothing started, what was chosen and typed is what is to be mended.
@@ -155,13 +159,24 @@ class TrainingView {
     }
   }
 
+  /** @param {Awaited<ReturnType<Runner['start']>>} end */
+  describeEnd({ finished, step = 0, declined }) {
+    if (declined === 'quick') {
+      this.form.choose('quick');
+      return 'Start Training begins with these settings.';
+    }
+    if (declined) return 'The training did not start.';
+    const done = count(step);
+    return finished ? `Finished after ${done} steps.` : `Stopped at step ${done}; Start Training goes on from here.`;
+  }
+
   /** What to start with, beside the settings; `null` if a stored training is not to be replaced. */
   async request() {
     const origin = await this.origin();
     if (origin.kind !== 'stored') {
       await this.peek().catch(() => {}); // another tab may have trained; what is damaged may be replaced
       const text = this.stored?.step && `This replaces the stored training at step ${count(this.stored.step)}.`;
-      if (text && !(await this.ask(text, 'Replace It'))) return null;
+      if (text && (await this.ask(text, 'Replace It')) !== 'yes') return null;
     }
     const photographs = await this.photographs.get();
     const backend = this.form.backend() === 'auto' ? document.documentElement.dataset.backend : this.form.backend();
@@ -179,7 +194,7 @@ class TrainingView {
 
   async stop() {
     this.setPhase('stopping', 'Stopping after this step…');
-    await this.session.call('stop');
+    await this.runner.stop();
   }
 
   async save() {
@@ -208,7 +223,7 @@ class TrainingView {
     const what = this.damaged
       ? 'The damaged training is removed from this browser.'
       : 'The trained model, its photographs and its progress are removed from this browser.';
-    if (!(await this.ask(what, 'Delete'))) return;
+    if ((await this.ask(what, 'Delete')) !== 'yes') return;
     await this.session.call('remove');
     this.stored = null;
     this.damaged = false;
@@ -221,7 +236,10 @@ class TrainingView {
       await store.deleteModel(TRAINED);
       this.context.onModelsChanged();
     }
-    this.say('The trained model was deleted.');
+    const isUsed = this.context.getName() === TRAINED;
+    this.say(
+      `The trained model was deleted${isUsed ? '; the Upscale view goes on with it until another is chosen' : ''}.`,
+    );
   }
 
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
@@ -255,6 +273,8 @@ class TrainingView {
 
   receive(event, detail) {
     const handlers = {
+      timing: () => this.runner.onTiming(),
+      timed: (timed) => this.runner.onTimed(timed),
       preparing: ({ done, total }) => this.setState(`Reading photographs: ${done} of ${total}.`),
       started: (started) => this.onStarted(started),
       progress: (progress) => this.report.showStep(progress),
