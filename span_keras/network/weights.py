@@ -181,11 +181,29 @@ def _models():
     return model
 
 
-def average(networks: Sequence[SpanWeights]) -> SpanWeights:
+def recoloured(weights: SpanWeights, matrix: np.ndarray, offset: np.ndarray) -> SpanWeights:
+    """Return the network in deploy form whose every output pixel is ``pixel @ matrix + offset`` of the one before.
+
+    Args:
+        weights: of a network with RGB output, in either form.
+        matrix: (3, 3).
+        offset: (3,), where values are in [0, 1].
+    """
+    fused = weights.fuse()
+    kernel, bias = (np.float64(fused.layers["upsampler"][key]) for key in ("kernel", "bias"))
+    # The last convolution gives the colours of every subpixel, one subpixel after the other.
+    kernel = (kernel.reshape(*kernel.shape[:3], -1, 3) @ matrix).reshape(kernel.shape)
+    bias = (bias.reshape(-1, 3) @ matrix + offset).reshape(-1)
+    layers = {**fused.layers, "upsampler": {"kernel": np.float32(kernel), "bias": np.float32(bias)}}
+    return replace(fused, layers=layers)
+
+
+def average(networks: Sequence[SpanWeights], shares: Sequence[float] | None = None) -> SpanWeights:
     """Return the mean of the fused weights of networks.
 
     Args:
         networks: one or more of the same configuration, in either form.
+        shares: how much each counts, relative to the others; equally by default.
 
     Returns:
         A network in deploy form, with what all agree about in their metadata, such as a licence.
@@ -206,7 +224,7 @@ def average(networks: Sequence[SpanWeights]) -> SpanWeights:
             )
     layers = {
         name: {
-            key: np.mean([n.layers[name][key] for n in fused], axis=0, dtype=np.float64).astype(np.float32)
+            key: np.average([np.float64(n.layers[name][key]) for n in fused], axis=0, weights=shares).astype(np.float32)
             for key in group
         }
         for name, group in first.layers.items()

@@ -12,7 +12,7 @@ from span_keras import Upscaler, load_weights, save_weights
 from span_keras.average import main
 from span_keras.errors import CheckpointError
 from span_keras.network.config import SpanConfig
-from span_keras.network.weights import average
+from span_keras.network.weights import average, recoloured
 
 CONFIG = SpanConfig(scale=2, channels=6, blocks=1)
 
@@ -44,6 +44,30 @@ def test_of_neighbours_computes_about_the_mean_of_their_outputs():
     ours, of_a, of_b = (Upscaler(weights).upscale_rgb(image) for weights in (average([a, b]), a, b))
     theirs, apart = (of_a + of_b) / 2, np.abs(of_a - of_b).mean()
     assert np.abs(ours - theirs).mean() < 0.1 * apart
+
+
+def test_shares_say_how_much_each_counts():
+    a, b = (random_weights(CONFIG, seed) for seed in range(2))
+    found = average([a, b], [3, 1])
+    for name, group in found.layers.items():
+        for key, value in group.items():
+            np.testing.assert_allclose(value, 0.75 * a.layers[name][key] + 0.25 * b.layers[name][key], atol=1e-5)
+
+
+def test_recolouring_is_a_matrix_on_every_output_pixel():
+    weights, image = random_weights(CONFIG), np.random.default_rng(0).random((9, 12, 3), np.float32)
+    matrix, offset = np.float64([[0.9, 0.1, 0], [0, 1, 0.2], [0.1, 0, 0.8]]), np.float64([0.01, 0, -0.02])
+    before, after = (Upscaler(w).predict(image[None]) for w in (weights, recoloured(weights, matrix, offset)))
+    np.testing.assert_allclose(after, before @ matrix + offset, atol=1e-4)
+
+
+@pytest.mark.parametrize("shares", ["", "1,x", "1,0", "1,-2", "inf,1", "1", "1,2,3"])
+def test_shares_that_cannot_be_are_refused(shares, tmp_path):
+    done = CliRunner().invoke(
+        main, ["bundled:x2", "bundled:x2", "-o", str(tmp_path / "o.safetensors"), "--shares", shares]
+    )
+    assert done.exit_code == 2
+    assert "expected" in done.output and "found" in done.output
 
 
 def test_keeps_the_metadata_that_all_share():
