@@ -8,7 +8,7 @@ const PROBE = 48;
  * @typedef {object} Running
  * @property {Tf} tf
  * @property {import('./backend.js').BackendName} backend the active one
- * @property {import('../network/network.js').Network} network
+ * @property {import('../network/network.js').Network | import('./webgpu/network.js').GpuNetwork} network
  */
 
 /**
@@ -19,7 +19,7 @@ const PROBE = 48;
  * @throws {BackendLost} the backend failed; a `DeviceLost` if its device went away
  */
 export async function run({ tf, backend, network }, pixels) {
-  const device = backend === 'webgpu' ? tf.backend().device : null;
+  const device = backend === 'webgpu' && !('enlarge' in network) ? tf.backend().device : null; // our own sees to itself
   device?.pushErrorScope('validation');
   device?.pushErrorScope('out-of-memory');
   const values = await network.compute(pixels);

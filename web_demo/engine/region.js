@@ -1,0 +1,51 @@
+/** A region of an image, from its pixels to the finished pixels of the result. */
+import { crop, store, storeGrey } from '../images/pixels.js';
+import { planAxis } from '../images/tiling.js';
+import { nextTask } from './backend.js';
+import { run } from './run.js';
+import { tileAt } from './webgpu/tile.js';
+
+/** @typedef {import('../images/decode.js').Pixels} Pixels */
+/** @typedef {import('../images/tiling.js').Span} Span */
+
+/**
+ * Compute a region. Its tile may have become smaller than when the image was divided.
+ * @param {import('./run.js').Running & {tile: number, config: import('../network/model.js').SpanConfig}} engine
+ * @param {Pixels} image
+ * @param {Span} column
+ * @param {Span} row
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} RGBA
+ */
+export async function computeRegion(engine, image, column, row, signal) {
+  const { config, network, tile } = engine;
+  const { scale, halo } = config;
+  const width = (column.to - column.from) * scale;
+  const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+  const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
+  for (const y of planAxis(image.height, tile, halo, row.from, row.to)) {
+    for (const x of planAxis(image.width, tile, halo, column.from, column.to)) {
+      await nextTask();
+      signal?.throwIfAborted();
+      const pixels = crop(image, x, y);
+      const place = { x, y, left: column.from, top: row.from, width };
+      if ('enlarge' in network && !alpha) {
+        storeLevels(await network.enlarge(pixels, { ...tileAt(x, y, scale), grey: image.grey }), place, scale, out);
+        continue;
+      }
+      const colors = await run(engine, alpha ? alpha.bled(image, x, y) : pixels);
+      (image.grey ? storeGrey : store)(colors, place, scale, out);
+      if (alpha) alpha.storeAlpha(await run(engine, alpha.alphaOf(pixels)), image, place, scale, out);
+    }
+  }
+  return out;
+}
+
+/** Store finished pixels of the part that is kept. */
+function storeLevels(levels, { x, y, left, top, width }, scale, out) {
+  const across = (x.to - x.from) * scale * 4;
+  for (let i = 0; i < (y.to - y.from) * scale; i++) {
+    const to = (((y.from - top) * scale + i) * width + (x.from - left) * scale) * 4;
+    out.set(levels.subarray(i * across, (i + 1) * across), to);
+  }
+}
