@@ -95,7 +95,7 @@ export class Frames {
   #textureOf(source, width, height) {
     if (isTexture(source)) return source;
     let texture = this.#texture;
-    if (texture?.width !== width || texture.height !== height) {
+    if (!texture || texture.width !== width || texture.height !== height) {
       texture?.destroy();
       texture = this.device.createTexture({
         size: [width, height],
