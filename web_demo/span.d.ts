@@ -18,6 +18,19 @@ export type Status = {
   notice?: string;
 };
 
+export type Frame = {
+  /** of the result */
+  width: number;
+  height: number;
+  /** until the GPU had drawn it */
+  milliseconds: number;
+};
+
+export type FrameSource =
+  HTMLVideoElement | VideoFrame | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | GPUTexture;
+
+export type FrameTarget = HTMLCanvasElement | OffscreenCanvas | GPUTexture;
+
 export type Measurement = {
   /** of the shrunk image */
   width: number;
@@ -168,6 +181,13 @@ export type Pixels = {
   data: Uint8ClampedArray<ArrayBuffer>;
 };
 
+export type FrameOptions = {
+  /** what is drawn into */
+  target: FrameTarget;
+  /** that source and target belong to, if they are textures; the first call decides */
+  device?: GPUDevice;
+};
+
 export type FileResult = Result & PngFile;
 
 export type PixelResult = Result & Pixels;
@@ -217,6 +237,14 @@ export declare class Upscaler {
       signal?: AbortSignal;
     },
   ): Promise<Measurement>;
+  /**
+   * Enlarge a frame of a video on the GPU, from the page's own thread: no pixel passes through the CPU. It needs WebGPU.
+   * Wait for the promise before the next call and leave out what frames come meanwhile, and the video does not lag.
+   * @param {FrameSource} source a closed or changed one may draw anything: keep it until the promise resolves
+   * @param {FrameOptions} options
+   * @returns {Promise<Frame>} when it is drawn
+   */
+  frame(source: FrameSource, { target, device }: FrameOptions): Promise<Frame>;
   /** What is allocated on the backend now. @returns {Promise<Memory>} */
   memory(): Promise<Memory>;
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */

@@ -13,6 +13,9 @@ import { Thread } from './rpc.js';
 
 /** @typedef {import('./engine/backend.js').BackendName} BackendName */
 /** @typedef {import('./engine/engine.js').Status} Status */
+/** @typedef {import('./engine/frames.js').Frame} Frame */
+/** @typedef {import('./engine/frames.js').FrameSource} FrameSource */
+/** @typedef {import('./engine/frames.js').FrameTarget} FrameTarget */
 /** @typedef {import('./engine/measure.js').Measurement} Measurement */
 /** @typedef {import('./network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('./network/model.js').SpanConfig} Config */
@@ -85,6 +88,12 @@ import { Thread } from './rpc.js';
  * @property {Uint8ClampedArray<ArrayBuffer>} data RGBA, straight alpha
  */
 
+/**
+ * @typedef {object} FrameOptions
+ * @property {FrameTarget} target what is drawn into
+ * @property {GPUDevice} [device] that source and target belong to, if they are textures; the first call decides
+ */
+
 /** @typedef {Result & PngFile} FileResult */
 /** @typedef {Result & Pixels} PixelResult */
 
@@ -112,7 +121,7 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
     const { config, status } = await thread.call('load', { ...source, options: { backend, tile } }, { signal });
     latest.status = status;
-    return new Upscaler(thread, config, latest);
+    return new Upscaler(thread, config, latest, source);
   } catch (error) {
     thread.end();
     signal?.throwIfAborted();
@@ -131,17 +140,22 @@ export class Upscaler {
 
   #config;
   #latest;
+  #source;
+  /** @type {Promise<import('./engine/frames.js').Frames> | null} started by the first frame */
+  #frames = null;
 
   /**
    * @internal
    * @param {Thread} thread of worker.js, with the model loaded
    * @param {Config} config
    * @param {{status?: Status}} latest what the worker told last
+   * @param {{url: string} | {artifacts: ModelArtifacts}} source of the model
    */
-  constructor(thread, config, latest) {
+  constructor(thread, config, latest, source) {
     this.#thread = thread;
     this.#config = config;
     this.#latest = latest;
+    this.#source = source;
   }
 
   /** What the model is. @returns {Config} */
@@ -180,6 +194,18 @@ export class Upscaler {
     return this.#inTurn(() => this.#thread.call('measure', { source: original }, { signal }));
   }
 
+  /**
+   * Enlarge a frame of a video on the GPU, from the page's own thread: no pixel passes through the CPU. It needs WebGPU.
+   * Wait for the promise before the next call and leave out what frames come meanwhile, and the video does not lag.
+   * @param {FrameSource} source a closed or changed one may draw anything: keep it until the promise resolves
+   * @param {FrameOptions} options
+   * @returns {Promise<Frame>} when it is drawn
+   */
+  async frame(source, { target, device }) {
+    this.#frames ??= this.#startFrames(device);
+    return (await this.#frames).draw(source, target);
+  }
+
   /** What is allocated on the backend now. @returns {Promise<Memory>} */
   memory() {
     return this.#thread.call('memory');
@@ -187,7 +213,22 @@ export class Upscaler {
 
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */
   dispose() {
+    this.#frames?.then((frames) => frames.dispose()).catch(() => {});
     this.#thread.end(new DOMException('The upscaler was disposed.', 'AbortError'));
+  }
+
+  /** @param {GPUDevice} [device] */
+  async #startFrames(device) {
+    const source = this.#source;
+    // Pages that only upscale images do without these.
+    const [{ Frames }, { fetchModel }] = await Promise.all([import('./engine/frames.js'), import('./network/model.js')]);
+    const artifacts = 'url' in source ? await fetchModel(source.url) : source.artifacts;
+    try {
+      return await Frames.start(artifacts, device);
+    } catch (error) {
+      this.#frames = null; // a later call tries again
+      throw error;
+    }
   }
 
   /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */

@@ -10,6 +10,9 @@ import { TILE, divide, enable, lines, quadsOf, range, sliceQuads } from './sourc
  * @property {number[]} quads of output channels that a thread may compute, best first
  */
 
+/** Groups of output channels in a workgroup: with more, the weights outgrow the memory that WebGPU promises. */
+const MAX_GROUPS = 4;
+
 /**
  * Generate the kernel. A workgroup holds the weights of one quad of input channels and the pixels that it sees in
  * workgroup memory; while it multiplies, it fetches the next quad into registers.
@@ -26,7 +29,7 @@ import { TILE, divide, enable, lines, quadsOf, range, sliceQuads } from './sourc
 export function directConvolution({ shape, inputs, outputs, ending, variant, scale = 1, storage = 'f32' }) {
   const { pixels, across, down, quads } = shape;
   const [inQuads, outQuads] = [quadsOf(inputs), quadsOf(outputs)];
-  const division = divide(outQuads, Math.floor(256 / (across * down)), quads);
+  const division = divide(outQuads, Math.min(MAX_GROUPS, Math.floor(256 / (across * down))), quads);
   const { slices, groups, perThread } = division;
   const slice = sliceQuads(division);
   const threads = across * down * groups;
