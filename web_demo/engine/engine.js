@@ -38,6 +38,7 @@ const POOL = 2 ** 30;
  * @property {number} tile side of its tiles in pixels of the input
  * @property {Array<{backend: BackendName, reason: string}>} demoted backends that were tried and are not used, and why
  * @property {Partial<Record<BackendName, number>>} measured milliseconds of the probe by backend, where some were compared
+ * @property {string} [kernels] of our own on WebGPU: adapter, kernel sets and, once measured, their time; for reports
  * @property {string} [notice] what just changed, as a sentence
  */
 
@@ -57,8 +58,8 @@ export class Engine {
   measured = {};
   /** @type {Network | GpuNetwork} null while no backend runs it */
   network;
-  /** Why our own kernels are not used on WebGPU; empty while they may be. */
-  refused = '';
+  /** Why our own kernels do not run this model on WebGPU; empty while they may. */
+  #refused = '';
   // What `load` sets: the model, and the backend that runs it.
   /** @type {ModelArtifacts} */
   artifacts;
@@ -71,9 +72,13 @@ export class Engine {
   /** @type {Promise<never>} rejects if the GPU goes away */
   lost;
 
-  /** @param {(status: Status) => void} onStatus called whenever another backend or tile is taken */
-  constructor(onStatus = () => {}) {
+  /**
+   * @param {(status: Status) => void} onStatus called whenever another backend or tile is taken
+   * @param {{own?: boolean}} [options] `own`: whether our own kernels may run on WebGPU, before TensorFlow.js's
+   */
+  constructor(onStatus = () => {}, { own = true } = {}) {
     this.onStatus = onStatus;
+    this.own = own;
   }
 
   /**
@@ -88,6 +93,7 @@ export class Engine {
     this.golden = this.config.golden && decodeGolden(this.config.golden);
     this.requestedTile = tile;
     this.demoted = [];
+    this.#refused = '';
     this.measured = {};
     if (backend === 'auto') await this.#startFastest();
     else await this.#startFirst(CHAIN.slice(Math.max(0, CHAIN.indexOf(backend))));
@@ -96,8 +102,9 @@ export class Engine {
 
   /** @returns {Status} */
   get status() {
-    const { backend, tile, demoted, measured } = this;
-    return { backend, tile, demoted: [...demoted], measured: { ...measured } };
+    const { backend, tile, demoted, measured, network } = this;
+    const kernels = network instanceof GpuNetwork ? { kernels: network.description } : {};
+    return { backend, tile, demoted: [...demoted], measured: { ...measured }, ...kernels };
   }
 
   /** @returns {{tensors: number, bytes: number}} what is allocated on the backend now */
@@ -286,12 +293,15 @@ export class Engine {
 
   async #start(name) {
     this.release();
-    if (name === 'webgpu' && !this.refused && (await this.#startOwn())) return;
+    if (name === 'webgpu' && this.own && !this.#refused && (await this.#startOwn())) return;
     const { tf, lost } = await startBackend(name, { pool: POOL });
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
     await Promise.race([this.#check(), lost]);
     this.tile = this.#tileFor(TILES[name]);
+    const reason = `our own kernels do not run here: ${this.#refused}`;
+    if (name !== 'webgpu' || !this.#refused || this.demoted.some((known) => known.reason === reason)) return;
+    this.demoted.push({ backend: name, reason });
   }
 
   /** Whether our own kernels run the network on WebGPU. */
@@ -302,7 +312,7 @@ export class Engine {
       this.tile = this.#tileFor(network.tile);
       return true;
     } catch (error) {
-      this.refused = sentence(error);
+      this.#refused = sentence(error);
       return false;
     }
   }
