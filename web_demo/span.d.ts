@@ -14,6 +14,8 @@ export type Status = {
   }>;
   /** milliseconds of the probe by backend, where some were compared */
   measured: Partial<Record<BackendName, number>>;
+  /** of our own on WebGPU: adapter, kernel sets and, once measured, their time; for reports */
+  kernels?: string;
   /** what just changed, as a sentence */
   notice?: string;
 };

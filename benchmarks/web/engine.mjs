@@ -1,8 +1,9 @@
 // Times and checks our own WebGPU engine on a GPU, without a browser, beside the page's TensorFlow.js path:
 //   node benchmarks/web/engine.mjs MODEL_DIR... [--sizes 64,128,256,512] [--sets] [--frames MODEL_DIR] [--photo SIDE]
-//     [--pairs FILE]
+//     [--pairs FILE] [--only]
 // --sets times every set of kernels of the first model, --frames video frames of 1280×720, --photo a square photograph to a PNG file;
-// --pairs compares photographs with Python's results, which benchmarks/web/pairs.py wrote for the first model.
+// --pairs compares photographs with Python's results, which benchmarks/web/pairs.py wrote for the first model; --only
+// leaves out the times of tiles.
 // Needs what kernels.mjs needs.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +19,7 @@ const { values: options, positionals: folders } = parseArgs({
     frames: { type: 'string' },
     photo: { type: 'string' },
     pairs: { type: 'string' },
+    only: { type: 'boolean' },
   },
 });
 const sizes = options.sizes.split(',').map(Number);
@@ -29,7 +31,7 @@ const { settle } = await load('engine/own.js');
 const { Engine } = await load('engine/engine.js');
 const { Frames } = await load('engine/frames.js');
 
-for (const folder of folders) {
+for (const folder of options.only ? [] : folders) {
   const model = await readModel(folder);
   const { scale, channels, variant } = model.config;
   console.log(`\n## ${folder.split('/').at(-1)}: ×${scale}, ${channels} channels, ${variant}`);
@@ -60,8 +62,10 @@ async function timeNetwork({ artifacts, config }, eachSet) {
     const tile = { width: size, height: size };
     const data = new Uint8Array(size * size * 4).map((_, i) => (i * 7919) % 251);
     queued.push([size, await timeQueued(() => network.enqueue(tile), () => queue.onSubmittedWorkDone())]); // prettier-ignore
-    awaited.push([size, await timeAwaited(() => network.enlarge({ data }, tile))]);
-    flowing.push([size, await timeFlow(() => network.enlarge({ data }, tile), network.depth)]);
+    const stride = size * config.scale * 4;
+    const into = { data: new Uint8ClampedArray(stride * size * config.scale), offset: 0, stride };
+    awaited.push([size, await timeAwaited(() => network.enlarge({ data }, tile, { into }))]);
+    flowing.push([size, await timeFlow(() => network.enlarge({ data }, tile, { into }), network.depth)]);
   }
   row('own kernels, queued', queued);
   row('own kernels, RGBA8 on the CPU, one at a time', awaited);
@@ -150,8 +154,10 @@ async function comparePhotographs({ artifacts, config }, file) {
 }
 
 /** Of every set; on a software device, which compiles them for minutes, of the one in use. */
-const programsOf = (network) =>
-  network.gpu.software ? [network.programs.usual] : Promise.all(network.sets.map((set) => network.makeProgram(set)));
+function programsOf(network) {
+  if (network.gpu.software) return [network.programs.usual];
+  return Promise.all(network.sets.map((set) => network.makeProgram(set)));
+}
 
 /** @returns {Generator<{width, height, lr: Uint8Array, sr: Uint8Array}>} RGBA of the input, RGB of the result */
 function* readPairs(file, scale) {
@@ -193,8 +199,7 @@ async function timePhotograph({ artifacts, config }, side) {
   console.log(`\n## a photograph of ${megapixels.toFixed(1)} megapixels to PNG, seconds`);
   const results = {};
   for (const own of [true, false]) {
-    const engine = new Engine();
-    if (!own) engine.refused = 'to be compared';
+    const engine = new Engine(() => {}, { own });
     const settled = performance.now();
     await engine.load(artifacts, { backend: 'webgpu' });
     if (own) {
@@ -204,24 +209,21 @@ async function timePhotograph({ artifacts, config }, side) {
     const loaded = (performance.now() - settled) / 1000;
     await engine.pixels(makePhotograph(256)); // shaders compile
     const { milliseconds, tiles, data } = await engine.pixels(image);
+    const name = own ? 'own kernels' : 'TensorFlow.js';
+    const network = milliseconds / 1000;
+    console.log(`${name}: ready after ${loaded.toFixed(1)}; ${tiles} tiles to pixels ${network.toFixed(2)}`);
     let bytes = 0;
     const start = performance.now();
     await engine.upscale(image, { write: async (part) => void (bytes += part.length) });
     const whole = (performance.now() - start) / 1000;
-    const name = own ? 'own kernels' : 'TensorFlow.js';
-    const network = milliseconds / 1000;
-    console.log(
-      `${name}: load ${loaded.toFixed(1)}, ${tiles} tiles to pixels ${network.toFixed(2)}, to PNG ${whole.toFixed(2)}`,
-    );
+    console.log(`${name}: to PNG ${whole.toFixed(2)}, ${(bytes / 1e6).toFixed(0)} MB`);
     results[name] = { network, whole };
     if (own) {
       const encoder = new PngEncoder(side * config.scale, side * config.scale, { write: async () => {} });
       const begun = performance.now();
       await encoder.rows(data);
       await encoder.finish();
-      console.log(
-        `PNG encoder alone: ${((performance.now() - begun) / 1000).toFixed(2)} for ${(bytes / 1e6).toFixed(0)} MB`,
-      );
+      console.log(`PNG encoder alone: ${((performance.now() - begun) / 1000).toFixed(2)}`);
     }
     engine.release();
   }

@@ -25,6 +25,8 @@ for (const file of files) {
     const time = await timeAwaited(() => session.run({ [input]: tensor }), { rounds: 7 });
     times.push(`${size}: ${time.toFixed(2)}`);
   }
-  console.log(`ONNX Runtime ${ort.env.versions.node} WebGPU, ${file.split('/').at(-1)}, each awaited: ${times.join('  ')} ms`);
+  console.log(
+    `ONNX Runtime ${ort.env.versions.node} WebGPU, ${file.split('/').at(-1)}, each awaited: ${times.join('  ')} ms`,
+  );
 }
 process.exit(0);

@@ -30,7 +30,9 @@ export async function computeRegion(engine, image, column, row, signal) {
       const pixels = crop(image, x, y);
       const place = { x, y, left: column.from, top: row.from, width };
       if ('enlarge' in network && !alpha) {
-        storeLevels(await network.enlarge(pixels, { ...tileAt(x, y, scale), grey: image.grey }), place, scale, out);
+        const offset = ((y.from - row.from) * scale * width + (x.from - column.from) * scale) * 4;
+        const into = { data: out, offset, stride: width * 4 };
+        await network.enlarge(pixels, { ...tileAt(x, y, scale), grey: image.grey }, { into });
         continue;
       }
       const colors = await run(engine, alpha ? alpha.bled(image, x, y) : pixels);
@@ -39,13 +41,4 @@ export async function computeRegion(engine, image, column, row, signal) {
     }
   }
   return out;
-}
-
-/** Store finished pixels of the part that is kept. */
-function storeLevels(levels, { x, y, left, top, width }, scale, out) {
-  const across = (x.to - x.from) * scale * 4;
-  for (let i = 0; i < (y.to - y.from) * scale; i++) {
-    const to = (((y.from - top) * scale + i) * width + (x.from - left) * scale) * 4;
-    out.set(levels.subarray(i * across, (i + 1) * across), to);
-  }
 }

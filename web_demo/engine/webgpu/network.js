@@ -15,6 +15,13 @@ import { convolutionsOf } from './weights.js';
 /** @typedef {import('./sets.js').KernelSet} KernelSet */
 /** @typedef {import('./tile.js').Tile} Tile */
 
+/**
+ * @typedef {object} Place where finished pixels go
+ * @property {Uint8ClampedArray<ArrayBuffer>} data RGBA
+ * @property {number} offset in bytes of the first pixel
+ * @property {number} stride bytes from a row to the next
+ */
+
 /** Tiles of at most so many pixels count as small: their time is the latency of workgroups. */
 const SMALL = 128 * 128;
 /** Milliseconds of a tile of 256×256 up to which tiles of four times the size are taken. */
@@ -165,25 +172,33 @@ export class GpuNetwork {
     await program.prepare(source, 'floats');
     const values = source === 'floats' ? this.#normalised(pixels) : asRgba(pixels);
     const { width, height } = pixels;
-    const out = await this.#run(program, { kind: source, values }, 'floats', { width, height });
-    return new Float32Array(out);
+    let out = new Float32Array();
+    const use = (mapped) => (out = new Float32Array(mapped.slice(0)));
+    await this.#run(program, { kind: source, values }, 'floats', { width, height }, { use });
+    return out;
   }
 
   /**
    * Enlarge a tile to finished pixels.
    * @param {{data: Uint8Array | Uint8ClampedArray}} pixels RGBA
    * @param {Tile} tile
-   * @param {{program?: Program, blocks?: number}} [options]
-   * @returns {Promise<Uint8ClampedArray>} RGBA of the part that is kept, opaque
+   * @param {object} [options]
+   * @param {Place} [options.into] by default memory of its own
+   * @param {Program} [options.program]
+   * @param {number} [options.blocks] fewer than the network has
+   * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} of `into`: RGBA of the part that is kept, opaque
    * @throws {BackendLost} the GPU failed, or returned what is no number
    */
-  async enlarge({ data }, tile, { program = this.programFor(tile.width * tile.height), blocks } = {}) {
-    const out = new Uint8ClampedArray(await this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, blocks));
-    // Where a value was not a number, or nothing was written, alpha is empty.
-    if (!new Uint32Array(out.buffer).every((pixel) => pixel >>> 24 === 255)) {
-      throw new BackendLost('WebGPU returned values that are not numbers');
-    }
-    return out;
+  async enlarge({ data }, tile, { into, program = this.programFor(tile.width * tile.height), blocks } = {}) {
+    const { left, top, right, bottom } = keptOf(tile, this.config.scale);
+    const across = (right - left) * 4;
+    const place = into ?? { data: new Uint8ClampedArray(across * (bottom - top)), offset: 0, stride: across };
+    const store = (mapped) => {
+      const complete = storeRows(new Uint8Array(mapped), across, place);
+      if (!complete) throw new BackendLost('WebGPU returned values that are not numbers');
+    };
+    await this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store });
+    return place.data;
   }
 
   /**
@@ -203,8 +218,16 @@ export class GpuNetwork {
     if (this.gpu.owned) this.gpu.device.destroy();
   }
 
-  /** @returns {Promise<ArrayBuffer>} of the part that is kept */
-  async #run(program, { kind, values }, output, tile, blocks) {
+  /**
+   * Run a tile.
+   * @param {Program} program
+   * @param {{kind: import('./shaders/first.js').Input, values: Float32Array | Uint8Array | Uint8ClampedArray}} source
+   * @param {import('./shaders/epilogue.js').Output} output
+   * @param {Tile} tile
+   * @param {{use: (mapped: ArrayBuffer) => void, blocks?: number}} options `use` can read the part that is kept, until
+   *   it returns
+   */
+  async #run(program, { kind, values }, output, tile, { blocks, use }) {
     const { device } = this.gpu;
     this.runs++;
     const { left, top, right, bottom } = keptOf(tile, this.config.scale);
@@ -213,7 +236,7 @@ export class GpuNetwork {
     device.pushErrorScope('out-of-memory');
     const readable = this.#takeReadable(bytes);
     const source = this.#inputOf(values.byteLength);
-    device.queue.writeBuffer(source, 0, values);
+    device.queue.writeBuffer(source, 0, /** @type {Float32Array<ArrayBuffer>} */ (values));
     const target = this.#outputOf(output, tile);
     this.runner.submit(program, { kind, resource: source }, { kind: output, resource: target }, tile, {
       blocks,
@@ -228,10 +251,12 @@ export class GpuNetwork {
       throw new BackendLost(`WebGPU failed: ${failure.message}`);
     }
     await Promise.race([mapped, this.lost]);
-    const out = readable.getMappedRange(0, bytes).slice(0);
-    readable.unmap();
-    this.#readable.push(readable);
-    return out;
+    try {
+      use(readable.getMappedRange(0, bytes));
+    } finally {
+      readable.unmap();
+      this.#readable.push(readable);
+    }
   }
 
   #takeReadable(bytes) {
@@ -268,6 +293,22 @@ export class GpuNetwork {
       return (data[Math.floor(i / 3) * stride + (i % 3)] - rgbMean[i % 3]) * imgRange;
     });
   }
+}
+
+/**
+ * Copy rows. Pixels where a value was not a number, or that nothing wrote, are not opaque.
+ * @returns {boolean} whether all are opaque
+ */
+function storeRows(levels, across, { data, offset, stride }) {
+  const rows = levels.length / across;
+  let opaque = -1;
+  for (let y = 0; y < rows; y++) {
+    const to = offset + y * stride;
+    data.set(levels.subarray(y * across, (y + 1) * across), to);
+    const pixels = new Uint32Array(data.buffer, data.byteOffset + to, across / 4);
+    for (let i = 0; i < pixels.length; i++) opaque &= pixels[i]; // by far faster than `every`
+  }
+  return opaque >>> 24 === 255;
 }
 
 /** @returns {Uint8Array | Uint8ClampedArray} */
