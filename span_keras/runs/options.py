@@ -85,10 +85,11 @@ OPTIONS = (
     Option("data", "cache_gb", float, 4.0, "Bound for decoded photographs in GB", 0.01, 1e5, **FREE),
     Option("step", "loss", str, "mae", "Pixel loss", choices=LOSSES, **LOSS),
     Option("step", "perceptual", str, "vgg16", "Network of the perceptual loss", choices=PERCEPTUALS, **LOSS),
-    Option("step", "perceptual_weights", str, None, "File of its weights", **PERCEPTUAL, **HIDDEN, **LOSS),
+    Option("step", "perceptual_weights", str, None, "File of its weights", metavar="FILE", **PERCEPTUAL, **LOSS),
     Option(
         "step", "vgg_weight", float, DEFAULTS["vgg_weight"], "Perceptual loss weight", *WEIGHT, **PERCEPTUAL, **LOSS
     ),
+    Option("step", "colour_weight", float, 0.0, "Weight of the distance of mean colours", *WEIGHT, **HIDDEN, **LOSS),
     *(
         Option("step", field.name, get_type_hints(StepOptions)[field.name], field.default, **field.metadata)
         for field in fields(StepOptions)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from span_keras.data.options import Degradations
 from span_keras.data.photos import BUNDLED_TRAIN, BUNDLED_VAL, list_photos, split_validation
 from span_keras.errors import TrainingError
 from span_keras.runs.folder import is_run
@@ -61,8 +62,11 @@ def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list
     return kept
 
 
-def fingerprint(files: list[Path], folder: str | None) -> str:
-    """Return a digest of names and sizes: the same for the same photographs in a folder that has moved."""
+def fingerprint(files: list[Path], folder: str | None, degradations: Degradations | None = None) -> str:
+    """Return a digest of names and sizes: the same for the same photographs in a folder that has moved.
+
+    What is done to them before they are measured counts, too, where it is given.
+    """
     root = Path(folder) if folder else files[0].parent
     names = [(os.path.relpath(path, root), path.stat().st_size) for path in files]
-    return hashlib.sha256(repr(names).encode()).hexdigest()
+    return hashlib.sha256(repr((names, degradations) if degradations else names).encode()).hexdigest()

@@ -15,7 +15,10 @@ from span_keras.runs.options import RunSettings
 from span_keras.runs.progress import Progress
 from span_keras.runs.tensorboard import TensorBoard
 from span_keras.runs.validation import Validation
-from span_keras.training.trainer import Report
+from span_keras.training.trainer import Report, not_finite
+
+COUNTS = ("skipped", "restored", "discriminator_skipped")
+"""What ``log.csv`` holds sums of; of other figures it holds means."""
 
 
 class Record:
@@ -55,12 +58,20 @@ class Record:
         row = {"step": report.step, "epoch": -(-report.step // self.run.steps_per_epoch)}
         row |= {name: float(np.mean(values)) for name, values in sorted(self.unlogged.items())}
         row |= {"rate": self.unlogged["rate"][-1]}
-        row |= {name: int(sum(self.unlogged[name])) for name in ("skipped", "restored")}
+        counts = [name for name in COUNTS if name in self.unlogged]
+        row |= {name: int(sum(self.unlogged[name])) for name in counts}
         row["seconds"] = round(time.monotonic() - self._logged_at, 3)
+        bad = not_finite(self.unlogged)
         self.unlogged, self._logged_at = {}, time.monotonic()
         if row["skipped"]:
             back = f" and went back to the averaged weights {row['restored']} times" if row["restored"] else ""
-            self.progress.echo(f"Step {report.step}: skipped {row['skipped']} steps{back} since the last report.")
+            why = f"; not finite: {bad}" if bad else ""
+            self.progress.echo(f"Step {report.step}: skipped {row['skipped']} steps{back} since the last report{why}.")
+        if row.get("discriminator_skipped"):
+            self.progress.echo(
+                f"Step {report.step}: skipped {row['discriminator_skipped']} updates of the discriminator since the "
+                "last report, because they were not finite."
+            )
         self.folder.append("log.csv", row)
         self._board.scalars(report.step, "train", {k: v for k, v in row.items() if k not in ("step", "epoch")})
 

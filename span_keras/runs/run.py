@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from span_keras.data.dataset import PatchDataset
 from span_keras.data.decode import load_validation
+from span_keras.data.degrade import degraded_pairs
 from span_keras.errors import TrainingError
 from span_keras.network.weights import SpanWeights
 from span_keras.runs import plots
@@ -89,7 +90,10 @@ def _train(
         # Photographs to validate on, and the files of those to train on.
         validation_files, training_files = split_photographs(data, run.seed, echo)
         tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
-        validation = Validation(load_validation(validation_files, settings.config.scale, on_skip=tell), settings.config)
+        pairs = load_validation(validation_files, settings.config.scale, on_skip=tell)
+        if data.degradations:
+            pairs = degraded_pairs(pairs, data.degradations, settings.config.scale)
+        validation = Validation(pairs, settings.config)
 
         # The network. Before photographs are decoded, which takes its time, because it finds what cannot be trained.
         # The checkpoint holds all that --init began with, whose file may be gone.
@@ -114,7 +118,7 @@ def _train(
         echo(f"Training on {dataset.describe()}.")
         photos = {
             "training": fingerprint(training_files, data.data),
-            "validation": fingerprint(validation_files, data.val or data.data),
+            "validation": fingerprint(validation_files, data.val or data.data, data.degradations),
             "sets": dataset.set_count,
         }
 
@@ -129,10 +133,8 @@ def _train(
             if dataset.degrader:
                 folder.write("samples/degraded.png", plots.pairs_strip("degraded LR patches beside HR", *dataset[0]))
             record = Record(run, folder, validation, Progress(run, trainer.step, echo))
-            echo(
-                f"Validating on {len(validation.images)} photographs; bicubic has a PSNR of {record.bicubic:.3f} dB "
-                "there."
-            )
+            kind = "degraded photographs" if data.degradations else "photographs"
+            echo(f"Validating on {len(validation.images)} {kind}; bicubic has a PSNR of {record.bicubic:.3f} dB there.")
         if checkpoint:
             best = resuming.compare(checkpoint.progress, photos, settings, trainer, echo)
             if record:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from span_keras.errors import ConfigError, RetiredError, TrainingError
 from span_keras.runs.folder import RunFolder, read_settings, retired_message
-from span_keras.runs.options import layered
+from span_keras.runs.options import BY_NAME, layered
 from span_keras.runs.recipes import Recipe, load
 from span_keras.runs.settings import Settings, resolve
 
@@ -88,22 +88,25 @@ def _new_plan(given: dict, recipe: Recipe, folder: Path) -> list[PlannedStage]:
 
 
 def _check_files(given: dict, recipe: Recipe) -> None:
-    """Refuse a recipe whose weights to start from, or whose teacher in any stage, are in a file that does not exist."""
+    """Refuse a recipe that names, in any stage, a file of weights that does not exist."""
     chosen = {name: value for name, value in given.items() if value is not None}
     for stage in recipe.stages:
         values = layered(stage.values, chosen)
-        for name in ("init", "teacher"):
-            file = values.get(name)
+        for name in ("init", "teacher", "perceptual_weights"):
+            unused = any(values.get(need, BY_NAME[need].default) in ("none", 0) for need in BY_NAME[name].needs)
+            file = None if unused else values.get(name)
             # Unlike Path, os.path raises nothing at a name too long or a home folder of nobody.
             if not file or file.startswith("bundled:") or os.path.exists(os.path.expanduser(file)):  # noqa: PTH110, PTH111
                 continue
             if chosen.get(name):
-                raise TrainingError(
-                    f"--{name} expected a file at {file}, found none; check the path, or name one as bundled:NAME."
-                )
+                other = ", or name one as bundled:NAME" if name in ("init", "teacher") else ""
+                flag = BY_NAME[name].flag
+                raise TrainingError(f"{flag} expected a file at {file}, found none; check the path{other}.")
             source = recipe.sources.get(file)
             what_to_do = f"get it from {source}, and put it there" if source else "check the path"
-            raise TrainingError(f"{recipe.name} expected a file at {file} for its {name}, found none; {what_to_do}.")
+            raise TrainingError(
+                f"{recipe.name} expected a file at {file} for its {name.replace('_', ' ')}, found none; {what_to_do}."
+            )
 
 
 def _network_of(given: dict, recipe: Recipe) -> dict:

@@ -46,12 +46,13 @@ def make_trainer(
     run = settings.run
     return SpanTrainer(
         start_weights(settings, echo),
-        SpanLoss(perceptual, step.vgg_weight, pixel=step.loss),
+        SpanLoss(perceptual, step.vgg_weight, step.loss, step.colour_weight),
         settings.schedule,
         step,
         degrade=degrader(settings),
         steps_per_execution=run.steps_per_execution or steps_per_execution(run.steps_per_epoch, devices),
         devices=devices,
+        seed=run.seed,
     )
 
 

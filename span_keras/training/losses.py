@@ -8,7 +8,7 @@ from __future__ import annotations
 from keras import ops
 
 from span_keras.errors import ConfigError
-from span_keras.training.perceptual import min_side
+from span_keras.training.perceptual import feature_weights, min_side
 
 
 def mean_absolute_error(hr, sr):
@@ -24,8 +24,26 @@ def mean_squared_error(hr, sr):
 PIXEL_LOSSES = {"mae": mean_absolute_error, "mse": mean_squared_error}
 
 
+COLOUR_BLOCK = 16
+"""Side in pixels of the blocks whose mean colours are compared."""
+
+
+def colour_distance(hr, sr):
+    """Return the mean absolute difference of the mean colours of blocks of ``COLOUR_BLOCK`` pixels a side.
+
+    Features and a discriminator hardly see a colour that is wrong in a whole area by a few levels, people do.
+
+    Args:
+        hr, sr: (N, H, W, 3) in [0, 1], H and W known. A smaller side is a block's; what is left of a block at the
+            right and at the bottom does not count.
+    """
+    block = tuple(min(COLOUR_BLOCK, side) for side in sr.shape[1:3])
+    means = (ops.average_pool(ops.cast(x, "float32"), block, block, data_format="channels_last") for x in (hr, sr))
+    return mean_absolute_error(*means)
+
+
 def perceptual_distance(features, hr, sr):
-    """Return the mean over features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
+    """Return the weighted sum over features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
 
     Args:
         features: a model from ``perceptual.build``.
@@ -42,8 +60,8 @@ def perceptual_distance(features, hr, sr):
         )
     wanted = [ops.stop_gradient(feature) for feature in _as_list(features(hr, training=False))]
     found = _as_list(features(sr, training=False))
-    distances = [mean_absolute_error(a, b) for a, b in zip(wanted, found, strict=True)]
-    return sum(distances) / len(distances)
+    triples = zip(feature_weights(features), wanted, found, strict=True)
+    return sum(weight * mean_absolute_error(a, b) for weight, a, b in triples)
 
 
 def _as_list(outputs) -> list:
@@ -51,16 +69,17 @@ def _as_list(outputs) -> list:
 
 
 class SpanLoss:
-    """``pixel loss + weight · perceptual distance``.
+    """``pixel loss + weight · perceptual distance + colour_weight · colour distance``.
 
     Args:
         perceptual: a feature model from ``perceptual.build``, or ``None`` for the pixel loss alone.
         weight: of the perceptual part; 0 leaves it out altogether.
         pixel: a key of ``PIXEL_LOSSES``.
+        colour_weight: of ``colour_distance``; 0 leaves it out.
     """
 
-    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae"):
-        self.pixel = pixel
+    def __init__(self, perceptual=None, weight: float = 0.001, pixel: str = "mae", colour_weight: float = 0.0):
+        self.pixel, self.colour_weight = pixel, colour_weight
         self.perceptual = perceptual if weight else None
         self.weight = weight
 
@@ -72,12 +91,15 @@ class SpanLoss:
             sr: the network's output of the same shape, not clipped.
 
         Returns:
-            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name and, if used, ``"perceptual"``
-            (before its weight) to their values.
+            ``(total, parts)``: float32 scalars; ``parts`` maps the pixel loss's name and, if used, ``"perceptual"`` and
+            ``"colour"`` (before their weights) to their values.
         """
         total = PIXEL_LOSSES[self.pixel](hr, sr)
         parts = {self.pixel: total}
         if self.perceptual is not None:
             parts["perceptual"] = perceptual_distance(self.perceptual, hr, sr)
             total = total + self.weight * parts["perceptual"]
+        if self.colour_weight:
+            parts["colour"] = colour_distance(hr, sr)
+            total = total + self.colour_weight * parts["colour"]
         return total, parts

@@ -1,4 +1,7 @@
-"""The optimizers by name: which arrays each keeps for a parameter, and how it changes the parameter."""
+"""The optimizers by name: which arrays each keeps for a parameter, and how it changes the parameter.
+
+What every update does around them is here, too: clipping the gradient and averaging the weights.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from span_keras.constants import EMA_DELAY
 from span_keras.training import muon
 from span_keras.training.options import StepOptions
 
@@ -68,3 +72,17 @@ OPTIMIZERS = {
     "muon": Optimizer(_moments_of_muon, _muon),
 }
 """Name -> optimizer. ``options.OPTIMIZERS`` lists the same names for those who import no backend."""
+
+
+def clipped(gradients: dict, limit: float):
+    """Scale gradients down to a global norm of ``limit`` at most, 0 for none; return them and the norm before."""
+    norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
+    if limit:
+        factor = ops.minimum(1.0, limit / (norm + 1e-12))
+        gradients = {name: g * factor for name, g in gradients.items()}
+    return gradients, norm
+
+
+def average(before, weight, t, decay: float):
+    """Return the moving average of a weight after update ``t``; early ones forget faster, see ``StepOptions``."""
+    return before + ops.maximum(1 - decay, (EMA_DELAY - 1) / (EMA_DELAY + t)) * (weight - before)

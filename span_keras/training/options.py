@@ -14,7 +14,8 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 LOSSES = ("mae", "mse")
 """Keys of ``losses.PIXEL_LOSSES``, which needs a backend."""
 
-PERCEPTUALS = ("vgg16", "none")
+PERCEPTUALS = ("vgg16", "vgg16-deep", "none")
+"""Keys of ``perceptual.PERCEPTUAL``, which needs a backend, and none."""
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 
@@ -37,6 +38,8 @@ class StepOptions:
 
     Args:
         teacher_weight: factor of the mean absolute difference to the teacher's output in the loss.
+        adversarial_weight: factor of what a discriminator adds to the loss; 0 is no discriminator. See ``adversarial``.
+        discriminator_channels: its width at the images' size.
         optimizer: ``"adam"``, or ``"muon"``: Muon for the hidden kernels, Adam for the rest; see ``muon``.
         weight_decay: decoupled (AdamW), applied to kernels, not to biases; 0 is none.
         beta_1, beta_2, epsilon: of Adam; the last is added as ``keras.optimizers.Adam`` does.
@@ -50,6 +53,10 @@ class StepOptions:
     """
 
     teacher_weight: float = option(1.0, "Weight of the distance to the teacher", 0, 1e3, needs=("teacher",), loss=True)
+    adversarial_weight: float = option(0.0, "Weight of the adversarial loss, 0 for no discriminator", 0, 1e3, loss=True)
+    discriminator_channels: int = option(
+        32, "Width of the discriminator", 1, 512, needs=("adversarial_weight",), resume="fixed", shown=False
+    )
     optimizer: str = option("adam", "Muon trains hidden kernels, Adam the rest", choices=OPTIMIZERS, resume="fixed")
     weight_decay: float = option(DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1)
     beta_1: float = option(BETA_1, "Decay of Adam's mean of gradients", 0, 0.9999999, shown=False)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from keras import ops
 
-from span_keras.constants import EMA_DELAY, GUARD_START, GUARD_WINDOW, RESTORE_AFTER
+from span_keras.constants import GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, fuse
+from span_keras.training.adversarial import Adversary
 from span_keras.training.losses import mean_absolute_error
-from span_keras.training.optimizers import OPTIMIZERS
+from span_keras.training.optimizers import OPTIMIZERS, average, clipped
 from span_keras.training.options import StepOptions
 
 
@@ -33,9 +34,10 @@ class TrainStep:
             images = self.degrade(*images, state["step"])
         images = [ops.cast(image, "float32") / 255.0 for image in images]
         parameters = {name: state[f"weights/{name}"] for name in self.parameters}
-        (loss, parts), gradients = gradient(lambda p: self._total_loss(p, *images), parameters)
+        adversary = Adversary(self.options, state) if self.options.adversarial_weight else None
+        (loss, (parts, sr)), gradients = gradient(lambda p: self._total_loss(p, adversary, *images), parameters)
         loss, parts, gradients = mean((loss, parts, gradients))
-        gradients, norm = self._clip(gradients)
+        gradients, norm = clipped(gradients, self.options.clip_norm)
         median, known = self._median(state)
         sane = ops.logical_and(ops.isfinite(loss), ops.isfinite(norm))
         leap = ops.logical_and(known >= GUARD_START, loss > self.options.spike_factor * median)
@@ -48,6 +50,9 @@ class TrainStep:
         new = {name: ops.where(accept, value, kept[name]) for name, value in updated.items()}
         new |= {"step": state["step"] + 1, "streak": streak}
         logs = {"loss": loss, **parts, "grad_norm": norm, "streak": streak}
+        if adversary:
+            learnt, its_logs = adversary.update(images[1], ops.stop_gradient(sr), rate, gradient, mean)
+            new, logs = new | learnt, logs | its_logs
         logs["skipped"] = ops.cast(ops.logical_not(accept), "float32")
         logs["restored"] = ops.cast(restore, "float32")
         return new, logs
@@ -61,25 +66,22 @@ class TrainStep:
                 new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
         return new
 
-    def _total_loss(self, parameters: dict, lr, hr, teacher_sr=None):
+    def _total_loss(self, parameters: dict, adversary: Adversary | None, lr, hr, teacher_sr=None):
+        """Return the loss, and its parts with the network's output."""
         dtype = "bfloat16" if self.options.precision == "mixed_bfloat16" else "float32"
         sr = self.network(parameters, lr, dtype)
         total, parts = self.loss(hr, sr)
         if teacher_sr is not None:
             parts = {**parts, "teacher": mean_absolute_error(teacher_sr, sr)}
             total = total + self.options.teacher_weight * parts["teacher"]
-        return total, parts
+        if adversary:
+            parts = {**parts, "adversarial": adversary.loss(sr)}
+            total = total + self.options.adversarial_weight * parts["adversarial"]
+        return total, (parts, sr)
 
     def network(self, parameters: dict, lr, dtype: str):
         """Run the training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
         return apply(fuse(parameters, self.config), lr, self.config, dtype)
-
-    def _clip(self, gradients: dict):
-        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in gradients.values()))
-        if self.options.clip_norm:
-            factor = ops.minimum(1.0, self.options.clip_norm / (norm + 1e-12))
-            gradients = {name: g * factor for name, g in gradients.items()}
-        return gradients, norm
 
     @staticmethod
     def _median(state):
@@ -96,13 +98,12 @@ class TrainStep:
         """Step with decoupled weight decay (Loshchilov & Hutter 2019), and average the weights."""
         o = self.options
         t = ops.cast(state["updates"] + 1, "float32")
-        follow = ops.maximum(1 - o.ema_decay, (EMA_DELAY - 1) / (EMA_DELAY + t))
         changes, new = OPTIMIZERS[o.optimizer].step(gradients, state, t, o)
         for name in self.parameters:
             weight = state[f"weights/{name}"]
             if o.weight_decay and name.endswith("kernel"):
                 weight = weight - weight * (o.weight_decay * rate)
             weight = weight - rate * changes[name]
-            ema = state[f"ema/{name}"]
-            new |= {f"weights/{name}": weight, f"ema/{name}": ema + follow * (weight - ema)}
+            ema = average(state[f"ema/{name}"], weight, t, o.ema_decay)
+            new |= {f"weights/{name}": weight, f"ema/{name}": ema}
         return new

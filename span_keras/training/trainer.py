@@ -21,6 +21,7 @@ from span_keras.constants import GUARD_WINDOW
 from span_keras.errors import TrainingError
 from span_keras.network.functional import stack, unstack
 from span_keras.network.weights import SpanWeights
+from span_keras.training import adversarial
 from span_keras.training.devices import Devices
 from span_keras.training.engines import JaxEngine, TensorFlowEngine
 from span_keras.training.optimizers import OPTIMIZERS
@@ -36,7 +37,7 @@ class Report:
     Attributes:
         step: number of steps finished after it.
         logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, and ``skipped`` and
-            ``restored``, 0 or 1.
+            ``restored``, 0 or 1; with a discriminator, its loss ``discriminator`` and ``discriminator_skipped``.
         seconds: wall time since the report before it.
         synced: whether the trainer's state is that of this report; if not, the device is an execution further.
     """
@@ -59,10 +60,11 @@ class SpanTrainer:
             then, see ``data.degrade``.
         steps_per_execution: steps that one call runs on the device without returning to Python.
         devices: from ``devices.choose``; one device by default.
+        seed: of the discriminator's first weights.
 
     The state is a flat dictionary of arrays: ``weights/…`` and ``ema/…`` with the names of ``stack``, what the
-    optimizer keeps for each of them (``moment_1/…``, ``moment_2/…``), and the counters ``step``, ``updates``,
-    ``streak``, ``recent_losses``.
+    optimizer keeps for each of them (``moment_1/…``, ``moment_2/…``), the counters ``step``, ``updates``, ``streak``,
+    ``recent_losses``, and with an adversarial loss what ``adversarial.initial_state`` returns.
     """
 
     step_class = TrainStep
@@ -78,6 +80,7 @@ class SpanTrainer:
         degrade: Callable | None = None,
         steps_per_execution: int = 1,
         devices: Devices = Devices(),  # noqa: B008 (frozen)
+        seed: int = 0,
     ):
         if options.precision not in PRECISIONS:
             raise TrainingError(f"precision must be one of {PRECISIONS}, found {options.precision!r}.")
@@ -87,7 +90,7 @@ class SpanTrainer:
         self.options = options
         self.schedule = schedule
         self.steps_per_execution = steps_per_execution
-        state = initial_state(weights, options)
+        state = initial_state(weights, options, seed)
         self._parameters = [name.removeprefix("weights/") for name in state if name.startswith("weights/")]
         step = self.step_class(self.config, loss, options, self._parameters, degrade)
         backend = keras.backend.backend()
@@ -158,13 +161,22 @@ class SpanTrainer:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, logs) -> None:
-        streak = int(logs.pop("streak")[-1])
-        if streak >= self.options.max_skipped:
+        streaks = {name: int(logs.pop(name)[-1]) for name in ("streak", "discriminator_streak") if name in logs}
+        if (streak := max(streaks.values())) < self.options.max_skipped:
+            return
+        bad = not_finite(logs)
+        if streaks["streak"] < streak:
             raise TrainingError(
-                f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
-                f"finite or a loss over {self.options.spike_factor:g} times the median; lower --learning-rate, add "
-                "--warmup-steps, use --precision float32, or look for damaged images, then --resume."
+                f"expected training to progress, found {streak} updates of the discriminator in a row with a loss or "
+                "gradient that is not finite; lower --learning-rate or --adversarial-weight, add --warmup-steps, or "
+                "use --precision float32, then --resume."
             )
+        raise TrainingError(
+            f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
+            f"finite or a loss over {self.options.spike_factor:g} times the median"
+            f"{f' (not finite: {bad})' if bad else ''}; lower --learning-rate, add "
+            "--warmup-steps, use --precision float32, or look for damaged images, then --resume."
+        )
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -176,10 +188,28 @@ class SpanTrainer:
         present = {name: np.shape(array) for name, array in self.engine.read().items()}
         found = {name: np.shape(array) for name, array in state.items()}
         if present != found:
+            if missing := self._discriminator_missing(present, found):
+                raise TrainingError(missing)
             differ = sorted(name for name in present | found if present.get(name) != found.get(name))
             raise TrainingError(f"the checkpoint does not fit this network; these arrays differ: {', '.join(differ)}.")
         self.engine.write(state)
         self.step = int(state["step"])
+
+    def _discriminator_missing(self, present: dict, found: dict) -> str | None:
+        """Return what to say where a checkpoint differs by its discriminator alone: it has none, or one too many."""
+        its = {name for name in present.keys() ^ found.keys() if "discriminator" in name}
+        rest = {name for name in present.keys() | found.keys() if present.get(name) != found.get(name)} - its
+        if rest or not its:
+            return None
+        if self.options.adversarial_weight:
+            return (
+                "expected a checkpoint with a discriminator, found one without; leave --adversarial-weight out, or "
+                "begin another run with it from these weights by --init."
+            )
+        return (
+            "expected a checkpoint without a discriminator, found one with it; leave --adversarial-weight as it was, "
+            "or begin another run without it from these weights by --init."
+        )
 
     def forget_losses(self) -> None:
         """Compare the losses to come with one another alone, because those before are of another function or images."""
@@ -193,7 +223,7 @@ class SpanTrainer:
         return unstack(arrays, self.config, source="training", steps=self.step)
 
 
-def initial_state(weights: SpanWeights, options: StepOptions) -> dict[str, np.ndarray]:
+def initial_state(weights: SpanWeights, options: StepOptions, seed: int = 0) -> dict[str, np.ndarray]:
     """Return the state of a ``SpanTrainer`` that has made no step yet."""
     start = stack(weights)
     moments = OPTIMIZERS[options.optimizer].moments
@@ -203,7 +233,14 @@ def initial_state(weights: SpanWeights, options: StepOptions) -> dict[str, np.nd
     state |= {name: np.int32(0) for name in ("step", "updates", "streak")}
     # Infinity sorts behind every loss that is known.
     state["recent_losses"] = np.full(GUARD_WINDOW, np.inf, np.float32)
-    return state
+    return state | (adversarial.initial_state(options, seed) if options.adversarial_weight else {})
+
+
+def not_finite(logs: dict[str, np.ndarray]) -> str:
+    """Say which parts of the loss were not finite in any of the steps, or that the gradient alone was not; else ''."""
+    bad = [name for name, values in logs.items() if not np.isfinite(values).all()]
+    parts = [name for name in bad if name not in ("loss", "grad_norm", "rate")]
+    return ", ".join(parts) or ("the gradient" if "grad_norm" in bad else "")
 
 
 def _checked(batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

@@ -90,7 +90,7 @@ def test_recipes_are_those_of_their_sources():
         ({"rgb_mean": (0.5, 0.5)}, "rgb_mean must be three values"),
         (
             {"perceptual": "none", "perceptual_weights": "vgg.h5"},
-            "perceptual_weights expected a --perceptual that",
+            "--perceptual-weights expected a --perceptual that",
         ),
         ({"teacher_weight": 2.0}, "--teacher-weight expected a --teacher that uses it, found none"),
         ({"teacher_cache": "kept"}, r"\[data\] teacher_cache expected a --teacher that uses it, found none"),
@@ -108,6 +108,7 @@ def test_every_setting_of_the_loss_says_that_losses_do_not_compare():
         *("degrade", "hr_scales", "teacher"),
         *(f"degrade_{name}" for name in STRENGTHS),
         *("loss", "perceptual", "perceptual_weights", "vgg_weight", "teacher_weight"),
+        *("colour_weight", "adversarial_weight"),
     }
 
 

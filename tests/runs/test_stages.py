@@ -297,7 +297,16 @@ def test_the_teacher_of_a_later_stage_is_looked_for_first(tmp_path):
     assert (first.settings.data.teacher, second.settings.data.teacher) == (None, None), "degradations leave it out"
 
 
-@pytest.mark.parametrize("option", ["init", "teacher"])
+def test_feature_weights_that_nothing_uses_may_be_missing(tmp_path):
+    (tmp_path / "deep.toml").write_text("[step]\nperceptual = 'vgg16-deep'\nperceptual_weights = 'gone.h5'\n")
+    given, out = {"recipe": str(tmp_path / "deep.toml")}, str(tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"file at gone\.h5 for its perceptual weights, found none; check the path"):
+        plan(given, out, False)
+    for unused in ({"perceptual": "none"}, {"vgg_weight": 0.0}):
+        plan({**given, **unused}, out, False)
+
+
+@pytest.mark.parametrize("option", ["init", "teacher", "perceptual-weights"])
 def test_files_that_are_given_and_do_not_exist_are_told_first(tmp_path, option):
     printed = train(f"--{option}", tmp_path / "gone.pth", "--out", tmp_path / "run", code=1)
     assert f"--{option} expected a file at {tmp_path / 'gone.pth'}, found none; check the path" in printed

@@ -1,10 +1,13 @@
 """The loss and its VGG features: against plain NumPy, on both backends, and with every kind of bad weights."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from helpers.environment import QUICK_JAX
 from helpers.gradients import gradients_of
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.training import losses, perceptual
+from span_keras.training import features, losses, perceptual
 from span_keras.training.options import LOSSES
 
 
@@ -121,20 +124,13 @@ def test_none_builds_nothing():
 
 
 def test_unknown_name():
-    with pytest.raises(ConfigError, match="one of vgg16, none; found 'vgg11'"):
+    with pytest.raises(ConfigError, match="one of vgg16, vgg16-deep, none; found 'vgg11'"):
         perceptual.build("vgg11")
 
 
-def test_weights_from_a_file_of_keras_applications(tmp_path, vgg16, pair):
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(tmp_path / "vgg16.h5", "w") as file:
-        for layer in vgg16.layers:
-            group = file.create_group(layer.name)
-            arrays = layer.get_weights() if layer.name.startswith("block") else []
-            names = [f"{layer.name}_{key}_1:0" for key in "Wb"][: len(arrays)]
-            group.attrs["weight_names"] = [name.encode() for name in names]
-            for name, array in zip(names, arrays, strict=True):
-                group[name] = 2 * array
+def test_weights_from_a_file_of_keras_applications(tmp_path, vgg16):
+    twice = {key: 2 * np.float32(array) for key, array in load_file(perceptual.BUNDLED_VGG16).items()}
+    write_keras_applications(tmp_path / "vgg16.h5", twice)
     found = perceptual.build("vgg16", tmp_path / "vgg16.h5").get_layer("block2_conv1").get_weights()
     for twice, once in zip(found, vgg16.get_layer("block2_conv1").get_weights(), strict=True):
         assert np.array_equal(twice, 2 * once)
@@ -167,13 +163,139 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
     del arrays["block2_conv2/kernel"], arrays["block2_conv2/bias"]
     save_file(arrays, tmp_path / "odd.safetensors")
     with pytest.raises(
-        CheckpointError, match=r"odd\.safetensors does not hold .*block1_conv2 is .*block2_conv2 is missing"
+        CheckpointError,
+        match=r"odd\.safetensors does not hold .*block1_conv2/bias is \(3,\), expected \(64,\).*block2_conv2/kernel is",
     ):
         perceptual.build("vgg16", tmp_path / "odd.safetensors")
     del arrays["block1_conv1/bias"]
     save_file(arrays, tmp_path / "odd.safetensors")
-    with pytest.raises(CheckpointError, match="block1_conv1/bias"):
+    with pytest.raises(CheckpointError, match=r"block1_conv1/bias is missing, expected \(64,\); .*; 1 more\.$"):
         perceptual.build("vgg16", tmp_path / "odd.safetensors")
+
+
+# -- VGG16 down to relu4_3
+
+
+@pytest.fixture(scope="module")
+def deep_file(tmp_path_factory):
+    """Random weights that keep activations of order 1."""
+    rng, arrays = np.random.default_rng(0), {}
+    convolutions = [layer for layer in features.VGG16 if isinstance(layer, features.Conv)][:10]
+    before = 3
+    for layer in convolutions:
+        kernel = rng.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, layer.channels))
+        arrays |= {f"{layer.name}/kernel": np.float16(kernel)}
+        arrays |= {f"{layer.name}/bias": np.float16(rng.normal(0, 0.1, layer.channels))}
+        before = layer.channels
+    path = tmp_path_factory.mktemp("vgg") / "deep.safetensors"
+    save_file(arrays, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def deep(deep_file):
+    return perceptual.build("vgg16-deep", deep_file)
+
+
+def deep_features(images, weights):
+    """Features before the ReLU at relu1_2, relu2_2, relu3_3 and relu4_3, in float64, of normalised images."""
+    x, found = images.astype(np.float64), []
+    for block, count in enumerate((2, 2, 3, 3), 1):
+        for number in range(1, count + 1):
+            layer = f"block{block}_conv{number}"
+            before = conv(x, *(weights[f"{layer}/{key}"].astype(np.float64) for key in ("kernel", "bias")))
+            x = np.maximum(before, 0)
+        found.append(before)
+        n, h, w, c = x.shape
+        x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+    return found
+
+
+def normalized(images):
+    return (images - np.array((0.485, 0.456, 0.406))) / (0.229, 0.224, 0.225)
+
+
+def test_deep_features_are_weighted_as_the_text_says(deep, deep_file, pair):
+    weights = load_file(deep_file)
+    expected = [deep_features(normalized(image), weights) for image in pair]
+    for found, feature in zip(deep(pair[0]), expected[0], strict=True):
+        assert np.abs(numpy_of(found) - feature).max() <= 1e-4 * np.abs(feature).max()
+    factors = zip((0.1, 0.1, 1, 1), *expected, strict=True)
+    distance = sum(factor * np.abs(a - b).mean() for factor, a, b in factors)
+    _, parts = losses.SpanLoss(deep, 0.02)(*pair)
+    assert float(parts["perceptual"]) == pytest.approx(distance, rel=1e-4)
+
+
+def test_deep_features_are_computed_once_for_each_image(deep, pair):
+    calls = []
+
+    class Counted:
+        name = deep.name
+        layers = deep.layers
+
+        def __call__(self, images, training):
+            calls.append(images.shape)
+            return deep(images, training=training)
+
+    losses.SpanLoss(Counted(), 0.02)(*pair)
+    assert calls == [pair[0].shape, pair[1].shape]
+
+
+def test_deep_network_wants_its_weights(tmp_path):
+    with pytest.raises(CheckpointError, match=r"block3_conv1/kernel is missing.*; 9 more\.$"):
+        perceptual.build("vgg16-deep", perceptual.BUNDLED_VGG16)
+    with pytest.raises(CheckpointError, match=r"found no file at .*none\.h5; check the path"):
+        perceptual.build("vgg16-deep", tmp_path / "none.h5")
+
+
+def test_deep_network_needs_eight_pixels(deep):
+    image = np.zeros((1, 7, 64, 3), np.float32)
+    with pytest.raises(ConfigError, match="expects images of at least 8 pixels a side, found 7×64; use a larger patch"):
+        losses.perceptual_distance(deep, image, image)
+
+
+@pytest.mark.parametrize("cut", [1, 1000])
+def test_deep_weights_that_were_cut_off(tmp_path, deep_file, cut):
+    (tmp_path / "cut.safetensors").write_bytes(deep_file.read_bytes()[:-cut])
+    with pytest.raises(CheckpointError, match=r"cut\.safetensors cannot be read as VGG weights"):
+        perceptual.build("vgg16-deep", tmp_path / "cut.safetensors")
+
+
+def write_keras_applications(path, weights):
+    """Write what ``keras.applications`` downloads: a group per layer, its arrays listed in ``weight_names``."""
+    with h5py.File(path, "w") as file:
+        file.create_group("block1_pool").attrs["weight_names"] = []
+        for layer in {key.partition("/")[0] for key in weights}:
+            group, names = file.create_group(layer), [f"{layer}_{key}_1:0" for key in "Wb"]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            group[names[0]], group[names[1]] = (weights[f"{layer}/{key}"] for key in ("kernel", "bias"))
+
+
+def test_deep_weights_of_keras_applications(tmp_path, deep_file, pair):
+    """They expect Caffe's BGR from 0 to 255 without its mean; their features are made as large as the others'."""
+    weights = {key: np.float32(array) for key, array in load_file(deep_file).items()}
+    weights["block1_conv1/kernel"][0, 0, :, 0] = (0.42947057, 0.55037946, 0.4800154)
+    write_keras_applications(tmp_path / "theirs.h5", weights)
+    expected = deep_features((pair[0].astype(np.float64) * 255)[..., ::-1] - (103.939, 116.779, 123.68), weights)
+    found = perceptual.build("vgg16-deep", tmp_path / "theirs.h5")(pair[0])
+    for scaled, feature in zip(found, expected, strict=True):
+        assert np.abs(numpy_of(scaled) * 255 * 0.226 - feature).max() <= 1e-4 * np.abs(feature).max()
+
+
+def test_deep_weights_come_from_the_cache_or_the_network(tmp_path, monkeypatch):
+    (tmp_path / "theirs.h5").write_bytes(b"weights")
+    monkeypatch.setattr(perceptual, "VGG16_URL", (tmp_path / "theirs.h5").as_uri())
+    with pytest.raises(CheckpointError, match=r"scripts/extract_vgg\.py of the repository by --perceptual-weights"):
+        perceptual.deep_weights(tmp_path)  # whose hash is another
+    monkeypatch.setattr(perceptual, "VGG16_HASH", hashlib.md5(b"weights").hexdigest())
+    assert Path(perceptual.deep_weights(tmp_path)).read_bytes() == b"weights"
+    monkeypatch.setattr(perceptual, "VGG16_URL", (tmp_path / "gone.h5").as_uri())
+    assert Path(perceptual.deep_weights(tmp_path)) == tmp_path / "models" / perceptual.VGG16_FILE
+    (tmp_path / "other").mkdir()
+    with pytest.raises(
+        CheckpointError, match=r"expected vgg16_weights.*h5 in ~/\.keras/models or on the network, found nei"
+    ):
+        perceptual.deep_weights(tmp_path / "other")
 
 
 # -- loss
