@@ -15,9 +15,9 @@ PORT ?= 8000
 NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:
-.PHONY: test demo wheel lint format node-tests vendor chromium clean
+.PHONY: test demo wheel lint format node-tests vendor chromium other-browsers clean
 
-test: $(VENV)/.test vendor chromium lint node-tests
+test: $(VENV)/.test vendor chromium other-browsers lint node-tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 demo: | $(VENV)/.runtime
@@ -71,6 +71,12 @@ $(NODE_MODULES): web_demo/package-lock.json
 
 chromium:
 	@$(call need,chromium,chromium)
+
+# Their tests are skipped, with the reason, where these browsers cannot be installed.
+other-browsers:
+	@( $(call need,firefox-esr,firefox-esr) ) 2>/dev/null || echo "Firefox was not found; its tests are skipped." >&2
+	@( $(call need,WebKitWebDriver,webkit2gtk-driver); $(call need,Xvfb,xvfb) ) 2>/dev/null \
+	  || echo "WebKitGTK was not found; its tests are skipped." >&2
 
 # need(command, Debian package): install a missing command where we may, otherwise say what to do.
 need = command -v $(1) >/dev/null 2>&1 \

@@ -15,7 +15,11 @@
  * | {id, event, detail}    | worker | something happened in a call; without `id` it is of none  |
  * | {id, result}           | worker | the call's answer                                         |
  * | {id, error}            | worker | the call failed; `error` is `{name, message}`             |
+ * | {serving}              | worker | it has started                                            |
  */
+
+/** Milliseconds within which a worker has started: its modules come over the network. */
+const START_LIMIT = 60_000;
 
 /**
  * @typedef {object} Call what a method learns of its call, beside the argument
@@ -73,6 +77,7 @@ export function serve(methods, onError = () => {}) {
       controllers.delete(id);
     }
   });
+  self.postMessage({ serving: true });
 }
 
 /** The page's side of a worker that runs `serve`. */
@@ -84,9 +89,11 @@ export class Thread {
   #lastId = 0;
   /** @type {Error | null} why nothing will be answered any more */
   #ended = null;
+  /** Of the limit on the worker's start. @type {ReturnType<typeof setTimeout>} */
+  #starting;
 
   /**
-   * @param {Worker} worker not used otherwise
+   * @param {Worker} worker not used otherwise; one that does not start within a minute counts as failed
    * @param {object} [options]
    * @param {(event: string, detail: any) => void} [options.onEvent] receives events that belong to no call
    * @param {(reason: string) => Error} [options.explain] what calls reject with after the worker has failed; the
@@ -94,7 +101,10 @@ export class Thread {
    */
   constructor(worker, { onEvent = () => {}, explain = (reason) => new Error(`The worker stopped (${reason}).`) } = {}) {
     this.#worker = worker;
+    const isLate = () => this.end(explain(`it did not start within ${START_LIMIT / 1000} s`));
+    this.#starting = setTimeout(isLate, START_LIMIT);
     worker.onmessage = ({ data: { id, event, detail, result, error } }) => {
+      clearTimeout(this.#starting);
       const call = this.#calls.get(id);
       if (event && id === undefined) return onEvent(event, detail);
       if (event) return call?.on[event]?.(detail);
@@ -144,6 +154,7 @@ export class Thread {
    * @param {Error} [reason] with which calls under way and later ones reject
    */
   end(reason = new DOMException('The worker was ended.', 'AbortError')) {
+    clearTimeout(this.#starting);
     this.#worker.terminate();
     this.#ended ??= reason;
     for (const { reject } of this.#calls.values()) reject(this.#ended);

@@ -18,6 +18,8 @@ export type Status = {
   kernels?: string;
   /** what just changed, as a sentence */
   notice?: string;
+  /** one that proved faster and is used as soon as the calls under way are done */
+  faster?: BackendName;
 };
 
 export type Frame = {
@@ -55,6 +57,19 @@ export type Figures = {
   /** dB */
   psnrRgb: number;
 };
+
+export type ImageSource =
+  | Blob
+  | ImageBitmap
+  | ImageData
+  | HTMLImageElement
+  | SVGImageElement
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | HTMLVideoElement
+  | VideoFrame
+  | string
+  | URL;
 
 export type ModelArtifacts = {
   modelTopology: object;
@@ -103,17 +118,19 @@ export type Golden = {
   tolerance: number;
 };
 
-export type ImageSource = Blob | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement;
-
 export type LoadOptions = {
   /**
    * where to begin in the chain WebGPU, WebGL, WebAssembly, JavaScript; 'auto',
-   * the default, takes the fastest that reproduces the model's self-check
+   * the default, takes the first that works, and changes over when a GPU has proved faster; a page's browser remembers
+   * that for the next visit
    */
   backend?: 'auto' | BackendName;
   /** side of the tiles in pixels of the input; by default what suits the backend */
   tile?: number;
-  /** called when another backend or tile is taken, as after a lost GPU */
+  /**
+   * called when another backend or tile is taken, as after a lost GPU, and
+   * when a GPU has been compared
+   */
   onStatus?: (status: Status) => void;
   /**
    * gives the load up and ends its worker; the promise rejects with its reason, an
@@ -139,7 +156,10 @@ export type Tile = {
   bitmap: ImageBitmap;
 };
 
-export type UpscaleOptions<Output extends 'png' | 'pixels' = 'png'> = {
+export type UpscaleOptions<
+  Output extends 'png' | 'pixels' = 'png',
+  Write extends WritableStream<Uint8Array> | undefined = WritableStream<Uint8Array> | undefined,
+> = {
   /** cancels within one tile; the promise rejects with an `AbortError` */
   signal?: AbortSignal;
   /** a PNG file as a Blob, the default, or RGBA values */
@@ -155,7 +175,7 @@ export type UpscaleOptions<Output extends 'png' | 'pixels' = 'png'> = {
    * is then null. It is closed before the promise resolves, and aborted if it rejects. While it is being closed,
    * `signal` has no effect any more.
    */
-  write?: WritableStream<Uint8Array>;
+  write?: Write;
 };
 
 export type Memory = {
@@ -169,13 +189,20 @@ export type Work = {
   tiles: number;
   backend: BackendName;
   memory: Memory;
+  /** sentences about what of the image is not in the result */
+  notes: string[];
 };
 
 export type Result = Size & Work;
 
 export type PngFile = {
-  /** the PNG file, with the colour profile of the input; null if `write` took it */
-  blob: Blob | null;
+  /** the PNG file, with the colour profile of the input */
+  blob: Blob;
+};
+
+export type Written = {
+  /** `write` took the file */
+  blob: null;
 };
 
 export type Pixels = {
@@ -192,13 +219,22 @@ export type FrameOptions = {
 
 export type FileResult = Result & PngFile;
 
+export type WrittenResult = Result & Written;
+
 export type PixelResult = Result & Pixels;
 
+export type ResultOf<Output, Write> = Output extends 'pixels'
+  ? PixelResult
+  : Write extends WritableStream
+    ? WrittenResult
+    : FileResult;
+
 /**
- * Load a model and take the best backend that reproduces its self-check.
+ * Load a model and take a backend that reproduces its self-check.
  * @param {string | URL | ModelArtifacts} model address of a `model.json`, or its content
  * @param {LoadOptions} [options]
- * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it
+ * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it, and with a
+ *   `TypeError` for options that there are not
  */
 export declare function loadUpscaler(
   model: string | URL | ModelArtifacts,
@@ -217,14 +253,15 @@ export declare class Upscaler {
   /**
    * Upscale one image. Calls made meanwhile wait for their turn.
    * @template {'png' | 'pixels'} [Output='png']
+   * @template {WritableStream<Uint8Array> | undefined} [Write=undefined]
    * @param {ImageSource} image
-   * @param {UpscaleOptions<Output>} [options]
-   * @returns {Promise<Output extends 'pixels' ? PixelResult : FileResult>}
+   * @param {UpscaleOptions<Output, Write>} [options]
+   * @returns {Promise<ResultOf<Output, Write>>} rejects with a `TypeError` for what is no image and for options that there are not
    */
-  upscale<Output extends 'png' | 'pixels' = 'png'>(
+  upscale<Output extends 'png' | 'pixels' = 'png', Write extends WritableStream<Uint8Array> | undefined = undefined>(
     image: ImageSource,
-    options?: UpscaleOptions<Output>,
-  ): Promise<Output extends 'pixels' ? PixelResult : FileResult>;
+    options?: UpscaleOptions<Output, Write>,
+  ): Promise<ResultOf<Output, Write>>;
   /**
    * Measure quality and speed on an original: it is shrunk, enlarged and compared.
    * @param {Blob} original

@@ -9,7 +9,11 @@
  * the comments here.
  */
 
-import { Thread } from './rpc.js';
+import { CHAIN, LABELS } from './engine/backend.js';
+import { recall, remember } from './engine/remembered.js';
+import { nameOf, toSource } from './images/source.js';
+import { startThread } from './launch.js';
+import { within } from './limit.js';
 
 /** @typedef {import('./engine/backend.js').BackendName} BackendName */
 /** @typedef {import('./engine/engine.js').Status} Status */
@@ -17,17 +21,21 @@ import { Thread } from './rpc.js';
 /** @typedef {import('./engine/frames.js').FrameSource} FrameSource */
 /** @typedef {import('./engine/frames.js').FrameTarget} FrameTarget */
 /** @typedef {import('./engine/measure.js').Measurement} Measurement */
+/** @typedef {import('./images/source.js').ImageSource} ImageSource */
 /** @typedef {import('./network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('./network/model.js').SpanConfig} Config */
 
-/** @typedef {Blob | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement} ImageSource */
+/** Milliseconds within which a GPU has shown whether it is faster. Nobody waits for it. */
+const RIVAL_LIMIT = 60_000;
 
 /**
  * @typedef {object} LoadOptions
  * @property {'auto' | BackendName} [backend] where to begin in the chain WebGPU, WebGL, WebAssembly, JavaScript; 'auto',
- *   the default, takes the fastest that reproduces the model's self-check
+ *   the default, takes the first that works, and changes over when a GPU has proved faster; a page's browser remembers
+ *   that for the next visit
  * @property {number} [tile] side of the tiles in pixels of the input; by default what suits the backend
- * @property {(status: Status) => void} [onStatus] called when another backend or tile is taken, as after a lost GPU
+ * @property {(status: Status) => void} [onStatus] called when another backend or tile is taken, as after a lost GPU, and
+ *   when a GPU has been compared
  * @property {AbortSignal} [signal] gives the load up and ends its worker; the promise rejects with its reason, an
  *   `AbortError` unless another is given
  */
@@ -51,13 +59,14 @@ import { Thread } from './rpc.js';
 
 /**
  * @template {'png' | 'pixels'} [Output='png']
+ * @template {WritableStream<Uint8Array> | undefined} [Write=WritableStream<Uint8Array> | undefined]
  * @typedef {object} UpscaleOptions
  * @property {AbortSignal} [signal] cancels within one tile; the promise rejects with an `AbortError`
  * @property {Output} [output] a PNG file as a Blob, the default, or RGBA values
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles done
  * @property {(size: Size) => void} [onSize] called before the first tile
  * @property {(tile: Tile) => void} [onTile] called with each finished tile
- * @property {WritableStream<Uint8Array>} [write] takes the PNG file as it is made, for results larger than memory; `blob`
+ * @property {Write} [write] takes the PNG file as it is made, for results larger than memory; `blob`
  *   is then null. It is closed before the promise resolves, and aborted if it rejects. While it is being closed,
  *   `signal` has no effect any more.
  */
@@ -74,13 +83,19 @@ import { Thread } from './rpc.js';
  * @property {number} tiles
  * @property {BackendName} backend
  * @property {Memory} memory
+ * @property {string[]} notes sentences about what of the image is not in the result
  */
 
 /** @typedef {Size & Work} Result */
 
 /**
  * @typedef {object} PngFile
- * @property {Blob | null} blob the PNG file, with the colour profile of the input; null if `write` took it
+ * @property {Blob} blob the PNG file, with the colour profile of the input
+ */
+
+/**
+ * @typedef {object} Written
+ * @property {null} blob `write` took the file
  */
 
 /**
@@ -95,33 +110,42 @@ import { Thread } from './rpc.js';
  */
 
 /** @typedef {Result & PngFile} FileResult */
+/** @typedef {Result & Written} WrittenResult */
 /** @typedef {Result & Pixels} PixelResult */
+/**
+ * What the options make of an image.
+ * @template Output
+ * @template Write
+ * @typedef {Output extends 'pixels' ? PixelResult : Write extends WritableStream ? WrittenResult : FileResult} ResultOf
+ */
 
 /**
- * Load a model and take the best backend that reproduces its self-check.
+ * Load a model and take a backend that reproduces its self-check.
  * @param {string | URL | ModelArtifacts} model address of a `model.json`, or its content
  * @param {LoadOptions} [options]
- * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it
+ * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it, and with a
+ *   `TypeError` for options that there are not
  */
 export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = () => {}, signal } = {}) {
-  /** @type {{status?: Status}} */
-  const latest = {};
-  const thread = new Thread(new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'span' }), {
-    onEvent(event, status) {
-      latest.status = status;
-      onStatus(status);
-    },
-    explain: (reason) =>
-      new Error(`The worker stopped (${reason || 'worker.js or a file that it needs could not be loaded'}).`),
+  checkLoad({ backend, tile });
+  const state = { status: /** @type {any} */ (null), others: /** @type {Status['demoted']} */ ([]), onStatus };
+  const thread = startThread((status) => {
+    state.status = status;
+    onStatus(merged(state));
   });
   const giveUp = () => thread.end();
   signal?.addEventListener('abort', giveUp);
   try {
     const isAddress = typeof model === 'string' || model instanceof URL;
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
-    const { config, status } = await thread.call('load', { ...source, options: { backend, tile } }, { signal });
-    latest.status = status;
-    return new Upscaler(thread, config, latest, source);
+    const first = backend === 'auto' ? recall() : undefined;
+    const answer = await thread.call('load', { ...source, options: { backend, first, tile } }, { signal });
+    state.status = answer.status;
+    const upscaler = new Upscaler(thread, answer.config, state, source);
+    const used = answer.status.backend;
+    if (backend === 'auto' && used === first) remember(used);
+    else if (backend === 'auto') upscaler.compare(answer.artifacts, tile);
+    return upscaler;
   } catch (error) {
     thread.end();
     signal?.throwIfAborted();
@@ -131,31 +155,95 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
   }
 }
 
+function checkLoad({ backend, tile }) {
+  if (backend !== 'auto' && !CHAIN.includes(backend)) {
+    throw new TypeError(`backend must be 'auto' or one of ${CHAIN.join(', ')}; found ${backend}.`);
+  }
+  if (tile !== undefined && !(Number.isFinite(tile) && tile > 0)) {
+    throw new TypeError(`tile must be a number of pixels; found ${tile}.`);
+  }
+}
+
+/** What the worker told last, with why backends were passed over that it never tried. @returns {Status} */
+function merged({ status, others }) {
+  const told = new Set([status.backend, ...status.demoted.map(({ backend }) => backend)]);
+  return { ...status, demoted: [...status.demoted, ...others.filter(({ backend }) => !told.has(backend))] };
+}
+
 /** A loaded model on a backend in a worker; `loadUpscaler` makes one. */
 export class Upscaler {
-  /** @type {Thread} */
+  /** @type {import('./rpc.js').Thread} */
   #thread;
+  /** The worker that tries a GPU. @type {import('./rpc.js').Thread | null} */
+  #rival = null;
   /** The last call's end: calls take their turns. @type {Promise<unknown>} */
   #last = Promise.resolve();
+  #isDisposed = false;
 
   #config;
-  #latest;
+  #state;
   #source;
   /** @type {Promise<import('./engine/frames.js').Frames> | null} started by the first frame */
   #frames = null;
 
   /**
    * @internal
-   * @param {Thread} thread of worker.js, with the model loaded
+   * @param {import('./rpc.js').Thread} thread of worker.js, with the model loaded
    * @param {Config} config
-   * @param {{status?: Status}} latest what the worker told last
+   * @param {{status: Status, others: Status['demoted'], onStatus: (status: Status) => void}} state what the worker told
+   *   last; why backends are not used that it never tried
    * @param {{url: string} | {artifacts: ModelArtifacts}} source of the model
    */
-  constructor(thread, config, latest, source) {
+  constructor(thread, config, state, source) {
     this.#thread = thread;
     this.#config = config;
-    this.#latest = latest;
+    this.#state = state;
     this.#source = source;
+  }
+
+  /**
+   * Compare a GPU with the backend in use, in another worker, and change over to it if it is faster.
+   * @internal
+   * @param {ModelArtifacts} artifacts of the model
+   * @param {number} [tile]
+   */
+  async compare(artifacts, tile) {
+    const state = this.#state;
+    const than = state.status.measured;
+    let isUsed = false;
+    const rival = startThread((status) => {
+      if (!isUsed) return;
+      state.status = status;
+      state.onStatus(merged(state));
+    });
+    this.#rival = rival;
+    const changeOver = async (status) => {
+      if (this.#isDisposed) return;
+      const notice = `${LABELS[status.backend]} proved faster than ${LABELS[state.status.backend]} and is used now`;
+      this.#thread.end();
+      this.#thread = rival;
+      this.#rival = null;
+      isUsed = true;
+      state.status = status;
+      state.onStatus({ ...merged(state), notice });
+    };
+    try {
+      const trial = rival.call('rival', { artifacts, options: { than, tile } });
+      const { status, isFaster } = await within(trial, RIVAL_LIMIT, 'it did not show its speed');
+      if (isFaster) {
+        state.onStatus({ ...merged(state), faster: status.backend });
+        await this.#inTurn(() => changeOver(status));
+      } else state.others = status.demoted;
+    } catch (error) {
+      state.others = [{ backend: 'webgpu', reason: error.message.replace(/\.$/, '') }];
+    }
+    if (this.#isDisposed) return;
+    if (!isUsed) {
+      rival.end();
+      this.#rival = null;
+      state.onStatus(merged(state));
+    }
+    remember(state.status.backend);
   }
 
   /** What the model is. @returns {Config} */
@@ -165,7 +253,7 @@ export class Upscaler {
 
   /** The backend in use, and why not another. @returns {Status} */
   get status() {
-    return /** @type {Status} */ (this.#latest.status);
+    return merged(this.#state);
   }
 
   /** How many times larger the result's sides are. @returns {number} */
@@ -176,12 +264,13 @@ export class Upscaler {
   /**
    * Upscale one image. Calls made meanwhile wait for their turn.
    * @template {'png' | 'pixels'} [Output='png']
+   * @template {WritableStream<Uint8Array> | undefined} [Write=undefined]
    * @param {ImageSource} image
-   * @param {UpscaleOptions<Output>} [options]
-   * @returns {Promise<Output extends 'pixels' ? PixelResult : FileResult>}
+   * @param {UpscaleOptions<Output, Write>} [options]
+   * @returns {Promise<ResultOf<Output, Write>>} rejects with a `TypeError` for what is no image and for options that there are not
    */
-  upscale(image, options = {}) {
-    return this.#inTurn(() => this.#upscale(image, options));
+  upscale(image, options) {
+    return this.#inTurn(() => this.#upscale(image, options ?? {}));
   }
 
   /**
@@ -191,7 +280,10 @@ export class Upscaler {
    * @returns {Promise<Measurement>}
    */
   measure(original, { signal } = {}) {
-    return this.#inTurn(() => this.#thread.call('measure', { source: original }, { signal }));
+    return this.#inTurn(async () => {
+      if (!(original instanceof Blob)) throw new TypeError(`Expected a Blob or File; found ${nameOf(original)}.`);
+      return this.#thread.call('measure', { source: original }, { signal });
+    });
   }
 
   /**
@@ -214,7 +306,10 @@ export class Upscaler {
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */
   dispose() {
     this.#frames?.then((frames) => frames.dispose()).catch(() => {});
-    this.#thread.end(new DOMException('The upscaler was disposed.', 'AbortError'));
+    this.#isDisposed = true;
+    const reason = new DOMException('The upscaler was disposed.', 'AbortError');
+    this.#thread.end(reason);
+    this.#rival?.end(reason);
   }
 
   /** @param {GPUDevice} [device] */
@@ -238,15 +333,16 @@ export class Upscaler {
     return turn;
   }
 
-  /** @param {ImageSource} image @param {UpscaleOptions<any>} options @returns {Promise<any>} */
-  async #upscale(image, { signal, output, onProgress, onSize, onTile, write }) {
+  /** @param {ImageSource} image @param {UpscaleOptions<any, any>} options @returns {Promise<any>} */
+  async #upscale(image, options) {
+    checkUpscale(options);
+    const { signal, output, onProgress, onSize, onTile, write } = options;
     const file = write && pipeInto(write);
     const on = { progress: onProgress, size: onSize, tile: onTile };
     try {
-      const bitmap = image instanceof HTMLElement && (await createImageBitmap(image, { premultiplyAlpha: 'none' }));
-      const source = bitmap || image;
-      const transfer = [...(bitmap ? [bitmap] : []), ...(file ? [file.writable] : [])];
+      const { source, transfer } = await toSource(image);
       const argument = { source, output, write: file?.writable, preview: Boolean(onTile) };
+      if (file) transfer.push(file.writable);
       const result = await this.#thread.call('upscale', argument, { on, transfer, signal });
       await file?.written;
       return result;
@@ -254,6 +350,19 @@ export class Upscaler {
       file?.abort(error);
       throw error;
     }
+  }
+}
+
+/** @param {UpscaleOptions<any, any>} options */
+function checkUpscale({ output = 'png', write }) {
+  if (output !== 'png' && output !== 'pixels') {
+    throw new TypeError(`output must be 'png' or 'pixels'; found ${output}.`);
+  }
+  if (write && output === 'pixels') {
+    throw new TypeError("write takes a PNG file; it does not go with output: 'pixels'.");
+  }
+  if (write && !(write instanceof WritableStream)) {
+    throw new TypeError(`write must be a WritableStream; found ${nameOf(write)}.`);
   }
 }
 

@@ -3,22 +3,26 @@
  * installed, whatever the page fetches later as it passes. The network has the first word when there is one.
  * A new VERSION drops the files of the old one.
  */
-const VERSION = '2';
+const VERSION = '3';
 const CACHE = `span-${VERSION}`;
 
-/** The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. */
+/**
+ * The page's files; those that a set-up lacks (vendor/, perceptual/) are passed over. The codecs of images are not among
+ * them, for few browsers need them; they are kept as they pass.
+ */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'constants.js', 'worker.js',
-  'engine/ahead.js', 'engine/backend.js', 'engine/engine.js', 'engine/frames.js', 'engine/libraries.js',
-  'engine/measure.js', 'engine/own.js', 'engine/region.js', 'engine/run.js', 'engine/tf.js',
+  'constants.js', 'launch.js', 'limit.js', 'worker.js',
+  'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js',
+  'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
+  'engine/region.js', 'engine/remembered.js', 'engine/run.js', 'engine/tf.js',
   'engine/webgpu/arena.js', 'engine/webgpu/check.js', 'engine/webgpu/device.js', 'engine/webgpu/network.js',
   'engine/webgpu/packing.js', 'engine/webgpu/plan.js', 'engine/webgpu/program.js', 'engine/webgpu/runner.js',
   'engine/webgpu/sets.js', 'engine/webgpu/tile.js', 'engine/webgpu/tune.js', 'engine/webgpu/weights.js',
   'engine/webgpu/shaders/direct.js', 'engine/webgpu/shaders/epilogue.js', 'engine/webgpu/shaders/first.js',
   'engine/webgpu/shaders/plain.js', 'engine/webgpu/shaders/source.js', 'engine/webgpu/shaders/winograd.js',
-  'images/alpha.js', 'images/bicubic.js', 'images/color-space.js', 'images/decode.js', 'images/icc.js',
-  'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/tiling.js',
+  'images/alpha.js', 'images/bicubic.js', 'images/canvas.js', 'images/color-space.js', 'images/decode.js',
+  'images/icc.js', 'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/source.js', 'images/tiling.js',
   'network/lost.js', 'network/model-files.js', 'network/model.js', 'network/network.js', 'network/reference.js',
   'network/webgpu.js', 'network/weights.js',
   'storage/database.js', 'storage/kernels.js', 'storage/models.js',
@@ -26,12 +30,12 @@ const FILES = [
   'train/session/history.js', 'train/session/init.js', 'train/session/layers-model.js', 'train/session/optimizer.js',
   'train/session/patches.js', 'train/session/random.js', 'train/session/samples.js', 'train/session/saved-model.js',
   'train/session/self-check.js', 'train/session/session.js', 'train/session/start.js', 'train/session/step.js',
-  'train/session/store.js', 'train/session/stored.js', 'train/session/training-backend.js',
-  'train/session/vgg-loss.js', 'train/session/worker.js',
-  'train/view/chart.js', 'train/view/client.js', 'train/view/form.js', 'train/view/photographs.js',
+  'train/session/store.js', 'train/session/stored.js', 'train/session/timing.js', 'train/session/training-backend.js',
+  'train/session/vgg-loss.js', 'train/session/wasm-gradients.js', 'train/session/worker.js',
+  'train/view/chart.js', 'train/view/client.js', 'train/view/estimate.js', 'train/view/form.js', 'train/view/photographs.js',
   'train/view/question.js', 'train/view/report.js', 'train/view/sample-strip.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/view.js',
-  'ui/compare.js', 'ui/download.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/items.js', 'ui/measure.css',
+  'ui/awake.js', 'ui/compare.js', 'ui/cost.js', 'ui/download.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/items.js', 'ui/measure.css',
   'ui/measure.js', 'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js',
   'ui/tabs.js', 'ui/upscale.css',
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
@@ -97,7 +101,15 @@ async function keep(cache, url) {
 async function keepModel(cache, address) {
   const url = new URL(address, registration.scope);
   const { weightsManifest } = await (await keep(cache, url)).json();
-  await Promise.all(weightsManifest.flatMap(({ paths }) => paths).map((path) => keep(cache, new URL(path, url))));
+  const paths = weightsManifest.flatMap((group) => group.paths);
+  await Promise.all(paths.map((path) => keep(cache, besideModel(path, url))));
+}
+
+/** As in network/model.js: a query such as a token goes along, to the same server only. */
+function besideModel(path, base) {
+  const address = new URL(path, base);
+  if (!address.search && address.origin === base.origin) address.search = base.search;
+  return address;
 }
 
 /** The model that the page starts with, as `start` in ui/models.js chooses it. */

@@ -20,9 +20,24 @@ const FILES = {
   wasmThreads: '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm',
   chart: 'chart.js/dist/chart.umd.min.js',
   zip: 'client-zip/index.js',
+  jpegDecoder: '@jsquash/jpeg/codec/dec/mozjpeg_dec.js',
+  jpegDecoderWasm: '@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm',
+  jpegEncoder: '@jsquash/jpeg/codec/enc/mozjpeg_enc.js',
+  jpegEncoderWasm: '@jsquash/jpeg/codec/enc/mozjpeg_enc.wasm',
+  pngDecoder: '@jsquash/png/codec/pkg/squoosh_png.js',
+  pngDecoderWasm: '@jsquash/png/codec/pkg/squoosh_png_bg.wasm',
+  webpDecoder: '@jsquash/webp/codec/dec/webp_dec.js',
+  webpDecoderWasm: '@jsquash/webp/codec/dec/webp_dec.wasm',
+  webpEncoder: '@jsquash/webp/codec/enc/webp_enc.js',
+  webpEncoderWasm: '@jsquash/webp/codec/enc/webp_enc.wasm',
 };
 /** Of packages whose files do not name their licence themselves. */
-const LICENSES = { 'client-zip/LICENSE.txt': 'client-zip.LICENSE.txt' };
+const LICENSES = {
+  'client-zip/LICENSE.txt': 'client-zip.LICENSE.txt',
+  '@jsquash/jpeg/LICENSE': 'jsquash.LICENSE.txt',
+  '@jsquash/jpeg/codec/LICENSE.codec.md': 'mozjpeg.LICENSE.md',
+  '@jsquash/webp/codec/LICENSE.codec.md': 'libwebp.LICENSE.md',
+};
 
 rmSync(join(root, 'vendor'), { recursive: true, force: true });
 mkdirSync(join(root, 'vendor'));

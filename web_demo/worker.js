@@ -7,7 +7,12 @@ import { notify, serve, withTransfer } from './rpc.js';
 const engine = new Engine((status) => notify('status', status));
 
 serve({
-  load: async ({ url, artifacts, options }) => engine.load(artifacts ?? (await fetchModel(url)), options),
+  async load({ url, artifacts = null, options }) {
+    const model = artifacts ?? (await fetchModel(url));
+    return { ...(await engine.load(model, options)), artifacts: model };
+  },
+
+  rival: ({ artifacts, options }) => engine.rival(artifacts, options),
 
   async upscale({ source, output, write, preview }, { signal, emit }) {
     const writer = write?.getWriter();

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from helpers.browser import library, make_scene
+from helpers.browser import AS_HARDWARE, library, make_scene
 
 
 @pytest.mark.parametrize("backend", ["webgl", "wasm"])
@@ -79,9 +79,10 @@ def test_a_backend_that_is_missing_is_passed_over(blank):
 
 
 def test_a_backend_that_fails_while_it_is_measured_is_demoted(blank):
-    status, pixels = library(
+    status, is_faster, pixels = library(
         blank,
-        """
+        AS_HARDWARE
+        + """
         const { run } = network.Network.prototype;
         let runs = 0;
         network.Network.prototype.run = function (x) {
@@ -89,13 +90,67 @@ def test_a_backend_that_fails_while_it_is_measured_is_demoted(blank):
           return run.call(this, x);
         };
         const eng = new engine.Engine(() => {}, { own: false });
-        const { status } = await eng.load(await model.fetchModel('/models/x2/model.json'));
-        return [status, (await eng.pixels(new ImageData(9, 9))).data.length];""",
+        const artifacts = await model.fetchModel('/models/x2/model.json');
+        const { status, isFaster } = await eng.rival(artifacts, { than: { wasm: 1e9 } });
+        return [status, isFaster, (await eng.pixels(new ImageData(9, 9))).data.length];""",
     )
     assert {"backend": "webgpu", "reason": "out of memory"} in status["demoted"]
     assert "webgpu" not in status["measured"]
-    assert status["backend"] in status["measured"]
+    assert (status["backend"], is_faster) == ("webgl", True)
     assert pixels == 18 * 18 * 4
+
+
+def test_a_software_gpu_is_not_even_started(blank):
+    status, is_faster, backends = library(
+        blank,
+        """
+        const eng = new engine.Engine();
+        const artifacts = await model.fetchModel('/models/x2/model.json');
+        const { status, isFaster } = await eng.rival(artifacts, { than: { wasm: 1e9 } });
+        return [status, isFaster, Object.keys(globalThis.tf?.engine().registry ?? {})];""",
+    )
+    assert is_faster is False
+    assert backends == []
+    assert {entry["backend"] for entry in status["demoted"]} == {"webgpu", "webgl"}
+    for entry in status["demoted"]:
+        assert re.match(r"there is no GPU, only software in its place \(.*[Ss]wift[Ss]hader.*\)", entry["reason"])
+
+
+def test_what_starts_soonest_is_taken_first(blank):
+    status = library(
+        blank,
+        """
+        const eng = new engine.Engine();
+        return (await eng.load(await model.fetchModel('/models/x2/model.json'))).status;""",
+    )
+    assert status["backend"] == "wasm"
+    assert set(status["measured"]) == {"wasm"}
+    assert status["demoted"] == []
+
+
+def test_threads_that_never_answer_are_done_without(blank):
+    """As in Firefox, where a worker's workers may fail without a word."""
+    backend_name, threads, message = library(
+        blank,
+        """
+        const { setTimeout: wait } = globalThis;
+        globalThis.setTimeout = (work, milliseconds) => wait(work, milliseconds / 100);
+        const t = await tf.loadTf(['wasm']);
+        t.env().set('WASM_HAS_MULTITHREAD_SUPPORT', true);
+        const factory = t.findBackendFactory('wasm');
+        t.removeBackend('wasm');
+        let silent = given[0];
+        t.registerBackend('wasm', () => (silent-- > 0 ? new Promise(() => {}) : factory()));
+        const { tf: started } = await backend.startBackend('wasm');
+        const threads = t.env().getBool('WASM_HAS_MULTITHREAD_SUPPORT');
+        t.removeBackend('wasm');
+        t.registerBackend('wasm', () => new Promise(() => {}));
+        const failure = await backend.startBackend('wasm').catch((error) => error.message);
+        return [started.getBackend(), threads, failure];""",
+        1,
+    )
+    assert (backend_name, threads) == ("wasm", False)
+    assert message == "WebAssembly did not start within 30 s"
 
 
 @pytest.mark.parametrize("backend", ["webgl", "webgpu"])
@@ -125,16 +180,17 @@ LABELS = {"webgpu": "WebGPU", "webgl": "WebGL", "wasm": "WebAssembly"}
 @pytest.mark.parametrize(
     ("times", "fastest"),
     [
-        ({"webgpu": 10}, "webgpu"),  # so quick that WebGL is not even started
-        ({"webgpu": 40, "webgl": 20}, "webgl"),
-        ({"webgpu": 20, "webgl": 40}, "webgpu"),
-        ({"webgpu": 90, "webgl": 80, "wasm": 70}, "wasm"),
+        ({"wasm": 70, "webgpu": 10}, "webgpu"),  # so quick that WebGL is not even started
+        ({"wasm": 70, "webgpu": 40, "webgl": 20}, "webgl"),
+        ({"wasm": 70, "webgpu": 20, "webgl": 40}, "webgpu"),
+        ({"wasm": 70, "webgpu": 90, "webgl": 80}, "wasm"),
     ],
 )
 def test_the_faster_backend_wins(times, fastest, blank):
-    status, memory = library(
+    status, is_faster, memory = library(
         blank,
-        """
+        AS_HARDWARE
+        + """
         let clock = 0;
         performance.now = () => clock;
         const { run } = network.Network.prototype;
@@ -143,18 +199,22 @@ def test_the_faster_backend_wins(times, fastest, blank):
           return run.call(this, x);
         };
         const eng = new engine.Engine(() => {}, { own: false });
-        const { status } = await eng.load(await model.fetchModel('/models/x2/model.json'));
-        return [status, eng.memory];""",
+        const artifacts = await model.fetchModel('/models/x2/model.json');
+        const { status, isFaster } = await eng.rival(artifacts, { than: { wasm: given[0].wasm } });
+        return [status, isFaster, isFaster ? eng.memory : null];""",
         times,
     )
-    assert status["backend"] == fastest
+    assert is_faster == (fastest != "wasm")
     assert status["measured"] == times
-    assert status["demoted"] == [
+    slower = [
         {"backend": name, "reason": f"slower here than {LABELS[fastest]} ({time} ms against {times[fastest]} ms)"}
         for name, time in times.items()
         if name != fastest
     ]
-    assert memory["tensors"] == 20
+    assert status["demoted"] == slower
+    if is_faster:
+        assert status["backend"] == fastest
+        assert memory["tensors"] == 20
 
 
 LOSE = {

@@ -102,7 +102,8 @@ def test_a_very_large_result_goes_to_a_file(page, open_page, save_image, python_
     page.fill("#model-url", "models/none/model.json")
     page.click("#model-fetch")
     page.wait_for_selector("#problem:has-text('was not found')")
-    page.wait_for_selector("#download:text('Download'):disabled", state="attached")  # for want of a model
+    page.wait_for_selector("#problem:has-text('x2 stays in use.')")
+    page.wait_for_selector("#download:text('Choose file'):enabled", state="attached")
     page.problems[:] = [text for text in page.problems if "404" not in text]
     page.click("#settings button:text('Done')")
     choose_model(page, "x3-official")  # the result becomes another one

@@ -15,8 +15,9 @@ from span_keras.network.weights import SpanWeights, layer_shapes
 from span_keras.training.options import StepOptions
 from span_keras.training.step import TrainStep
 
-TRAINING_BACKENDS = ("webgpu", "webgl", "cpu")
+TRAINING_BACKENDS = ("webgpu", "webgl", "wasm", "cpu")
 SESSION = ("history", "init", "layers-model", "patches", "random", "samples", "session", "step", "store", "vgg-loss")
+SESSION += ("wasm-gradients",)
 MODULES = ["/train/settings.js", *(f"/train/session/{name}.js" for name in SESSION)]
 SETTINGS = {"epochs": 1, "stepsPerEpoch": 100, "rate": 1e-3, "halveAt": [], "weightDecay": 1e-2, "vggWeight": 0.5}
 
@@ -36,7 +37,9 @@ def train(page, site):
                     ['/images/bicubic.js', '/engine/tf.js', '/engine/backend.js'].map((address) => import(address)));
                 const start = async (name) => {{
                     await tfModule.loadTf(['layers']);
-                    return (await backends.startBackend(name)).tf;
+                    const {{ tf }} = await backends.startBackend(name);
+                    if (name === 'wasm') t.registerGradients(tf);
+                    return tf;
                 }};
                 const tensor = ({{ shape, data }}) => ({{ shape, data: new Float32Array(data) }});
                 {{ {body} }}
@@ -413,17 +416,21 @@ def test_the_state_is_replaced_whole_or_not_at_all(train):
     found = train(
         STATE
         + """await t.saveTraining(state, [{ name: 'a', blob: new Blob(['photo']) }]);
-           const failed = await message(t.saveTraining({ ...state, step: 6 }, [{ name: 'b', blob: () => {} }]));
+           const other = [{ name: 'b', blob: new Blob(['b']) }];
+           const failed = await message(t.saveTraining({ ...state, step: 6, history: () => {} }, other));
            const { state: kept, photographs } = await t.loadTraining();
            const average = kept.average[0];
            const text = await photographs[0].blob.text();
+           const unread = await message(t.saveTraining(state, [{ name: 'gone', blob: { arrayBuffer: async () => {
+             throw new DOMException('The file is gone.', 'NotFoundError'); } } }]));
            await t.saveTraining({ ...state, step: 7 });
            const later = await t.loadTraining();
            await t.deleteTraining();
-           return { failed, step: kept.step, average, text, later: [later.state.step, later.photographs.length],
+           return { failed, unread, step: kept.step, average, text, later: [later.state.step, later.photographs.length],
                     nothing: await t.loadTraining() };"""
     )
-    assert "The browser could not keep or read the training" in found["failed"]
+    assert "The browser could not keep or read the training (DataCloneError: " in found["failed"]
+    assert "The browser could not keep or read the training (" in found["unread"]
     assert (found["step"], found["average"], found["text"]) == (5, 0.5, "photo")
     assert (found["later"], found["nothing"]) == ([7, 1], None)
 

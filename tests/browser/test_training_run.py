@@ -1,12 +1,77 @@
 """A training in the page: backends, the loss, lost GPUs and bad steps."""
 
 
-def test_wasm_cannot_train_and_the_page_says_so(view):
-    view.fill(backend=None)
-    assert "WebAssembly cannot train" in view.page.inner_text("#train-form")
+def test_webassembly_trains(view):
+    view.fill(backend="wasm")
+    view.train(2)
+    assert view.page.inner_text("[data-figure=backend]") == "WebAssembly"
+
+
+def test_software_in_place_of_a_gpu_is_passed_over(view):
+    """Where nothing is asked for; it is slower than WebAssembly."""
+    view.fill(backend="auto")
     view.train(1)
-    assert "WebAssembly cannot train: TensorFlow.js has no gradient of a convolution there." in view.log
-    assert view.page.inner_text("[data-figure=backend]") in ("WebGPU", "WebGL", "JavaScript")
+    assert view.page.inner_text("[data-figure=backend]") == "WebAssembly"
+
+
+def test_stop_does_not_wait_for_a_long_step(view):
+    """The thread hears nothing in a step; what it kept before goes on."""
+    view.fill(backend="wasm")
+    reached = view.train(2)
+    view.click("Start Training")
+    view.wait("training")
+    view.worker.evaluate("() => void setTimeout(() => { for (;;); }, 0)")
+    view.page.wait_for_timeout(300)
+    view.click("Stop Training")
+    view.wait("idle")
+    assert view.state == "Stopped in the middle of a step; Start Training goes on from the last one kept."
+    assert int(view.page.get_attribute("#train", "data-step")) >= reached
+    assert view.train(1) > reached
+
+
+def test_a_training_that_nothing_stores_survives_a_stop_in_a_step(view):
+    view.worker.evaluate(
+        "() => { IDBFactory.prototype.open = () => { throw new DOMException('No.', 'SecurityError'); }; }"
+    )
+    view.fill(backend="wasm")
+    view.click("Start Training")
+    view.until(lambda: "keeps no data" in view.problem)
+    view.worker.evaluate("() => void setTimeout(() => { for (;;); }, 0)")
+    view.page.wait_for_timeout(300)
+    view.click("Stop Training")
+    view.wait("idle")
+    assert view.state.startswith("Stopped in the middle of a step")
+    assert view.page.inner_text("[data-origin=stored]").startswith("x2, 8 channels, at step ")
+
+
+def test_a_training_that_takes_long_is_asked_about_before(view):
+    view.page.evaluate(
+        """async () => {
+          const { Thread } = await import('/rpc.js');
+          const { call } = Thread.prototype;
+          Thread.prototype.call = async function (method, ...rest) {
+            const result = await call.call(this, method, ...rest);
+            return method === 'estimate' ? { ...result, milliseconds: 120_000 } : result;
+          };
+        }"""
+    )
+    view.fill(backend="wasm", epochs=1, stepsPerEpoch=50)
+    view.click("Start Training")
+    assert view.question == (
+        "This device needs about 2 min per step on WebAssembly: 100 min for 50 steps. The size Quick trains a new ×2 "
+        "network of 16 channels and 2 blocks, with patches of 32 pixels."
+    )
+    view.answer("Take Quick")
+    view.wait("idle")
+    page = view.page
+    assert view.state == "Start Training begins with these settings."
+    assert page.is_checked("input[name=origin][value=scratch]")
+    values = [page.input_value(f"#train-{key}") for key in ("scale", "channels", "blocks", "patch", "vggWeight")]
+    assert values == ["2", "16", "2", "32", "0"]
+    page.fill("#train-patch", "8")  # the photographs are small
+    view.click("Start Training")
+    view.answer("Start Anyway")
+    view.wait("training")
 
 
 def test_without_vgg_features_the_page_trains_with_mae_alone_and_says_so(view):

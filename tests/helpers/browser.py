@@ -82,6 +82,27 @@ class Site:
         self.server.server_close()
 
 
+AS_HARDWARE = """
+  const { setTimeout: wait } = globalThis;
+  globalThis.setTimeout = (work, milliseconds, ...rest) => wait(work, milliseconds * 60, ...rest); // limits on its time
+  const { requestAdapter } = GPU.prototype;
+  GPU.prototype.requestAdapter = async function (options) {
+    const adapter = await requestAdapter.call(this, options);
+    Object.defineProperty(adapter, 'info', { value: { vendor: 'nvidia', architecture: 'hopper' } });
+    return adapter;
+  };
+  const { getParameter } = WebGL2RenderingContext.prototype;
+  WebGL2RenderingContext.prototype.getParameter = function (name) {
+    return name === 0x9246 ? 'GeForce' : getParameter.call(this, name);
+  };
+  const { getContext } = OffscreenCanvas.prototype;
+  OffscreenCanvas.prototype.getContext = function (kind, options) {
+    return getContext.call(this, kind, options && { ...options, failIfMajorPerformanceCaveat: false });
+  };
+"""
+"""What makes the software GPU of the tests pass for a real one, for ``library``."""
+
+
 def open_blank(page, site):
     page.route("**/blank", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
     page.goto(f"{site.url}/blank")

@@ -4,6 +4,7 @@ import {
   type Config,
   type FileResult,
   type Frame,
+  type WrittenResult,
   type ImageSource,
   type LoadOptions,
   type Measurement,
@@ -23,12 +24,22 @@ import {
 function same<A, B>(..._: (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? [] : [never]): void {}
 
 declare const artifacts: ModelArtifacts;
-declare const images: { file: File; bitmap: ImageBitmap; data: ImageData; element: HTMLImageElement };
+declare const images: {
+  file: File;
+  bitmap: ImageBitmap;
+  data: ImageData;
+  element: HTMLImageElement;
+};
 declare const canvas: HTMLCanvasElement;
 declare const stream: FileSystemWritableFileStream;
 
 export async function load(signal: AbortSignal): Promise<Upscaler> {
-  const options: LoadOptions = { backend: 'auto', tile: 128, onStatus: tell, signal };
+  const options: LoadOptions = {
+    backend: 'auto',
+    tile: 128,
+    onStatus: tell,
+    signal,
+  };
   await loadUpscaler(artifacts, { backend: 'webgpu' });
   await loadUpscaler(new URL('model.json', document.baseURI));
   // @ts-expect-error there is no such backend
@@ -56,7 +67,13 @@ export function describe(upscaler: Upscaler): string {
 }
 
 export async function upscale(upscaler: Upscaler, signal: AbortSignal): Promise<void> {
-  const sources: ImageSource[] = [...Object.values(images), canvas, new Blob()];
+  const others = [
+    document.createElement('video'),
+    new OffscreenCanvas(1, 1),
+    'image.png',
+    new URL('https://a.example/'),
+  ];
+  const sources: ImageSource[] = [...Object.values(images), canvas, new Blob(), ...others];
   for (const source of sources) await upscaler.upscale(source);
 
   const file = await upscaler.upscale(images.file, {
@@ -68,16 +85,23 @@ export async function upscale(upscaler: Upscaler, signal: AbortSignal): Promise<
       canvas.getContext('2d')?.drawImage(bitmap, x, y, width, height);
       bitmap.close();
     },
-    write: stream,
   });
   same<typeof file, FileResult>();
-  const blob: Blob | null = file.blob;
+  const blob: Blob = file.blob;
+  const written = await upscaler.upscale(images.file, { write: stream });
+  same<typeof written, WrittenResult>();
   const { milliseconds, tiles, backend, memory, ...size }: Result = file;
   size satisfies Size;
-  tell({ backend, tile: tiles + milliseconds + memory.bytes, demoted: [], measured: {}, notice: blob?.type });
+  tell({
+    backend,
+    tile: tiles + milliseconds + memory.bytes,
+    demoted: [],
+    measured: {},
+    notice: blob.type,
+  });
 
   const options: UpscaleOptions = {};
-  (await upscaler.upscale(images.file, options)) satisfies FileResult;
+  (await upscaler.upscale(images.file, options)) satisfies FileResult | WrittenResult;
 
   const pixels = await upscaler.upscale(images.data, { output: 'pixels' });
   same<typeof pixels, PixelResult>();
@@ -86,8 +110,8 @@ export async function upscale(upscaler: Upscaler, signal: AbortSignal): Promise<
   pixels.blob;
   // @ts-expect-error there is no such output
   await upscaler.upscale(images.file, { output: 'jpeg' });
-  // @ts-expect-error an address is not an image
-  await upscaler.upscale('image.png');
+  // @ts-expect-error a number is not an image
+  await upscaler.upscale(5);
 }
 
 export async function measure(upscaler: Upscaler, signal: AbortSignal): Promise<number> {

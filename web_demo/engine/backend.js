@@ -1,4 +1,5 @@
 /** Starting TensorFlow.js backends so that one counts only if it really runs, and noticing when it is lost. */
+import { within } from '../limit.js';
 import { BackendLost, DeviceLost } from '../network/lost.js';
 import { fileUrl, loadTf, vendored } from './tf.js';
 
@@ -15,6 +16,19 @@ export { BackendLost, DeviceLost };
 const factories = new Map();
 
 /**
+ * Milliseconds within which a backend starts. WebAssembly loads its binary meanwhile; with threads it also waits for
+ * workers, which may never answer.
+ */
+const START_LIMIT = 30_000;
+const THREADS_LIMIT = 10_000;
+
+/**
+ * In Firefox the workers that a worker starts fail silently in a quarter of the visits, and WebAssembly's threads are
+ * such workers. Other engines call themselves "like Gecko", without its date.
+ */
+const HAS_UNSURE_THREADS = /\bGecko\/\d/.test(globalThis.navigator?.userAgent ?? '');
+
+/**
  * Make a backend the active one of `tf`.
  * @param {BackendName} name
  * @param {{pool?: number}} [options] bytes on the GPU above which freed memory is given back; TensorFlow.js keeps it for
@@ -24,13 +38,16 @@ const factories = new Map();
  */
 export async function startBackend(name, { pool = Infinity } = {}) {
   const tf = await loadTf([name]);
-  if (name === 'wasm' && !isRunning(tf, 'wasm')) tf.wasm.setWasmPaths(await wasmPaths(tf));
+  if (name === 'wasm' && !isRunning(tf, 'wasm')) {
+    if (HAS_UNSURE_THREADS) tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+    tf.wasm.setWasmPaths(await wasmPaths(tf));
+  }
   // A removed backend also forgot how to start.
   if (factories.has(name) && !tf.findBackendFactory(name)) tf.registerBackend(name, factories.get(name));
   if (!tf.findBackendFactory(name)) throw new Error(`this browser has no ${LABELS[name]}`);
   factories.set(name, tf.findBackendFactory(name));
   if (name === 'webgl') tf.env().set('WEBGL_DELETE_TEXTURE_THRESHOLD', pool);
-  const started = await tf.setBackend(name); // false, not an exception, if it cannot initialise
+  const started = await (name === 'wasm' ? startWasm(tf) : begin(tf, name, START_LIMIT));
   if (!started || tf.getBackend() !== name) throw new Error(`${LABELS[name]} did not start`);
   if (name === 'webgpu') (await import('../network/webgpu.js')).prepareWebgpu(tf, pool);
   return { tf, lost: watch(tf, name) };
@@ -56,6 +73,24 @@ export function isExhaustion(error) {
 
 /** `tf.findBackend` would start it. */
 const isRunning = (tf, name) => name in tf.engine().registry;
+
+/** @returns {Promise<boolean>} false, not an exception, if it cannot initialise */
+const begin = (tf, name, limit) => within(tf.setBackend(name), limit, `${LABELS[name]} did not start`);
+
+/** With threads where the browser has them; where these never come, without. */
+async function startWasm(tf) {
+  if (isRunning(tf, 'wasm') || !(await tf.env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT'))) {
+    return begin(tf, 'wasm', START_LIMIT);
+  }
+  try {
+    return await begin(tf, 'wasm', THREADS_LIMIT);
+  } catch (error) {
+    if (error.name !== 'TimeoutError') throw error;
+    tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+    tf.wasm.setWasmPaths(await wasmPaths(tf));
+    return begin(tf, 'wasm', START_LIMIT);
+  }
+}
 
 function watch(tf, name) {
   const backend = tf.backend();

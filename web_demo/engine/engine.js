@@ -1,12 +1,14 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
-import { decode } from '../images/decode.js';
 import { allocate } from '../images/pixels.js';
 import { PngEncoder } from '../images/png.js';
 import { planTiles } from '../images/tiling.js';
+import { within } from '../limit.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
 import { Ahead } from './ahead.js';
 import { CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
+import { decode } from './decode.js';
+import { gpuProblem } from './hardware.js';
 import { settle, startOwn } from './own.js';
 import { computeRegion } from './region.js';
 import { timeOf } from './run.js';
@@ -14,12 +16,17 @@ import { GpuNetwork } from './webgpu/network.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
+/** In which order backends are tried where none is asked for: what starts within a second first. */
+const READY_CHAIN = /** @type {BackendName[]} */ (['wasm', 'webgpu', 'webgl', 'cpu']);
+/** What may be faster, and takes seconds to show it. */
+const GPUS = /** @type {const} */ (['webgpu', 'webgl']);
 /**
- * Milliseconds of the probe with which the best so far needs no further rival, by the last one tried. A rival costs every
- * visitor its start, for WebGL seconds of compiling shaders. WebGPU skips that only when so quick that the probe shows
- * little but the way to the GPU and back; and where a GPU does well, WebAssembly does not win.
+ * Milliseconds of WebGPU's probe with which WebGL is not even tried: it then shows little but the way to the GPU and
+ * back.
  */
-const ENOUGH = { webgpu: 15, webgl: 60, wasm: Infinity };
+const ENOUGH = 15;
+/** Milliseconds within which a backend has done the self-check: a software GPU on a busy machine takes half of them. */
+const CHECK_LIMIT = 90_000;
 /**
  * Bytes on the GPU above which freed memory is given back, for every image smaller than the tile brings new shapes. A
  * full tile of the largest preset takes 0.7 GB and must stay below, or every tile would allocate afresh.
@@ -40,6 +47,7 @@ const POOL = 2 ** 30;
  * @property {Partial<Record<BackendName, number>>} measured milliseconds of the probe by backend, where some were compared
  * @property {string} [kernels] of our own on WebGPU: adapter, kernel sets and, once measured, their time; for reports
  * @property {string} [notice] what just changed, as a sentence
+ * @property {BackendName} [faster] one that proved faster and is used as soon as the calls under way are done
  */
 
 /**
@@ -84,9 +92,36 @@ export class Engine {
   /**
    * Take a model into use.
    * @param {ModelArtifacts} artifacts
-   * @param {{backend?: BackendName | 'auto', tile?: number}} [options]
+   * @param {{backend?: BackendName | 'auto', first?: BackendName, tile?: number}} [options] `backend`: where to begin in
+   *   the chain; with 'auto' `first` is tried first, then what starts soon, which is also timed
    */
-  async load(artifacts, { backend = 'auto', tile } = {}) {
+  async load(artifacts, { backend = 'auto', first, tile } = {}) {
+    this.#take(artifacts, tile);
+    const isAuto = backend === 'auto';
+    const chain = isAuto
+      ? [...new Set(first ? [first, ...READY_CHAIN] : READY_CHAIN)]
+      : CHAIN.slice(CHAIN.indexOf(backend));
+    await this.#startFirst(chain);
+    // Plain JavaScript would take seconds, and so would a GPU that has not been compared.
+    if (this.backend === 'wasm' || (isAuto && this.backend === first && first !== 'cpu')) await this.#time();
+    return { config: this.config, status: this.status };
+  }
+
+  /**
+   * Take a model into use on a GPU that is faster than what another engine runs it on.
+   * @param {ModelArtifacts} artifacts
+   * @param {{than: Status['measured'], tile?: number}} options `than`: what the other engine measured
+   * @returns {Promise<{config: SpanConfig, status: Status, isFaster: boolean}>} if not faster, nothing is in use, and
+   *   `status.demoted` says why
+   */
+  async rival(artifacts, { than, tile }) {
+    this.#take(artifacts, tile);
+    this.measured = { ...than };
+    await this.#startFastest();
+    return { config: this.config, status: this.status, isFaster: this.network !== null };
+  }
+
+  #take(artifacts, tile) {
     this.release();
     this.artifacts = artifacts;
     this.config = readConfig(artifacts);
@@ -95,9 +130,6 @@ export class Engine {
     this.demoted = [];
     this.#refused = '';
     this.measured = {};
-    if (backend === 'auto') await this.#startFastest();
-    else await this.#startFirst(CHAIN.slice(Math.max(0, CHAIN.indexOf(backend))));
-    return { config: this.config, status: this.status };
   }
 
   /** @returns {Status} */
@@ -119,7 +151,7 @@ export class Engine {
    * Upscale to a PNG file.
    * @param {Blob | ImageBitmap | ImageData | Pixels} source
    * @param {Options & {write?: (bytes: Uint8Array) => Promise<void>}} [options] `write` receives the file instead of `blob`
-   * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number}>}
+   * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number, notes: string[]}>}
    */
   async upscale(source, { onSize, write, ...options } = {}) {
     const image = 'alpha' in source ? source : await decode(source);
@@ -128,7 +160,7 @@ export class Engine {
     const encoder = new PngEncoder(size.width, size.height, { alpha: image.alpha, icc: image.icc, write });
     try {
       const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
-      return { ...size, ...work, blob: await encoder.finish() };
+      return { ...size, ...work, notes: image.notes ?? [], blob: await encoder.finish() };
     } catch (error) {
       await encoder.abort();
       throw error;
@@ -139,7 +171,7 @@ export class Engine {
    * Upscale to pixels in memory.
    * @param {Blob | ImageBitmap | ImageData | Pixels} source
    * @param {Options} [options]
-   * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number}>} RGBA
+   * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number, notes: string[]}>} RGBA
    */
   async pixels(source, { onSize, ...options } = {}) {
     const image = 'alpha' in source ? source : await decode(source);
@@ -151,7 +183,7 @@ export class Engine {
       data.set(band, filled);
       filled += band.length;
     };
-    return { ...size, ...(await this.#tiles(image, { ...options, onBand })), data };
+    return { ...size, ...(await this.#tiles(image, { ...options, onBand })), notes: image.notes ?? [], data };
   }
 
   /** @param {Pixels} image */
@@ -257,24 +289,35 @@ export class Engine {
     throw new ModelError(`No backend can run this model here (${reasons}).`);
   }
 
-  /** The fastest backend of those tried until one is fast enough. Plain JavaScript is only for where all else fails. */
+  /** Time the probe, for whoever wants to know beforehand how long an image takes. */
+  async #time() {
+    const time = await Promise.race([timeOf(this), this.lost]).catch(() => undefined);
+    if (time !== undefined) this.measured[this.backend] = time;
+  }
+
+  /** Start the GPU backend that is faster than all that was measured, if one is; stop the others. */
   async #startFastest() {
-    for (const name of CHAIN.slice(0, -1)) {
+    for (const name of GPUS) {
+      const problem = await gpuProblem(name);
+      if (problem) {
+        this.demoted.push({ backend: name, reason: problem });
+        continue;
+      }
       await this.#try(name, async () => {
         this.measured[name] = await Promise.race([timeOf(this), this.lost]);
       });
-      if (Math.min(...Object.values(this.measured)) <= ENOUGH[name]) break;
+      if (this.measured[name] <= ENOUGH) break;
     }
     const measured = /** @type {BackendName[]} */ (Object.keys(this.measured));
     const [fastest] = [...measured].sort((a, b) => this.measured[a] - this.measured[b]);
-    const slower = measured.filter((name) => name !== fastest);
-    // The last one tried may have failed, and with it went the network.
-    if (!this.network || fastest !== this.backend) await this.#startFirst(fastest ? [fastest, ...CHAIN] : ['cpu']);
-    for (const name of slower) {
+    for (const name of measured.filter((one) => one !== fastest)) {
       const times = `${Math.round(this.measured[name])} ms against ${Math.round(this.measured[fastest])} ms`;
       this.demoted.push({ backend: name, reason: `slower here than ${LABELS[fastest]} (${times})` });
-      stopBackend(this.tf, name);
+      if (this.backend === name) this.release();
+      if (this.tf) stopBackend(this.tf, name);
     }
+    // The last one tried may have been slower, or failed, and with it went the network.
+    if (GPUS.some((name) => name === fastest) && !this.network) await this.#try(fastest);
   }
 
   /** Whether a backend starts and survives `trial`. One that does not is stopped, so that it holds nothing. */
@@ -297,7 +340,7 @@ export class Engine {
     const { tf, lost } = await startBackend(name, { pool: POOL });
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
-    await Promise.race([this.#check(), lost]);
+    await within(Promise.race([this.#check(), lost]), CHECK_LIMIT, 'it did not answer');
     this.tile = this.#tileFor(TILES[name]);
     const reason = `our own kernels do not run here: ${this.#refused}`;
     if (name !== 'webgpu' || !this.#refused || this.demoted.some((known) => known.reason === reason)) return;
@@ -307,7 +350,7 @@ export class Engine {
   /** Whether our own kernels run the network on WebGPU. */
   async #startOwn() {
     try {
-      const network = await startOwn(this.artifacts, this.config);
+      const network = await within(startOwn(this.artifacts, this.config), CHECK_LIMIT, 'it did not answer');
       Object.assign(this, { network, lost: network.lost, backend: 'webgpu' });
       this.tile = this.#tileFor(network.tile);
       return true;

@@ -49,4 +49,44 @@ export const LIBRARIES = {
     file: 'client-zip.js',
     integrity: 'sha384-N2b5Iwe+/N/0a3k+gkP3At3IgaLXhiOFfUuBoCNJnpbprct+Qb3ciMKwqmbkcB1L',
   },
+  jpegDecoder: {
+    path: '@jsquash/jpeg@1.6.0/codec/dec/mozjpeg_dec.js',
+    integrity: 'sha384-W4c2GkLkJf/Snk/oXkK2oMLZapbffyzLQUyQmYjWopTCodigkn9xxK71mVTGdj0K',
+  },
+  jpegDecoderWasm: {
+    path: '@jsquash/jpeg@1.6.0/codec/dec/mozjpeg_dec.wasm',
+    integrity: 'sha384-p/njrg2oCJF9hgunfp2TepUgjpSLUwNcWAvWd7CcWX83Gp+PYWlCBfqelLbInDC9',
+  },
+  jpegEncoder: {
+    path: '@jsquash/jpeg@1.6.0/codec/enc/mozjpeg_enc.js',
+    integrity: 'sha384-CTbiAWUx5j4ei2ADqerTZqJ3oO29cmIXRwlSCTGQqPxHEhwwaGoq+LckGk+ZHn1R',
+  },
+  jpegEncoderWasm: {
+    path: '@jsquash/jpeg@1.6.0/codec/enc/mozjpeg_enc.wasm',
+    integrity: 'sha384-H+1ba4WX2K7dbPR4CTKWZQsJm9mWTkzMye8Yxn8Y5ROfMGwlpHA5BP9lX7YrZ4mb',
+  },
+  pngDecoder: {
+    path: '@jsquash/png@3.1.1/codec/pkg/squoosh_png.js',
+    integrity: 'sha384-OvP+OFqa/yPu74wb6fGvUtUNS1dmDXpOlJleTnq8fSkXtRjTinklC+Agtafd0twZ',
+  },
+  pngDecoderWasm: {
+    path: '@jsquash/png@3.1.1/codec/pkg/squoosh_png_bg.wasm',
+    integrity: 'sha384-PfHF57fxGU+4G+xgFHI2S0WSuI5fjjT89KxFO6yuvCDQ2+oNtIWLgKvofv+9FJ0x',
+  },
+  webpDecoder: {
+    path: '@jsquash/webp@1.5.0/codec/dec/webp_dec.js',
+    integrity: 'sha384-oPzLqOKor3LL85jSXSKJFf+Ks+177kpLAnDHN1ZKG+i4r+k93Qx/DfbZ9FBNPeG+',
+  },
+  webpDecoderWasm: {
+    path: '@jsquash/webp@1.5.0/codec/dec/webp_dec.wasm',
+    integrity: 'sha384-WWuBSczo/hDs5jgK/KRbOR+dIs9LW99NttquHN/RiT9/hQMwzzH4W6z20i28fd9Z',
+  },
+  webpEncoder: {
+    path: '@jsquash/webp@1.5.0/codec/enc/webp_enc.js',
+    integrity: 'sha384-+NybhuNYvhOCu52DiwXVrsgEsGfQwDrgazWPdVRcBZ3DfgCsbIzV4ADZJdShYmTT',
+  },
+  webpEncoderWasm: {
+    path: '@jsquash/webp@1.5.0/codec/enc/webp_enc.wasm',
+    integrity: 'sha384-5pp8Sua04ZAgzA3LRivE+IYO5SQYGnP/O+vSbXmVhcmsO8vWK16Ae7EaO/6JWqyl',
+  },
 };

@@ -1,7 +1,7 @@
 /** How good and how fast an upscaler is on a photograph whose original is known. Runs in the worker. */
 import { downscale, dropAlpha, upscale } from '../images/bicubic.js';
-import { decode } from '../images/decode.js';
 import { evaluatePair } from '../images/metrics.js';
+import { decode } from './decode.js';
 
 /**
  * @typedef {object} Measurement

@@ -1,8 +1,12 @@
 /** Running a network on a backend so that a failure is noticed: GPUs may say nothing and return garbage. */
+import { within } from '../limit.js';
 import { BackendLost, DeviceLost, LABELS } from './backend.js';
 
 /** Side of the image with which backends are compared. */
-const PROBE = 48;
+export const PROBE = 48;
+/** Milliseconds within which a backend worth having has compiled its shaders, and within which it enlarges the image. */
+const COMPILE_LIMIT = 20_000;
+const PROBE_LIMIT = 1000;
 
 /**
  * @typedef {object} Running
@@ -38,11 +42,13 @@ export async function run({ tf, backend, network }, pixels) {
  * @param {Running} running
  * @returns {Promise<number>} milliseconds
  * @throws {BackendLost} as `run`
+ * @throws {DOMException} a `TimeoutError`: it takes too long. A backend that keeps the thread busy is waited for.
  */
 export async function timeOf(running) {
   const probe = { data: new Uint8Array(PROBE * PROBE * 4), width: PROBE, height: PROBE };
-  await run(running, probe);
+  const late = 'it did not enlarge a small image';
+  await within(run(running, probe), COMPILE_LIMIT, late);
   const started = performance.now();
-  await run(running, probe);
+  await within(run(running, probe), PROBE_LIMIT, late);
   return performance.now() - started;
 }

@@ -2,7 +2,12 @@
  * Loads TensorFlow.js and the page's other libraries, in a page or in a module worker: from vendor/ where the page has
  * them, else pinned copies from a content delivery network, whose bytes must match the hashes in libraries.js.
  */
+import { within } from '../limit.js';
 import { LIBRARIES } from './libraries.js';
+
+/** Milliseconds within which a server answers, and within which a library has come. */
+const ANSWER_LIMIT = 20_000;
+const LOAD_LIMIT = 60_000;
 
 const CDN = 'https://cdn.jsdelivr.net/npm/';
 /** @type {Map<string, Promise<unknown>>} what was asked for already */
@@ -29,10 +34,19 @@ export async function loadChart() {
  * Load client-zip, in a page only.
  * @returns {Promise<{downloadZip: (files: Array<{name: string, input: Blob}>) => Response}>}
  */
-export async function loadZip() {
-  return import(vendored('zip')).catch(async () => {
-    await loadScript('zip', 'module');
-    return import(CDN + LIBRARIES.zip.path); // the module that the script was; it is checked and there already
+export const loadZip = () => loadModule('zip');
+
+/**
+ * Load a library that is a module of JavaScript.
+ * @param {string} part name in libraries.js
+ * @returns {Promise<any>} what it exports
+ */
+export async function loadModule(part) {
+  const local = within(import(vendored(part)), LOAD_LIMIT, `${vendored(part)} did not come`);
+  return local.catch(async () => {
+    if (typeof document === 'undefined') return import(await verifiedCopy(part, 'text/javascript'));
+    await loadScript(part, 'module');
+    return import(CDN + LIBRARIES[part].path); // the module that the script was; it is checked and there already
   });
 }
 
@@ -52,13 +66,17 @@ export function vendored(part) {
  * @returns {Promise<string>}
  */
 export async function fileUrl(part) {
-  const local = await fetch(vendored(part), { method: 'HEAD' });
-  return local.ok ? vendored(part) : verifiedCopy(part, 'application/wasm');
+  const local = await within(fetch(vendored(part), { method: 'HEAD' }), ANSWER_LIMIT, `${vendored(part)} did not come`);
+  // Some servers answer with a page where there is no file.
+  const isThere = local.ok && !local.headers.get('content-type')?.includes('html');
+  return isThere ? vendored(part) : verifiedCopy(part, 'application/wasm');
 }
 
 function load(part) {
   if (!loading.has(part)) {
-    const attempt = import(vendored(part)).catch(() => loadCopy(part));
+    const attempt = within(import(vendored(part)), LOAD_LIMIT, `${vendored(part)} did not come`).catch(() =>
+      loadCopy(part),
+    );
     attempt.catch(() => loading.delete(part)); // a later call tries again
     loading.set(part, attempt);
   }
@@ -74,18 +92,21 @@ function loadScript(part, type = 'text/javascript') {
   const { path, integrity } = LIBRARIES[part];
   const attributes = { type, src: CDN + path, integrity, crossOrigin: 'anonymous' };
   const script = Object.assign(document.createElement('script'), attributes);
-  return new Promise((resolve, reject) => {
+  const loaded = new Promise((resolve, reject) => {
     script.onload = resolve;
     script.onerror = () => reject(unavailable(part));
     document.head.append(script);
   });
+  return within(loaded, LOAD_LIMIT, `${script.src} did not come`);
 }
 
 async function verifiedCopy(part, type) {
   const { path, integrity } = LIBRARIES[part];
-  const response = await fetch(CDN + path, { integrity }).catch(() => null);
-  if (!response?.ok) throw unavailable(part);
-  return URL.createObjectURL(new Blob([await response.arrayBuffer()], { type }));
+  const signal = AbortSignal.timeout(LOAD_LIMIT);
+  const response = await fetch(CDN + path, { integrity, signal }).catch(() => null);
+  const bytes = response?.ok && (await response.arrayBuffer().catch(() => null));
+  if (!bytes) throw unavailable(part);
+  return URL.createObjectURL(new Blob([bytes], { type }));
 }
 
 const unavailable = (part) =>

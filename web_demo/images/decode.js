@@ -3,6 +3,7 @@ import { readProfile } from './icc.js';
 
 /** Images are read in pieces of this side at most: a canvas beyond a browser's limit reads as empty, without an error. */
 const PIECE = 4096;
+const SRGB = /** @type {PredefinedColorSpace} */ ('srgb');
 
 /** An image that cannot be used; the message says why. */
 export class ImageError extends Error {
@@ -18,6 +19,8 @@ export class ImageError extends Error {
  * @property {boolean} grey whether red, green and blue are equal everywhere: a browser does not tell how they were stored
  * @property {Uint8Array} [icc] the colour profile of the values
  * @property {PredefinedColorSpace | null} [colorSpace] `null` if canvases do not know that of the profile
+ * @property {boolean} [rounded] colours were multiplied by alpha on the way, which rounds them
+ * @property {string[]} [notes] sentences about what of the file is not there
  */
 
 /**
@@ -25,16 +28,33 @@ export class ImageError extends Error {
  * @returns {Promise<Pixels>}
  */
 export async function decode(source) {
-  if (source instanceof ImageData) return describe(source.width, source.height, source.data);
-  const isFile = source instanceof Blob;
-  const icc = isFile ? await readProfile(source).catch(() => undefined) : undefined; // decoding tells what is wrong
-  const bitmap = isFile ? await decodeFile(source, icc) : source;
+  if (source instanceof ImageData) return decodeData(source);
+  const profile = source instanceof Blob ? await profileOf(source) : { icc: undefined, colorSpace: SRGB };
+  const bitmap = source instanceof Blob ? await decodeFile(source, profile.icc) : source;
   try {
-    const colorSpace = icc ? (await import('./color-space.js')).colorSpaceOf(icc) : 'srgb';
-    return { ...readBitmap(bitmap), icc, colorSpace };
+    return { ...readBitmap(bitmap), ...profile };
   } finally {
     bitmap.close();
   }
+}
+
+/**
+ * Read the colour profile of a file.
+ * @param {Blob} file
+ * @returns {Promise<Pick<Pixels, 'icc' | 'colorSpace'>>} as if without one, if the file is damaged: decoding tells
+ */
+export async function profileOf(file) {
+  const icc = await readProfile(file).catch(() => undefined);
+  return { icc, colorSpace: icc ? (await import('./color-space.js')).colorSpaceOf(icc) : SRGB };
+}
+
+/** Values of a wider space than sRGB need its profile, which the browser itself writes into files. */
+async function decodeData({ width, height, data, colorSpace }) {
+  const pixels = describe(width, height, data);
+  if (colorSpace === SRGB) return pixels;
+  const canvas = new OffscreenCanvas(1, 1);
+  canvas.getContext('2d', { colorSpace });
+  return { ...pixels, ...(await profileOf(await canvas.convertToBlob())) };
 }
 
 async function decodeFile(blob, icc) {
@@ -63,7 +83,9 @@ function readBitmap(bitmap) {
   }
   const pixels = describe(width, height, data);
   // A 2D canvas stores colours multiplied by alpha, which rounds them; a WebGL texture does not.
-  return pixels.alpha ? describe(width, height, readStraight(bitmap) ?? data) : pixels;
+  if (!pixels.alpha) return pixels;
+  const straight = readStraight(bitmap);
+  return straight ? describe(width, height, straight) : { ...pixels, rounded: true };
 }
 
 function readPiece(bitmap, left, top, data) {
@@ -77,7 +99,14 @@ function readPiece(bitmap, left, top, data) {
   }
 }
 
-function describe(width, height, data) {
+/**
+ * Describe pixels: whether they are transparent or grey.
+ * @param {number} width
+ * @param {number} height
+ * @param {Uint8ClampedArray} data RGBA
+ * @returns {Pixels}
+ */
+export function describe(width, height, data) {
   let alpha = false;
   for (let i = 3; i < data.length && !alpha; i += 4) alpha = data[i] !== 255;
   let grey = true;

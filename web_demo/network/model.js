@@ -46,28 +46,84 @@ export class ModelError extends Error {
   name = 'ModelError';
 }
 
+/** Milliseconds for which a server may send nothing. */
+const SILENCE_LIMIT = 30_000;
+
 /**
- * @param {string | URL} url of a `model.json`; its weights lie beside it
+ * @param {string | URL} url of a `model.json`; its weights lie beside it, and what follows `?` goes for them, too
  * @returns {Promise<ModelArtifacts>}
+ * @throws {ModelError} with a sentence, if a file does not come or is something else
  */
 export async function fetchModel(url) {
   const base = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-  const get = async (address) => {
-    const response = await fetch(address).catch(() => {
-      throw new ModelError(`${address} could not be reached; check the address and the connection.`);
-    });
-    if (!response.ok) throw new ModelError(`${address} was not found (status ${response.status}); check the address.`);
-    return response;
-  };
-  const json = parse(await (await get(base)).text(), base.pathname.split('/').pop() || base);
-  return assemble(json, async (path) => (await get(new URL(path, base))).arrayBuffer());
+  const text = new TextDecoder().decode(await download(base));
+  if (/^\s*<(!doctype|html|\?xml)/i.test(text)) {
+    throw new ModelError(`${base} is a web page; expected the model.json that span-export writes. Check the address.`);
+  }
+  const json = parse(text, base.pathname.split('/').pop() || base);
+  return assemble(json, async (path) => {
+    const address = besideModel(path, base);
+    const bytes = await download(address);
+    const start = new TextDecoder().decode(bytes.slice(0, 64));
+    if (!/^\s*<(!doctype|html)/i.test(start)) return bytes;
+    throw new ModelError(
+      `${address} is a web page, not weights: the server answers with one where there is no file. Put it beside the model.json.`,
+    );
+  });
 }
 
-/** @returns {Promise<Array<{name: string, url: string}>>} what `models.json` beside the page lists, if there is one */
+/**
+ * Return the address of a file that a `model.json` names. A query such as a token goes along, to the same server only.
+ * @param {string} path
+ * @param {URL} base the model's address
+ */
+export function besideModel(path, base) {
+  const address = new URL(path, base);
+  if (!address.search && address.origin === base.origin) address.search = base.search;
+  return address;
+}
+
+/** @param {URL} address @returns {Promise<ArrayBuffer>} */
+async function download(address) {
+  const silence = new AbortController();
+  let timer;
+  const listen = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silence.abort(), SILENCE_LIMIT);
+  };
+  listen();
+  try {
+    const response = await fetch(address, { signal: silence.signal });
+    if (!response.ok) throw new ModelError(`${address} ${refusal(response.status)}`);
+    const parts = [];
+    const reader = response.body?.getReader();
+    for (let part; reader && !(part = await reader.read()).done; listen()) parts.push(part.value);
+    return await new Blob(parts).arrayBuffer();
+  } catch (error) {
+    if (error instanceof ModelError) throw error;
+    const reason = silence.signal.aborted ? `sent nothing for ${SILENCE_LIMIT / 1000} s` : 'could not be reached';
+    throw new ModelError(`${address} ${reason}; check the address and the connection.`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function refusal(status) {
+  if (status === 404 || status === 410) return `was not found (status ${status}); check the address.`;
+  if (status === 401 || status === 403) {
+    return `was refused (status ${status}); check the rights and the address's token.`;
+  }
+  return `could not be read (status ${status}); try again later.`;
+}
+
+/**
+ * @returns {Promise<Array<{name: string, url: string, scale?: number, channels?: number}>>} what `models.json` beside the
+ *   page lists, if there is one
+ */
 export async function modelsBeside() {
   try {
     const { models } = await (await fetch('models.json')).json();
-    return models.map(({ name, url }) => ({ name, url }));
+    return models.map(({ name, url, scale, channels }) => ({ name, url, scale, channels }));
   } catch {
     return []; // some servers answer with a page where there is no file
   }

@@ -1,5 +1,12 @@
 /** The one way into IndexedDB, where the page keeps things between visits. */
 
+import { within } from '../limit.js';
+
+/** Milliseconds within which a database opens; some browsers' never does, for instance while they shut down. */
+const OPEN_LIMIT = 10_000;
+/** Milliseconds within which a transaction ends; that of a training holds some hundred megabytes of photographs. */
+const WORK_LIMIT = 120_000;
+
 /**
  * @typedef {object} Schema
  * @property {string} name of the database
@@ -31,11 +38,14 @@ export class DatabaseError extends Error {
  * @throws {DatabaseError}
  */
 export async function transact(schema, mode, work) {
-  const database = await open(schema).catch((error) => {
+  const opening = open(schema);
+  const database = await within(opening, OPEN_LIMIT, 'its storage did not answer').catch((error) => {
+    opening.then((late) => late.close()).catch(() => {});
     throw new DatabaseError('unavailable', error);
   });
   try {
-    return await run(database, Object.keys(schema.stores), mode, work);
+    const done = run(database, Object.keys(schema.stores), mode, work);
+    return await within(done, WORK_LIMIT, 'its storage did not finish');
   } catch (error) {
     throw new DatabaseError(error?.name === 'QuotaExceededError' ? 'full' : 'failed', error);
   } finally {

@@ -12,3 +12,8 @@ export class StorageError extends TrainingError {
 export class DamagedError extends StorageError {
   name = 'DamagedError';
 }
+
+/** There is no room left for what was to be stored. */
+export class FullError extends StorageError {
+  name = 'FullError';
+}

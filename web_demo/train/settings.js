@@ -1,6 +1,6 @@
 /** What the user can set: defaults, limits and the sentences about values outside of them. */
 
-import { DEFAULTS as RECIPE, MIN_PATCH_SIZE } from '../constants.js';
+import { BLOCKS, CHANNELS, DEFAULTS as RECIPE, MIN_PATCH_SIZE } from '../constants.js';
 
 /**
  * @typedef {object} Settings
@@ -49,6 +49,32 @@ export const FIELDS = [
 ];
 
 export const DEFAULTS = /** @type {Settings} */ (Object.fromEntries(FIELDS.map(({ key, value }) => [key, value])));
+
+/**
+ * How much to train, as people choose it: settings, and the network where it begins from scratch.
+ * @type {Record<'quick' | 'usual' | 'long', {label: string, hint: string, settings: Partial<Settings>,
+ *   network: {scale: number, channels: number, blocks: number}}>}
+ */
+export const SIZES = {
+  quick: {
+    label: 'Quick',
+    hint: 'A small ×2 network: minutes, also without a GPU.',
+    settings: { epochs: 20, stepsPerEpoch: 100, patch: 32, rate: 1e-3, halveAt: [10, 15, 18], vggWeight: 0 },
+    network: { scale: 2, channels: 16, blocks: 2 },
+  },
+  usual: {
+    label: 'Usual',
+    hint: 'Shows what the network can do: an hour or so on a GPU.',
+    settings: { epochs: 100, stepsPerEpoch: 100, rate: 2e-4, halveAt: [50, 70, 85, 95] },
+    network: { scale: 2, channels: 28, blocks: 6 },
+  },
+  long: {
+    label: 'Long',
+    hint: 'The recipe of span-train: hours on a GPU.',
+    settings: {},
+    network: { scale: 4, channels: CHANNELS, blocks: BLOCKS },
+  },
+};
 
 /** LR pixels in a batch: beyond, the activations of 48 channels do not fit into the memory of usual GPUs. */
 const MAX_BATCH_PIXELS = 4 * 256 * 256;

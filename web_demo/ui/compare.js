@@ -58,6 +58,7 @@ export class Compare {
   show({ image, after, alpha, width, height, scale }) {
     Object.assign(this, { width, height, scale });
     this.root.classList.toggle('transparent', Boolean(alpha));
+    this.root.classList.toggle('single', !after);
     image.alt = 'Before';
     after?.setAttribute('role', 'img');
     after?.setAttribute('aria-label', 'After');
@@ -117,7 +118,7 @@ export class Compare {
     }
     const percent = Math.round(this.split * 100);
     this.after.style.clipPath = `inset(0 0 0 ${this.split * 100}%)`;
-    this.before.style.clipPath = `inset(0 ${100 - this.split * 100}% 0 0)`;
+    this.before.style.clipPath = this.after.firstChild ? `inset(0 ${100 - this.split * 100}% 0 0)` : '';
     this.divider.style.left = `${this.split * 100}%`;
     this.divider.setAttribute('aria-valuenow', percent);
     this.divider.setAttribute('aria-valuetext', `${percent} % before`);

@@ -1,5 +1,6 @@
 /** Handing files to the user. */
 import { loadZip } from '../engine/tf.js';
+import { isCanvasTrue } from '../images/canvas.js';
 import { size } from './format.js';
 
 /**
@@ -91,6 +92,7 @@ export async function convert({ name, result }, type) {
 
 /** A canvas of the result's own colour space keeps colours beyond sRGB, and its file carries the profile. */
 async function encode(png, type, { width, height, colorSpace }) {
+  if (!isCanvasTrue()) return encodeItself(png, type, colorSpace);
   const bitmap = await createImageBitmap(png);
   const canvas = new OffscreenCanvas(width, height);
   const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d', { colorSpace }));
@@ -100,7 +102,22 @@ async function encode(png, type, { width, height, colorSpace }) {
   }
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return canvas.convertToBlob({ type, quality: 0.95 });
+  return canvas.convertToBlob({ type, quality: QUALITY });
+}
+
+const QUALITY = 0.95;
+
+/** Where canvases do not give back what was drawn. */
+async function encodeItself(png, type, colorSpace) {
+  if (colorSpace !== 'srgb') throw new Error('it hides images from pages, and colours beyond sRGB would be lost');
+  const { decodeFile, encodeFile } = await import('../engine/codecs.js');
+  const image = await decodeFile(png);
+  const { data } = image;
+  for (let i = 0; type === 'image/jpeg' && i < data.length; i += 4) {
+    const opacity = data[i + 3] / 255;
+    for (let c = i; c < i + 3; c++) data[c] = data[c] * opacity + 255 * (1 - opacity); // on white
+  }
+  return encodeFile(image, type, QUALITY);
 }
 
 /** photo.jpeg, 4 -> photo-x4.png */

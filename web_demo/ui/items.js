@@ -1,9 +1,13 @@
 /** The images on their way: they wait, are enlarged one after another, shown, and handed to the user. */
 
 import { LABELS } from '../engine/backend.js';
+import { isCanvasTrue } from '../images/canvas.js';
+import { modelsBeside } from '../network/model.js';
+import * as awake from './awake.js';
 import { Compare, resultCanvas } from './compare.js';
+import { costOf, pixelTime, quicker } from './cost.js';
 import { duration, size } from './format.js';
-import { $, announce, complain, setState } from './page.js';
+import { $, announce, complain } from './page.js';
 import { mountQueue } from './queue.js';
 
 /**
@@ -12,13 +16,16 @@ import { mountQueue } from './queue.js';
  * @property {string} name
  * @property {string} url for showing it
  * @property {'waiting' | 'held' | 'running' | 'done' | 'failed' | 'cancelled'} state `held`: its result is so large that
- *   the user chooses a file for it first
+ *   the user chooses a file for it first, or would take so long that they are asked
  * @property {number} progress 0..1
  * @property {string} [detail] what to say about it
  * @property {HTMLCanvasElement | HTMLImageElement} [after] its result as far as it is finished
  * @property {boolean} [alpha] whether it is transparent anywhere
  * @property {FileSystemWritableFileStream} [write] takes a very large result
  * @property {boolean} [unwritable] the page may ask for no file: the result stays in memory
+ * @property {boolean} [accepted] the user knows how long it takes
+ * @property {Array<{model: import('./models.js').Model, label: string}>} [choices] quicker models for one that is held
+ * @property {boolean} [saved] its result was handed to the user
  * @property {number} [scale] of the model that enlarged it: another may be loaded by the time it is saved
  * @property {import('../span.js').FileResult} [result]
  */
@@ -49,12 +56,20 @@ export class Items {
     this.#models = models;
     models.addEventListener('leave', () => this.#leaveModel());
     models.addEventListener('ready', () => this.#work());
+    models.addEventListener('change', () => this.#render());
     $('cancel').addEventListener('click', () => this.#stop(this.#current));
     $('again').addEventListener('click', () => this.#runAgain(this.#current));
     $('remove').addEventListener('click', () => this.#remove(this.#items.filter((item) => item === this.#current)));
     $('clear').addEventListener('click', () => this.#remove(this.#items));
     $('download').addEventListener('click', () => this.#download().catch(complain));
     $('download-all').addEventListener('click', () => this.#downloadAll().catch(complain));
+    $('job-choices').addEventListener('click', ({ target }) => {
+      const choice = this.#current?.choices?.[target.dataset.choice];
+      if (choice) models.load(choice.model, models.backend);
+    });
+    addEventListener('beforeunload', (event) => {
+      if (this.#running || this.#items.some(({ result, saved }) => result?.blob && !saved)) event.preventDefault();
+    });
   }
 
   /** @param {File[]} files those that are images wait for their turn; the first comes into sight */
@@ -96,7 +111,7 @@ export class Items {
     const { after: canvas } = item;
     const isOut = () =>
       item.after === canvas && this.#items.includes(item) && item !== this.#current && item.state !== 'running';
-    if (!(canvas instanceof HTMLCanvasElement) || !isOut()) return;
+    if (!(canvas instanceof HTMLCanvasElement) || !isOut() || !isCanvasTrue()) return; // a picture of it would be noise
     const image = await (await import('./pack.js')).toImage(canvas);
     if (isOut()) item.after = image;
   }
@@ -117,12 +132,17 @@ export class Items {
     $('workspace').hidden = items.length === 0;
     this.#queue.update(items, current);
     $('job-name').textContent = current?.name ?? '';
-    $('job-detail').textContent = current?.detail ?? '';
+    const isStuck = current?.state === 'waiting' && !this.#models.upscaler && this.#models.problem;
+    $('job-detail').textContent = isStuck ? 'Waiting for a model that can be used' : (current?.detail ?? '');
     $('job-progress').value = current?.state === 'done' ? 1 : (current?.progress ?? 0);
     const pending = current !== null && ['running', 'waiting', 'held'].includes(current.state);
     $('cancel').disabled = !pending;
     $('again').disabled = pending;
-    $('download').textContent = current?.state === 'held' ? 'Choose file' : 'Download';
+    const isHeld = current?.state === 'held';
+    $('download').textContent = !isHeld ? 'Download' : current.accepted === false ? 'Start' : 'Choose file';
+    const choices = (isHeld && current.choices) || [];
+    $('job-choices').hidden = !choices.length;
+    $('job-choices').replaceChildren(...choices.map(({ label }, i) => choiceButton(label, i)));
     $('download').disabled = current?.state !== 'held' && !current?.result?.blob;
     $('download-all').disabled = !items.some(({ result }) => result?.blob);
     // A button that is hidden or disabled loses the focus, and the keyboard its place.
@@ -141,7 +161,7 @@ export class Items {
     const item = this.#items.find(({ state }) => state === 'waiting');
     if (!item) return;
     const controller = (this.#running = new AbortController());
-    await this.#holdLarge(item, upscaler.scale);
+    await this.#holdLarge(item, upscaler);
     const isInUse = upscaler === this.#models.upscaler;
     if (!isInUse && item.state === 'held') wait(item);
     if (!isInUse || item.state !== 'waiting') {
@@ -149,12 +169,14 @@ export class Items {
       return this.#work();
     }
     Object.assign(item, { state: 'running', detail: 'Reading', progress: 0 });
-    setState('busy');
+    this.#models.setBusy(true);
+    awake.hold('images');
     this.#render();
     try {
-      const { width, height, milliseconds, backend } = await this.#run(item, upscaler, controller.signal);
+      const { width, height, milliseconds, backend, notes } = await this.#run(item, upscaler, controller.signal);
       const written = item.write ? ', written' : '';
       item.detail = `${size(width, height)} in ${duration(milliseconds)} on ${LABELS[backend]}${written}`;
+      if (notes.length) item.detail += `. ${notes.join(' ').replace(/\.$/, '')}`;
       item.state = 'done';
       announce(`${item.name} is done: ${item.detail}.`);
     } catch (error) {
@@ -163,7 +185,8 @@ export class Items {
     this.#running = null;
     this.#pack(item);
     this.#models.showMemory();
-    if (this.#models.upscaler) setState('ready');
+    this.#models.setBusy(false);
+    awake.release('images');
     this.#render();
     this.#work();
   }
@@ -205,18 +228,27 @@ export class Items {
       },
     });
     if (item.result) show();
-    item.result = result;
+    Object.assign(item, { result, saved: false });
     return result;
   }
 
-  /** A large result waits for a file to be written into: browsers let a page ask only when the user clicks. */
-  async #holdLarge(item, scale) {
-    if (item.write || item.unwritable || !('showSaveFilePicker' in window)) return;
-    const { naturalWidth, naturalHeight } = await read(item);
-    const pixels = naturalWidth * naturalHeight * scale ** 2;
-    if (!(pixels > LARGE) || item.state !== 'waiting') return; // it may be cancelled meanwhile
+  /**
+   * Hold an image that would take long until the user knows. A large result waits for a file to be written into: browsers
+   * let a page ask only when the user clicks.
+   */
+  async #holdLarge(item, { scale, status, config }) {
+    if (item.write) return;
+    const { naturalWidth: width, naturalHeight: height } = await read(item);
+    const pixels = width * height * scale ** 2;
+    const cost = costOf({ width, height, scale, pixelTime: pixelTime(status), backend: status.backend });
+    const needsFile = pixels > LARGE && 'showSaveFilePicker' in window && !item.unwritable;
+    const isAsked = cost.isLong && !item.accepted;
+    if ((!needsFile && !isAsked) || item.state !== 'waiting') return; // it may be cancelled meanwhile
+    const file = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
     item.state = 'held';
-    item.detail = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
+    item.accepted = needsFile ? item.accepted : false;
+    item.choices = isAsked ? quicker(await modelsBeside(), config.channels, cost.milliseconds) : [];
+    item.detail = [isAsked ? `${cost.text}.` : '', needsFile ? file : ''].filter(Boolean).join(' ');
     announce(item.detail);
     this.#render();
   }
@@ -226,6 +258,7 @@ export class Items {
     this.#running?.abort(AGAIN);
     for (const item of this.#items) {
       if (item.state === 'held') wait(item); // its result may have another size
+      item.accepted = undefined;
       forgetFile(item); // it bears the old scale in its name
     }
     this.#render();
@@ -274,14 +307,29 @@ export class Items {
   // Copies are saved: the images may be run again meanwhile.
   async #download() {
     const item = /** @type {Item} */ (this.#current); // else the button is disabled
+    if (item.state === 'held' && item.accepted === false) {
+      item.accepted = true;
+      wait(item);
+      this.#render();
+      return this.#work();
+    }
     if (item.state === 'held') return this.#chooseFile(item);
     await (await import('./download.js')).saveOne({ ...item }, $('format').value);
+    item.saved = true;
   }
 
   async #downloadAll() {
-    const done = this.#items.filter(({ result }) => result?.blob).map((item) => ({ ...item }));
-    await (await import('./download.js')).saveAll(done, $('format').value);
+    const done = this.#items.filter(({ result }) => result?.blob);
+    const copies = done.map((item) => ({ ...item }));
+    await (await import('./download.js')).saveAll(copies, $('format').value);
+    for (const item of done) item.saved = true;
   }
+}
+
+function choiceButton(label, i) {
+  const button = Object.assign(document.createElement('button'), { className: 'button', textContent: label });
+  button.dataset.choice = String(i);
+  return button;
 }
 
 /** @param {Item} item @returns {Item} the same */

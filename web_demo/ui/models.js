@@ -14,8 +14,9 @@ import { $, announce, setState } from './page.js';
  */
 
 /**
- * Dispatches `leave` before the model in use is given up, `choose` when another one was chosen and when it cannot be used,
- * `ready` when it can, and `change` whenever there is another model, backend, status or problem.
+ * Dispatches `leave` before the model in use gives way to another, `choose` when another one is in use or is waited for
+ * and when it cannot be used, `ready` when it can, and `change` whenever there is another model, backend, status or
+ * problem. A model that cannot be used leaves the one in use where it is.
  */
 export class Models extends EventTarget {
   /** @type {import('../span.js').Upscaler | null} in use */
@@ -24,13 +25,15 @@ export class Models extends EventTarget {
   problem = '';
   /** Ends the load under way when another one begins. */
   #loading = new AbortController();
+  #isLoading = true;
+  #isBusy = false;
 
   /** @param {URLSearchParams} query of the page's address: `model`, `backend` and `tile` choose */
   constructor(query) {
     super();
     const url = query.get('model');
     const backend = query.get('backend') ?? '';
-    /** @type {Model} chosen last */
+    /** @type {Model} in use, or chosen last while none is */
     this.model = { name: modelName(url), url: url ?? 'model.json' };
     /** @type {'auto' | import('../span.js').BackendName} */
     this.backend = Object.hasOwn(LABELS, backend) ? /** @type {any} */ (backend) : 'auto';
@@ -57,39 +60,72 @@ export class Models extends EventTarget {
   async load(model, backend) {
     this.#loading.abort();
     const { signal } = (this.#loading = new AbortController());
-    this.dispatchEvent(new Event('leave'));
-    this.upscaler?.dispose();
-    Object.assign(this, { model, backend, upscaler: null, problem: '' });
-    setState('loading');
-    this.#showChip('', 'Loading…');
-    this.dispatchEvent(new Event('choose'));
+    const last = this.upscaler;
+    this.problem = '';
+    this.#isLoading = true;
+    this.#showState();
+    if (last) this.#showChip(this.model.name, `loading ${model.name}…`);
+    else this.#await(model, backend);
     announce('Loading the model…');
+    let upscaler;
     try {
-      const options = { backend, tile: this.tile, onStatus: (status) => this.#showStatus(status), signal };
-      this.upscaler = await loadUpscaler(this.source, options);
+      const onStatus = (status) => upscaler && upscaler === this.upscaler && this.#showStatus(status);
+      upscaler = await loadUpscaler(sourceOf(model), { backend, tile: this.tile, onStatus, signal });
     } catch (error) {
-      if (signal.aborted) return false;
-      this.problem = error.message;
-      document.documentElement.dataset.backend = '';
-      setState('error');
-      this.#showChip('', 'No model');
-      this.dispatchEvent(new Event('choose'));
-      announce(error.message);
+      if (!signal.aborted) this.#fail(error);
       return false;
     }
-    const { scale, status } = this.upscaler;
+    this.dispatchEvent(new Event('leave'));
+    last?.dispose();
+    Object.assign(this, { model, backend, upscaler });
+    this.#isLoading = false;
+    if (last) this.dispatchEvent(new Event('choose'));
+    const { scale, status } = upscaler;
     this.showMemory();
     this.#showStatus(status);
     if (model.url) keepOffline(model.url);
-    setState('ready');
+    this.#showState();
     announce(`Ready: enlarges ${scale} times on ${LABELS[status.backend]}.`);
     this.dispatchEvent(new Event('ready'));
     return true;
   }
 
+  /** @param {boolean} on whether an image is being enlarged */
+  setBusy(on) {
+    this.#isBusy = on;
+    this.#showState();
+  }
+
+  #showState() {
+    if (this.#isLoading) setState('loading');
+    else if (!this.upscaler) setState('error');
+    else setState(this.#isBusy ? 'busy' : 'ready');
+  }
+
+  /** No model is in use until this one is. */
+  #await(model, backend) {
+    Object.assign(this, { model, backend });
+    this.#showChip('', 'Loading…');
+    this.dispatchEvent(new Event('choose'));
+  }
+
+  /** The model that was chosen cannot be used. */
+  #fail({ message }) {
+    this.#isLoading = false;
+    this.problem = this.upscaler ? `${message} ${this.model.name} stays in use.` : message;
+    if (this.upscaler) this.#showStatus(this.upscaler.status);
+    else {
+      document.documentElement.dataset.backend = '';
+      this.#showChip('', 'No model');
+    }
+    this.#showState();
+    this.dispatchEvent(new Event('choose'));
+    announce(this.problem);
+  }
+
   /** @returns {string | import('../network/model.js').ModelArtifacts} what `loadUpscaler` takes for the model */
   get source() {
-    return this.model.artifacts ?? /** @type {string} */ (this.model.url);
+    return sourceOf(this.model);
   }
 
   /** @returns {Promise<import('../network/model.js').ModelArtifacts>} of the model */
@@ -119,6 +155,9 @@ export class Models extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 }
+
+/** @param {Model} model @returns what `loadUpscaler` takes for it */
+const sourceOf = ({ artifacts, url }) => artifacts ?? /** @type {string} */ (url);
 
 /** models/x4/model.json -> x4 */
 function modelName(url) {

@@ -41,6 +41,7 @@ export function mountSettings(dialog, models) {
     const number = ++choicesMade;
     const choice = choices.get(picker.value);
     await attempt(async () => take(number, choice.stored ? await readStored(choice.name) : choice));
+    if (models.problem) await list();
   });
   backends.addEventListener('change', () => models.load(models.model, backends.value));
   find('model-files').addEventListener('click', () => input.click());
@@ -91,7 +92,7 @@ export function mountSettings(dialog, models) {
     return models.load(model, models.backend);
   }
 
-  /** Models beside the page, stored in the browser, and the one in use. */
+  /** Models beside the page, stored in the browser, and the one in use. Offline, those are out of reach that were not used. */
   async function list() {
     const [beside, store] = await Promise.all([modelsBeside(), import('../storage/models.js')]);
     const kept = await store.listModels().catch(() => []);
@@ -99,8 +100,12 @@ export function mountSettings(dialog, models) {
     choices.set('current', models.model);
     for (const model of beside) if (model.url !== models.model.url) choices.set(`page:${model.name}`, model);
     for (const { name } of kept) choices.set(`stored:${name}`, { name, stored: true });
-    const option = ([value, { name, stored }]) => new Option(stored ? `${name} (saved here)` : name, value);
-    picker.replaceChildren(...[...choices].map(option));
+    const options = [...choices].map(async ([value, model]) => {
+      const isThere = await isReachable(model);
+      const hint = model.stored ? ' (saved here)' : isThere ? '' : ' (needs a connection)';
+      return Object.assign(new Option(model.name + hint, value), { disabled: !isThere });
+    });
+    picker.replaceChildren(...(await Promise.all(options)));
   }
 
   function open() {
@@ -121,6 +126,11 @@ export function mountSettings(dialog, models) {
   }
 
   return { open, update, list };
+}
+
+/** Offline, the service worker has only what was used. */
+async function isReachable({ url }) {
+  return navigator.onLine || !url || Boolean(await globalThis.caches?.match(new URL(url, document.baseURI)));
 }
 
 function entry(text) {

@@ -115,7 +115,20 @@ function applyLayer(tf, layer, inputs, images) {
     const [mean, variance] = layer.getWeights();
     return tf.div(tf.sub(inputs[0], mean), tf.sqrt(variance));
   }
+  if (layer.getClassName() === 'Conv2D') {
+    // The layer's own way computes the gradients of input and filter even where only one is asked for.
+    const [kernel, bias] = layer.getWeights();
+    return tf.add(tf.conv2d(inputs[0], kernel, layer.strides, layer.padding), bias);
+  }
+  if (layer.name === 'pixel_shuffle') return shuffle(tf, inputs[0], layer.strides[0]);
   return layer.apply(inputs.length === 1 ? inputs[0] : inputs);
+}
+
+/** What the fixed transposed convolution computes, by moving values alone: (N, H, W, 3·s·s) -> (N, H·s, W·s, 3). */
+function shuffle(tf, x, scale) {
+  const [count, height, width] = x.shape;
+  const rows = tf.transpose(tf.reshape(x, [count * height, width, scale, scale * 3]), [0, 2, 1, 3]);
+  return tf.reshape(rows, [count, height * scale, width * scale, 3]);
 }
 
 const shuffleShape = (scale) => [scale, scale, 3, 3 * scale ** 2];

@@ -1,7 +1,7 @@
 /** Photographs -> batches of random paired patches, the same for the same seed and step. */
 
+import { decode } from '../../engine/decode.js';
 import { downscale, dropAlpha } from '../../images/bicubic.js';
-import { decode } from '../../images/decode.js';
 import { TrainingError } from '../errors.js';
 import { uniformStream } from './random.js';
 

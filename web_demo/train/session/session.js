@@ -12,11 +12,14 @@ import { makeSamples, split, upscaleSample } from './samples.js';
 import { makeModel } from './saved-model.js';
 import { prepare } from './start.js';
 import { Trainer } from './step.js';
-import { alone, StoredTraining } from './stored.js';
+import { StoredTraining } from './stored.js';
+import { timeStep } from './timing.js';
 import { startTrainable } from './training-backend.js';
 import { PerceptualLoss } from './vgg-loss.js';
 
 const SAVE_EVERY = 15000; // milliseconds
+/** Milliseconds of a step from which on each is kept: it may be stopped in the middle, and then goes on from there. */
+const SLOW_STEP = 1000;
 const SAMPLE_EVERY = 5000;
 const LOG_EVERY = 10000;
 const REPORT_EVERY = 100;
@@ -57,6 +60,25 @@ export class TrainingSession {
     const { state, photographs } = this.stored.kept;
     const { config, settings, step, history } = state;
     return { config, settings, step, history, photographs };
+  }
+
+  /** Go on after another session, which was ended: `kept` is what that could not store, or null. */
+  adopt(kept) {
+    this.stored.adopt(kept);
+  }
+
+  /**
+   * Tell how long a step would take, from one with a small patch.
+   * @param {import('./start.js').StartRequest} request
+   * @returns {Promise<{backend: string, milliseconds: number}>}
+   */
+  async estimate(request) {
+    if (this.running) throw new TrainingError('A training is under way; stop it before you start another.');
+    const log = () => {}; // the start itself tells why a backend is not used
+    const { tf, name: backend, lost } = await startTrainable(request.backend, this.lostBackends, log);
+    Object.assign(this, { backend, lost });
+    const state = request.origin.kind === 'stored' ? (await this.stored.resume(null)).state : null;
+    return { backend, milliseconds: await this.onGpu(timeStep(tf, request, state?.config)) };
   }
 
   /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
@@ -111,7 +133,7 @@ export class TrainingSession {
     this.running = true;
     this.stopping = false; // before the lock is awaited: a stop may come earlier
     try {
-      return await alone(() => this.run(request));
+      return await this.stored.alone(() => this.run(request));
     } finally {
       this.running = false;
       this.job = Promise.all(this.jobs.splice(0).map((job) => job()));
@@ -221,13 +243,17 @@ export class TrainingSession {
         logged = now;
         loggedStep = trainer.step;
       }
-      if (now - saved > SAVE_EVERY) {
+      if (now - saved > SAVE_EVERY || now - begin > SLOW_STEP) {
         await this.keep();
         await this.stored.write();
         saved = performance.now();
       }
       for (let job; (job = this.jobs.shift());) await job();
       await nextTask();
+    }
+    if (this.stopping) {
+      await this.keep(); // who stops may not wait for the samples
+      await this.stored.write();
     }
     if (last) {
       await this.sample();

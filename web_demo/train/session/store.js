@@ -5,7 +5,7 @@
 
 import { SCALES, VARIANTS } from '../../constants.js';
 import { transact } from '../../storage/database.js';
-import { DamagedError, StorageError } from '../errors.js';
+import { DamagedError, FullError, StorageError } from '../errors.js';
 import { validate } from '../settings.js';
 import { weightCount } from './layers-model.js';
 
@@ -44,13 +44,26 @@ const FORMAT = 1;
  * @throws {StorageError}
  */
 export async function saveTraining(state, photographs) {
+  // As bytes: private windows of some browsers keep no files.
+  const entries = photographs && (await Promise.all(photographs.map(toEntry)).catch(refuse));
   await run('readwrite', (stores) => {
     stores.state.put({ ...state, savedAt: state.savedAt ?? Date.now(), format: FORMAT }, CURRENT);
-    if (!photographs) return;
+    if (!entries) return;
     stores.photographs.clear();
-    photographs.forEach((photograph, i) => stores.photographs.put(photograph, i));
+    entries.forEach((entry, i) => stores.photographs.put(entry, i));
   });
 }
+
+/** @param {Photograph} photograph */
+async function toEntry({ name, blob }) {
+  return { name, type: blob.type, bytes: await blob.arrayBuffer() };
+}
+
+/** The page once kept the files themselves. @returns {Photograph} */
+const fromEntry = ({ name, blob, type, bytes }) => ({
+  name,
+  blob: bytes instanceof ArrayBuffer ? new Blob([bytes], { type }) : blob,
+});
 
 /**
  * @returns {Promise<{state: TrainingState, photographs: Photograph[]} | null>} `null` if nothing is stored
@@ -58,11 +71,12 @@ export async function saveTraining(state, photographs) {
  * @throws {StorageError} the browser keeps nothing for the page
  */
 export async function loadTraining() {
-  const { stored, photographs } = await run('readonly', (stores) => ({
+  const { stored, entries } = await run('readonly', (stores) => ({
     stored: stores.state.get(CURRENT),
-    photographs: stores.photographs.getAll(),
+    entries: stores.photographs.getAll(),
   }));
   if (stored === undefined) return null;
+  const photographs = entries.map(fromEntry);
   // The page once kept no average, which starts at the weights, and no such count.
   const state = { average: stored?.parameters, streak: 0, ...stored };
   const problem = findProblem(state, photographs);
@@ -110,20 +124,20 @@ function findProblem(state, photographs) {
 }
 
 /** `transact` with errors that the page can show. */
-function run(mode, work) {
-  return transact(DATABASE, mode, work).catch(({ kind, message }) => {
-    if (kind === 'unavailable') {
-      throw new StorageError(
-        `This browser keeps no data for the page (${message}); progress lasts until it is closed.`,
-      );
-    }
-    if (kind === 'full') {
-      throw new StorageError(
-        'The storage that the browser grants this page is full; free some, or use Save Model to keep the weights.',
-      );
-    }
-    throw new StorageError(
-      `The browser could not keep or read the training (${message}); use Save Model to keep the weights.`,
+const run = (mode, work) => transact(DATABASE, mode, work).catch(refuse);
+
+/** @returns {never} @throws {StorageError} with what an error means */
+function refuse({ kind, message, cause }) {
+  if (kind === 'unavailable') {
+    throw new StorageError(`This browser keeps no data for the page (${message}); progress lasts until it is closed.`);
+  }
+  if (kind === 'full') {
+    throw new FullError(
+      'The storage that the browser grants this page is full; free some, or use Save Model to keep the weights.',
     );
-  });
+  }
+  const reason = cause?.name && cause.name !== 'Error' ? `${cause.name}: ${message}` : message;
+  throw new StorageError(
+    `The browser could not keep or read the training (${reason}); use Save Model to keep the weights.`,
+  );
 }

@@ -1,10 +1,15 @@
 /** The training that is kept: in memory, and in the browser's storage as far as there is room. */
 
-import { TrainingError } from '../errors.js';
+import { FullError, TrainingError } from '../errors.js';
 import { deleteTraining, loadTraining, saveTraining } from './store.js';
 
 const PHOTOGRAPHS_TOO_LARGE =
   'The photographs do not fit into the storage that the browser grants this page; choose them again after a reload.';
+
+const NO_PHOTOGRAPHS = 'The photographs could not be stored; choose them again after a reload.';
+
+/** Milliseconds for which a browser may hold the lock of a thread that it has ended. */
+const ENDED_HOLDS = 10_000;
 
 /** @typedef {import('./store.js').TrainingState} TrainingState */
 /** @typedef {import('./store.js').Photograph} Photograph */
@@ -17,15 +22,17 @@ export class StoredTraining {
   kept = null;
   /** @type {Photograph[] | null} to be stored with the next state */
   #unstored = null;
-  /** @type {Photograph[] | null} not stored for want of room: the next run tries again */
+  /** @type {Photograph[] | null} not stored, for instance for want of room: the next run tries again */
   #omitted = null;
+  /** Milliseconds to wait for another session of this page that may hold the lock still. */
+  #patience = 0;
   /** What could not be kept, as it was told last. */
   #reported = '';
   #send;
   #log;
 
   /**
-   * @param {(event: string, detail: object) => void} send receives `saved` and `unsaved`
+   * @param {(event: string, detail: object) => void} send receives `saved` and `unsaved`; with this comes what is kept
    * @param {(message: string) => void} log
    */
   constructor(send, log) {
@@ -65,6 +72,17 @@ export class StoredTraining {
     return { state, photographs, others, fresh };
   }
 
+  /**
+   * Go on after another session, which was ended in the middle of its work.
+   * @param {{state: TrainingState, photographs: Photograph[]} | null} kept what that could not store
+   */
+  adopt(kept) {
+    this.#patience = ENDED_HOLDS;
+    if (!kept) return;
+    this.kept = kept;
+    this.#omitted = kept.photographs;
+  }
+
   /** Tell the next failure to write even if it is the last one again. */
   forgetReports() {
     this.#reported = '';
@@ -93,53 +111,59 @@ export class StoredTraining {
     if (!this.kept) return;
     const { state } = this.kept;
     let failure = '';
-    // Photographs that do not fit must not keep the state from being stored.
+    let wasFull = false;
+    // Photographs that cannot be stored must not keep the state from it.
     for (const photographs of this.#unstored ? [this.#unstored, []] : [undefined]) {
       try {
         await saveTraining(state, photographs);
         if (this.#unstored) {
           this.#omitted = photographs === this.#unstored ? null : this.#unstored;
-          if (this.#omitted) failure = PHOTOGRAPHS_TOO_LARGE;
+          if (this.#omitted) failure = wasFull ? PHOTOGRAPHS_TOO_LARGE : `${NO_PHOTOGRAPHS} ${failure}`;
         }
         this.#unstored = null;
         this.#send('saved', { step: state.step });
         break;
       } catch (error) {
         failure = error.message;
+        wasFull = error instanceof FullError;
       }
     }
     if (failure && failure !== this.#reported) {
       this.#log(failure);
-      this.#send('unsaved', { message: failure });
+      this.#send('unsaved', { message: failure, kept: this.kept });
     }
     this.#reported = failure;
   }
 
   /** Forget the training, here and in the storage. */
   async remove() {
-    await alone(deleteTraining);
+    await this.alone(deleteTraining);
     this.kept = null;
   }
-}
 
-/**
- * Do what no other tab may do meanwhile.
- * @template T
- * @param {() => Promise<T>} work
- * @returns {Promise<T>}
- * @throws {TrainingError} another tab trains
- */
-export async function alone(work) {
-  if (!navigator.locks) return work(); // there are none without a secure context
-  let answered = false;
-  try {
-    return await navigator.locks.request('span-training', { ifAvailable: true }, (lock) => {
-      answered = true;
-      if (lock) return work();
-      throw new TrainingError('A training is running in another tab of this page; stop it there first.');
-    });
-  } catch (error) {
-    if (answered) throw error;
-    return work(); // pages that may store nothing may not lock either
+  /**
+   * Do what no other tab may do meanwhile.
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   * @throws {TrainingError} another tab trains
+   */
+  async alone(work) {
+    if (!navigator.locks) return work(); // there are none without a secure context
+    const isElsewhere = () =>
+      new TrainingError('A training is running in another tab of this page; stop it there first.');
+    const options = this.#patience ? { signal: AbortSignal.timeout(this.#patience) } : { ifAvailable: true };
+    let answered = false;
+    try {
+      return await navigator.locks.request('span-training', options, (lock) => {
+        answered = true;
+        if (lock) return work();
+        throw isElsewhere();
+      });
+    } catch (error) {
+      if (answered) throw error;
+      if (error.name === 'TimeoutError') throw isElsewhere();
+      return work(); // pages that may store nothing may not lock either
+    }
   }
 }

@@ -1,17 +1,19 @@
 /** Starting a backend that can train. */
 
 import { LABELS, startBackend, stopBackend } from '../../engine/backend.js';
+import { gpuProblem } from '../../engine/hardware.js';
 import { loadTf } from '../../engine/tf.js';
 import { TrainingError } from '../errors.js';
+import { registerGradients } from './wasm-gradients.js';
 
 /** @typedef {import('../../engine/backend.js').BackendName} BackendName */
 
-/** @type {BackendName[]} those that have the gradients of a convolution, fastest first; TF.js's WebAssembly lacks them */
-const TRAINING_CHAIN = ['webgpu', 'webgl', 'cpu'];
+/** @type {BackendName[]} fastest first; software in place of a GPU comes last of all, if nobody asks for it */
+const TRAINING_CHAIN = ['webgpu', 'webgl', 'wasm', 'cpu'];
 
 /**
  * Start the first backend that really computes gradients.
- * @param {string} preferred tried first
+ * @param {string | undefined} preferred tried first
  * @param {Set<string>} lostBackends those whose GPU was lost: they start afresh and are taken out; one that is lost later
  *   is put in
  * @param {(message: string) => void} log receives why another backend is used
@@ -19,17 +21,18 @@ const TRAINING_CHAIN = ['webgpu', 'webgl', 'cpu'];
  * @throws {TrainingError} none can train
  */
 export async function startTrainable(preferred, lostBackends, log) {
-  if (preferred === 'wasm') {
-    log('WebAssembly cannot train: TensorFlow.js has no gradient of a convolution there. Another backend is used.');
-  }
   const isTrainable = (name) => TRAINING_CHAIN.includes(name);
   const order = [...new Set([preferred, ...TRAINING_CHAIN])].filter(isTrainable);
   const reasons = [];
   const tf = await loadTf(['layers']);
   for (const name of /** @type {BackendName[]} */ (order)) {
     try {
+      const isGpu = name === 'webgpu' || name === 'webgl';
+      const problem = isGpu && name !== preferred ? await gpuProblem(name) : '';
+      if (problem) throw new Error(problem);
       if (lostBackends.delete(name)) stopBackend(tf, name);
       const { lost } = await startBackend(name);
+      if (name === 'wasm') registerGradients(tf);
       lost.catch(() => lostBackends.add(name));
       await Promise.race([checkGradient(tf), lost]);
       if (reasons.length) log(`${reasons.join(' ')} Training uses ${LABELS[name]}.`);

@@ -9,6 +9,8 @@ const session = new TrainingSession(notify);
 serve(
   {
     peek: () => session.peek(),
+    adopt: (kept) => session.adopt(kept),
+    estimate: (request) => session.estimate(request),
     start: (request) => session.start(request),
     stop: () => session.stop(),
     export: () => session.export(),

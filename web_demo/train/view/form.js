@@ -1,8 +1,8 @@
 /** The card with what the training starts from and its settings. */
 
-import { LABELS } from '../../engine/backend.js';
+import { CHAIN, LABELS } from '../../engine/backend.js';
 import { CHANNELS, SCALES } from '../../constants.js';
-import { DEFAULTS, FIELDS, validate } from '../settings.js';
+import { DEFAULTS, FIELDS, SIZES, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
   { key: 'channels', label: 'Channels', min: 4, max: 128 },
@@ -29,11 +29,13 @@ export function mountForm(root) {
     </fieldset>
     <fieldset class="train-fields">
       <legend><h3>Settings</h3></legend>
+      <div class="row" id="train-sizes" role="group" aria-label="How much to train">
+        ${Object.entries(SIZES).map(sizeButton).join('')}
+      </div>
       <div class="train-grid">
         ${FIELDS.map(fieldMarkup).join('')}
         <label class="field wide"><span>Backend</span><select id="train-backend"><option value="auto">Automatic</option>
-          ${options(['webgpu', 'webgl', 'cpu'], (name) => LABELS[name])}</select>
-          <span class="note">WebAssembly cannot train: TensorFlow.js has no gradients there.</span></label>
+          ${options(CHAIN, (name) => LABELS[name])}</select></label>
       </div>
       <button type="button" class="button" id="train-reset">Restore Defaults</button>
     </fieldset>`;
@@ -90,12 +92,22 @@ export function mountForm(root) {
   root.addEventListener('input', check);
   find('train-origins').addEventListener('change', originChanged);
   find('train-reset').addEventListener('click', () => write(DEFAULTS));
+  find('train-sizes').addEventListener('click', ({ target }) => {
+    if (target.dataset.size) api.choose(target.dataset.size);
+  });
 
   const api = {
     write,
     /** @returns {string} */
     originKind: () => /** @type {any} */ (root.querySelector('input[name=origin]:checked')).value,
     backend: () => find('train-backend').value,
+    /** Fill in one of `SIZES`; a small network is a new one. @param {keyof typeof SIZES} size */
+    choose(size) {
+      const { settings, network } = SIZES[size];
+      for (const [key, value] of Object.entries(network)) find(`train-${key}`).value = String(value);
+      if (size === 'quick') select('scratch');
+      write({ ...DEFAULTS, ...settings });
+    },
     /** @returns {{settings: import('../settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
       const { settings, problems } = check();
@@ -144,6 +156,9 @@ const originChoice = (kind, title) => `
     <span><strong>${title}</strong><span class="note" data-origin="${kind}">${kind === 'scratch' ? 'A new network' : ''}</span></span></label>`;
 
 const options = (values, label) => values.map((value) => `<option value="${value}">${label(value)}</option>`).join('');
+
+const sizeButton = ([size, { label, hint }]) =>
+  `<button type="button" class="button" data-size="${size}" title="${hint}">${label}</button>`;
 
 const networkField = ({ key, label, min, max }) => `
   <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${min}" max="${max}" step="1"

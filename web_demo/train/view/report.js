@@ -2,11 +2,13 @@
 
 import { LABELS } from '../../engine/backend.js';
 import { loadChart } from '../../engine/tf.js';
-import { bytes, duration } from '../../ui/format.js';
+import { bytes, duration, longDuration } from '../../ui/format.js';
 import { createCharts } from './chart.js';
 import { showSamples } from './sample-strip.js';
 
 const MAX_LOG_LINES = 200;
+/** Milliseconds of a step after which its time is shown while it lasts. */
+const LONG_STEP = 2000;
 const EMPTY = { points: [], quality: [], bicubic: null };
 
 export class Report {
@@ -24,6 +26,9 @@ export class Report {
     this.vggWeight = undefined;
     this.storedVggWeight = 0;
     this.heldOut = false;
+    /** Milliseconds of the steps done last, and when the last one was told. */
+    this.stepTime = 0;
+    this.lastStep = 0;
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.charts?.recolour());
   }
 
@@ -55,7 +60,7 @@ export class Report {
    * @param {{backend: string, vggWeight: number, heldOut: boolean}} training `heldOut`: its samples are not trained on
    */
   begin({ backend, vggWeight, heldOut }) {
-    Object.assign(this, { vggWeight, heldOut });
+    Object.assign(this, { vggWeight, heldOut, stepTime: 0, lastStep: performance.now() });
     this.setFigure('backend', LABELS[backend]);
   }
 
@@ -87,10 +92,20 @@ export class Report {
     this.setFigure('step', `${count(step)} of ${count(totalSteps)}`);
     this.setFigure('epoch', count(epoch + (step < totalSteps ? 1 : 0)));
     if (stepTime === undefined) return;
+    this.stepTime = stepTime;
+    this.lastStep = performance.now();
     this.setFigure('stepTime', duration(stepTime));
     this.setFigure('remaining', longDuration(remaining));
     this.setFigure('loss', (mae + (this.vggWeight ?? 0) * perceptual).toFixed(4));
     this.setFigure('memory', `${bytes(used)}, ${tensors} tensors`);
+  }
+
+  /** Show how long the step under way has taken, if that is long; called every second while a training runs. */
+  showElapsed() {
+    const elapsed = performance.now() - this.lastStep;
+    if (elapsed < LONG_STEP) return;
+    const last = this.stepTime ? `${duration(this.stepTime)}; ` : '';
+    this.setFigure('stepTime', `${last}this one ${duration(elapsed)}`);
   }
 
   /** @param {import('../session/history.js').HistoryData} history of the loss and of the samples */
@@ -143,11 +158,3 @@ export class Report {
 
 /** @param {number} value a whole number */
 export const count = (value) => value.toLocaleString('en');
-
-function longDuration(ms) {
-  const minutes = Math.round(ms / 60_000);
-  if (minutes < 2) return duration(ms);
-  if (minutes < 120) return `${minutes} min`;
-  const hours = Math.round(minutes / 60);
-  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} days`;
-}

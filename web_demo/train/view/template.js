@@ -61,6 +61,7 @@ export const TEMPLATE = `
         <p id="train-question-text"></p>
         <div class="dialog-actions">
           <button class="button" value="no">Cancel</button>
+          <button class="button" value="other" id="train-question-other" hidden></button>
           <button class="button primary" value="yes" id="train-question-yes"></button>
         </div>
       </form>

@@ -5,9 +5,11 @@ import { readModelFiles } from '../../network/model-files.js';
 import { readConfig } from '../../network/model.js';
 import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
+import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
 import { defaultConfig, toFiles } from '../session/layers-model.js';
-import { startSession } from './client.js';
+import { SessionThread } from './client.js';
+import { confirmLength, isEnded } from './estimate.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { mountQuestion } from './question.js';
@@ -18,6 +20,8 @@ import { TEMPLATE } from './template.js';
 const PERCEPTUAL = 'perceptual/model.json';
 /** Name of the trained model among the page's models. */
 const TRAINED = 'Trained in this browser';
+/** Milliseconds for which Stop Training waits for the step under way. */
+const STOP_LIMIT = 1500;
 
 /**
  * @param {HTMLElement} root an empty section
@@ -44,7 +48,7 @@ class TrainingView {
     this.root = root;
     this.context = context;
     this.find = (selector) => root.querySelector(selector);
-    this.session = startSession((event, detail) => this.receive(event, detail));
+    this.session = new SessionThread((event, detail) => this.receive(event, detail));
     this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
     this.form = mountForm(this.find('#train-form'));
     this.report = new Report(root);
@@ -52,6 +56,8 @@ class TrainingView {
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
     this.phase = 'opening';
+    /** What the thread does, from its preparation to its end. @type {object | null} */
+    this.run = null;
     for (const name of ['start', 'stop', 'save', 'load', 'delete', 'use']) {
       this.button(name).addEventListener('click', () => this.attempt(() => this[name]()));
     }
@@ -133,9 +139,14 @@ class TrainingView {
       return this.passFocus('start');
     }
     this.started = false;
-    this.setPhase('preparing', 'Preparing…');
+    this.setPhase('preparing', 'Timing a step…');
     this.passFocus('stop');
+    this.run = {};
+    awake.hold('training');
+    const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
     try {
+      if (!(await this.isMeant(request, settings))) return;
+      this.setState('Preparing…');
       const { finished, step } = await this.session.call('start', { settings, ...request });
       this.say(
         finished
@@ -143,9 +154,14 @@ class TrainingView {
           : `Stopped at step ${count(step)}; Start Training goes on from here.`,
       );
     } catch (error) {
+      if (isEnded(error))
+        return this.say('Stopped in the middle of a step; Start Training goes on from the last one kept.');
       this.setState(this.started ? 'The training stopped.' : 'The training did not start.');
       throw error;
     } finally {
+      this.run = null;
+      awake.release('training');
+      clearInterval(clock);
       // Until the view knows what is stored now, Start Training could replace it without a question.
       this.setPhase('stopping');
       // Where nothing started, what was chosen and typed is what is to be mended.
@@ -155,13 +171,23 @@ class TrainingView {
     }
   }
 
+  /** Whether the training is to start, although it may take long. */
+  async isMeant(request, settings) {
+    const done = request.origin.kind === 'stored' ? (this.stored?.step ?? 0) : 0;
+    const answer = await confirmLength(this.session, { ...request, settings }, done, this.ask);
+    if (answer === 'other') this.form.choose('quick');
+    if (answer === 'yes' && this.phase === 'preparing') return true;
+    this.setState(answer === 'other' ? 'Start Training begins with these settings.' : 'The training did not start.');
+    return false;
+  }
+
   /** What to start with, beside the settings; `null` if a stored training is not to be replaced. */
   async request() {
     const origin = await this.origin();
     if (origin.kind !== 'stored') {
       await this.peek().catch(() => {}); // another tab may have trained; what is damaged may be replaced
       const text = this.stored?.step && `This replaces the stored training at step ${count(this.stored.step)}.`;
-      if (text && !(await this.ask(text, 'Replace It'))) return null;
+      if (text && (await this.ask(text, 'Replace It')) !== 'yes') return null;
     }
     const photographs = await this.photographs.get();
     const backend = this.form.backend() === 'auto' ? document.documentElement.dataset.backend : this.form.backend();
@@ -179,7 +205,12 @@ class TrainingView {
 
   async stop() {
     this.setPhase('stopping', 'Stopping after this step…');
-    await this.session.call('stop');
+    // A step may take minutes, in which the thread hears nothing.
+    const { run } = this;
+    setTimeout(() => run && run === this.run && this.session.restart(), STOP_LIMIT);
+    await this.session.call('stop').catch((error) => {
+      if (!isEnded(error)) throw error;
+    });
   }
 
   async save() {
@@ -207,7 +238,7 @@ class TrainingView {
     const what = this.damaged
       ? 'The damaged training is removed from this browser.'
       : 'The trained model, its photographs and its progress are removed from this browser.';
-    if (!(await this.ask(what, 'Delete'))) return;
+    if ((await this.ask(what, 'Delete')) !== 'yes') return;
     await this.session.call('remove');
     this.stored = null;
     this.damaged = false;
@@ -220,7 +251,10 @@ class TrainingView {
       await store.deleteModel(TRAINED);
       this.context.onModelsChanged();
     }
-    this.say('The trained model was deleted.');
+    const isUsed = this.context.getName() === TRAINED;
+    this.say(
+      `The trained model was deleted${isUsed ? '; the Upscale view goes on with it until another is chosen' : ''}.`,
+    );
   }
 
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */

@@ -1,0 +1,86 @@
+/**
+ * Decoding and encoding without a canvas, by the codecs of jSquash (libjpeg, libwebp and the image crates of Rust as
+ * WebAssembly). They are loaded only where the browser's own way cannot be trusted: see images/canvas.js.
+ */
+import { ImageError } from '../images/decode.js';
+import { fileUrl, loadModule } from './tf.js';
+
+/** Of a file's first bytes, as Latin-1. */
+const KINDS = [
+  { kind: 'png', start: /^\x89PNG\r\n/ },
+  { kind: 'jpeg', start: /^\xff\xd8\xff/ },
+  { kind: 'webp', start: /^RIFF[^]{4}WEBP/ },
+];
+/** What the encoders make of a quality; the rest is what jSquash and Squoosh set. */
+const JPEG = {
+  ...{ baseline: false, arithmetic: false, progressive: true, optimize_coding: true, smoothing: 0, color_space: 3 },
+  ...{ quant_table: 3, trellis_multipass: false, trellis_opt_zero: false, trellis_opt_table: false, trellis_loops: 1 },
+  ...{ auto_subsample: true, chroma_subsample: 2, separate_chroma_quality: false, chroma_quality: 75 },
+};
+const WEBP = {
+  ...{ target_size: 0, target_PSNR: 0, method: 4, sns_strength: 50, filter_strength: 60, filter_sharpness: 0 },
+  ...{ filter_type: 1, partitions: 0, segments: 4, pass: 1, show_compressed: 0, preprocessing: 0, autofilter: 0 },
+  ...{ partition_limit: 0, alpha_compression: 1, alpha_filtering: 1, alpha_quality: 100, lossless: 0, exact: 0 },
+  ...{ image_hint: 0, emulate_jpeg_size: 0, thread_level: 0, low_memory: 0, near_lossless: 100 },
+  ...{ use_delta_palette: 0, use_sharp_yuv: 0 },
+};
+/** @type {Map<string, Promise<any>>} codecs that are loaded, by name in libraries.js */
+const loaded = new Map();
+
+/**
+ * Decode a file without the browser.
+ * @param {Blob & {name?: string}} file
+ * @returns {Promise<ImageData>} straight alpha, 8 bits, upright, the file's own colour values
+ * @throws {ImageError} it is neither PNG, JPEG nor WebP, or damaged
+ */
+export async function decodeFile(file) {
+  const name = file.name ?? 'The image';
+  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
+  const kind = KINDS.find((one) => one.start.test(head))?.kind;
+  if (!kind) {
+    throw new ImageError(
+      `${name} is neither PNG, JPEG nor WebP. This browser hides the content of other images from pages, against ` +
+        'fingerprinting: allow this site to read canvases, or take one of those formats.',
+    );
+  }
+  const codec = await load(`${kind}Decoder`);
+  try {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const image = kind === 'jpeg' ? codec.decode(bytes.buffer, true) : codec.decode(bytes); // true: upright
+    if (image) return image;
+  } catch {
+    // Said below.
+  }
+  throw new ImageError(`${name} is damaged; choose another file.`);
+}
+
+/**
+ * Encode pixels without the browser.
+ * @param {ImageData} image
+ * @param {'image/jpeg' | 'image/webp'} type
+ * @param {number} quality 0..1
+ * @returns {Promise<Blob>}
+ */
+export async function encodeFile({ data, width, height }, type, quality) {
+  const kind = type === 'image/jpeg' ? 'jpeg' : 'webp';
+  const codec = await load(`${kind}Encoder`);
+  const options = { ...(kind === 'jpeg' ? JPEG : WEBP), quality: 100 * quality };
+  return new Blob([codec.encode(data, width, height, options)], { type });
+}
+
+function load(part) {
+  if (!loaded.has(part)) {
+    const attempt = start(part);
+    attempt.catch(() => loaded.delete(part)); // a later call tries again
+    loaded.set(part, attempt);
+  }
+  return /** @type {Promise<any>} */ (loaded.get(part));
+}
+
+/** The PNG decoder is Rust's and starts otherwise than those of Emscripten. */
+async function start(part) {
+  const [library, binary] = await Promise.all([loadModule(part), fileUrl(`${part}Wasm`)]);
+  if (part !== 'pngDecoder') return library.default({ noInitialRun: true, locateFile: () => binary });
+  await library.default(new URL(binary));
+  return library;
+}
