@@ -33,7 +33,7 @@ const FILES = [
   'train/session/store.js', 'train/session/stored.js', 'train/session/timing.js', 'train/session/training-backend.js',
   'train/session/vgg-loss.js', 'train/session/wasm-gradients.js', 'train/session/worker.js',
   'train/view/chart.js', 'train/view/client.js', 'train/view/estimate.js', 'train/view/form.js', 'train/view/photographs.js',
-  'train/view/question.js', 'train/view/report.js', 'train/view/sample-strip.js', 'train/view/template.js',
+  'train/view/question.js', 'train/view/report.js', 'train/view/runner.js', 'train/view/sample-strip.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/view.js',
   'ui/awake.js', 'ui/compare.js', 'ui/cost.js', 'ui/download.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/items.js', 'ui/measure.css',
   'ui/measure.js', 'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js',

@@ -14,7 +14,7 @@ def test_deleting_removes_the_training_everywhere(view):
     page.evaluate("() => { window.Kept = Worker; window.Worker = function () { throw Error('none left'); }; }")
     view.click("Upscale with It")
     view.until(lambda: view.state == "The Upscale view could not take the trained model into use.")
-    assert page.inner_text("#status") == "none left"
+    assert page.inner_text("#status") == "none left. x2 stays in use."
     page.evaluate("() => { window.Worker = Kept; }")
     view.click("Upscale with It")
     view.until(lambda: view.state == "The Upscale view now uses the trained model.")
@@ -27,7 +27,7 @@ def test_deleting_removes_the_training_everywhere(view):
     assert page.is_enabled("[data-do=delete]")
     view.click("Delete Model")
     view.answer("Delete")
-    view.until(lambda: view.state == "The trained model was deleted.")
+    view.until(lambda: view.state.startswith("The trained model was deleted; the Upscale view goes on with it"))
     assert page.is_disabled("[data-do=delete]")
     assert page.evaluate(models) == []
     assert view.worker.evaluate("async () => (await import('./store.js')).loadTraining()") is None

@@ -44,14 +44,36 @@ def test_a_training_that_nothing_stores_survives_a_stop_in_a_step(view):
     assert view.page.inner_text("[data-origin=stored]").startswith("x2, 8 channels, at step ")
 
 
-def test_a_training_that_takes_long_is_asked_about_before(view):
+def test_a_step_too_long_to_be_timed_is_asked_about(view):
     view.page.evaluate(
-        """async () => {
-          const { Thread } = await import('/rpc.js');
-          const { call } = Thread.prototype;
-          Thread.prototype.call = async function (method, ...rest) {
-            const result = await call.call(this, method, ...rest);
-            return method === 'estimate' ? { ...result, milliseconds: 120_000 } : result;
+        """() => {
+          const { setTimeout: wait } = window;
+          window.setTimeout = (work, milliseconds, ...rest) => wait(work, milliseconds / 50, ...rest);
+        }"""
+    )
+    view.worker.evaluate(
+        """() => {
+          const { postMessage } = self;
+          self.postMessage = (message, ...rest) => {
+            postMessage.call(self, message, ...rest);
+            if (message.event === 'timing') for (;;);
+          };
+        }"""
+    )
+    view.fill(backend="wasm")
+    view.click("Start Training")
+    assert view.question.startswith("A step takes more than 20 s here, even with a small patch. The size Quick trains")
+    view.answer("Start Anyway")
+    view.wait("training")
+
+
+def test_a_training_that_takes_long_is_asked_about_before(view):
+    view.worker.evaluate(
+        """() => {
+          const { postMessage } = self;
+          self.postMessage = (message, ...rest) => {
+            if (message.event === 'timed') message.detail.milliseconds = 120_000;
+            postMessage.call(self, message, ...rest);
           };
         }"""
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.browser import until
 
-TINY = {"epochs": 5000, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
+TINY = {"epochs": 500, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
 """Settings of a training whose steps take no time."""
 
 

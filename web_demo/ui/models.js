@@ -112,7 +112,7 @@ export class Models extends EventTarget {
   /** The model that was chosen cannot be used. */
   #fail({ message }) {
     this.#isLoading = false;
-    this.problem = this.upscaler ? `${message} ${this.model.name} stays in use.` : message;
+    this.problem = this.upscaler ? `${message.replace(/\.?$/, '.')} ${this.model.name} stays in use.` : message;
     if (this.upscaler) this.#showStatus(this.upscaler.status);
     else {
       document.documentElement.dataset.backend = '';

@@ -120,12 +120,12 @@ function applyLayer(tf, layer, inputs, images) {
     const [kernel, bias] = layer.getWeights();
     return tf.add(tf.conv2d(inputs[0], kernel, layer.strides, layer.padding), bias);
   }
-  if (layer.name === 'pixel_shuffle') return shuffle(tf, inputs[0], layer.strides[0]);
+  if (layer.name === 'pixel_shuffle') return pixelShuffle(tf, inputs[0], layer.strides[0]);
   return layer.apply(inputs.length === 1 ? inputs[0] : inputs);
 }
 
 /** What the fixed transposed convolution computes, by moving values alone: (N, H, W, 3·s·s) -> (N, H·s, W·s, 3). */
-function shuffle(tf, x, scale) {
+function pixelShuffle(tf, x, scale) {
   const [count, height, width] = x.shape;
   const rows = tf.transpose(tf.reshape(x, [count * height, width, scale, scale * 3]), [0, 2, 1, 3]);
   return tf.reshape(rows, [count, height * scale, width * scale, 3]);

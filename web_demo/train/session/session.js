@@ -29,6 +29,8 @@ const LOSS_DELAY = 100;
 export class TrainingSession {
   running = false;
   stopping = false;
+  /** @type {(isMeant: boolean) => void} answers whether a training is to begin that was timed; see `isMeant` */
+  proceed = () => {};
   /** @type {Array<() => Promise<any>>} to be run between two steps */
   jobs = [];
   /** @type {Promise<any> | undefined} the last of them that was run while no training was under way */
@@ -67,20 +69,6 @@ export class TrainingSession {
     this.stored.adopt(kept);
   }
 
-  /**
-   * Tell how long a step would take, from one with a small patch.
-   * @param {import('./start.js').StartRequest} request
-   * @returns {Promise<{backend: string, milliseconds: number}>}
-   */
-  async estimate(request) {
-    if (this.running) throw new TrainingError('A training is under way; stop it before you start another.');
-    const log = () => {}; // the start itself tells why a backend is not used
-    const { tf, name: backend, lost } = await startTrainable(request.backend, this.lostBackends, log);
-    Object.assign(this, { backend, lost });
-    const state = request.origin.kind === 'stored' ? (await this.stored.resume(null)).state : null;
-    return { backend, milliseconds: await this.onGpu(timeStep(tf, request, state?.config)) };
-  }
-
   /** Keep the state now, because the page may be closed; while nothing runs it is kept already. */
   keepNow() {
     return this.betweenSteps(async () => {
@@ -99,6 +87,7 @@ export class TrainingSession {
 
   stop() {
     this.stopping = true;
+    this.proceed(false);
   }
 
   /** Forget the training, here and on disk. */
@@ -126,7 +115,7 @@ export class TrainingSession {
   /**
    * Train until the last step, `stop()` or an error; the state is kept in each case.
    * @param {import('./start.js').StartRequest} request
-   * @returns {Promise<{finished: boolean, step: number}>}
+   * @returns {Promise<{finished?: boolean, step?: number, declined?: boolean}>} `declined`: timed, it was not meant
    */
   async start(request) {
     if (this.running) throw new TrainingError('A training is under way; stop it before you start another.');
@@ -159,6 +148,7 @@ export class TrainingSession {
       problems.forEach((problem) => this.log(problem));
       const { training, shown, heldOut } = split(pairs);
       perceptual = settings.vggWeight > 0 ? await PerceptualLoss.load(tf, request.perceptualUrl) : null;
+      if (!request.untimed && !(await this.isMeant(tf, state, perceptual))) return { declined: true };
       this.send('started', {
         backend,
         perceptual: Boolean(perceptual),
@@ -190,6 +180,16 @@ export class TrainingSession {
       this.send('rest', { tensors: tf.memory().numTensors, resting });
       if (this.lostBackends.has(backend)) stopBackend(tf, backend);
     }
+  }
+
+  /** Tell the page how long a step takes here, and wait for its answer whether the training is to begin. */
+  async isMeant(tf, { config, settings, step }, perceptual) {
+    this.send('timing', {});
+    const milliseconds = await this.onGpu(timeStep(tf, config, settings, perceptual));
+    const answer = new Promise((resolve) => (this.proceed = resolve));
+    const steps = settings.epochs * settings.stepsPerEpoch - step;
+    this.send('timed', { backend: this.backend, milliseconds, steps });
+    return this.stopping ? false : answer;
   }
 
   /**
@@ -255,7 +255,8 @@ export class TrainingSession {
       await this.keep(); // who stops may not wait for the samples
       await this.stored.write();
     }
-    if (last) {
+    const isHurried = this.stopping && sampling > SLOW_STEP;
+    if (last && !isHurried) {
       await this.sample();
       if (loggedStep !== trainer.step) this.logStep(last, median(times));
     }

@@ -19,6 +19,7 @@ import { readParameters } from './layers-model.js';
  * @property {Photograph[] | null} photographs `null` keeps those of the stored training
  * @property {string} [backend] tried first
  * @property {string} perceptualUrl
+ * @property {boolean} [untimed] begin without timing a step before
  */
 
 /**

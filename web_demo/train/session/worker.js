@@ -10,7 +10,7 @@ serve(
   {
     peek: () => session.peek(),
     adopt: (kept) => session.adopt(kept),
-    estimate: (request) => session.estimate(request),
+    proceed: (isMeant) => session.proceed(isMeant),
     start: (request) => session.start(request),
     stop: () => session.stop(),
     export: () => session.export(),

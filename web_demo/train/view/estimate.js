@@ -1,56 +1,30 @@
 /** What is said before a training that would take very long here. */
 
 import { LABELS } from '../../engine/backend.js';
-import { within } from '../../limit.js';
 import { longDuration } from '../../ui/format.js';
 import { SIZES } from '../settings.js';
-import { TrainingEnded } from './client.js';
 
-/** Milliseconds that timing a step may take; a device that needs more is slow enough. */
-const LIMIT = 20_000;
+/** Milliseconds that timing a step may take: a device that needs more is slow enough. */
+export const TIMING_LIMIT = 20_000;
 /** Milliseconds of a step, and of a training, from which on it is asked whether that is meant. */
 const SLOW_STEP = 5000;
 const SLOW_TRAINING = 12 * 3600_000;
 
 /**
- * Time a step, and ask whether the training is meant if it would take long.
- * @param {import('./client.js').SessionThread} session is started anew if it does not answer
- * @param {{settings: import('../settings.js').Settings}} request as for `TrainingSession.start`
- * @param {number} done steps that are done already
- * @param {ReturnType<typeof import('./question.js').mountQuestion>} ask
- * @returns {Promise<'yes' | 'other' | 'no'>} 'other': the size Quick is wanted instead
- * @throws {Error} the training cannot start
+ * @param {{backend: import('../../engine/backend.js').BackendName, milliseconds: number, steps: number}} timed what the
+ *   session tells of a step and the steps to come
+ * @returns {string} how long the training takes and what to choose instead; empty if it is not long
  */
-export async function confirmLength(session, request, done, ask) {
-  const warning = await warnOfLength(session, request, done);
-  return warning ? ask(warning, 'Start Anyway', `Take ${SIZES.quick.label}`) : 'yes';
-}
-
-/** @returns {Promise<string>} a sentence; empty if the training does not take long */
-async function warnOfLength(session, request, done) {
-  const { settings } = request;
-  const steps = settings.epochs * settings.stepsPerEpoch - done;
-  let found;
-  try {
-    found = await within(session.call('estimate', request), LIMIT, 'no step was done');
-  } catch (error) {
-    if (error.name !== 'TimeoutError') throw error;
-    session.restart();
-    return `A step takes more than ${LIMIT / 1000} s here, even with a small patch. ${advice()}`;
-  }
-  const { backend, milliseconds } = found;
+export function describeLength({ backend, milliseconds, steps }) {
   if (milliseconds < SLOW_STEP && milliseconds * steps < SLOW_TRAINING) return '';
   const all = `${longDuration(milliseconds * steps)} for ${steps.toLocaleString('en')} steps`;
-  return `This device needs about ${longDuration(milliseconds)} per step on ${LABELS[backend]}: ${all}. ${advice()}`;
+  return `This device needs about ${longDuration(milliseconds)} per step on ${LABELS[backend]}: ${all}. ${ADVICE}`;
 }
 
-/** @param {unknown} error */
-export const isEnded = (error) => error instanceof TrainingEnded;
+const { network, settings } = SIZES.quick;
+const ADVICE =
+  `The size ${SIZES.quick.label} trains a new ×${network.scale} network of ${network.channels} channels and ` +
+  `${network.blocks} blocks, with patches of ${settings.patch} pixels.`;
 
-function advice() {
-  const { network, settings } = SIZES.quick;
-  return (
-    `The size ${SIZES.quick.label} trains a new ×${network.scale} network of ${network.channels} channels and ` +
-    `${network.blocks} blocks, with patches of ${settings.patch} pixels.`
-  );
-}
+/** For a device that did no step in time. */
+export const TOO_SLOW = `A step takes more than ${TIMING_LIMIT / 1000} s here, even with a small patch. ${ADVICE}`;

@@ -8,21 +8,18 @@ import { save } from '../../ui/download.js';
 import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
 import { defaultConfig, toFiles } from '../session/layers-model.js';
-import { SessionThread } from './client.js';
-import { confirmLength, isEnded } from './estimate.js';
+import { SessionThread, TrainingEnded } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { mountQuestion } from './question.js';
 import { Report, count } from './report.js';
+import { Runner } from './runner.js';
 import { TEMPLATE } from './template.js';
 
 /** Beside the page, from `span-export --perceptual`. */
 const PERCEPTUAL = 'perceptual/model.json';
 /** Name of the trained model among the page's models. */
 const TRAINED = 'Trained in this browser';
-/** Milliseconds for which Stop Training waits for the step under way. */
-const STOP_LIMIT = 1500;
-
 /**
  * @param {HTMLElement} root an empty section
  * @param {object} context what the page gives
@@ -53,11 +50,10 @@ class TrainingView {
     this.form = mountForm(this.find('#train-form'));
     this.report = new Report(root);
     this.ask = mountQuestion(this.find('#train-question'));
+    this.runner = new Runner(this.session, this.ask);
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
     this.phase = 'opening';
-    /** What the thread does, from its preparation to its end. @type {object | null} */
-    this.run = null;
     for (const name of ['start', 'stop', 'save', 'load', 'delete', 'use']) {
       this.button(name).addEventListener('click', () => this.attempt(() => this[name]()));
     }
@@ -139,27 +135,19 @@ class TrainingView {
       return this.passFocus('start');
     }
     this.started = false;
-    this.setPhase('preparing', 'Timing a step…');
+    this.setPhase('preparing', 'Preparing…');
     this.passFocus('stop');
-    this.run = {};
     awake.hold('training');
     const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
     try {
-      if (!(await this.isMeant(request, settings))) return;
-      this.setState('Preparing…');
-      const { finished, step } = await this.session.call('start', { settings, ...request });
-      this.say(
-        finished
-          ? `Finished after ${count(step)} steps.`
-          : `Stopped at step ${count(step)}; Start Training goes on from here.`,
-      );
+      this.say(this.describeEnd(await this.runner.start({ settings, ...request })));
     } catch (error) {
-      if (isEnded(error))
+      if (error instanceof TrainingEnded) {
         return this.say('Stopped in the middle of a step; Start Training goes on from the last one kept.');
+      }
       this.setState(this.started ? 'The training stopped.' : 'The training did not start.');
       throw error;
     } finally {
-      this.run = null;
       awake.release('training');
       clearInterval(clock);
       // Until the view knows what is stored now, Start Training could replace it without a question.
@@ -171,14 +159,15 @@ class TrainingView {
     }
   }
 
-  /** Whether the training is to start, although it may take long. */
-  async isMeant(request, settings) {
-    const done = request.origin.kind === 'stored' ? (this.stored?.step ?? 0) : 0;
-    const answer = await confirmLength(this.session, { ...request, settings }, done, this.ask);
-    if (answer === 'other') this.form.choose('quick');
-    if (answer === 'yes' && this.phase === 'preparing') return true;
-    this.setState(answer === 'other' ? 'Start Training begins with these settings.' : 'The training did not start.');
-    return false;
+  /** @param {Awaited<ReturnType<Runner['start']>>} end */
+  describeEnd({ finished, step = 0, declined }) {
+    if (declined === 'quick') {
+      this.form.choose('quick');
+      return 'Start Training begins with these settings.';
+    }
+    if (declined) return 'The training did not start.';
+    const done = count(step);
+    return finished ? `Finished after ${done} steps.` : `Stopped at step ${done}; Start Training goes on from here.`;
   }
 
   /** What to start with, beside the settings; `null` if a stored training is not to be replaced. */
@@ -205,12 +194,7 @@ class TrainingView {
 
   async stop() {
     this.setPhase('stopping', 'Stopping after this step…');
-    // A step may take minutes, in which the thread hears nothing.
-    const { run } = this;
-    setTimeout(() => run && run === this.run && this.session.restart(), STOP_LIMIT);
-    await this.session.call('stop').catch((error) => {
-      if (!isEnded(error)) throw error;
-    });
+    await this.runner.stop();
   }
 
   async save() {
@@ -288,6 +272,8 @@ class TrainingView {
 
   receive(event, detail) {
     const handlers = {
+      timing: () => this.runner.onTiming(),
+      timed: (timed) => this.runner.onTimed(timed),
       preparing: ({ done, total }) => this.setState(`Reading photographs: ${done} of ${total}.`),
       started: (started) => this.onStarted(started),
       progress: (progress) => this.report.showStep(progress),
