@@ -107,7 +107,6 @@ def test_any_width_in_any_shape(shape, network, blank):
           name: 'of this test',
           convolution: shaped({convolution}),
           merge: shaped(directConvolution, {merging}),
-          storage: 'f32',
         }};
         return compare(given[0], [set]);""",
         network,

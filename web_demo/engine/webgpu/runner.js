@@ -38,7 +38,7 @@ export class Runner {
    */
   submit(program, source, target, tile, { blocks = this.config.blocks, after = () => {} } = {}) {
     const { device } = this.arena;
-    this.#reserve(tile.width * tile.height, program.set.storage);
+    this.#reserve(tile.width * tile.height);
     device.queue.writeBuffer(this.#uniform, 0, tileValues(tile, this.config.scale));
     const steps = planSteps(blocks);
     const between = this.#bindBetween(program, steps);
@@ -61,11 +61,11 @@ export class Runner {
     this.#between.delete(program);
   }
 
-  #reserve(pixels, storage) {
+  #reserve(pixels) {
     if (pixels <= this.#capacity) return;
     for (const buffer of this.#buffers.values()) this.arena.free(buffer);
     this.#between.clear();
-    const bytes = pixels * quadsOf(this.config.channels) * (storage === 'f16' ? 8 : 16);
+    const bytes = pixels * quadsOf(this.config.channels) * 16;
     this.#buffers = new Map(BUFFERS.map((name) => [name, this.arena.storage(bytes)]));
     this.#capacity = pixels;
   }

@@ -11,7 +11,6 @@ import { winogradConvolution } from './shaders/winograd.js';
  * @property {string} name as people read it
  * @property {(options: any) => Kernel} convolution
  * @property {(options: any) => Kernel} merge the same for the one that merges
- * @property {import('./shaders/source.js').Storage} storage
  */
 
 const DIRECT = { pixels: 4, across: 8, down: 8, quads: [3, 4, 2, 1] };
@@ -19,12 +18,7 @@ const DIRECT_SMALL = { pixels: 4, across: 8, down: 4, quads: [3, 4, 2, 1] };
 const MANY = [6, 5, 4, 3, 2, 1];
 
 const shaped = (generate, shape) => (options) => generate({ shape, ...options });
-const set = (name, convolution, merge = convolution) => ({
-  name,
-  convolution,
-  merge,
-  storage: /** @type {const} */ ('f32'),
-});
+const set = (name, convolution, merge = convolution) => ({ name, convolution, merge });
 
 /**
  * In f32. The first that fits is taken where nothing was measured: it was good on every size. The next is faster on
@@ -61,10 +55,10 @@ export const PLAIN = set('plain', plainConvolution);
  * @returns {{first: (source: import('./shaders/first.js').Input) => Kernel, activate: Kernel, attend: Kernel,
  *   merge: Kernel, last: (target: import('./shaders/epilogue.js').Output) => Kernel}}
  */
-export function kernelsOf({ convolution, merge, storage }, { channels, variant, scale, imgRange, rgbMean }) {
-  const inner = { inputs: channels, outputs: channels, variant, storage };
+export function kernelsOf({ convolution, merge }, { channels, variant, scale, imgRange, rgbMean }) {
+  const inner = { inputs: channels, outputs: channels, variant };
   return {
-    first: (source) => firstConvolution({ source, channels, imgRange, rgbMean, storage }),
+    first: (source) => firstConvolution({ source, channels, imgRange, rgbMean }),
     activate: convolution({ ...inner, ending: 'activate' }),
     attend: convolution({ ...inner, ending: 'attend' }),
     merge: merge({ ...inner, ending: 'merge' }),

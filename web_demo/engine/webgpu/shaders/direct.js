@@ -1,6 +1,6 @@
 /** A 3×3 convolution, multiplied out: the kernel for every device, and the only one that merges further inputs. */
 import { epilogue } from './epilogue.js';
-import { TILE, divide, enable, lines, quadsOf, range, sliceQuads } from './source.js';
+import { TILE, divide, lines, quadsOf, range, sliceQuads } from './source.js';
 
 /**
  * @typedef {object} DirectShape
@@ -23,10 +23,9 @@ const MAX_GROUPS = 4;
  * @param {import('./epilogue.js').Ending} options.ending
  * @param {'span' | 'official'} options.variant
  * @param {number} [options.scale] of the network, where pixels come out
- * @param {import('./source.js').Storage} [options.storage]
  * @returns {import('./source.js').Kernel}
  */
-export function directConvolution({ shape, inputs, outputs, ending, variant, scale = 1, storage = 'f32' }) {
+export function directConvolution({ shape, inputs, outputs, ending, variant, scale = 1 }) {
   const { pixels, across, down, quads } = shape;
   const [inQuads, outQuads] = [quadsOf(inputs), quadsOf(outputs)];
   const division = divide(outQuads, Math.min(MAX_GROUPS, Math.floor(256 / (across * down))), quads);
@@ -53,7 +52,7 @@ ${lines(
   (i) => `      {
         let i = thread + ${i * threads}u;
         let at = corner + vec2<i32>(i32(i % ${columns}u), i32(i / ${columns}u));
-        next${i} = vec4<${storage}>();
+        next${i} = vec4<f32>();
         if (i < ${seen}u && all(at >= vec2<i32>(0)) && all(at < vec2<i32>(tile.size))) {
           next${i} = input[quad_at(${quad}, vec2<u32>(at))];
         }
@@ -66,16 +65,15 @@ ${lines(
   (i) => `    {
       let i = thread + ${i * threads}u;
       let column = i % ${columns}u;
-      if (i < ${seen}u) { seen[(i / ${columns}u) * ${pitch}u + column + column / ${pixels}u] = vec4<f32>(next${i}); }
+      if (i < ${seen}u) { seen[(i / ${columns}u) * ${pitch}u + column + column / ${pixels}u] = next${i}; }
     }`,
 )}
 ${lines(fetchedWeights, (i) => `    if (thread + ${i * threads}u < ${weights}u) { w[thread + ${i * threads}u] = nextW${i}; }`)}`;
-  const code = `${enable(storage)}
-@group(0) @binding(0) var<storage, read> input: array<vec4<${storage}>>;
+  const code = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
 ${TILE}
-${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale, storage })}
+${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale })}
 var<workgroup> seen: array<vec4<f32>, ${pitch * rows}>;
 var<workgroup> w: array<vec4<f32>, ${weights}>;
 fn quad_at(quad: u32, at: vec2<u32>) -> u32 { return (quad * tile.size.y + at.y) * tile.size.x + at.x; }
@@ -88,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let corner = vec2<i32>(group.xy * vec2<u32>(${width}u, ${down}u)) - 1;
   let start = group.z * ${inQuads * weights}u;
 ${each((p, j) => `  var sum${p}_${j} = biases[o + ${j}u];`)}
-${lines(fetched, (i) => `  var next${i}: vec4<${storage}>;`)}
+${lines(fetched, (i) => `  var next${i}: vec4<f32>;`)}
 ${lines(fetchedWeights, (i) => `  var nextW${i}: vec4<f32>;`)}
 ${fetch('0u')}
   for (var quad = 0u; quad < ${inQuads}u; quad++) {
@@ -129,7 +127,7 @@ ${lines(pixels, (p) => `  if (x + ${p}u < tile.size.x) { ${eachQuad.map((j) => `
       for (var q = 0u; q < ${merging}u; q++) {
         let at = q * ${4 * slice}u + first;
         let start = quad_at(quad + q, vec2<u32>(x, y));
-${lines(pixels, (p) => `        let in${p} = vec4<f32>(extra${extra}[min(start + ${p}u, tile.size.x * tile.size.y * ${inQuads}u - 1u)]);`)}
+${lines(pixels, (p) => `        let in${p} = extra${extra}[min(start + ${p}u, tile.size.x * tile.size.y * ${inQuads}u - 1u)];`)}
 ${[...'xyzw'].map((lane, i) => multiply(i * slice, lane, 0)).join('\n')}
       }
     }

@@ -58,11 +58,10 @@ const TARGETS = {
  * @param {number} options.quads of the output that exist
  * @param {boolean} options.padded whether more are computed
  * @param {number} options.scale
- * @param {import('./source.js').Storage} options.storage
  * @returns {string} WGSL
  */
-export function epilogue({ ending, variant, quads, padded, scale, storage }) {
-  const extra = (i) => `@group(0) @binding(${5 + i}) var<storage, read> extra${i}: array<vec4<${storage}>>;`;
+export function epilogue({ ending, variant, quads, padded, scale }) {
+  const extra = (i) => `@group(0) @binding(${5 + i}) var<storage, read> extra${i}: array<vec4<f32>>;`;
   const output = (text) => `@group(0) @binding(3) ${text}`;
   const guard = padded ? `if (o >= ${quads}u) { return; }` : '';
   const put = (body) => `fn put(o: u32, x: u32, y: u32, v: vec4<f32>) {\n  ${guard}\n  ${body}\n}`;
@@ -78,14 +77,14 @@ export function epilogue({ ending, variant, quads, padded, scale, storage }) {
     linear: { extras: 0, code: '', value: 'v' },
     merge: { extras: 3, code: '', value: 'v' },
     activate: { extras: 0, code: ACTIVATE[variant], value: 'activate(v)' },
-    attend: { extras: 1, code: ATTEND[variant], value: 'attend(v, vec4<f32>(extra0[at]))' },
+    attend: { extras: 1, code: ATTEND[variant], value: 'attend(v, extra0[at])' },
   };
   const { extras, code, value } = values[ending];
   const at = 'let at = (o * tile.size.y + y) * tile.size.x + x;';
   return [
-    output(`var<storage, read_write> output: array<vec4<${storage}>>;`),
+    output(`var<storage, read_write> output: array<vec4<f32>>;`),
     ...Array.from({ length: extras }, (_, i) => extra(i)),
     code,
-    put(`${at}\n  output[at] = vec4<${storage}>(${value});`),
+    put(`${at}\n  output[at] = ${value};`),
   ].join('\n');
 }

@@ -3,7 +3,7 @@
  * devices that can hold nothing else, and for software ones, which take long to compile the others.
  */
 import { epilogue } from './epilogue.js';
-import { TILE, enable, lines, quadsOf } from './source.js';
+import { TILE, lines, quadsOf } from './source.js';
 
 const SIDE = 8;
 
@@ -15,24 +15,22 @@ const SIDE = 8;
  * @param {import('./epilogue.js').Ending} options.ending
  * @param {'span' | 'official'} options.variant
  * @param {number} [options.scale]
- * @param {import('./source.js').Storage} [options.storage]
  * @returns {import('./source.js').Kernel}
  */
-export function plainConvolution({ inputs, outputs, ending, variant, scale = 1, storage = 'f32' }) {
+export function plainConvolution({ inputs, outputs, ending, variant, scale = 1 }) {
   const [inQuads, outQuads] = [quadsOf(inputs), quadsOf(outputs)];
   const division = { slices: outQuads, groups: 1, perThread: 1 };
   const own = inQuads * 36; // weights of a quad of outputs
   const multiply = (values, weights) => `{
-        let v = vec4<f32>(${values});
+        let v = ${values};
         let i = ${weights};
         sum += v.x * weights[i] + v.y * weights[i + 1u] + v.z * weights[i + 2u] + v.w * weights[i + 3u];
       }`;
-  const code = `${enable(storage)}
-@group(0) @binding(0) var<storage, read> input: array<vec4<${storage}>>;
+  const code = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
 ${TILE}
-${epilogue({ ending, variant, quads: outQuads, padded: false, scale, storage })}
+${epilogue({ ending, variant, quads: outQuads, padded: false, scale })}
 fn quad_at(quad: u32, at: vec2<u32>) -> u32 { return (quad * tile.size.y + at.y) * tile.size.x + at.x; }
 @compute @workgroup_size(${SIDE}, ${SIDE})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,7 +1,5 @@
 /** Small pieces from which the generators of this folder put WGSL together. */
 
-/** @typedef {'f32' | 'f16'} Storage the type in which activations lie in memory; arithmetic is always in f32 */
-
 /**
  * @typedef {object} Kernel a compute shader and how it is to be used; its entry point is `main`
  * @property {string} code WGSL
@@ -57,6 +55,3 @@ export const TILE = `struct Tile {
   grey: u32, // whether colours become their luma
 }
 @group(0) @binding(4) var<uniform> tile: Tile;`;
-
-/** @param {Storage} storage @returns {string} what a shader that uses the type begins with */
-export const enable = (storage) => (storage === 'f16' ? 'enable f16;' : '');

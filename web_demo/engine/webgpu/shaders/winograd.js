@@ -4,7 +4,7 @@
  * Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, section 4.1.
  */
 import { epilogue } from './epilogue.js';
-import { TILE, divide, enable, lines, quadsOf, range, sliceQuads } from './source.js';
+import { TILE, divide, lines, quadsOf, range, sliceQuads } from './source.js';
 
 /**
  * @typedef {object} WinogradShape in units of 2×2 pixels
@@ -26,10 +26,9 @@ const POSITIONS = 16;
  * @param {Exclude<import('./epilogue.js').Ending, 'merge'>} options.ending
  * @param {'span' | 'official'} options.variant
  * @param {number} [options.scale]
- * @param {import('./source.js').Storage} [options.storage]
  * @returns {import('./source.js').Kernel}
  */
-export function winogradConvolution({ shape, inputs, outputs, ending, variant, scale = 1, storage = 'f32' }) {
+export function winogradConvolution({ shape, inputs, outputs, ending, variant, scale = 1 }) {
   const { across, down, units, quads } = shape;
   const [inQuads, outQuads] = [quadsOf(inputs), quadsOf(outputs)];
   const count = across * down; // units of a workgroup
@@ -55,7 +54,7 @@ ${lines(
   (i) => `    {
       let i = thread + ${i * threads}u;
       let at = corner + vec2<i32>(i32(i % ${columns}u), i32(i / ${columns}u));
-      next${i} = vec4<${storage}>();
+      next${i} = vec4<f32>();
       if (i < ${seen}u && all(at >= vec2<i32>(0)) && all(at < vec2<i32>(tile.size))) {
         next${i} = input[(${quad} * tile.size.y + u32(at.y)) * tile.size.x + u32(at.x)];
       }
@@ -68,7 +67,7 @@ ${lines(fetchedWeights, (i) => `    nextW${i} = weights[min(start + ${quad} * ${
       let i = thread + ${i * threads}u;
       let column = i % ${columns}u;
       if (i < ${seen}u) {
-        s[${rawAt}u + ((i / ${columns}u) * 2u + (column & 1u)) * ${half}u + column / 2u] = vec4<f32>(next${i});
+        s[${rawAt}u + ((i / ${columns}u) * 2u + (column & 1u)) * ${half}u + column / 2u] = next${i};
       }
     }`,
   );
@@ -82,12 +81,11 @@ ${lines(fetchedWeights, (i) => `    nextW${i} = weights[min(start + ${quad} * ${
         ${eachQuad.map((j) => `let w${j} = s[wAt + ${i * slice + j * groups}u];`).join(' ')}
 ${eachUnit.map((u) => eachQuad.map((j) => `        sum${u}_${j} = fma(vec4<f32>(in${u}.${lane}), w${j}, sum${u}_${j});`).join(' ')).join('\n')}
       }`;
-  const code = `${enable(storage)}
-@group(0) @binding(0) var<storage, read> input: array<vec4<${storage}>>;
+  const code = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
 ${TILE}
-${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale, storage })}
+${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale })}
 var<workgroup> s: array<vec4<f32>, ${places}>;
 // The inverse transform of one row of pixels of a unit, from the sums of the quads that begin at o.
 fn finish(i: u32, o: u32, group: vec2<u32>) {
@@ -114,7 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let corner = vec2<i32>(group.xy * vec2<u32>(${2 * across}u, ${2 * down}u)) - 1;
   let start = group.z * ${inQuads * weights}u;
 ${eachUnit.map((u) => `  ${eachQuad.map((j) => `var sum${u}_${j} = vec4<f32>();`).join(' ')}`).join('\n')}
-${lines(fetched, (i) => `  var next${i}: vec4<${storage}>;`)}
+${lines(fetched, (i) => `  var next${i}: vec4<f32>;`)}
 ${lines(fetchedWeights, (i) => `  var nextW${i}: vec4<f32>;`)}
 ${fetch('0u')}
 ${storeRaw}
