@@ -316,7 +316,10 @@ export class Upscaler {
   async #startFrames(device) {
     const source = this.#source;
     // Pages that only upscale images do without these.
-    const [{ Frames }, { fetchModel }] = await Promise.all([import('./engine/frames.js'), import('./network/model.js')]);
+    const [{ Frames }, { fetchModel }] = await Promise.all([
+      import('./engine/frames.js'),
+      import('./network/model.js'),
+    ]);
     const artifacts = 'url' in source ? await fetchModel(source.url) : source.artifacts;
     try {
       return await Frames.start(artifacts, device);
