@@ -14,11 +14,26 @@ export type Status = {
   }>;
   /** milliseconds of the probe by backend, where some were compared */
   measured: Partial<Record<BackendName, number>>;
+  /** of our own on WebGPU: adapter, kernel sets and, once measured, their time; for reports */
+  kernels?: string;
   /** what just changed, as a sentence */
   notice?: string;
   /** one that proved faster and is used as soon as the calls under way are done */
   faster?: BackendName;
 };
+
+export type Frame = {
+  /** of the result */
+  width: number;
+  height: number;
+  /** until the GPU had drawn it */
+  milliseconds: number;
+};
+
+export type FrameSource =
+  HTMLVideoElement | VideoFrame | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | GPUTexture;
+
+export type FrameTarget = HTMLCanvasElement | OffscreenCanvas | GPUTexture;
 
 export type Measurement = {
   /** of the shrunk image */
@@ -201,6 +216,13 @@ export type Pixels = {
   data: Uint8ClampedArray<ArrayBuffer>;
 };
 
+export type FrameOptions = {
+  /** what is drawn into */
+  target: FrameTarget;
+  /** that source and target belong to, if they are textures; the first call decides */
+  device?: GPUDevice;
+};
+
 export type FileResult = Result & PngFile;
 
 export type WrittenResult = Result & Written;
@@ -260,6 +282,14 @@ export declare class Upscaler {
       signal?: AbortSignal;
     },
   ): Promise<Measurement>;
+  /**
+   * Enlarge a frame of a video on the GPU, from the page's own thread: no pixel passes through the CPU. It needs WebGPU.
+   * Wait for the promise before the next call and leave out what frames come meanwhile, and the video does not lag.
+   * @param {FrameSource} source a closed or changed one may draw anything: keep it until the promise resolves
+   * @param {FrameOptions} options
+   * @returns {Promise<Frame>} when it is drawn
+   */
+  frame(source: FrameSource, { target, device }: FrameOptions): Promise<Frame>;
   /** What is allocated on the backend now. @returns {Promise<Memory>} */
   memory(): Promise<Memory>;
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */

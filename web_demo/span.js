@@ -17,6 +17,9 @@ import { within } from './limit.js';
 
 /** @typedef {import('./engine/backend.js').BackendName} BackendName */
 /** @typedef {import('./engine/engine.js').Status} Status */
+/** @typedef {import('./engine/frames.js').Frame} Frame */
+/** @typedef {import('./engine/frames.js').FrameSource} FrameSource */
+/** @typedef {import('./engine/frames.js').FrameTarget} FrameTarget */
 /** @typedef {import('./engine/measure.js').Measurement} Measurement */
 /** @typedef {import('./images/source.js').ImageSource} ImageSource */
 /** @typedef {import('./network/model.js').ModelArtifacts} ModelArtifacts */
@@ -100,6 +103,12 @@ const RIVAL_LIMIT = 60_000;
  * @property {Uint8ClampedArray<ArrayBuffer>} data RGBA, straight alpha
  */
 
+/**
+ * @typedef {object} FrameOptions
+ * @property {FrameTarget} target what is drawn into
+ * @property {GPUDevice} [device] that source and target belong to, if they are textures; the first call decides
+ */
+
 /** @typedef {Result & PngFile} FileResult */
 /** @typedef {Result & Written} WrittenResult */
 /** @typedef {Result & Pixels} PixelResult */
@@ -132,7 +141,7 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const first = backend === 'auto' ? recall() : undefined;
     const answer = await thread.call('load', { ...source, options: { backend, first, tile } }, { signal });
     state.status = answer.status;
-    const upscaler = new Upscaler(thread, answer.config, state);
+    const upscaler = new Upscaler(thread, answer.config, state, source);
     const used = answer.status.backend;
     if (backend === 'auto' && used === first) remember(used);
     else if (backend === 'auto') upscaler.compare(answer.artifacts, tile);
@@ -173,6 +182,9 @@ export class Upscaler {
 
   #config;
   #state;
+  #source;
+  /** @type {Promise<import('./engine/frames.js').Frames> | null} started by the first frame */
+  #frames = null;
 
   /**
    * @internal
@@ -180,11 +192,13 @@ export class Upscaler {
    * @param {Config} config
    * @param {{status: Status, others: Status['demoted'], onStatus: (status: Status) => void}} state what the worker told
    *   last; why backends are not used that it never tried
+   * @param {{url: string} | {artifacts: ModelArtifacts}} source of the model
    */
-  constructor(thread, config, state) {
+  constructor(thread, config, state, source) {
     this.#thread = thread;
     this.#config = config;
     this.#state = state;
+    this.#source = source;
   }
 
   /**
@@ -272,6 +286,18 @@ export class Upscaler {
     });
   }
 
+  /**
+   * Enlarge a frame of a video on the GPU, from the page's own thread: no pixel passes through the CPU. It needs WebGPU.
+   * Wait for the promise before the next call and leave out what frames come meanwhile, and the video does not lag.
+   * @param {FrameSource} source a closed or changed one may draw anything: keep it until the promise resolves
+   * @param {FrameOptions} options
+   * @returns {Promise<Frame>} when it is drawn
+   */
+  async frame(source, { target, device }) {
+    this.#frames ??= this.#startFrames(device);
+    return (await this.#frames).draw(source, target);
+  }
+
   /** What is allocated on the backend now. @returns {Promise<Memory>} */
   memory() {
     return this.#thread.call('memory');
@@ -279,10 +305,28 @@ export class Upscaler {
 
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */
   dispose() {
+    this.#frames?.then((frames) => frames.dispose()).catch(() => {});
     this.#isDisposed = true;
     const reason = new DOMException('The upscaler was disposed.', 'AbortError');
     this.#thread.end(reason);
     this.#rival?.end(reason);
+  }
+
+  /** @param {GPUDevice} [device] */
+  async #startFrames(device) {
+    const source = this.#source;
+    // Pages that only upscale images do without these.
+    const [{ Frames }, { fetchModel }] = await Promise.all([
+      import('./engine/frames.js'),
+      import('./network/model.js'),
+    ]);
+    const artifacts = 'url' in source ? await fetchModel(source.url) : source.artifacts;
+    try {
+      return await Frames.start(artifacts, device);
+    } catch (error) {
+      this.#frames = null; // a later call tries again
+      throw error;
+    }
   }
 
   /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */

@@ -2,39 +2,19 @@
 //   node benchmarks/web/kernels.mjs MODEL_DIR [SIZE...]
 // Needs web_demo/node_modules (`npm ci` there) and the npm package `webgpu` (Dawn), found beside this file or through
 // WEBGPU_MODULE=folder; a Vulkan loader and driver (VK_DRIVER_FILES names the driver's file).
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
-import vm from 'node:vm';
+import { join } from 'node:path';
+import { WEB, installWebgpu, median, readModel, startTf } from './dawn.mjs';
 
-const require = createRequire(import.meta.url);
 const [folder, ...sizes] = process.argv.slice(2);
-const web = new URL('../../web_demo/', import.meta.url).pathname;
-const { create, globals } = require(process.env.WEBGPU_MODULE ? resolve(process.env.WEBGPU_MODULE) : 'webgpu');
-Object.assign(globalThis, globals, { require });
-Object.defineProperty(globalThis, 'navigator', { value: { gpu: create([]), userAgent: 'node' }, configurable: true });
-
+installWebgpu();
 const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
 if (!adapter) throw new Error('no WebGPU adapter was found; VK_DRIVER_FILES names the Vulkan driver');
 console.log(`${adapter.info.vendor} ${adapter.info.device} ${adapter.info.description}`);
-for (const name of ['core', 'layers', 'backend-cpu', 'backend-webgpu']) {
-  const file = join(web, `vendor/tf-${name}.es2017.min.js`);
-  vm.runInThisContext(readFileSync(file, 'utf8'), file);
-}
-const tf = globalThis.tf;
-if (!(await tf.setBackend('webgpu'))) throw new Error('the WebGPU backend did not start');
-await tf.ready();
-
-const { readConfig, decodeGolden } = await import(join(web, 'network/model.js'));
-const { readModelFiles } = await import(join(web, 'network/model-files.js'));
-const { createNetwork, goldenError } = await import(join(web, 'network/network.js'));
-(await import(join(web, 'network/webgpu.js'))).registerKernels(tf);
-const names = [
-  'model.json',
-  ...JSON.parse(readFileSync(join(folder, 'model.json'))).weightsManifest.flatMap((group) => group.paths),
-];
-const artifacts = await readModelFiles(names.map((name) => new File([readFileSync(join(folder, name))], name)));
-const config = readConfig(artifacts);
+const tf = await startTf();
+const { decodeGolden } = await import(join(WEB, 'network/model.js'));
+const { createNetwork, goldenError } = await import(join(WEB, 'network/network.js'));
+(await import(join(WEB, 'network/webgpu.js'))).registerKernels(tf);
+const { artifacts, config } = await readModel(folder);
 
 let dispatches = 0;
 const backend = tf.backend();
@@ -89,8 +69,4 @@ async function forms() {
     'fused convolutions': (x) => plain.run(x),
     'fused, own WebGPU kernels': (x) => fast.run(x),
   };
-}
-
-function median(values) {
-  return values.sort((a, b) => a - b)[values.length >> 1];
 }

@@ -89,7 +89,7 @@ def test_a_backend_that_fails_while_it_is_measured_is_demoted(blank):
           if (++runs === 2) throw new Error('out of memory'); // after the self-check
           return run.call(this, x);
         };
-        const eng = new engine.Engine();
+        const eng = new engine.Engine(() => {}, { own: false });
         const artifacts = await model.fetchModel('/models/x2/model.json');
         const { status, isFaster } = await eng.rival(artifacts, { than: { wasm: 1e9 } });
         return [status, isFaster, (await eng.pixels(new ImageData(9, 9))).data.length];""",
@@ -198,7 +198,7 @@ def test_the_faster_backend_wins(times, fastest, blank):
           clock += given[0][this.tf.getBackend()];
           return run.call(this, x);
         };
-        const eng = new engine.Engine();
+        const eng = new engine.Engine(() => {}, { own: false });
         const artifacts = await model.fetchModel('/models/x2/model.json');
         const { status, isFaster } = await eng.rival(artifacts, { than: { wasm: given[0].wasm } });
         return [status, isFaster, isFaster ? eng.memory : null];""",
@@ -232,7 +232,8 @@ def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
         f"""
         const [values, name] = given;
         const notices = [];
-        const eng = new engine.Engine((status) => notices.push([status.backend, status.tile, status.notice]));
+        const on = (status) => notices.push([status.backend, status.tile, status.notice]);
+        const eng = new engine.Engine(on, {{ own: false }}); // test_own_kernels.py loses their device
         await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: name, tile: 40 }});
         const tensors = [eng.memory.tensors];
         const tiles = [];

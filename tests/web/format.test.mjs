@@ -11,7 +11,7 @@ test('durations', () => {
     '1 min 0 s',
     '1 min 0 s',
     '2 min 0 s',
-    '60 min 0 s',
+    '1 h 0 min',
   ]);
 });
 

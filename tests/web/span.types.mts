@@ -3,6 +3,7 @@ import {
   type BackendName,
   type Config,
   type FileResult,
+  type Frame,
   type WrittenResult,
   type ImageSource,
   type LoadOptions,
@@ -123,4 +124,13 @@ export async function measure(upscaler: Upscaler, signal: AbortSignal): Promise<
   upscaler.dispose();
   const gain: number = figures.span.psnrY - figures.bicubic.psnrY + figures.span.ssimY + figures.span.psnrRgb;
   return gain + width * height * scale + bytes + gpuBytes + milliseconds + tensors + resting;
+}
+
+export async function frame(upscaler: Upscaler, video: HTMLVideoElement, texture: GPUTexture): Promise<number> {
+  const { width, height, milliseconds }: Frame = await upscaler.frame(video, { target: canvas });
+  const device = {} as GPUDevice;
+  await upscaler.frame(texture, { target: texture, device });
+  // @ts-expect-error a target is needed
+  await upscaler.frame(video);
+  return width + height + milliseconds;
 }

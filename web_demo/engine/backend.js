@@ -1,5 +1,6 @@
 /** Starting TensorFlow.js backends so that one counts only if it really runs, and noticing when it is lost. */
 import { within } from '../limit.js';
+import { BackendLost, DeviceLost } from '../network/lost.js';
 import { fileUrl, loadTf, vendored } from './tf.js';
 
 /** @typedef {'webgpu' | 'webgl' | 'wasm' | 'cpu'} BackendName */
@@ -10,13 +11,7 @@ export const CHAIN = ['webgpu', 'webgl', 'wasm', 'cpu'];
 /** What people call them. */
 export const LABELS = { webgpu: 'WebGPU', webgl: 'WebGL', wasm: 'WebAssembly', cpu: 'JavaScript' };
 
-/** The GPU took the work away: the context or device is gone, or its memory ran out. */
-export class BackendLost extends Error {
-  name = 'BackendLost';
-}
-
-/** The device itself is gone, as after a computer's sleep: a fresh one may do the same work. */
-export class DeviceLost extends BackendLost {}
+export { BackendLost, DeviceLost };
 
 const factories = new Map();
 
@@ -58,9 +53,9 @@ export async function startBackend(name, { pool = Infinity } = {}) {
   return { tf, lost: watch(tf, name) };
 }
 
-/** Forget a backend and everything on it, so that it can start afresh. */
+/** Forget a backend and everything on it, so that it can start afresh; nothing to do where TensorFlow.js is not loaded. */
 export function stopBackend(tf, name) {
-  if (!isRunning(tf, name)) return;
+  if (!tf || !isRunning(tf, name)) return;
   try {
     tf.removeBackend(name);
   } catch {

@@ -1,14 +1,18 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
-import { allocate, crop, store, storeGrey } from '../images/pixels.js';
+import { allocate } from '../images/pixels.js';
 import { PngEncoder } from '../images/png.js';
-import { planAxis, planTiles } from '../images/tiling.js';
+import { planTiles } from '../images/tiling.js';
 import { within } from '../limit.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
-import { CHAIN, DeviceLost, LABELS, isExhaustion, nextTask, startBackend, stopBackend } from './backend.js';
+import { Ahead } from './ahead.js';
+import { CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
 import { decode } from './decode.js';
 import { gpuProblem } from './hardware.js';
-import { run, timeOf } from './run.js';
+import { settle, startOwn } from './own.js';
+import { computeRegion } from './region.js';
+import { timeOf } from './run.js';
+import { GpuNetwork } from './webgpu/network.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
@@ -41,6 +45,7 @@ const POOL = 2 ** 30;
  * @property {number} tile side of its tiles in pixels of the input
  * @property {Array<{backend: BackendName, reason: string}>} demoted backends that were tried and are not used, and why
  * @property {Partial<Record<BackendName, number>>} measured milliseconds of the probe by backend, where some were compared
+ * @property {string} [kernels] of our own on WebGPU: adapter, kernel sets and, once measured, their time; for reports
  * @property {string} [notice] what just changed, as a sentence
  * @property {BackendName} [faster] one that proved faster and is used as soon as the calls under way are done
  */
@@ -59,8 +64,10 @@ export class Engine {
   demoted = [];
   /** @type {Record<string, number>} milliseconds of the probe by backend */
   measured = {};
-  /** @type {Network} null while no backend runs it */
+  /** @type {Network | GpuNetwork} null while no backend runs it */
   network;
+  /** Why our own kernels do not run this model on WebGPU; empty while they may. */
+  #refused = '';
   // What `load` sets: the model, and the backend that runs it.
   /** @type {ModelArtifacts} */
   artifacts;
@@ -73,9 +80,13 @@ export class Engine {
   /** @type {Promise<never>} rejects if the GPU goes away */
   lost;
 
-  /** @param {(status: Status) => void} onStatus called whenever another backend or tile is taken */
-  constructor(onStatus = () => {}) {
+  /**
+   * @param {(status: Status) => void} onStatus called whenever another backend or tile is taken
+   * @param {{own?: boolean}} [options] `own`: whether our own kernels may run on WebGPU, before TensorFlow.js's
+   */
+  constructor(onStatus = () => {}, { own = true } = {}) {
     this.onStatus = onStatus;
+    this.own = own;
   }
 
   /**
@@ -117,17 +128,20 @@ export class Engine {
     this.golden = this.config.golden && decodeGolden(this.config.golden);
     this.requestedTile = tile;
     this.demoted = [];
+    this.#refused = '';
     this.measured = {};
   }
 
   /** @returns {Status} */
   get status() {
-    const { backend, tile, demoted, measured } = this;
-    return { backend, tile, demoted: [...demoted], measured: { ...measured } };
+    const { backend, tile, demoted, measured, network } = this;
+    const kernels = network instanceof GpuNetwork ? { kernels: network.description } : {};
+    return { backend, tile, demoted: [...demoted], measured: { ...measured }, ...kernels };
   }
 
   /** @returns {{tensors: number, bytes: number}} what is allocated on the backend now */
   get memory() {
+    if (this.network instanceof GpuNetwork) return this.network.memory;
     if (!this.tf) return { tensors: 0, bytes: 0 };
     const { numTensors, numBytes } = this.tf.memory();
     return { tensors: numTensors, bytes: numBytes };
@@ -135,12 +149,12 @@ export class Engine {
 
   /**
    * Upscale to a PNG file.
-   * @param {Blob | ImageBitmap | ImageData} source
+   * @param {Blob | ImageBitmap | ImageData | Pixels} source
    * @param {Options & {write?: (bytes: Uint8Array) => Promise<void>}} [options] `write` receives the file instead of `blob`
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number, notes: string[]}>}
    */
   async upscale(source, { onSize, write, ...options } = {}) {
-    const image = await decode(source);
+    const image = 'alpha' in source ? source : await decode(source);
     const size = this.#sizeOf(image);
     onSize?.(size);
     const encoder = new PngEncoder(size.width, size.height, { alpha: image.alpha, icc: image.icc, write });
@@ -192,11 +206,14 @@ export class Engine {
     const started = performance.now();
     const { rows, columns, count } = planTiles(image.width, image.height, this.tile, halo);
     let done = 0;
+    const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
+    const start = (region) => computeRegion(this, image, region.column, region.row, signal);
+    const ahead = new Ahead(regions, start, () => (this.network instanceof GpuNetwork ? this.network.depth : 1));
     for (const row of rows) {
       const height = (row.to - row.from) * scale;
       const band = allocate(width * height * 4);
       for (const column of columns) {
-        const data = await this.#region(image, column, row, signal);
+        const data = await this.#region(image, column, row, ahead, signal);
         const x = column.from * scale;
         const across = (column.to - column.from) * scale;
         for (let y = 0; y < height; y++) {
@@ -207,6 +224,7 @@ export class Engine {
       }
       await onBand(band);
     }
+    this.#settle();
     return { milliseconds: performance.now() - started, tiles: count };
   }
 
@@ -221,44 +239,20 @@ export class Engine {
   }
 
   /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
-  async #region(image, column, row, signal) {
+  async #region(image, column, row, ahead, signal) {
     const { tile } = this;
+    let work = ahead.take();
     for (let attempt = 0; ; attempt++) {
       try {
-        return await Promise.race([this.#compute(image, column, row, signal), this.lost]);
+        return await Promise.race([work, this.lost]);
       } catch (error) {
         signal?.throwIfAborted(); // its reason is anyone's wording, and must not pass for an exhausted GPU
         if (!isExhaustion(error)) throw error;
+        ahead.restart();
         await this.#retreat(error, attempt, tile);
+        work = computeRegion(this, image, column, row, signal);
       }
     }
-  }
-
-  async #compute(image, column, row, signal) {
-    const { scale, halo } = this.config;
-    const width = (column.to - column.from) * scale;
-    const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
-    const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
-    // The tile may have become smaller than when the image was divided.
-    for (const y of planAxis(image.height, this.tile, halo, row.from, row.to)) {
-      for (const x of planAxis(image.width, this.tile, halo, column.from, column.to)) {
-        await nextTask();
-        signal?.throwIfAborted();
-        const pixels = crop(image, x, y);
-        const place = { x, y, left: column.from, top: row.from, width };
-        const seen = alpha ? alpha.bled(image, x, y) : pixels;
-        const colors = await run(this, seen);
-        // From grey to RGB, a network's colours are what it is for.
-        const tints = this.config.inChannels === 1 && this.config.outChannels === 3;
-        (image.grey && !tints ? storeGrey : store)(colors, place, scale, out);
-        if (!alpha) continue;
-        // A network for RGB and alpha has an alpha of its own.
-        const own = this.config.inChannels === 4;
-        const transparency = own ? { ...seen, alpha: true } : alpha.alphaOf(pixels);
-        alpha.storeAlpha(await run(this, transparency), image, place, scale, out);
-      }
-    }
-    return out;
   }
 
   /**
@@ -342,18 +336,46 @@ export class Engine {
 
   async #start(name) {
     this.release();
+    if (name === 'webgpu' && this.own && !this.#refused && (await this.#startOwn())) return;
     const { tf, lost } = await startBackend(name, { pool: POOL });
     Object.assign(this, { tf, lost, backend: name });
     this.network = createNetwork(tf, this.artifacts, this.config);
     await within(Promise.race([this.#check(), lost]), CHECK_LIMIT, 'it did not answer');
-    const minTile = 2 * this.config.halo + 8;
-    this.tile = Math.max(Math.floor(this.requestedTile ?? TILES[name]), minTile);
+    this.tile = this.#tileFor(TILES[name]);
+    const reason = `our own kernels do not run here: ${this.#refused}`;
+    if (name !== 'webgpu' || !this.#refused || this.demoted.some((known) => known.reason === reason)) return;
+    this.demoted.push({ backend: name, reason });
+  }
+
+  /** Whether our own kernels run the network on WebGPU. */
+  async #startOwn() {
+    try {
+      const network = await within(startOwn(this.artifacts, this.config), CHECK_LIMIT, 'it did not answer');
+      Object.assign(this, { network, lost: network.lost, backend: 'webgpu' });
+      this.tile = this.#tileFor(network.tile);
+      return true;
+    } catch (error) {
+      this.#refused = sentence(error);
+      return false;
+    }
+  }
+
+  /** Side of the tiles: what was asked for, else what suits the backend. */
+  #tileFor(usual) {
+    return Math.max(Math.floor(this.requestedTile ?? usual), 2 * this.config.halo + 8);
+  }
+
+  /** Between two images, our own kernels may be measured. */
+  async #settle() {
+    const { network, tile } = this;
+    if (!(network instanceof GpuNetwork) || !(await settle(network, this.config))) return;
+    if (network === this.network && tile === this.tile) this.tile = this.#tileFor(network.tile);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */
   async #check() {
     if (!this.golden) return;
-    const error = await goldenError(this.network, this.golden);
+    const error = await goldenError(/** @type {Network} */ (this.network), this.golden);
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }

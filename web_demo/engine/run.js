@@ -12,7 +12,7 @@ const PROBE_LIMIT = 1000;
  * @typedef {object} Running
  * @property {Tf} tf
  * @property {import('./backend.js').BackendName} backend the active one
- * @property {import('../network/network.js').Network} network
+ * @property {import('../network/network.js').Network | import('./webgpu/network.js').GpuNetwork} network
  */
 
 /**
@@ -23,7 +23,7 @@ const PROBE_LIMIT = 1000;
  * @throws {BackendLost} the backend failed; a `DeviceLost` if its device went away
  */
 export async function run({ tf, backend, network }, pixels) {
-  const device = backend === 'webgpu' ? tf.backend().device : null;
+  const device = backend === 'webgpu' && !('enlarge' in network) ? tf.backend().device : null; // our own sees to itself
   device?.pushErrorScope('validation');
   device?.pushErrorScope('out-of-memory');
   const values = await network.compute(pixels);

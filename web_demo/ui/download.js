@@ -83,11 +83,9 @@ export async function convert({ name, result }, type) {
   if (Math.max(width, height) > MAX_SIDES[type]) {
     throw refuse(`its sides may have ${MAX_SIDES[type]} pixels at most, and the result has ${pixels}`);
   }
-  const blob = await encode(png, type, { width, height, colorSpace }).catch((error) => {
+  return encode(png, type, { width, height, colorSpace }).catch((error) => {
     throw refuse(`this browser failed on its ${pixels} pixels (${error.message.replace(/\.$/, '')})`);
   });
-  if (blob.type !== type) throw refuse('this browser does not write that format'); // it gives PNG instead
-  return blob;
 }
 
 /** A canvas of the result's own colour space keeps colours beyond sRGB, and its file carries the profile. */
@@ -102,14 +100,15 @@ async function encode(png, type, { width, height, colorSpace }) {
   }
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return canvas.convertToBlob({ type, quality: QUALITY });
+  const blob = await canvas.convertToBlob({ type, quality: QUALITY });
+  return blob.type === type ? blob : encodeItself(png, type, colorSpace); // Safari gives PNG for WebP
 }
 
 const QUALITY = 0.95;
 
-/** Where canvases do not give back what was drawn. */
+/** Where canvases do not give back what was drawn, or do not write the format. */
 async function encodeItself(png, type, colorSpace) {
-  if (colorSpace !== 'srgb') throw new Error('it hides images from pages, and colours beyond sRGB would be lost');
+  if (colorSpace !== 'srgb') throw new Error('colours beyond sRGB would be lost');
   const { decodeFile, encodeFile } = await import('../engine/codecs.js');
   const image = await decodeFile(png);
   const { data } = image;

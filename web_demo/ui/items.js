@@ -82,6 +82,8 @@ export class Items {
       const item = { file, name: file.name || 'pasted.png', url: URL.createObjectURL(file) };
       return wait(/** @type {Item} */ (item));
     });
+    const others = files.filter((file) => !images.includes(file)).map(({ name }) => name);
+    if (others.length) announce(`Left out, because they are no images: ${others.join(', ')}.`);
     this.#items.push(...items);
     this.#choose(items[0]);
     this.#work();

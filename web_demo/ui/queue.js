@@ -12,6 +12,8 @@ const MARKS = { waiting: '…', held: '?', running: '▶', done: '✓', failed: 
 export function mountQueue(list, onChoose) {
   /** @type {Map<Item, any>} */
   const buttons = new Map();
+  /** @type {Item | null} */
+  let shown = null;
   return {
     /** Bring the list in line with the items, and mark the one that is in sight. */
     update(items, current) {
@@ -27,6 +29,8 @@ export function mountQueue(list, onChoose) {
         button.setAttribute('aria-label', `${item.name}, ${item.state}`);
         button.querySelector('.mark').textContent = MARKS[item.state];
       }
+      if (current && current !== shown) buttons.get(current)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+      shown = current;
     },
   };
 

@@ -1,0 +1,247 @@
+// Times and checks our own WebGPU engine on a GPU, without a browser, beside the page's TensorFlow.js path:
+//   node benchmarks/web/engine.mjs MODEL_DIR... [--sizes 64,128,256,512] [--sets] [--frames MODEL_DIR] [--photo SIDE]
+//     [--pairs FILE] [--only]
+// --sets times every set of kernels of the first model, --frames video frames of 1280×720, --photo a square photograph to a PNG file;
+// --pairs compares photographs with Python's results, which benchmarks/web/pairs.py wrote for the first model; --only
+// leaves out the times of tiles.
+// Needs what kernels.mjs needs.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { gunzipSync } from 'node:zlib';
+import { WEB, installWebgpu, readModel, startTf, timeAwaited, timeQueued } from './dawn.mjs';
+
+const { values: options, positionals: folders } = parseArgs({
+  allowPositionals: true,
+  options: {
+    sizes: { type: 'string', default: '64,128,256,512' },
+    sets: { type: 'boolean' },
+    frames: { type: 'string' },
+    photo: { type: 'string' },
+    pairs: { type: 'string' },
+    only: { type: 'boolean' },
+  },
+});
+const sizes = options.sizes.split(',').map(Number);
+installWebgpu();
+const load = (path) => import(join(WEB, path));
+const { GpuNetwork } = await load('engine/webgpu/network.js');
+const { timeOf } = await load('engine/webgpu/tune.js');
+const { settle } = await load('engine/own.js');
+const { Engine } = await load('engine/engine.js');
+const { Frames } = await load('engine/frames.js');
+
+for (const folder of options.only ? [] : folders) {
+  const model = await readModel(folder);
+  const { scale, channels, variant } = model.config;
+  console.log(`\n## ${folder.split('/').at(-1)}: ×${scale}, ${channels} channels, ${variant}`);
+  await timeNetwork(model, options.sets && folder === folders[0]);
+  await timeToday(model);
+}
+if (options.pairs) await comparePhotographs(await readModel(folders[0]), options.pairs);
+if (options.frames) await timeFrames(await readModel(options.frames));
+if (options.photo) await timePhotograph(await readModel(folders[0]), Number(options.photo));
+process.exit(0);
+
+function row(name, times) {
+  console.log(`${name.padEnd(44)} ${times.map(([size, time]) => `${size}: ${time.toFixed(3)}`).join('  ')} ms`);
+}
+
+async function timeNetwork({ artifacts, config }, eachSet) {
+  const started = performance.now();
+  const network = await GpuNetwork.start(artifacts, config);
+  const ready = performance.now();
+  await settle(network, config);
+  console.log(`${network.description}; ready after ${(ready - started).toFixed(0)} ms, measured in`);
+  console.log(`${(performance.now() - ready).toFixed(0)} ms; ${(network.arena.peak / 1e6).toFixed(0)} MB`);
+  const { queue } = network.gpu.device;
+  const queued = [];
+  const awaited = [];
+  const flowing = [];
+  for (const size of sizes) {
+    const tile = { width: size, height: size };
+    const data = new Uint8Array(size * size * 4).map((_, i) => (i * 7919) % 251);
+    queued.push([size, await timeQueued(() => network.enqueue(tile), () => queue.onSubmittedWorkDone())]); // prettier-ignore
+    const stride = size * config.scale * 4;
+    const into = { data: new Uint8ClampedArray(stride * size * config.scale), offset: 0, stride };
+    awaited.push([size, await timeAwaited(() => network.enlarge({ data }, tile, { into }))]);
+    flowing.push([size, await timeFlow(() => network.enlarge({ data }, tile, { into }), network.depth)]);
+  }
+  row('own kernels, queued', queued);
+  row('own kernels, RGBA8 on the CPU, one at a time', awaited);
+  row('own kernels, RGBA8 on the CPU, in flight', flowing);
+  if (eachSet && !network.gpu.software) {
+    for (const set of network.sets) {
+      const program = await network.makeProgram(set);
+      const times = [];
+      for (const size of sizes) times.push([size, await timeOf(network, program, size)]);
+      row(`  ${set.name}, queued`, times);
+      network.dropProgram(program);
+    }
+  }
+  network.dispose();
+}
+
+/** Milliseconds each of 30 tiles, so many under way at once. */
+async function timeFlow(work, depth) {
+  const start = performance.now();
+  const under = [];
+  for (let i = 0; i < 30; i++) {
+    if (under.length === depth) await under.shift();
+    under.push(work());
+  }
+  await Promise.all(under);
+  return (performance.now() - start) / 30;
+}
+
+/** The page's path through TensorFlow.js. */
+async function timeToday({ artifacts, config }) {
+  const tf = globalThis.tf ?? (await startTf());
+  const { createNetwork } = await load('network/network.js');
+  (await load('network/webgpu.js')).prepareWebgpu(tf, 2 ** 30);
+  const { store } = await load('images/pixels.js');
+  const network = createNetwork(tf, artifacts, config);
+  const queued = [];
+  const awaited = [];
+  for (const size of sizes) {
+    const data = new Uint8Array(size * size * 4).map((_, i) => (i * 7919) % 251);
+    const x = network.input({ data, width: size, height: size });
+    const backend = tf.backend();
+    const done = () => {
+      if (backend.commandEncoder) {
+        backend.endComputePassEncoder();
+        backend.submitQueue();
+      }
+      return backend.queue.onSubmittedWorkDone();
+    };
+    queued.push([size, await timeQueued(() => network.run(x).dispose(), done)]);
+    const whole = { start: 0, size, from: 0, to: size };
+    const out = new Uint8ClampedArray(size * size * config.scale ** 2 * 4);
+    const work = async () => {
+      const place = { x: whole, y: whole, left: 0, top: 0, width: size * config.scale };
+      store(await network.compute({ data, width: size, height: size }), place, config.scale, out);
+    };
+    awaited.push([size, await timeAwaited(work, { rounds: 5 })]);
+    x.dispose();
+  }
+  row('TensorFlow.js, queued', queued);
+  row('TensorFlow.js, RGBA8 on the CPU', awaited);
+  network.dispose();
+}
+
+/** Photographs against what Python made of them: levels. */
+async function comparePhotographs({ artifacts, config }, file) {
+  const network = await GpuNetwork.start(artifacts, config);
+  for (const program of await programsOf(network)) {
+    let [values, different, worst, count] = [0, 0, 0, 0];
+    for (const { width, height, lr, sr } of readPairs(file, config.scale)) {
+      const out = await network.enlarge({ data: lr }, { width, height }, { program });
+      for (let i = 0, j = 0; i < out.length; i++) {
+        if (i % 4 === 3) continue;
+        const off = Math.abs(out[i] - sr[j++]);
+        if (off) different++;
+        worst = Math.max(worst, off);
+        values++;
+      }
+      count++;
+    }
+    const equal = (100 * (1 - different / values)).toFixed(4);
+    console.log(
+      `${count} photographs, ${program.set.name}: ${equal} % of the values equal Python's, at most ${worst} off`,
+    );
+  }
+  network.dispose();
+}
+
+/** Of every set; on a software device, which compiles them for minutes, of the one in use. */
+function programsOf(network) {
+  if (network.gpu.software) return [network.programs.usual];
+  return Promise.all(network.sets.map((set) => network.makeProgram(set)));
+}
+
+/** @returns {Generator<{width, height, lr: Uint8Array, sr: Uint8Array}>} RGBA of the input, RGB of the result */
+function* readPairs(file, scale) {
+  const bytes = gunzipSync(readFileSync(file));
+  for (let at = 0; at < bytes.length;) {
+    const [width, height] = [bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4)];
+    const pixels = width * height;
+    const rgb = bytes.subarray(at + 8, at + 8 + pixels * 3);
+    const lr = new Uint8Array(pixels * 4).fill(255);
+    for (let i = 0; i < pixels; i++) lr.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
+    at += 8 + pixels * 3;
+    const sr = bytes.subarray(at, at + pixels * scale ** 2 * 3);
+    at += sr.length;
+    yield { width, height, lr, sr };
+  }
+}
+
+/** Frames of 1280×720 from texture to texture, each awaited, as a page does. */
+async function timeFrames({ artifacts, config }) {
+  const frames = await Frames.start(artifacts);
+  const { device } = frames;
+  await settle(frames.network, config);
+  const [width, height] = [1280, 720];
+  const usage = GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST;
+  const source = device.createTexture({ size: [width, height], format: 'rgba8unorm', usage });
+  const size = [width * config.scale, height * config.scale];
+  const target = device.createTexture({ size, format: 'rgba8unorm', usage: GPUTextureUsage.STORAGE_BINDING });
+  const each = await timeAwaited(() => frames.draw(source, target), { rounds: 60 });
+  console.log(`\n## frames, ×${config.scale}, ${config.channels} channels: ${frames.network.description}`);
+  console.log(`1280×720 each awaited: ${each.toFixed(2)} ms, ${(1000 / each).toFixed(0)} frames per second`);
+  frames.dispose();
+}
+
+/** A photograph through the whole pipeline to the bytes of a PNG file, and its stages. */
+async function timePhotograph({ artifacts, config }, side) {
+  const { PngEncoder } = await load('images/png.js');
+  const image = makePhotograph(side);
+  const megapixels = (side * side) / 1e6;
+  console.log(`\n## a photograph of ${megapixels.toFixed(1)} megapixels to PNG, seconds`);
+  const results = {};
+  for (const own of [true, false]) {
+    const engine = new Engine(() => {}, { own });
+    const settled = performance.now();
+    await engine.load(artifacts, { backend: 'webgpu' });
+    if (own) {
+      await settle(engine.network, config);
+      engine.tile = engine.network.tile;
+    }
+    const loaded = (performance.now() - settled) / 1000;
+    await engine.pixels(makePhotograph(256)); // shaders compile
+    const { milliseconds, tiles, data } = await engine.pixels(image);
+    const name = own ? 'own kernels' : 'TensorFlow.js';
+    const network = milliseconds / 1000;
+    console.log(`${name}: ready after ${loaded.toFixed(1)}; ${tiles} tiles to pixels ${network.toFixed(2)}`);
+    let bytes = 0;
+    const start = performance.now();
+    await engine.upscale(image, { write: async (part) => void (bytes += part.length) });
+    const whole = (performance.now() - start) / 1000;
+    console.log(`${name}: to PNG ${whole.toFixed(2)}, ${(bytes / 1e6).toFixed(0)} MB`);
+    results[name] = { network, whole };
+    if (own) {
+      const encoder = new PngEncoder(side * config.scale, side * config.scale, { write: async () => {} });
+      const begun = performance.now();
+      await encoder.rows(data);
+      await encoder.finish();
+      console.log(`PNG encoder alone: ${((performance.now() - begun) / 1000).toFixed(2)}`);
+    }
+    engine.release();
+  }
+  const [a, b] = [results['own kernels'], results['TensorFlow.js']];
+  console.log(
+    `times faster: to pixels ${(b.network / a.network).toFixed(1)}, to PNG ${(b.whole / a.whole).toFixed(1)}`,
+  );
+}
+
+/** Waves and noise, which deflate about as a photograph does. */
+function makePhotograph(side) {
+  const data = new Uint8ClampedArray(side * side * 4);
+  let seed = 1;
+  for (let i = 0; i < data.length; i += 4) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    const [x, y] = [(i / 4) % side, Math.floor(i / 4 / side)];
+    const wave = 120 + 60 * Math.sin(x / 37) * Math.cos(y / 23) + 30 * Math.sin((x + y) / 5) + (seed >>> 28);
+    data.set([wave, wave * 0.8 + 20, 200 - wave * 0.6, 255], i);
+  }
+  return { data, width: side, height: side, alpha: false, grey: false, colorSpace: 'srgb' };
+}

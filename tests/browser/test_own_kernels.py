@@ -1,0 +1,322 @@
+"""Our own WebGPU kernels on the software GPU: what they compute, and what becomes of their failures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from helpers.browser import library, make_scene
+from helpers.weights import random_weights
+from span_export.tfjs_model import write_model
+from span_keras.network.config import SpanConfig
+
+NETWORKS = {
+    "one-block": SpanConfig(scale=2, channels=4, blocks=1),
+    "odd-width": SpanConfig.official(scale=3, channels=6, blocks=2),
+    "wide": SpanConfig(scale=4, channels=13, blocks=3, img_range=255.0, rgb_mean=(0.3, 0.4, 0.5)),
+}
+SETS = ["Winograd 16×8", "Winograd 16×16", "Winograd 8×8", "direct 32×8", "direct 32×4"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def networks(models):
+    """Exports of ``NETWORKS`` beside the other models."""
+    for name, config in NETWORKS.items():
+        weights = random_weights(config, seed=4)
+        weights.layers["upsampler"]["bias"] += np.float32(0.5)
+        if config.img_range > 1:
+            weights.layers["conv_1"]["kernel"] /= np.float32(config.img_range)
+        (models / name).mkdir()
+        write_model(weights, models / name)
+
+
+COMPARE = """
+  const { GpuNetwork } = await import('/engine/webgpu/network.js');
+  const { PLAIN, SETS } = await import('/engine/webgpu/sets.js');
+  const { directConvolution } = await import('/engine/webgpu/shaders/direct.js');
+  const { winogradConvolution } = await import('/engine/webgpu/shaders/winograd.js');
+  const { referenceOutput } = await import('/network/reference.js');
+  const pixels = (width, height) => ({
+    data: Uint8Array.from({ length: width * height * 4 }, (_, i) => (i % 4 === 3 ? 255 : (i * 7919) % 251)),
+    width,
+    height,
+  });
+  const compare = async (name, sets) => {
+    const artifacts = await model.fetchModel(`/models/${name}/model.json`);
+    const config = model.readConfig(artifacts);
+    const net = await GpuNetwork.start(artifacts, config, { sets });
+    let [worst, levels, unlike] = [0, 0, 0];
+    for (const [width, height] of [[37, 19], [1, 1], [5, 40]]) {
+      const image = pixels(width, height);
+      const expected = referenceOutput(artifacts, config, image);
+      const found = await net.compute(image);
+      expected.forEach((value, i) => {
+        const error = Math.abs(found[i] - value);
+        if (!(error <= worst)) worst = error;
+      });
+      const [first, second] = [await net.enlarge(image, image), await net.enlarge(image, image)];
+      first.forEach((level, i) => {
+        const value = i % 4 === 3 ? 1 : expected[Math.floor(i / 4) * 3 + (i % 4)];
+        const wanted = Math.floor(Math.min(1, Math.max(0, value)) * 255 + 0.5);
+        levels = Math.max(levels, Math.abs(level - wanted));
+        unlike += level !== second[i];
+      });
+    }
+    const used = net.programs.usual.set.name;
+    net.dispose();
+    return { worst, levels, unlike, used };
+  };
+"""
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_computes_the_network(name, blank):
+    body = f"{COMPARE} return compare('one-block', SETS.filter((set) => set.name === given[0]));"
+    found = library(blank, body, name)
+    assert found["used"] == name
+    assert found["worst"] <= 1e-4
+    assert (found["levels"], found["unlike"]) == (0, 0) or found["levels"] <= 1
+
+
+SHAPES = {
+    "winograd, narrow": (
+        "winogradConvolution, { across: 2, down: 2, units: 2, quads: [2, 1] }",
+        "{ pixels: 2, across: 4, down: 2, quads: [2, 1] }",
+    ),
+    "winograd, in slices": (
+        "winogradConvolution, { across: 4, down: 4, units: 1, quads: [1] }",
+        "{ pixels: 1, across: 8, down: 4, quads: [1] }",
+    ),
+    "direct, in slices": (
+        "directConvolution, { pixels: 2, across: 16, down: 8, quads: [1] }",
+        "{ pixels: 2, across: 16, down: 16, quads: [1] }",
+    ),
+}
+
+
+@pytest.mark.parametrize("network", ["odd-width", "wide"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_width_in_any_shape(shape, network, blank):
+    convolution, merging = SHAPES[shape]
+    found = library(
+        blank,
+        f"""{COMPARE}
+        const shaped = (generate, shape) => (options) => generate({{ shape, ...options }});
+        const set = {{
+          name: 'of this test',
+          convolution: shaped({convolution}),
+          merge: shaped(directConvolution, {merging}),
+        }};
+        return compare(given[0], [set]);""",
+        network,
+    )
+    assert found["used"] == "of this test"
+    assert found["worst"] <= 1e-3  # of values around 10
+    assert found["levels"] <= 1
+    assert found["unlike"] == 0
+
+
+@pytest.mark.parametrize("network", ["one-block", "odd-width", "wide"])
+def test_the_plain_set_computes_any_network(network, blank):
+    found = library(blank, f"{COMPARE} return compare(given[0], [PLAIN]);", network)
+    assert found["used"] == "plain"
+    assert found["worst"] <= 1e-3
+    assert found["levels"] <= 1
+    assert found["unlike"] == 0
+
+
+def test_sixteen_kilobytes_of_workgroup_memory_are_enough(blank):
+    fitting, limit, count = library(
+        blank,
+        """
+        const { GpuNetwork } = await import('/engine/webgpu/network.js');
+        const artifacts = await model.fetchModel('/models/x4-ch48/model.json');
+        const device = { limits: { maxComputeWorkgroupStorageSize: 16384 } };
+        const net = await GpuNetwork.start(artifacts, model.readConfig(artifacts), { device });
+        const { maxComputeWorkgroupStorageSize } = net.gpu.device.limits;
+        const { length } = await net.enlarge({ data: new Uint8Array(60) }, { width: 5, height: 3 });
+        return [net.sets.map(({ name }) => name), maxComputeWorkgroupStorageSize, length];""",
+    )
+    assert fitting == ["direct 32×8", "direct 32×4"]
+    assert limit == 16384
+    assert count == 20 * 12 * 4
+
+
+def test_a_thousand_runs_keep_no_buffer(blank):
+    before, after = library(
+        blank,
+        """
+        const { GpuNetwork } = await import('/engine/webgpu/network.js');
+        const artifacts = await model.fetchModel('/models/one-block/model.json');
+        const net = await GpuNetwork.start(artifacts, model.readConfig(artifacts));
+        const run = (count) => Promise.all(Array.from({ length: count }, (_, i) => {
+          const [width, height] = [3 + (i % 3), 4];
+          return net.enlarge({ data: new Uint8Array(width * height * 4) }, { width, height });
+        }));
+        await run(3);
+        const before = net.memory;
+        for (let i = 0; i < 1000 / 3; i++) await run(3);
+        return [before, net.memory];""",
+    )
+    assert before == after
+    assert before["tensors"] > 20
+
+
+BREAK = """
+  const { createShaderModule } = GPUDevice.prototype;
+  GPUDevice.prototype.createShaderModule = function (options) {
+    const own = /^(plain|Winograd|direct) /.test(options.label);
+    return createShaderModule.call(this, own ? { ...options, code: spoil(options.code) } : options);
+  };
+"""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ("code.replaceAll('0.1 * v', '0.2 * v')", r"plain: it computed the self-check wrongly"),
+        ("code.replace('tile.size.x +', 'tile.size.y +')", r"plain: it computed .+ wrongly"),
+        ("code.replace('fn main', 'fn mean')", r"plain: "),
+    ],
+)
+def test_kernels_that_are_wrong_step_aside(spoil, reason, blank):
+    status, found = library(
+        blank,
+        f"""
+        const spoil = (code) => {spoil};
+        {BREAK}
+        const eng = new engine.Engine();
+        const {{ status }} = await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: 'webgpu' }});
+        return [status, (await eng.pixels(new ImageData(9, 9))).data.length];""",
+    )
+    assert status["backend"] == "webgpu"
+    assert "kernels" not in status
+    ((name, why),) = [(entry["backend"], entry["reason"]) for entry in status["demoted"]]
+    assert name == "webgpu"
+    assert re.match(r"our own kernels do not run here: " + reason, why)
+    assert found == 18 * 18 * 4
+
+
+LOSSES = {
+    "an upload": "GPUQueue.prototype.writeBuffer",
+    "the work": "GPUQueue.prototype.submit",
+    "a read": "GPUBuffer.prototype.mapAsync",
+}
+
+
+@pytest.mark.parametrize("phase", LOSSES)
+def test_a_device_lost_in_any_phase_costs_no_finished_tile(phase, blank, python_upscale):
+    pixels = make_scene(30, 46)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    owner, _, method = LOSSES[phase].rpartition(".")
+    data, tiles, notices = library(
+        blank,
+        f"""
+        const notices = [];
+        const eng = new engine.Engine((status) => notices.push([status.backend, status.tile, status.notice]));
+        await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: 'webgpu', tile: 40 }});
+        const {{ device }} = eng.network.gpu;
+        const original = {owner}.{method};
+        let calls = 0;
+        const tiles = [];
+        {owner}.{method} = function (...given) {{
+          if (tiles.length && ++calls === 1) device.destroy();
+          return original.apply(this, given);
+        }};
+        const onTile = ({{ x, y }}) => tiles.push([x, y]);
+        const source = new ImageData(Uint8ClampedArray.from(given[0]), 46, 30);
+        const {{ data }} = await eng.pixels(source, {{ onTile }});
+        return [[...data], tiles, notices];""",
+        rgba.ravel().tolist(),
+    )
+    result = np.uint8(data).reshape(60, 92, 4)
+    assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
+    assert len(set(map(tuple, tiles))) == len(tiles) > 1
+    for backend, tile, notice in notices:
+        assert (backend, tile) == ("webgpu", 40)
+        assert notice.endswith("started again")
+
+
+def test_grey_and_transparent_images(blank):
+    """Against WebAssembly, which computes every pixel in floats."""
+    rgba = np.dstack([make_scene(21, 33), np.full((21, 33), 255, np.uint8)])
+    grey = rgba.copy()
+    grey[..., :3] = rgba[..., 1:2]
+    faded = rgba.copy()
+    faded[4:12, :9, 3] = 0
+    faded[:, 20:, 3] = np.arange(13, dtype=np.uint8) * 19
+    for image, options in ((grey, {"grey": True}), (faded, {"alpha": True})):
+        worst = library(
+            blank,
+            """
+            const artifacts = await model.fetchModel('/models/x2/model.json');
+            const [values, options] = given;
+            const size = { width: 33, height: 21, alpha: false, grey: false, ...options };
+            const image = { data: Uint8ClampedArray.from(values), ...size };
+            const results = [];
+            for (const name of ['webgpu', 'wasm']) {
+              const eng = new engine.Engine();
+              const { status } = await eng.load(artifacts, { backend: name, tile: 30 });
+              if ((name === 'webgpu') !== Boolean(status.kernels)) throw new Error(JSON.stringify(status));
+              results.push((await eng.pixels(image)).data);
+              eng.release();
+            }
+            const [a, b] = results;
+            return a.reduce((most, level, i) => Math.max(most, Math.abs(level - b[i])), 0);""",
+            image.ravel().tolist(),
+            options,
+        )
+        assert worst <= 1
+
+
+def test_what_was_fastest_is_remembered(blank):
+    """Where the adapter is no software one; the software one here stands in for it, with plain kernels."""
+    used, described, kept = library(
+        blank,
+        """
+        const { PLAIN, SETS } = await import('/engine/webgpu/sets.js');
+        const { tune } = await import('/engine/webgpu/tune.js');
+        const { startOwn, settle } = await import('/engine/own.js');
+        const { recallChoice } = await import('/storage/kernels.js');
+        SETS.splice(0, SETS.length, { ...PLAIN, name: 'first' }, { ...PLAIN, name: 'second' });
+        const artifacts = await model.fetchModel('/models/one-block/model.json');
+        const config = model.readConfig(artifacts);
+        const { prototype } = GPUDevice;
+        const net = await startOwn(artifacts, config);
+        net.gpu.software = false;
+        const enqueue = net.enqueue.bind(net);
+        let clock = 0;
+        performance.now = () => clock;
+        net.enqueue = (tile, program) => {
+          clock += program.set.name === 'second' ? 4 : 50;
+          return enqueue({ width: 4, height: 4 }, program);
+        };
+        if (!(await settle(net, config))) throw new Error('nothing was measured');
+        if (await settle(net, config)) throw new Error('measured twice');
+        const kept = await recallChoice(`${net.gpu.name}, 4 channels, ×2, span`);
+        return [net.programs.usual.set.name, net.description, kept];""",
+    )
+    assert used == "second"
+    assert described.endswith(": second, 4.00 ms for 256×256")
+    assert kept == {"usual": "second", "small": "second", "milliseconds": 4}
+
+
+def test_an_image_larger_than_a_tile_joins_without_seams(blank, python_upscale):
+    pixels = make_scene(47, 61)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    data, status, order = library(
+        blank,
+        """
+        const eng = new engine.Engine();
+        await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'webgpu', tile: 26 });
+        const order = [];
+        const { data } = await eng.pixels(new ImageData(Uint8ClampedArray.from(given[0]), 61, 47), {
+          onTile: ({ x, y }) => order.push([y, x]),
+        });
+        return [[...data], eng.status, order];""",
+        rgba.ravel().tolist(),
+    )
+    assert status["kernels"].endswith(": plain")
+    assert json.dumps(order) == json.dumps(sorted(order))
+    assert np.abs(np.uint8(data).reshape(94, 122, 4)[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1

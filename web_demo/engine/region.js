@@ -1,0 +1,50 @@
+/** A region of an image, from its pixels to the finished pixels of the result. */
+import { crop, store, storeGrey } from '../images/pixels.js';
+import { planAxis } from '../images/tiling.js';
+import { nextTask } from './backend.js';
+import { run } from './run.js';
+import { tileAt } from './webgpu/tile.js';
+
+/** @typedef {import('../images/decode.js').Pixels} Pixels */
+/** @typedef {import('../images/tiling.js').Span} Span */
+
+/**
+ * Compute a region. Its tile may have become smaller than when the image was divided.
+ * @param {import('./run.js').Running & {tile: number, config: import('../network/model.js').SpanConfig}} engine
+ * @param {Pixels} image
+ * @param {Span} column
+ * @param {Span} row
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} RGBA
+ */
+export async function computeRegion(engine, image, column, row, signal) {
+  const { config, network, tile } = engine;
+  const { scale, halo } = config;
+  const width = (column.to - column.from) * scale;
+  const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+  const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
+  for (const y of planAxis(image.height, tile, halo, row.from, row.to)) {
+    for (const x of planAxis(image.width, tile, halo, column.from, column.to)) {
+      await nextTask();
+      signal?.throwIfAborted();
+      const pixels = crop(image, x, y);
+      const place = { x, y, left: column.from, top: row.from, width };
+      if ('enlarge' in network && !alpha) {
+        const offset = ((y.from - row.from) * scale * width + (x.from - column.from) * scale) * 4;
+        const into = { data: out, offset, stride: width * 4 };
+        await network.enlarge(pixels, { ...tileAt(x, y, scale), grey: image.grey }, { into });
+        continue;
+      }
+      const seen = alpha ? alpha.bled(image, x, y) : pixels;
+      const colors = await run(engine, seen);
+      // From grey to RGB, a network's colours are what it is for.
+      const tints = config.inChannels === 1 && config.outChannels === 3;
+      (image.grey && !tints ? storeGrey : store)(colors, place, scale, out);
+      if (!alpha) continue;
+      // A network for RGB and alpha has an alpha of its own.
+      const transparency = config.inChannels === 4 ? { ...seen, alpha: true } : alpha.alphaOf(pixels);
+      alpha.storeAlpha(await run(engine, transparency), image, place, scale, out);
+    }
+  }
+  return out;
+}

@@ -1,0 +1,68 @@
+/** A WebGPU device of our own, with what the kernels can use and nothing more. */
+import { BackendLost, DeviceLost } from '../../network/lost.js';
+
+/** Larger ones than WebGPU promises let larger shapes and tiles be used. */
+const LIMITS = [
+  'maxComputeWorkgroupStorageSize',
+  'maxStorageBufferBindingSize',
+  'maxBufferSize',
+  'maxTextureDimension2D',
+];
+
+/**
+ * @typedef {object} Gpu
+ * @property {GPUDevice} device
+ * @property {string} name of the adapter, as far as the browser tells
+ * @property {boolean} software whether it computes on the CPU
+ * @property {boolean} owned whether to destroy the device when the work is done
+ * @property {Promise<never>} lost rejects with a `BackendLost` if the device goes away or fails
+ */
+
+/**
+ * Open a device.
+ * @param {object} [options]
+ * @param {Record<string, number>} [options.limits] to be requested in place of the adapter's
+ * @param {GPUFeatureName[]} [options.features] that must be there
+ * @param {GPU} [options.gpu]
+ * @param {GPUDevice} [options.device] of somebody else, to be used in place of an own one
+ * @returns {Promise<Gpu>}
+ * @throws {Error} there is no WebGPU here, or not with these
+ */
+export async function openDevice({ limits = {}, features = [], gpu = globalThis.navigator?.gpu, device } = {}) {
+  if (device) return describe(device, device.adapterInfo, false);
+  if (!gpu) throw new Error('this browser has no WebGPU');
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new Error('this browser offers no WebGPU adapter');
+  const missing = features.filter((feature) => !adapter.features.has(feature));
+  if (missing.length) throw new Error(`this adapter has no ${missing.join(', ')}`);
+  const wanted = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  const requested = { requiredFeatures: features, requiredLimits: { ...wanted, ...limits } };
+  return describe(await adapter.requestDevice(requested), adapter.info, true);
+}
+
+/** @param {GPUDevice} device @param {GPUAdapterInfo} info @param {boolean} owned @returns {Gpu} */
+function describe(device, info, owned) {
+  const words = [info?.vendor, info?.architecture, info?.description].filter(Boolean);
+  return {
+    device,
+    name: words.join(' ') || 'unnamed adapter',
+    software: Boolean(info?.isFallbackAdapter) || words.some((word) => /swiftshader|llvmpipe/i.test(word)),
+    owned,
+    lost: watch(device),
+  };
+}
+
+/** @returns {Promise<never>} */
+function watch(device) {
+  /** @type {Promise<never>} */
+  const lost = new Promise((resolve, reject) => {
+    device.lost.then(({ message, reason }) => {
+      reject(new DeviceLost(`WebGPU was lost: ${message || reason || 'the device went away'}`));
+    });
+    device.addEventListener?.('uncapturederror', ({ error }) => {
+      reject(new BackendLost(`WebGPU failed: ${error.message}`));
+    });
+  });
+  lost.catch(() => {}); // whoever races against it handles it
+  return lost;
+}

@@ -1,0 +1,99 @@
+/** Runs a program's dispatches for one tile after another on buffers that grow to the largest tile. */
+import { BUFFERS, planSteps } from './plan.js';
+import { quadsOf } from './shaders/source.js';
+import { TILE_BYTES, tileValues } from './tile.js';
+
+/** @typedef {import('./program.js').Program} Program */
+/** @typedef {import('./shaders/first.js').Input} Input */
+/** @typedef {import('./shaders/epilogue.js').Output} Output */
+/** @typedef {{kind: Input, resource: GPUBuffer | GPUTextureView}} Source */
+/** @typedef {{kind: Output, resource: GPUBuffer | GPUTextureView}} Target */
+
+export class Runner {
+  /** Pixels of the input that the buffers hold. */
+  #capacity = 0;
+  /** @type {Map<import('./plan.js').BufferName, GPUBuffer>} */
+  #buffers = new Map();
+  /** Bind groups of the steps between, by program and number of blocks. @type {Map<Program, Map<number, GPUBindGroup[]>>} */
+  #between = new Map();
+  #uniform;
+
+  /**
+   * @param {import('./arena.js').Arena} arena
+   * @param {import('../../network/model.js').SpanConfig} config
+   */
+  constructor(arena, config) {
+    this.arena = arena;
+    this.config = config;
+    this.#uniform = arena.uniform(TILE_BYTES);
+  }
+
+  /**
+   * Put one pass into the queue. Uploads and passes run in the order of their calls, so calls may follow at once.
+   * @param {Program} program prepared for these kinds
+   * @param {Source} source
+   * @param {Target} target
+   * @param {import('./tile.js').Tile} tile
+   * @param {{blocks?: number, after?: (encoder: GPUCommandEncoder) => void}} [options] `blocks` fewer than the network has
+   */
+  submit(program, source, target, tile, { blocks = this.config.blocks, after = () => {} } = {}) {
+    const { device } = this.arena;
+    this.#reserve(tile.width * tile.height);
+    device.queue.writeBuffer(this.#uniform, 0, tileValues(tile, this.config.scale));
+    const steps = planSteps(blocks);
+    const between = this.#bindBetween(program, steps);
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    steps.forEach((step, i) => {
+      const { kernel, pipeline } = program.compiled(step, source.kind, target.kind);
+      pass.setPipeline(pipeline);
+      const atEnds = i === 0 || i === steps.length - 1;
+      pass.setBindGroup(0, atEnds ? this.#bind(program, step, source, target) : between[i - 1]);
+      pass.dispatchWorkgroups(...kernel.groups(tile.width, tile.height));
+    });
+    pass.end();
+    after(encoder);
+    device.queue.submit([encoder.finish()]);
+  }
+
+  /** Forget a program that will not be used again. @param {Program} program */
+  forget(program) {
+    this.#between.delete(program);
+  }
+
+  #reserve(pixels) {
+    if (pixels <= this.#capacity) return;
+    for (const buffer of this.#buffers.values()) this.arena.free(buffer);
+    this.#between.clear();
+    const bytes = pixels * quadsOf(this.config.channels) * 16;
+    this.#buffers = new Map(BUFFERS.map((name) => [name, this.arena.storage(bytes)]));
+    this.#capacity = pixels;
+  }
+
+  #bindBetween(program, steps) {
+    const known = this.#between.get(program) ?? new Map();
+    this.#between.set(program, known);
+    if (!known.has(steps.length)) {
+      const none = { kind: /** @type {any} */ (''), resource: /** @type {any} */ (null) };
+      known.set(
+        steps.length,
+        steps.slice(1, -1).map((step) => this.#bind(program, step, none, none)),
+      );
+    }
+    return /** @type {GPUBindGroup[]} */ (known.get(steps.length));
+  }
+
+  #bind(program, step, source, target) {
+    const { kernel, pipeline } = program.compiled(step, source.kind, target.kind);
+    const [weights, biases] = program.weights(step, kernel);
+    const resourceOf = (name) => this.#buffers.get(name) ?? (name === 'source' ? source : target).resource;
+    const resources = [step.input, weights, biases, step.output, this.#uniform, ...step.extras];
+    return this.arena.device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: resources.map((named, binding) => {
+        const found = typeof named === 'string' ? resourceOf(named) : named;
+        return { binding, resource: 'size' in found ? { buffer: found } : found };
+      }),
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/** The sets of kernels that a network may run on, and which of them a device can hold. */
+import { directConvolution } from './shaders/direct.js';
+import { firstConvolution } from './shaders/first.js';
+import { plainConvolution } from './shaders/plain.js';
+import { winogradConvolution } from './shaders/winograd.js';
+
+/** @typedef {import('./shaders/source.js').Kernel} Kernel */
+
+/**
+ * @typedef {object} KernelSet
+ * @property {string} name as people read it
+ * @property {(options: any) => Kernel} convolution
+ * @property {(options: any) => Kernel} merge the same for the one that merges
+ */
+
+const DIRECT = { pixels: 4, across: 8, down: 8, quads: [3, 4, 2, 1] };
+const DIRECT_SMALL = { pixels: 4, across: 8, down: 4, quads: [3, 4, 2, 1] };
+const MANY = [6, 5, 4, 3, 2, 1];
+
+const shaped = (generate, shape) => (options) => generate({ shape, ...options });
+const set = (name, convolution, merge = convolution) => ({ name, convolution, merge });
+
+/**
+ * In f32. The first that fits is taken where nothing was measured: it was good on every size. The next is faster on
+ * tiles of 256×256 and more, the third on small ones; those after them fit WebGPU's default limits.
+ * @type {KernelSet[]}
+ */
+export const SETS = [
+  set(
+    'Winograd 16×8',
+    shaped(winogradConvolution, { across: 8, down: 4, units: 4, quads: MANY }),
+    shaped(directConvolution, DIRECT),
+  ),
+  set(
+    'Winograd 16×16',
+    shaped(winogradConvolution, { across: 8, down: 8, units: 8, quads: MANY }),
+    shaped(directConvolution, DIRECT),
+  ),
+  set(
+    'Winograd 8×8',
+    shaped(winogradConvolution, { across: 4, down: 4, units: 4, quads: [3, 4, 2, 1] }),
+    shaped(directConvolution, DIRECT_SMALL),
+  ),
+  set('direct 32×8', shaped(directConvolution, DIRECT)),
+  set('direct 32×4', shaped(directConvolution, DIRECT_SMALL)),
+];
+
+/** Slow on a GPU, but quick to compile and without limits: for software devices, and where no other set is right. */
+export const PLAIN = set('plain', plainConvolution);
+
+/**
+ * Generate a set's kernels for a network.
+ * @param {KernelSet} set
+ * @param {import('../../network/model.js').SpanConfig} config
+ * @returns {{first: (source: import('./shaders/first.js').Input) => Kernel, activate: Kernel, attend: Kernel,
+ *   merge: Kernel, last: (target: import('./shaders/epilogue.js').Output) => Kernel}}
+ */
+export function kernelsOf({ convolution, merge }, { channels, variant, scale, imgRange, rgbMean }) {
+  const inner = { inputs: channels, outputs: channels, variant };
+  return {
+    first: (source) => firstConvolution({ source, channels, imgRange, rgbMean }),
+    activate: convolution({ ...inner, ending: 'activate' }),
+    attend: convolution({ ...inner, ending: 'attend' }),
+    merge: merge({ ...inner, ending: 'merge' }),
+    last: (target) => convolution({ ...inner, ending: target, outputs: 4 * scale * scale, scale }),
+  };
+}
+
+/**
+ * The sets that a device can hold for a network.
+ * @param {KernelSet[]} sets
+ * @param {import('../../network/model.js').SpanConfig} config
+ * @param {{maxComputeWorkgroupStorageSize: number}} limits of the device
+ * @returns {KernelSet[]}
+ */
+export function fitting(sets, config, limits) {
+  return sets.filter((candidate) => {
+    const { first, activate, merge, last } = kernelsOf(candidate, config);
+    const kernels = [first('bytes'), activate, merge, last('bytes')];
+    return kernels.every(({ shared }) => shared <= limits.maxComputeWorkgroupStorageSize);
+  });
+}

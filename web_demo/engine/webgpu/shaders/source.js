@@ -1,0 +1,57 @@
+/** Small pieces from which the generators of this folder put WGSL together. */
+
+/**
+ * @typedef {object} Kernel a compute shader and how it is to be used; its entry point is `main`
+ * @property {string} code WGSL
+ * @property {number} threads of a workgroup
+ * @property {number} shared bytes of workgroup memory
+ * @property {(width: number, height: number) => [number, number, number]} groups workgroups for a tile of that size
+ * @property {Division} division of the output channels
+ * @property {'pixels' | 'direct' | 'winograd' | 'matrix'} order in which `../packing.js` lays out its weights
+ */
+
+/**
+ * @typedef {object} Division how the output channels of a convolution are shared out, in quads of four channels
+ * @property {number} slices workgroups that share a place, along z
+ * @property {number} groups of threads in a workgroup
+ * @property {number} perThread quads that a thread computes
+ */
+
+/** @returns {number[]} 0 … n − 1 */
+export const range = (n) => Array.from({ length: n }, (_, i) => i);
+
+/** @param {number} n @param {(i: number) => string} line @returns {string} n lines */
+export const lines = (n, line) => range(n).map(line).join('\n');
+
+/** Quads of four channels that hold so many channels; what is left over is zero. */
+export const quadsOf = (channels) => Math.ceil(channels / 4);
+
+/** Quads of a slice, computed or not. */
+export const sliceQuads = ({ groups, perThread }) => groups * perThread;
+
+/**
+ * Share out the output channels so that as few as possible are computed in vain.
+ * @param {number} quads
+ * @param {number} maxGroups of threads in a workgroup
+ * @param {number[]} perThread quads that a thread may compute, best first
+ * @returns {Division}
+ */
+export function divide(quads, maxGroups, perThread) {
+  const most = maxGroups * Math.max(...perThread);
+  const slices = Math.ceil(quads / most);
+  const slice = Math.ceil(quads / slices);
+  const ways = perThread.map((each) => ({ slices, groups: Math.ceil(slice / each), perThread: each }));
+  const allowed = ways.filter(({ groups }) => groups <= maxGroups);
+  return allowed.reduce((best, way) => (sliceQuads(way) < sliceQuads(best) ? way : best));
+}
+
+/** What every kernel of the network knows about the tile; `tileValues` of `../tile.js` writes it. */
+export const TILE = `struct Tile {
+  size: vec2<u32>, // of the input
+  origin: vec2<u32>, // of the input in the source texture
+  keepFrom: vec2<u32>, // first pixel of the enlarged tile that is kept
+  keepTo: vec2<u32>, // one past the last
+  place: vec2<u32>, // of the first kept pixel in the target texture
+  grey: u32, // whether colours become their luma
+}
+@group(0) @binding(4) var<uniform> tile: Tile;`;
