@@ -125,6 +125,7 @@ def enlarge(
         on_tiles: called with the number of tiles just done.
 
     Raises:
+        TargetExistsError: the result would get another suffix, and such a file is not to be replaced.
         ImageError: the result does not fit into the target's format; with a band: the image has no pixels.
         CheckpointError: with a band: see ``Upscaler.predict``.
     """
@@ -144,6 +145,8 @@ def enlarge(
     if job.adapt and (other := adapted_target(target, *size, channels, samples.itemsize)) != target:
         notes.append(f"{target.name} cannot hold the result of {job.source}, so it becomes {other.name}.")
         target = other
+        if not job.options.overwrite and target.exists():  # before the work
+            raise TargetExistsError(f"{target} exists and is kept; --overwrite replaces it.")
     dtype = depth_of(target, samples.dtype)
     check_fits(target, *size, channels, dtype)
     if dtype != samples.dtype:

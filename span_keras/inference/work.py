@@ -17,7 +17,7 @@ from span_keras import atomic
 from span_keras.errors import SpanError
 from span_keras.images import memory
 from span_keras.images.read import image_size
-from span_keras.images.write import UnwritableError
+from span_keras.images.write import TargetExistsError, UnwritableError
 from span_keras.inference.files import Job, Outcome, upscale_file
 from span_keras.inference.networks import Networks
 
@@ -96,6 +96,8 @@ def do(
             _make_ready(folder)
             folders.add(folder)
         return upscale_file(job, networks, on_start, on_tiles)
+    except TargetExistsError as error:
+        return Outcome(str(job.source), str(job.target), "kept", reason=str(error))
     except SpanError as error:
         again = isinstance(error, UnwritableError)
         return Outcome(str(job.source), str(job.target), "failed", reason=str(error), again=again)
