@@ -27,6 +27,12 @@ PHOTO = "span_keras/bundled/photos/val/cat.jpg"
 NETWORK = "bundled:x2-fast"
 TRAINING = "--scale 2 --channels 8 --blocks 2 --patch-size 16 --batch-size 2 --epochs 1 --steps-per-epoch 2"
 
+WITHOUT_TENSORFLOW = """
+from importlib.metadata import requires
+lines = [line for line in requires("span-keras") if not line.startswith(("tensorflow", "ydf"))]
+open("requirements.txt", "w").write("\\n".join(lines))
+"""
+
 
 def main() -> int:
     """Print a row for every Python; return 1 if one failed, 0 otherwise."""
@@ -61,21 +67,16 @@ def works(python: str, jax: bool, smoke: bool) -> bool:
         environment = folder / "environment"
         run([python, "-m", "venv", environment], folder)
         own = environment / "bin"
-        install = [own / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-cache-dir"]
-        wanted = f"{ROOT}[runtimes]" if jax or smoke else f"{ROOT}[test]"
-        steps = {"install": [*install, "-c", ROOT / "constraints.txt", wanted]}
+        pip = [own / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-cache-dir"]
+        pip += ["-c", ROOT / "constraints.txt"]
         if jax:
-            steps["jax"] = [*install, "-c", ROOT / "constraints.txt", "jax"]
-            steps["no tensorflow"] = [
-                own / "python",
-                "-m",
-                "pip",
-                "uninstall",
-                "-q",
-                "-y",
-                "tensorflow",
-                "tensorflowjs",
-            ]
+            steps = {
+                "package": [*pip, "--no-deps", ROOT],
+                "requirements": [own / "python", "-c", WITHOUT_TENSORFLOW],
+                "install": [*pip, "-r", "requirements.txt", "jax", "onnxruntime"],
+            }
+        else:
+            steps = {"install": [*pip, f"{ROOT}[{'runtimes' if smoke else 'test'}]"]}
         files = ["--onnx", "w.onnx", *(() if jax else ("--litert", "w.tflite"))]
         steps |= {
             "doctor": [own / "span-train", "--version"],
