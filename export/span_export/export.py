@@ -101,12 +101,13 @@ def _write_folder(staged: Path, weights, quantization, also, demo: bool, percept
     for name, network in networks.items():
         place = Path() if network is weights else Path("models") / name
         result = write_model(network, staged / place, quantization)
-        results.append({"name": name, "url": (place / "model.json").as_posix(), **result})
+        title = {"title": title_of(network.source)} if network.source.startswith("bundled:") else {}
+        results.append({"name": name, **title, "url": (place / "model.json").as_posix(), **result})
     if perceptual:
         write_perceptual(staged / "perceptual")
     if demo or also:
-        listed = ("name", "url", "scale", "channels", "variant", "bytes")
-        models = [{key: result[key] for key in listed} for result in results]
+        listed = ("name", "title", "url", "scale", "channels", "variant", "bytes")
+        models = [{key: result[key] for key in listed if key in result} for result in results]
         models = [model | {"url": quote(model["url"])} for model in models]
         (staged / "models.json").write_text(json.dumps({"models": models}, indent=1) + "\n")
     return results
@@ -126,6 +127,14 @@ def _write_file(target: Target, place: Path, weights: SpanWeights, quantization,
         "channels": config.channels,
         "variant": config.variant,
     }
+
+
+def title_of(source: str) -> str:
+    """Return what the page calls a bundled network: ``bundled:x4-photo`` -> ``Photo ×4``, ``bundled:x2`` -> the same of
+    ``Faithful``.
+    """
+    factor, _, kind = source.removeprefix("bundled:x").partition("-")
+    return f"{kind.capitalize() or 'Faithful'} ×{factor}"
 
 
 def network_name(weights: SpanWeights) -> str:

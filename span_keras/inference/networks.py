@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from span_keras.inference.upscaler import Upscaler
     from span_keras.network.weights import SpanWeights
 
-DEFAULT_NETWORKS = {4: "bundled:x4", 2: "bundled:x2", 3: "bundled:x3"}
+DEFAULT_NETWORKS = {4: "bundled:x4-photo", 2: "bundled:x2-photo", 3: "bundled:x3"}
 """What enlarges where no ``--weights`` are named, by scale; the first one where no size is asked for either."""
 
 

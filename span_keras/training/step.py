@@ -18,8 +18,8 @@ from span_keras.training.options import StepOptions
 class TrainStep:
     """One update as a pure function ``(state, images, rate) -> (state, logs)``; see ``SpanTrainer`` for the state.
 
-    Each engine gives ``gradient(function, parameters) -> ((loss, parts), gradients)``, and ``mean(tree)``, the average
-    over its devices.
+    Each engine gives ``gradient(function, parameters) -> ((loss, more), gradients)`` of a function that returns a loss
+    and more, and ``mean(tree)``, the average over its devices.
     """
 
     def __init__(self, config, loss, options: StepOptions, parameters: list[str], degrade: Callable | None = None):

@@ -488,7 +488,7 @@ def step_in_python(config: SpanConfig, losses, gradients) -> tuple[dict[str, np.
     state |= {name: tensor(np.int32(0)) for name in ("step", "updates", "streak")}
     state["recent_losses"] = tensor(np.full(constants.GUARD_WINDOW, np.inf, np.float32))
     images = (np.zeros((1, 1, 1, 3), np.uint8),)
-    run = compiled(lambda state, loss, given: step(state, images, RATE, lambda *_: ((loss, {}), given)))
+    run = compiled(lambda state, loss, given: step(state, images, RATE, lambda *_: ((loss, ({}, None)), given)))
     skipped, restored = [], []
     for loss, values in zip(losses, gradients, strict=True):
         layers = unflatten(config, values).layers

@@ -125,7 +125,7 @@ function refusal(status) {
 export async function modelsBeside() {
   try {
     const { models } = await (await fetch('models.json')).json();
-    return models.map(({ name, url, scale, channels }) => ({ name, url, scale, channels }));
+    return models.map(({ name, title, url, scale, channels }) => ({ name: title ?? name, url, scale, channels }));
   } catch {
     return []; // some servers answer with a page where there is no file
   }
