@@ -5,20 +5,24 @@ import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
 from span_keras import Upscaler, load_weights
 from span_keras.checkpoints import bundled_names, resolve
-from span_keras.data.photos import BUNDLED_VAL
+from span_keras.data.decode import load_pair
+from span_keras.data.photos import BUNDLED_VAL, list_photos
 from span_keras.images import bicubic
+from span_keras.images.metrics import evaluate_pair
 from span_keras.inference.evaluation import evaluate
 from span_keras.network.config import SpanConfig
 
 NETWORKS = bundled_names()
 MAX_BYTES = 2_000_000
-MARGIN_DB = 0.5
-"""By which a network beats bicubic on each of the bundled validation photographs, PSNR on Y."""
+MARGIN_DB, PHOTO_MARGIN_DB = 0.5, 0.1
+"""By which a network beats bicubic on each of the bundled validation photographs, PSNR on Y. Those for photographs draw
+texture, which costs PSNR on clean images."""
 SECTIONS = ("Use", "Figures", "Training", "Data", "Licence", "Limits")
 MAX_LINES = 60
 """Of a card."""
@@ -103,8 +107,21 @@ def test_beats_bicubic_on_photographs_it_has_not_seen(name):
     theirs = evaluate(partial(bicubic.upscale, scale=scale), scale, BUNDLED_VAL)["per_image"]
     assert len(ours) == 2
     for a, b in zip(ours, theirs, strict=True):
-        assert a["psnr_y"] > b["psnr_y"] + MARGIN_DB, a["name"]
+        assert a["psnr_y"] > b["psnr_y"] + (PHOTO_MARGIN_DB if name.endswith("-photo") else MARGIN_DB), a["name"]
         assert a["ssim_y"] > b["ssim_y"], a["name"]
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_networks_for_photographs_remove_noise_and_keep_colours(scale):
+    photo, faithful = Upscaler(f"bundled:x{scale}-photo"), Upscaler(f"bundled:x{scale}")
+    random = np.random.default_rng(0)
+    for path in list_photos(BUNDLED_VAL):
+        pair = load_pair(path, scale)
+        noisy = np.clip(np.round(pair.lr + random.normal(0, 8, pair.lr.shape)), 0, 255).astype(np.uint8)
+        made, theirs = photo(noisy), faithful(noisy)
+        ours, other = (evaluate_pair(sr, pair.hr, scale)["psnr_y"] for sr in (made, theirs))
+        assert ours > other + 0.2, path.name
+        assert np.abs(made.mean((0, 1)) - noisy.mean((0, 1))).max() < 2, path.name
 
 
 @every_network
