@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, reports_errors, tell_assumed
+from span_keras.cli import CONTEXT, reports_errors, tell_assumed, version_option
 from span_keras.network.weights import average
 from span_keras.quiet import hushed
 
@@ -39,6 +39,7 @@ def _parse_shares(context, parameter, value: str | None) -> tuple[float, ...] | 
     help="How much each network counts, relative to the others. [default: equally]",
 )
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@version_option
 @reports_errors
 def main(weights: tuple[str, ...], out: Path, shares: tuple[float, ...] | None, dtype: str) -> None:
     """Write the mean of the weights of two or more networks that were trained on from the same start.

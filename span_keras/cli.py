@@ -11,7 +11,7 @@ import threading
 
 import click
 
-from span_keras.constants import VARIANTS
+from span_keras.constants import DEFAULT_NETWORK, VARIANTS
 from span_keras.errors import SpanError
 from span_keras.quiet import hushed
 
@@ -144,7 +144,7 @@ version_option = click.option(
 """Adds ``--version`` to a command."""
 
 
-def weights_options(function=None, *, default: str | None = "bundled:x4", shown: str = ""):
+def weights_options(function=None, *, default: str | None = DEFAULT_NETWORK, shown: str = ""):
     """Add ``--weights`` and what a weights file cannot tell: ``--variant``, ``--img-range``, ``--rgb-mean``.
 
     The command receives ``weights, variant, img_range, rgb_mean``; pass them to ``load_networks``.

@@ -115,6 +115,10 @@ def main(
     """Parse the command line; ``HELP`` says what the command does."""
     if sum(options[name] is not None for name in ("outscale", "width", "height", "longest")) > 1:
         raise click.UsageError("expected one of --outscale, --width, --height and --longest, found several.")
+    if weights is None and (variant or img_range or rgb_mean):
+        raise click.UsageError(
+            "--variant, --img-range and --rgb-mean describe the file of --weights; name one, or leave them out."
+        )
     if watch and not all(path.is_dir() for path in inputs):
         raise click.UsageError("--watch expects folders, found a file.")
     options = Options(**options)

@@ -23,7 +23,7 @@ const FILES = [
   'engine/webgpu/shaders/plain.js', 'engine/webgpu/shaders/source.js', 'engine/webgpu/shaders/winograd.js',
   'images/alpha.js', 'images/bicubic.js', 'images/canvas.js', 'images/color-space.js', 'images/decode.js',
   'images/icc.js', 'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/source.js', 'images/tiling.js',
-  'network/lost.js', 'network/model-files.js', 'network/model.js', 'network/network.js', 'network/reference.js',
+  'network/channels.js', 'network/lost.js', 'network/model-files.js', 'network/model.js', 'network/network.js', 'network/reference.js',
   'network/webgpu.js', 'network/weights.js',
   'storage/database.js', 'storage/kernels.js', 'storage/models.js',
   'train/errors.js', 'train/settings.js',

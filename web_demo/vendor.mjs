@@ -36,6 +36,7 @@ const LICENSES = {
   'client-zip/LICENSE.txt': 'client-zip.LICENSE.txt',
   '@jsquash/jpeg/LICENSE': 'jsquash.LICENSE.txt',
   '@jsquash/jpeg/codec/LICENSE.codec.md': 'mozjpeg.LICENSE.md',
+  '@jsquash/png/codec/LICENSE.codec.md': 'squoosh_png.LICENSE.md',
   '@jsquash/webp/codec/LICENSE.codec.md': 'libwebp.LICENSE.md',
 };
 

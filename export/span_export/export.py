@@ -38,8 +38,9 @@ def export_model(
     ========================  ====================================================================================
     ``model.json``, ``.bin``  the network, see ``tfjs_model.write_model``
     ``models/NAME/``          the same for every network of ``also``
-    ``models.json``           ``{"models": [{"name", "url", "scale", "channels", "variant", "bytes"}]}``, the first is
-                              the main one; written if there is a page or a further network
+    ``models.json``           ``{"models": [{"name", "title", "url", "scale", "channels", "variant", "bytes"}]}``; the
+                              first is the main one, ``title`` is of bundled ones; written if there is a page or a
+                              further network
     ``perceptual/``           with ``perceptual``: see ``tfjs_model.write_perceptual``
     the rest                  with ``demo``: the page
     ========================  ====================================================================================
@@ -130,8 +131,11 @@ def _write_file(target: Target, place: Path, weights: SpanWeights, quantization,
 
 
 def title_of(source: str) -> str:
-    """Return what the page calls a bundled network: ``bundled:x4-photo`` -> ``Photo ×4``, ``bundled:x2`` -> the same of
-    ``Faithful``.
+    """Return what the page calls a bundled network.
+
+    Example:
+        >>> title_of("bundled:x4-photo"), title_of("bundled:x2")
+        ('Photo ×4', 'Faithful ×2')
     """
     factor, _, kind = source.removeprefix("bundled:x").partition("-")
     return f"{kind.capitalize() or 'Faithful'} ×{factor}"

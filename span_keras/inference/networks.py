@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from span_keras.constants import DEFAULT_NETWORK
 from span_keras.inference.job import MAX_FACTOR
 
 if TYPE_CHECKING:
     from span_keras.inference.upscaler import Upscaler
     from span_keras.network.weights import SpanWeights
 
-DEFAULT_NETWORKS = {4: "bundled:x4-photo", 2: "bundled:x2-photo", 3: "bundled:x3"}
+DEFAULT_NETWORKS = {4: DEFAULT_NETWORK, 2: "bundled:x2-photo"}
 """What enlarges where no ``--weights`` are named, by scale; the first one where no size is asked for either."""
 
 

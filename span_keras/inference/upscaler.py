@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from span_keras.checkpoints import load_weights, require_settled
+from span_keras.constants import DEFAULT_NETWORK
 from span_keras.errors import CheckpointError, ConfigError, ImageError
 from span_keras.images import tiling
 from span_keras.images.alpha import Windows, is_grey, predict_channels, result_channels
@@ -71,7 +72,7 @@ class Upscaler:
 
     def __init__(
         self,
-        weights: SpanWeights | str | Path = "bundled:x4",
+        weights: SpanWeights | str | Path = DEFAULT_NETWORK,
         tile: int | None = None,
         batch: int = 1,
         tta: bool = False,

@@ -114,7 +114,9 @@ def cores() -> int:
 def _bytes_of(job: Job, networks: Networks) -> int:
     """Return about what a job takes of the memory."""
     height, width = image_size(job.source) or (0, 0)
-    tile = networks[networks.native].tile  # which is loaded now, if it has not been
+    # The first of them is loaded now, if it has not been.
+    passes = networks.passes(job.options.factor(max(height, 1), max(width, 1), networks.native))
+    tile = passes[0].tile if passes else 0
     return min(height, tile) * min(width, tile) * NETWORK_BYTES + height * width * IMAGE_BYTES
 
 

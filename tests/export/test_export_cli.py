@@ -189,17 +189,26 @@ def test_missing_weights(tmp_path):
 def test_default_weights_that_are_not_bundled(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "BUNDLED", tmp_path)
     message = fails("--tfjs", tmp_path / "out")
-    assert "bundled:x4 does not come with this installation" in message
+    assert "bundled:x4-photo does not come with this installation" in message
     assert "it bundles none; name a weights file" in message
 
 
-def test_default_weights_are_bundled_x4(tmp_path, monkeypatch, tiny_weights):
+def test_default_weights_are_those_for_photographs(tmp_path, monkeypatch, tiny_weights):
     monkeypatch.setattr(load, "BUNDLED", tmp_path)
-    save_weights(tiny_weights, tmp_path / "x4.safetensors", dtype="float16")
+    save_weights(tiny_weights, tmp_path / "x4-photo.safetensors", dtype="float16")
     run("--tfjs", tmp_path / "out")
     span = json.loads((tmp_path / "out" / "model.json").read_text())["userDefinedMetadata"]["span"]
-    assert span["source"]["name"] == "bundled:x4"
+    assert span["source"]["name"] == "bundled:x4-photo"
     assert span["quantization"] == "float16"
+
+
+@pytest.mark.parametrize(("source", "title"), [("x4-photo", "Photo ×4"), ("x2", "Faithful ×2"), ("x2-fast", "Fast ×2")])
+def test_the_page_is_told_what_bundled_networks_are_for(tmp_path, monkeypatch, tiny_weights, source, title):
+    monkeypatch.setattr(load, "BUNDLED", tmp_path)
+    save_weights(tiny_weights, tmp_path / f"{source}.safetensors")
+    run("--tfjs", tmp_path / "out", "-w", f"bundled:{source}", "--also", tmp_path / f"{source}.safetensors")
+    models = json.loads((tmp_path / "out" / "models.json").read_text())["models"]
+    assert [model.get("title") for model in models] == [title, None]
 
 
 def test_another_architecture(tmp_path):

@@ -67,7 +67,14 @@ test('the table lists every weight in forward order, without a gap', () => {
 
 test('the network is read off its weights and layers', async () => {
   const { golden, ...config } = await read(makeModel());
-  assert.deepEqual(config, { ...CONFIG, ...CHANNELS, variant: 'span', imgRange: 255, rgbMean: [0.25, 0.5, 0.75], halo: 9 });
+  assert.deepEqual(config, {
+    ...CONFIG,
+    ...CHANNELS,
+    variant: 'span',
+    imgRange: 255,
+    rgbMean: [0.25, 0.5, 0.75],
+    halo: 9,
+  });
   assert.equal(golden.tolerance, 0.5);
   assert.equal((await read(makeModel({ official: true }))).variant, 'official');
   const plain = await read(makeModel({ change: (specs) => specs.filter(({ name }) => !name.startsWith('normalize')) }));

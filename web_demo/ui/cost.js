@@ -38,13 +38,14 @@ export function costOf({ width, height, scale, pixelTime: each, backend }) {
 
 /**
  * Find models that are quicker than the one in use.
- * @param {Array<{name: string, url: string, channels?: number}>} models
- * @param {number} channels of the one in use
+ * @param {Array<{name: string, url: string, scale?: number, channels?: number}>} models
+ * @param {{scale: number, channels: number}} config of the one in use; others enlarge as much
  * @param {number} milliseconds that it takes
  * @returns {Array<{model: {name: string, url: string}, label: string}>}
  */
-export function quicker(models, channels, milliseconds) {
+export function quicker(models, { scale, channels }, milliseconds) {
   return models
+    .filter((model) => (model.scale ?? scale) === scale)
     .map((model) => ({ model, part: ((model.channels ?? channels) / channels) ** 2 }))
     .filter(({ part }) => part < WORTH)
     .map(({ model, part }) => ({ model, label: `Take ${model.name} (about ${longDuration(part * milliseconds)})` }));

@@ -249,7 +249,7 @@ export class Items {
     const file = `The result will have ${Math.round(pixels / 1e6)} million pixels: choose a file for it.`;
     item.state = 'held';
     item.accepted = needsFile ? item.accepted : false;
-    item.choices = isAsked ? quicker(await modelsBeside(), config.channels, cost.milliseconds) : [];
+    item.choices = isAsked ? quicker(await modelsBeside(), config, cost.milliseconds) : [];
     item.detail = [isAsked ? `${cost.text}.` : '', needsFile ? file : ''].filter(Boolean).join(' ');
     announce(item.detail);
     this.#render();
