@@ -116,6 +116,7 @@ def _train(
             steps_per_epoch=run.total_steps,
             seed=run.seed,
             degradations=data.degradations,
+            dtype="uint8",  # the strip of samples is of whole levels
             lr_files=photographs.training_lr,
             teacher=Teacher(teacher, data.teacher_cache) if teacher else None,
             shard=(devices.process, devices.processes),

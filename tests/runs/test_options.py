@@ -89,7 +89,7 @@ def test_what_an_entry_refers_to_exists():
 
 def test_the_command_line_and_help_have_what_the_table_shows():
     shown = {option.name for option in OPTIONS if option.shown}
-    assert {parameter.name for parameter in main.params} == shown | {"recipe", "out", "resume"}
+    assert {parameter.name for parameter in main.params} == shown | {"recipe", "out", "resume", "version"}
     text = CliRunner().invoke(main, ["--help"], terminal_width=200).output
     for option in OPTIONS:
         assert bool(re.search(rf"^  {option.flag}\b", text, re.MULTILINE)) == option.shown
