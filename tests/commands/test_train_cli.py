@@ -479,7 +479,7 @@ def test_help_is_grouped_and_light():
     for heading in ("Run:", "Network:", "Data:", "Loss and optimizer:"):
         assert heading in output
     flags = set(re.findall(r"^  (?:-h, )?(--[a-z0-9-]+)", output, re.MULTILINE))
-    assert len(flags) <= 42
+    assert len(flags) <= 44
     contract = "data val out scale variant channels recipe epochs steps-per-epoch batch-size patch-size learning-rate"
     contract += " vgg-weight perceptual init resume precision strategy seed"
     assert flags >= {f"--{name}" for name in contract.split()}

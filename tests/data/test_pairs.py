@@ -37,7 +37,7 @@ def folders(tmp_path):
 
 def dataset(hr, lr, **more):
     options = {"scale": 2, "patch": 6, "batch_size": 8, "steps_per_epoch": 4, **more}
-    return PatchDataset(hr, lr_files=pair_folders(hr, lr), **options)
+    return PatchDataset(dtype="uint8", hr, lr_files=pair_folders(hr, lr), **options)
 
 
 def test_partners_go_by_names_in_subfolders(folders):

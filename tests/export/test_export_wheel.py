@@ -50,7 +50,11 @@ def test_holds_the_page_the_weights_and_the_licence(wheel):
     scripts = {path.relative_to(demo).as_posix() for path in demo.rglob("*.js") if "node_modules" not in path.parts}
     assert scripts | {"index.html", "style.css"} <= page
     suffixes = {".js", ".css", ".html", ".svg", ".webmanifest", ".wasm"}
-    others = {name for name in page if Path(name).suffix not in suffixes and not name.endswith(".LICENSE.txt")}
+    others = {
+        name
+        for name in page
+        if Path(name).suffix not in suffixes and not name.endswith((".LICENSE.txt", ".LICENSE.md"))
+    }
     assert others == {"span.d.ts"}  # all else is for developing the page
     assert not [name for name in names if "node_modules" in name]
     data = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
