@@ -36,8 +36,8 @@ def folders(tmp_path):
 
 
 def dataset(hr, lr, **more):
-    options = {"scale": 2, "patch": 6, "batch_size": 8, "steps_per_epoch": 4, **more}
-    return PatchDataset(dtype="uint8", hr, lr_files=pair_folders(hr, lr), **options)
+    options = {"scale": 2, "patch": 6, "batch_size": 8, "steps_per_epoch": 4, "dtype": "uint8", **more}
+    return PatchDataset(hr, lr_files=pair_folders(hr, lr), **options)
 
 
 def test_partners_go_by_names_in_subfolders(folders):
