@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from span_keras.constants import LUMA
+from span_keras.network.layers import doubled
 
 BLOCK = 16
 """Side of the blocks of a JPEG with subsampled chroma."""
@@ -55,7 +56,9 @@ def jpeg(x, quality, subsampled):
     chroma = []
     for plane in (blue_difference, red_difference):
         full, half = _quantised(plane, table(CHROMA_TABLE)), _quantised(_halved(plane), table(CHROMA_TABLE))
-        chroma.append(ops.where(subsampled[:, None, None], _doubled(half), full) - 128)
+        # libjpeg's "fancy upsampling"
+        half = ops.round(doubled(half[..., None]))[..., 0]
+        chroma.append(ops.where(subsampled[:, None, None], half, full) - 128)
     blue_difference, red_difference = chroma
     colours = [
         luma + 1.402 * red_difference,
@@ -84,19 +87,3 @@ def _halved(plane):
     sums = ops.sum(ops.reshape(plane, (count, height // 2, 2, width // 2, 2)), axis=(2, 4))
     bias = ops.convert_to_tensor(np.resize(np.float32([1, 2]), width // 2))
     return ops.floor((sums + bias) / 4)
-
-
-def _doubled(plane):
-    """Double height and width by weights of 3/4 and 1/4, libjpeg's "fancy upsampling"."""
-    for axis in (1, 2):
-        first, last = [slice(None)] * 3, [slice(None)] * 3
-        first[axis], last[axis] = slice(0, 1), slice(-1, None)
-        before, after = [slice(None)] * 3, [slice(None)] * 3
-        before[axis], after[axis] = slice(0, -1), slice(1, None)
-        previous = ops.concatenate([plane[tuple(first)], plane[tuple(before)]], axis=axis)
-        following = ops.concatenate([plane[tuple(after)], plane[tuple(last)]], axis=axis)
-        pairs = ops.stack([0.75 * plane + 0.25 * previous, 0.75 * plane + 0.25 * following], axis=axis + 1)
-        shape = list(plane.shape)
-        shape[axis] *= 2
-        plane = ops.reshape(pairs, shape)
-    return ops.round(plane)

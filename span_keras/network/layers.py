@@ -97,3 +97,20 @@ class PixelShuffle(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}
+
+
+def doubled(x):
+    """Enlarge (N, H, W, C) twice by bilinear interpolation, with edges repeated: (N, 2·H, 2·W, C)."""
+    for axis in (1, 2):
+        count = x.shape[axis]
+
+        def take(first, last, x=x, axis=axis):
+            return x[:, first:last] if axis == 1 else x[:, :, first:last]
+
+        before = ops.concatenate([take(0, 1), take(0, count - 1)], axis=axis)
+        after = ops.concatenate([take(1, count), take(count - 1, count)], axis=axis)
+        pair = ops.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
+        shape = list(x.shape)
+        shape[axis] = 2 * count
+        x = ops.reshape(pair, (-1, *shape[1:]))
+    return x
