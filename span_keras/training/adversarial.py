@@ -15,9 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from span_keras.constants import RESTORE_AFTER
 from span_keras.training import discriminator
-from span_keras.training.optimizers import OPTIMIZERS, average, clipped
+from span_keras.training.optimizers import OPTIMIZERS, average, clipped, restored, streak_after
 from span_keras.training.options import StepOptions
 
 GROUP = "discriminator"
@@ -85,10 +84,10 @@ class Adversary:
         accept = ops.logical_and(ops.isfinite(value), ops.isfinite(norm))
 
         state = self.state
-        streak = ops.where(accept, ops.zeros_like(state[f"{GROUP}_streak"]), state[f"{GROUP}_streak"] + 1)
-        restore = ops.logical_and(streak > 0, ops.equal(streak % RESTORE_AFTER, 0))
+        streak, restore = streak_after(accept, state[f"{GROUP}_streak"])
         updated = self._updated(gradients, rate) | {f"{GROUP}_updates": state[f"{GROUP}_updates"] + 1}
-        kept = state | self._restored(restore)
+        names = [(f"{GROUP}/{name}", f"{AVERAGE}/{name}", f"moment_1/{GROUP}/{name}") for name in self.arrays]
+        kept = state | restored(state, restore, names)
         new = {name: ops.where(accept, array, kept[name]) for name, array in updated.items()}
         new |= {f"{GROUP}/{name}": vector for name, vector in self.vectors.items()}
         new[f"{GROUP}_streak"] = streak
@@ -103,12 +102,4 @@ class Adversary:
             array = self.arrays[name] - rate * changes[f"{GROUP}/{name}"]
             new[f"{GROUP}/{name}"] = array
             new[f"{AVERAGE}/{name}"] = average(self.state[f"{AVERAGE}/{name}"], array, t, self.options.ema_decay)
-        return new
-
-    def _restored(self, restore) -> dict:
-        new = {}
-        for name in self.arrays:
-            moment = f"moment_1/{GROUP}/{name}"
-            new[f"{GROUP}/{name}"] = ops.where(restore, self.state[f"{AVERAGE}/{name}"], self.arrays[name])
-            new[moment] = ops.where(restore, ops.zeros_like(self.state[moment]), self.state[moment])
         return new

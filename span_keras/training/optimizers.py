@@ -1,6 +1,7 @@
 """The optimizers by name: which arrays each keeps for a parameter, and how it changes the parameter.
 
-What every update does around them is here, too: clipping the gradient and averaging the weights.
+What every update does around them is here, too: clipping the gradient, averaging the weights, and going back to the
+average after many updates that were left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from span_keras.constants import EMA_DELAY
+from span_keras.constants import EMA_DELAY, RESTORE_AFTER
 from span_keras.training import muon
 from span_keras.training.options import StepOptions
 
@@ -86,3 +87,28 @@ def clipped(gradients: dict, limit: float):
 def average(before, weight, t, decay: float):
     """Return the moving average of a weight after update ``t``; early ones forget faster, see ``StepOptions``."""
     return before + ops.maximum(1 - decay, (EMA_DELAY - 1) / (EMA_DELAY + t)) * (weight - before)
+
+
+def streak_after(accept, streak):
+    """Return the number of updates left out in a row, and whether it is one that brings the average back."""
+    streak = ops.where(accept, ops.zeros_like(streak), streak + 1)
+    return streak, ops.logical_and(streak > 0, ops.equal(streak % RESTORE_AFTER, 0))
+
+
+def restored(state: dict, restore, names) -> dict:
+    """Take weights from their average and a first moment of zero, where ``restore``.
+
+    Args:
+        state: of a trainer.
+        restore: a boolean tensor.
+        names: ``(weight, average, moment)``, names in the state; an optimizer may keep no such moment.
+
+    Returns:
+        The new arrays, by their names in the state.
+    """
+    new = {}
+    for weight, average_of_it, moment in names:
+        new[weight] = ops.where(restore, state[average_of_it], state[weight])
+        if moment in state:
+            new[moment] = ops.where(restore, ops.zeros_like(state[moment]), state[moment])
+    return new

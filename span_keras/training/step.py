@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from keras import ops
 
-from span_keras.constants import GUARD_START, GUARD_WINDOW, RESTORE_AFTER
+from span_keras.constants import GUARD_START, GUARD_WINDOW
 from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, fuse
 from span_keras.training.adversarial import Adversary
 from span_keras.training.losses import mean_absolute_error
-from span_keras.training.optimizers import OPTIMIZERS, average, clipped
+from span_keras.training.optimizers import OPTIMIZERS, average, clipped, restored, streak_after
 from span_keras.training.options import StepOptions
 
 
@@ -43,10 +43,10 @@ class TrainStep:
         leap = ops.logical_and(known >= GUARD_START, loss > self.options.spike_factor * median)
         accept = ops.logical_and(sane, ops.logical_not(leap))
         updated = self._update(state, gradients, rate) | self._record(state, loss)
-        streak = ops.where(accept, ops.zeros_like(state["streak"]), state["streak"] + 1)
-        restore = ops.logical_and(streak > 0, ops.equal(streak % RESTORE_AFTER, 0))
+        streak, restore = streak_after(accept, state["streak"])
         # Where, not cond: nothing leaves the device, and all of it fuses into the update.
-        kept = state | self._restored(state, restore)
+        names = [(f"weights/{name}", f"ema/{name}", f"moment_1/{name}") for name in self.parameters]
+        kept = state | restored(state, restore, names)
         new = {name: ops.where(accept, value, kept[name]) for name, value in updated.items()}
         new |= {"step": state["step"] + 1, "streak": streak}
         logs = {"loss": loss, **parts, "grad_norm": norm, "streak": streak}
@@ -56,15 +56,6 @@ class TrainStep:
         logs["skipped"] = ops.cast(ops.logical_not(accept), "float32")
         logs["restored"] = ops.cast(restore, "float32")
         return new, logs
-
-    def _restored(self, state, restore) -> dict:
-        """Take the weights from their average and a first moment of zero, where ``restore``."""
-        new = {}
-        for name in self.parameters:
-            new[f"weights/{name}"] = ops.where(restore, state[f"ema/{name}"], state[f"weights/{name}"])
-            if (moment := state.get(f"moment_1/{name}")) is not None:
-                new[f"moment_1/{name}"] = ops.where(restore, ops.zeros_like(moment), moment)
-        return new
 
     def _total_loss(self, parameters: dict, adversary: Adversary | None, lr, hr, teacher_sr=None):
         """Return the loss, and its parts with the network's output."""
