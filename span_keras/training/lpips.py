@@ -35,7 +35,6 @@ from span_keras.training.features import (
     chain,
     check_finite,
     check_shapes,
-    convolutions,
     read_weights,
 )
 
@@ -188,10 +187,15 @@ def _installed(net: str) -> Path:
 
 
 def _wanted(net: str) -> dict[str, tuple[int, ...]]:
-    model = _model(net)
-    shapes = convolutions(model)
-    channels = [shapes[f"{layer}/bias"][0] for layer in NETS[net].features]
-    return shapes | {f"lin{i}/kernel": (1, 1, size, 1) for i, size in enumerate(channels, 1)}
+    """Return name -> shape of every array, without building the network, which draws random weights first."""
+    shapes, inputs = {}, 3
+    for layer in NETS[net].layers:
+        if isinstance(layer, Conv):
+            shapes[f"{layer.name}/kernel"] = (layer.size, layer.size, inputs, layer.channels)
+            shapes[f"{layer.name}/bias"] = (layer.channels,)
+            inputs = layer.channels
+    lins = {f"lin{i}/kernel": (1, 1, *shapes[f"{name}/bias"], 1) for i, name in enumerate(NETS[net].features, 1)}
+    return shapes | lins
 
 
 def _net_of(path: Path) -> str:
