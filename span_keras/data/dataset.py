@@ -233,8 +233,8 @@ class PatchDataset(keras.utils.PyDataset):
             try:
                 with opened(path) as image:
                     width, height = image.size
-                if lr_path:
-                    extra = math.prod(check_headers(path, lr_path, self.scale))
+                    if lr_path:
+                        extra = math.prod(check_headers(path, image, lr_path, self.scale))
             except PairError:
                 raise
             except Exception as error:  # decoders raise whatever their formats' damage makes of them

@@ -75,14 +75,21 @@ def load_given_pair(hr_path: str | os.PathLike, lr_path: str | os.PathLike, scal
     return Pair(lr, hr)
 
 
-def check_headers(hr_path: str | os.PathLike, lr_path: str | os.PathLike, scale: int) -> tuple[int, int]:
+def check_headers(
+    hr_path: str | os.PathLike, hr: Image.Image, lr_path: str | os.PathLike, scale: int
+) -> tuple[int, int]:
     """Compare the sizes of a pair without decoding it, if possible, and return the LR image's ``(width, height)``.
+
+    Args:
+        hr_path, hr: the HR file, and what ``opened`` gives of it.
+        lr_path: the LR file.
+        scale: factor between both.
 
     Raises:
         PairError: see ``check_pair_sizes``.
         Exception: whatever a file's damage makes of Pillow.
     """
-    with opened(hr_path) as hr, opened(lr_path) as lr:
+    with opened(lr_path) as lr:
         if lr.size != _divided(hr.size, scale):  # as stored; asking a PNG whether it is to be turned decodes it
             check_pair_sizes(hr_path, _upright_size(hr), lr_path, _upright_size(lr), scale)
         return lr.size
