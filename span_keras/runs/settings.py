@@ -158,19 +158,28 @@ def _check_distinct(given: dict) -> None:
 def _check_needs(values: dict, given: dict) -> None:
     """Refuse what is given although nothing uses it. Zero needs nothing: it says that there is no such part."""
     for name, value in given.items():
-        for need in BY_NAME[name].needs if name in BY_NAME and value else ():
+        for need in unmet(name, values) if name in BY_NAME and value else ():
             other, _, wanted = need.partition("=")
-            found = values.get(other, BY_NAME[other].default)
-            if wanted and found != wanted:
+            if wanted:
                 raise ConfigError(
-                    f"{BY_NAME[name].spelling} expected {BY_NAME[other].flag} {wanted}, found {found}; leave one of "
-                    "them out."
+                    f"{BY_NAME[name].spelling} expected {BY_NAME[other].flag} {wanted}, found "
+                    f"{values.get(other, BY_NAME[other].default)}; leave one of them out."
                 )
-            if not wanted and found in (None, "none", 0):
-                raise ConfigError(
-                    f"{BY_NAME[name].spelling} expected a {BY_NAME[other].flag} that uses it, found none; name one or "
-                    "leave it out."
-                )
+            raise ConfigError(
+                f"{BY_NAME[name].spelling} expected a {BY_NAME[other].flag} that uses it, found none; name one or "
+                "leave it out."
+            )
+
+
+def unmet(name: str, values: dict) -> list[str]:
+    """Return what an option needs and values do not have: then nothing uses the option."""
+    missing = []
+    for need in BY_NAME[name].needs:
+        other, _, wanted = need.partition("=")
+        found = values.get(other, BY_NAME[other].default)
+        if found != wanted if wanted else found in (None, "none", 0):
+            missing.append(need)
+    return missing
 
 
 def _check_stage(values: dict, given: dict, stage: Stage, recipe: str) -> None:

@@ -17,7 +17,7 @@ from span_keras.errors import ConfigError, RetiredError, TrainingError
 from span_keras.runs.folder import RunFolder, read_settings, retired_message
 from span_keras.runs.options import BY_NAME, layered
 from span_keras.runs.recipes import Recipe, load
-from span_keras.runs.settings import Settings, resolve
+from span_keras.runs.settings import Settings, resolve, unmet
 
 STAGES = "stages.json"
 
@@ -93,8 +93,7 @@ def _check_files(given: dict, recipe: Recipe) -> None:
     for stage in recipe.stages:
         values = layered(stage.values, chosen)
         for name in ("init", "teacher", "perceptual_weights", "lpips_weights"):
-            unused = any(values.get(need, BY_NAME[need].default) in ("none", 0) for need in BY_NAME[name].needs)
-            named = () if unused else values.get(name) or ()
+            named = () if unmet(name, values) else values.get(name) or ()
             file = next(filter(_is_missing, (named,) if isinstance(named, str) else named), None)
             if file is None:
                 continue
