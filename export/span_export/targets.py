@@ -60,7 +60,8 @@ class Target:
                 "export this file by itself."
             )
         if fixed_size and not self.fixes_size:
-            raise ExportError(f"--fixed-size is for {_options(sized=True)}; --{self.name} takes images of any size.")
+            sized = " and ".join(f"--{target.name}" for target in TARGETS.values() if target.fixes_size)
+            raise ExportError(f"--fixed-size is for {sized}; --{self.name} takes images of any size.")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,3 @@ TARGETS = {
         Target("safetensors", (".safetensors",), "torch_files", "The same as a .safetensors file."),
     )
 }
-
-
-def _options(sized: bool) -> str:
-    return " and ".join(f"--{target.name}" for target in TARGETS.values() if target.fixes_size or not sized)
