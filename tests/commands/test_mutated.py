@@ -29,6 +29,10 @@ class Repeat:
     scale, halo, tile, batch = 2, 1, 64, 1
 
     @staticmethod
+    def result_channels(channels):
+        return channels
+
+    @staticmethod
     def bands(samples, dtype=None, on_start=None, on_tiles=None):
         if 0 in samples.shape:
             raise AssertionError("an empty image was decoded")
