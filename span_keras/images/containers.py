@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from span_keras.images.formats import PNG_SIGNATURE
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 """Of a JPEG, behind the coded data: stuffed zeros and restarts belong to these."""
 
 SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
