@@ -29,6 +29,13 @@ class ImageError(SpanError):
     """An image that cannot be read, processed or written."""
 
 
+class TargetExistsError(ImageError):
+    """The file to write exists, perhaps since a moment ago, and is not to be replaced."""
+
+    def __init__(self, path):
+        super().__init__(f"{path} exists and is kept; --overwrite replaces it.")
+
+
 class DataError(SpanError):
     """A data folder without usable images, or images that do not fit the request."""
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from span_keras import atomic
-from span_keras.errors import ImageError
+from span_keras.errors import ImageError, TargetExistsError
 from span_keras.images.encoders import WRITERS, PillowWriter
 from span_keras.images.formats import ALPHA_SUFFIXES, DEEP_SUFFIXES, format_of, listed
 from span_keras.images.picture import QUALITY, Metadata, Picture, depth_of, storable
@@ -22,10 +22,6 @@ from span_keras.images.picture import QUALITY, Metadata, Picture, depth_of, stor
 
 class UnwritableError(ImageError):
     """A file cannot be written, because of its folder or the disk: later it may be possible."""
-
-
-class TargetExistsError(ImageError):
-    """The file to write has appeared meanwhile, and is not to be replaced."""
 
 
 def write_image(path: str | Path, picture: Picture, quality: int = QUALITY) -> None:
@@ -139,7 +135,7 @@ def names_unwritable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise TargetExistsError(f"{path} exists and is kept; --overwrite replaces it.") from error
+        raise TargetExistsError(path) from error
     except OSError as error:
         raise UnwritableError(
             f"{path} cannot be written ({error.strerror or error}); check the folder and the free space."

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from span_keras.errors import ImageError
+from span_keras.errors import ImageError, TargetExistsError
 from span_keras.images.folders import survey
 from span_keras.images.formats import FORMATS, READABLE, WRITABLE, result_suffix
 from span_keras.images.kinds import kind_of
@@ -98,8 +98,7 @@ def plan(
 
 def kept(source, target) -> Outcome:
     """Return that a target exists, which nobody may replace."""
-    reason = f"{target} exists and is kept; --overwrite replaces it."
-    return Outcome(str(source), str(target), "kept", reason=reason)
+    return Outcome(str(source), str(target), "kept", reason=str(TargetExistsError(target)))
 
 
 def _names_a_file(out: Path, one_file: bool, suffix: str | None) -> bool:

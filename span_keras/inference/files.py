@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from span_keras.errors import TargetExistsError
 from span_keras.images import bicubic, spool, tiling
 from span_keras.images.alpha import ROWS, Windows, flattened
 from span_keras.images.formats import DEEP_SUFFIXES, format_of, listed
@@ -28,7 +29,7 @@ from span_keras.images.picture import (
     with_fitting_profile,
 )
 from span_keras.images.read import image_size, read_image
-from span_keras.images.write import TargetExistsError, check_fits, open_writer
+from span_keras.images.write import check_fits, open_writer
 from span_keras.inference.job import Job, Options, Outcome, adapted_target, result_size
 from span_keras.inference.networks import Networks
 
@@ -146,7 +147,7 @@ def enlarge(
         notes.append(f"{target.name} cannot hold the result of {job.source}, so it becomes {other.name}.")
         target = other
         if not job.options.overwrite and target.exists():  # before the work
-            raise TargetExistsError(f"{target} exists and is kept; --overwrite replaces it.")
+            raise TargetExistsError(target)
     dtype = depth_of(target, samples.dtype)
     check_fits(target, *size, channels, dtype)
     if dtype != samples.dtype:

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from span_keras import atomic
-from span_keras.errors import SpanError
+from span_keras.errors import SpanError, TargetExistsError
 from span_keras.images import memory
 from span_keras.images.read import image_size
-from span_keras.images.write import TargetExistsError, UnwritableError
+from span_keras.images.write import UnwritableError
 from span_keras.inference.files import Job, Outcome, upscale_file
 from span_keras.inference.networks import Networks
 
