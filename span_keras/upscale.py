@@ -124,9 +124,9 @@ def main(
     options = Options(**options)
     network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, batch=batch, tta=tta)
     networks = None
-    if watch or out is None:  # names of results tell the factor
+    if watch or (out is None and weights):  # names of results tell the factor
         networks = _load(network, device)
-    label = options.label(networks.native) if networks else ""
+    label = options.label(networks.native if networks else next(iter(DEFAULT_NETWORKS)))
     if watch:
         _watch(lambda: plan(inputs, out, suffix, options, label), inputs, networks, _Report(as_json, options.strict))
         return
