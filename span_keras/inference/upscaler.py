@@ -88,7 +88,6 @@ class Upscaler:
                 f"tile must be more than twice this network's halo of {self.halo} pixels, found {self.tile}; "
                 f"ask for {2 * self.halo + 1} or more."
             )
-        self._channels = self.config.in_channels, self.config.out_channels
         self._run, self._source = compile_network(weights), weights.source
         if tta:
             self._run = over_orientations(self._run, batch * self.tile**2)
@@ -116,6 +115,10 @@ class Upscaler:
         upscaled = self._samples(samples)
         return upscaled[..., 0] if ndim == 2 and upscaled.shape[2] == 1 else upscaled
 
+    @property
+    def _channels(self) -> tuple[int, int]:
+        return self.config.in_channels, self.config.out_channels
+
     def result_channels(self, channels: int) -> int:
         """Return how many channels samples of so many have when they are upscaled."""
         return result_channels(channels, self._channels)
@@ -124,7 +127,6 @@ class Upscaler:
         self,
         samples: np.ndarray,
         dtype=None,
-        on_start: Callable[[int], None] = lambda tiles: None,
         on_tiles: Callable[[int], None] = lambda count: None,
     ) -> Iterator[np.ndarray]:
         """Upscale samples from top to bottom, one row of tiles at a time: memory is bounded by one band.
@@ -132,7 +134,6 @@ class Upscaler:
         Args:
             samples: (H, W, C) uint8, uint16 or floating point in [0, 1], C from 1 to 4 as in ``Picture``.
             dtype: of the result, by default that of the samples.
-            on_start: called with the number of tiles before the first.
             on_tiles: called with the number of tiles just done.
 
         Yields:
@@ -146,8 +147,6 @@ class Upscaler:
         # Stored as RGB, grey would come back tinted by the network; as one plane it cannot.
         if samples.shape[2] > 2 and is_grey(samples):
             samples = samples[..., ::3]
-        height, width = samples.shape[:2]
-        on_start(tiling.count_tiles(height, width, self.tile, self.halo))
         for band in tiling.upscale_bands(
             lambda tiles: predict_channels(self.predict, tiles, self.scale, self._channels),
             Windows(samples),

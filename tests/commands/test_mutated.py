@@ -33,7 +33,7 @@ class Repeat:
         return channels
 
     @staticmethod
-    def bands(samples, dtype=None, on_start=None, on_tiles=None):
+    def bands(samples, dtype=None, on_tiles=None):
         if 0 in samples.shape:
             raise AssertionError("an empty image was decoded")
         yield samples.repeat(2, 0).repeat(2, 1).astype(dtype or samples.dtype)

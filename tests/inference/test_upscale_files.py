@@ -406,8 +406,10 @@ def test_memory_is_bounded_by_a_band(tmp_path):
         from span_keras.images.read import read_image
         from span_keras.inference.files import Job, upscale_file
         from span_keras.inference.upscaler import Upscaler
+        from span_keras.network.config import SpanConfig
 
         class Repeat(Upscaler):
+            config = SpanConfig(scale=4)
             scale, halo, tile, batch = 4, 21, 128, 1
             predict = staticmethod(lambda tiles: tiles.repeat(4, 1).repeat(4, 2))
 
