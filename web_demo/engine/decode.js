@@ -43,10 +43,14 @@ async function decodeByCodec(file) {
 
 /** Whether a JPEG lacks its end: after the last header, its pixels end with the bytes FF D9. */
 async function isCutJpeg(file) {
+  const head = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+  if (head[0] !== 0xff || head[1] !== 0xd8) return false;
   const bytes = new Uint8Array(await file.arrayBuffer());
-  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return false;
   let at = 2;
   while (bytes[at] === 0xff && bytes[at + 1] !== 0xda) at += 2 + (bytes[at + 2] << 8) + bytes[at + 3];
-  for (; at + 1 < bytes.length; at++) if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return false;
+  // From behind, where a whole file has them.
+  for (let i = bytes.lastIndexOf(0xff); i >= at; i = bytes.lastIndexOf(0xff, i - 1)) {
+    if (bytes[i + 1] === 0xd9) return false;
+  }
   return true;
 }
