@@ -22,22 +22,18 @@ const LIMITS = [
  * Open a device.
  * @param {object} [options]
  * @param {Record<string, number>} [options.limits] to be requested in place of the adapter's
- * @param {GPUFeatureName[]} [options.features] that must be there
- * @param {GPU} [options.gpu]
  * @param {GPUDevice} [options.device] of somebody else, to be used in place of an own one
  * @returns {Promise<Gpu>}
- * @throws {Error} there is no WebGPU here, or not with these
+ * @throws {Error} there is no WebGPU here, or not with these limits
  */
-export async function openDevice({ limits = {}, features = [], gpu = globalThis.navigator?.gpu, device } = {}) {
+export async function openDevice({ limits = {}, device } = {}) {
   if (device) return describe(device, device.adapterInfo, false);
+  const gpu = globalThis.navigator?.gpu;
   if (!gpu) throw new Error('this browser has no WebGPU');
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Error('this browser offers no WebGPU adapter');
-  const missing = features.filter((feature) => !adapter.features.has(feature));
-  if (missing.length) throw new Error(`this adapter has no ${missing.join(', ')}`);
   const wanted = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
-  const requested = { requiredFeatures: features, requiredLimits: { ...wanted, ...limits } };
-  return describe(await adapter.requestDevice(requested), adapter.info, true);
+  return describe(await adapter.requestDevice({ requiredLimits: { ...wanted, ...limits } }), adapter.info, true);
 }
 
 /** @param {GPUDevice} device @param {GPUAdapterInfo} info @param {boolean} owned @returns {Gpu} */
