@@ -37,14 +37,21 @@ export class Program {
    */
   async prepare(source, target) {
     const { first, activate, attend, merge, last } = this.kernels;
-    const kernels = { activate, attend, merge, [`first ${source}`]: first(source), [`last ${target}`]: last(target) };
-    await Promise.all(Object.entries(kernels).map(([name, kernel]) => this.#compile(name, kernel)));
+    const makers = {
+      activate: () => activate,
+      attend: () => attend,
+      merge: () => merge,
+      [`first ${source}`]: () => first(source),
+      [`last ${target}`]: () => last(target),
+    };
+    await Promise.all(Object.entries(makers).map(([name, make]) => this.#compile(name, make)));
   }
 
-  /** @param {string} name @param {Kernel} kernel */
-  #compile(name, kernel) {
+  /** @param {string} name @param {() => Kernel} make */
+  #compile(name, make) {
     let compiling = this.#compiling.get(name);
     if (!compiling) {
+      const kernel = make();
       const { device } = this.arena;
       device.pushErrorScope('validation'); // else a shader that one device does not take would count as its loss
       const module = device.createShaderModule({ label: `${this.set.name} ${name}`, code: kernel.code });
