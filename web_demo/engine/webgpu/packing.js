@@ -36,7 +36,11 @@ function packPixels({ kernel, outputs }, division) {
   return join(division, 27, outputs, (row) => kernel.subarray(row * outputs, (row + 1) * outputs));
 }
 
-/** (slice, quad of inputs, tap, channel of the quad, output); then (slice, input, channel, output) of those merged. */
+/**
+ * (slice, quad of inputs, tap, channel of the quad, output); then (slice, input, channel, output) of those merged.
+ * @param {Convolution} convolution
+ * @param {Division} division
+ */
 function packDirect({ kernel, inputs, outputs, merged = [] }, division) {
   const quads = quadsOf(inputs);
   const rowOf = (values, input, tap, channels) => {

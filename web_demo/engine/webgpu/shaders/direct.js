@@ -1,6 +1,6 @@
 /** A 3×3 convolution, multiplied out: the kernel for every device, and the only one that merges further inputs. */
 import { epilogue } from './epilogue.js';
-import { TILE, divide, lines, quadsOf, range, sliceQuads } from './source.js';
+import { INPUTS, divide, fetcher, lines, quadsOf, range, sliceQuads } from './source.js';
 
 /**
  * @typedef {object} DirectShape
@@ -46,19 +46,7 @@ export function directConvolution({ shape, inputs, outputs, ending, variant, sca
 ${each((p, j) => `        sum${p}_${j} = fma(vec4<f32>(in${first + p}.${lane}), w${j}, sum${p}_${j});`)}
       }`;
   const [fetched, fetchedWeights] = [Math.ceil(seen / threads), Math.ceil(weights / threads)];
-  const fetch = (quad) => `
-${lines(
-  fetched,
-  (i) => `      {
-        let i = thread + ${i * threads}u;
-        let at = corner + vec2<i32>(i32(i % ${columns}u), i32(i / ${columns}u));
-        next${i} = vec4<f32>();
-        if (i < ${seen}u && all(at >= vec2<i32>(0)) && all(at < vec2<i32>(tile.size))) {
-          next${i} = input[quad_at(${quad}, vec2<u32>(at))];
-        }
-      }`,
-)}
-${lines(fetchedWeights, (i) => `      nextW${i} = weights[min(start + ${quad} * ${weights}u + thread + ${i * threads}u, ${all - 1}u)];`)}`;
+  const fetch = fetcher({ threads, columns, seen, weights, all });
   const store = `
 ${lines(
   fetched,
@@ -69,14 +57,10 @@ ${lines(
     }`,
 )}
 ${lines(fetchedWeights, (i) => `    if (thread + ${i * threads}u < ${weights}u) { w[thread + ${i * threads}u] = nextW${i}; }`)}`;
-  const code = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
-${TILE}
+  const code = `${INPUTS}
 ${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale })}
 var<workgroup> seen: array<vec4<f32>, ${pitch * rows}>;
 var<workgroup> w: array<vec4<f32>, ${weights}>;
-fn quad_at(quad: u32, at: vec2<u32>) -> u32 { return (quad * tile.size.y + at.y) * tile.size.x + at.x; }
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let column = thread % ${across}u;

@@ -3,7 +3,7 @@
  * devices that can hold nothing else, and for software ones, which take long to compile the others.
  */
 import { epilogue } from './epilogue.js';
-import { TILE, lines, quadsOf } from './source.js';
+import { INPUTS, lines, quadsOf } from './source.js';
 
 const SIDE = 8;
 
@@ -26,12 +26,8 @@ export function plainConvolution({ inputs, outputs, ending, variant, scale = 1 }
         let i = ${weights};
         sum += v.x * weights[i] + v.y * weights[i + 1u] + v.z * weights[i + 2u] + v.w * weights[i + 3u];
       }`;
-  const code = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
-${TILE}
+  const code = `${INPUTS}
 ${epilogue({ ending, variant, quads: outQuads, padded: false, scale })}
-fn quad_at(quad: u32, at: vec2<u32>) -> u32 { return (quad * tile.size.y + at.y) * tile.size.x + at.x; }
 @compute @workgroup_size(${SIDE}, ${SIDE})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= tile.size.x || id.y >= tile.size.y) { return; }

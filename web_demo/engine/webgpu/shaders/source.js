@@ -7,7 +7,7 @@
  * @property {number} shared bytes of workgroup memory
  * @property {(width: number, height: number) => [number, number, number]} groups workgroups for a tile of that size
  * @property {Division} division of the output channels
- * @property {'pixels' | 'direct' | 'winograd' | 'matrix'} order in which `../packing.js` lays out its weights
+ * @property {'pixels' | 'direct' | 'winograd'} order in which `../packing.js` lays out its weights
  */
 
 /**
@@ -55,3 +55,40 @@ export const TILE = `struct Tile {
   grey: u32, // whether colours become their luma
 }
 @group(0) @binding(4) var<uniform> tile: Tile;`;
+
+/** What a convolution between hidden layers reads; pixels lie quad by quad of four channels. */
+export const INPUTS = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
+${TILE}
+fn quad_at(quad: u32, at: vec2<u32>) -> u32 { return (quad * tile.size.y + at.y) * tile.size.x + at.x; }`;
+
+/**
+ * Return a generator of the lines that fetch a quad's pixels and weights into the registers `next…` and `nextW…`, each
+ * thread its share; beyond the image there are zeros.
+ * @param {object} options
+ * @param {number} options.threads of a workgroup
+ * @param {number} options.columns pixels in a row of what a workgroup sees
+ * @param {number} options.seen pixels that it sees
+ * @param {number} options.weights of a quad of input channels
+ * @param {number} options.all weights of the layer
+ * @returns {(quad: string) => string}
+ */
+export const fetcher =
+  ({ threads, columns, seen, weights, all }) =>
+  (quad) => `
+${lines(
+  Math.ceil(seen / threads),
+  (i) => `    {
+      let i = thread + ${i * threads}u;
+      let at = corner + vec2<i32>(i32(i % ${columns}u), i32(i / ${columns}u));
+      next${i} = vec4<f32>();
+      if (i < ${seen}u && all(at >= vec2<i32>(0)) && all(at < vec2<i32>(tile.size))) {
+        next${i} = input[quad_at(${quad}, vec2<u32>(at))];
+      }
+    }`,
+)}
+${lines(
+  Math.ceil(weights / threads),
+  (i) => `    nextW${i} = weights[min(start + ${quad} * ${weights}u + thread + ${i * threads}u, ${all - 1}u)];`,
+)}`;

@@ -4,7 +4,7 @@
  * Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, section 4.1.
  */
 import { epilogue } from './epilogue.js';
-import { TILE, divide, lines, quadsOf, range, sliceQuads } from './source.js';
+import { INPUTS, divide, fetcher, lines, quadsOf, range, sliceQuads } from './source.js';
 
 /**
  * @typedef {object} WinogradShape in units of 2×2 pixels
@@ -48,19 +48,7 @@ export function winogradConvolution({ shape, inputs, outputs, ending, variant, s
   const places = Math.max(rawAt + rows * 2 * half, POSITIONS * count * groups);
   const [eachUnit, eachQuad] = [range(units), range(perThread)];
   const [fetched, fetchedWeights] = [Math.ceil(seen / threads), Math.ceil(weights / threads)];
-  const fetch = (quad) => `
-${lines(
-  fetched,
-  (i) => `    {
-      let i = thread + ${i * threads}u;
-      let at = corner + vec2<i32>(i32(i % ${columns}u), i32(i / ${columns}u));
-      next${i} = vec4<f32>();
-      if (i < ${seen}u && all(at >= vec2<i32>(0)) && all(at < vec2<i32>(tile.size))) {
-        next${i} = input[(${quad} * tile.size.y + u32(at.y)) * tile.size.x + u32(at.x)];
-      }
-    }`,
-)}
-${lines(fetchedWeights, (i) => `    nextW${i} = weights[min(start + ${quad} * ${weights}u + thread + ${i * threads}u, ${all - 1}u)];`)}`;
+  const fetch = fetcher({ threads, columns, seen, weights, all });
   const storeRaw = lines(
     fetched,
     (i) => `    {
@@ -81,10 +69,7 @@ ${lines(fetchedWeights, (i) => `    nextW${i} = weights[min(start + ${quad} * ${
         ${eachQuad.map((j) => `let w${j} = s[wAt + ${i * slice + j * groups}u];`).join(' ')}
 ${eachUnit.map((u) => eachQuad.map((j) => `        sum${u}_${j} = fma(vec4<f32>(in${u}.${lane}), w${j}, sum${u}_${j});`).join(' ')).join('\n')}
       }`;
-  const code = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
-${TILE}
+  const code = `${INPUTS}
 ${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale })}
 var<workgroup> s: array<vec4<f32>, ${places}>;
 // The inverse transform of one row of pixels of a unit, from the sums of the quads that begin at o.
