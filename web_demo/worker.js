@@ -29,7 +29,7 @@ serve({
       const answer = { ...result, backend: engine.status.backend, memory: engine.memory };
       return withTransfer(answer, 'data' in result ? [result.data.buffer] : []);
     } catch (error) {
-      await writer?.abort(error).catch(() => {});
+      writer?.abort(error).catch(() => {}); // not waited for: it waits for what the page may never take
       throw error;
     }
   },
