@@ -104,6 +104,7 @@ export class Engine {
     await this.#startFirst(chain);
     // Plain JavaScript would take seconds, and so would a GPU that has not been compared.
     if (this.backend === 'wasm' || (isAuto && this.backend === first && first !== 'cpu')) await this.#time();
+    this.#rest();
     return { config: this.config, status: this.status };
   }
 
@@ -118,6 +119,7 @@ export class Engine {
     this.#take(artifacts, tile);
     this.measured = { ...than };
     await this.#startFastest();
+    this.#rest();
     return { config: this.config, status: this.status, isFaster: this.network !== null };
   }
 
@@ -162,7 +164,7 @@ export class Engine {
       const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
       return { ...size, ...work, notes: image.notes ?? [], blob: await encoder.finish() };
     } catch (error) {
-      await encoder.abort();
+      encoder.abort();
       throw error;
     }
   }
@@ -209,23 +211,32 @@ export class Engine {
     const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
     const start = (region) => computeRegion(this, image, region.column, region.row, signal);
     const ahead = new Ahead(regions, start, () => (this.network instanceof GpuNetwork ? this.network.depth : 1));
-    for (const row of rows) {
-      const height = (row.to - row.from) * scale;
-      const band = allocate(width * height * 4);
-      for (const column of columns) {
-        const data = await this.#region(image, column, row, ahead, signal);
-        const x = column.from * scale;
-        const across = (column.to - column.from) * scale;
-        for (let y = 0; y < height; y++) {
-          band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+    try {
+      for (const row of rows) {
+        const height = (row.to - row.from) * scale;
+        const band = allocate(width * height * 4);
+        for (const column of columns) {
+          const data = await this.#region(image, column, row, ahead, signal);
+          const x = column.from * scale;
+          const across = (column.to - column.from) * scale;
+          for (let y = 0; y < height; y++) {
+            band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+          }
+          await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
+          onProgress?.({ done: ++done, total: count });
         }
-        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
-        onProgress?.({ done: ++done, total: count });
+        await onBand(band);
       }
-      await onBand(band);
+    } finally {
+      this.#rest();
     }
     this.#settle();
     return { milliseconds: performance.now() - started, tiles: count };
+  }
+
+  /** Between two images, the GPU's memory is for others. */
+  #rest() {
+    if (this.network instanceof GpuNetwork) this.network.rest();
   }
 
   /** Free the network and what it has in flight; the engine can load another model. */
@@ -369,6 +380,7 @@ export class Engine {
   async #settle() {
     const { network, tile } = this;
     if (!(network instanceof GpuNetwork) || !(await settle(network, this.config))) return;
+    network.rest();
     if (network === this.network && tile === this.tile) this.tile = this.#tileFor(network.tile);
   }
 

@@ -42,6 +42,10 @@ export class GpuNetwork {
   #input = null;
   /** @type {Map<import('./shaders/epilogue.js').Output, GPUBuffer>} */
   #outputs = new Map();
+  /** Tiles that were begun and are not read yet. */
+  #underWay = 0;
+  /** Whether the buffers of tiles go when none is under way. */
+  #resting = false;
 
   /**
    * Start a network: open a device, compile a set of kernels, and check what it computes.
@@ -174,7 +178,7 @@ export class GpuNetwork {
     const { width, height } = pixels;
     let out = new Float32Array();
     const use = (mapped) => (out = new Float32Array(mapped.slice(0)));
-    await this.#run(program, { kind: source, values }, 'floats', { width, height }, { use });
+    await this.#finish(this.#run(program, { kind: source, values }, 'floats', { width, height }, { use }));
     return out;
   }
 
@@ -197,7 +201,7 @@ export class GpuNetwork {
       const complete = storeRows(new Uint8Array(mapped), across, place);
       if (!complete) throw new BackendLost('WebGPU returned values that are not numbers');
     };
-    await this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store });
+    await this.#finish(this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store }));
     return place.data;
   }
 
@@ -212,10 +216,28 @@ export class GpuNetwork {
     this.runner.submit(program, source, target, tile);
   }
 
+  /** Free the buffers of tiles once none is under way; the next tile creates them anew. */
+  rest() {
+    this.#resting = true;
+    if (!this.#underWay) this.#freeTiles();
+  }
+
   /** Free everything and end the device, if it is our own; work under way is given up. */
   dispose() {
     this.arena.dispose();
     if (this.gpu.owned) this.gpu.device.destroy();
+  }
+
+  /** Wait for a tile that was begun. @param {Promise<void>} tile */
+  async #finish(tile) {
+    this.#underWay++;
+    this.#resting = false;
+    try {
+      await tile;
+    } finally {
+      this.#underWay--;
+      if (this.#resting && !this.#underWay) this.#freeTiles();
+    }
   }
 
   /**
@@ -257,6 +279,15 @@ export class GpuNetwork {
       readable.unmap();
       this.#readable.push(readable);
     }
+  }
+
+  #freeTiles() {
+    const buffers = [...this.#readable, ...this.#outputs.values(), ...(this.#input ? [this.#input] : [])];
+    for (const buffer of buffers) this.arena.free(buffer);
+    this.#readable = [];
+    this.#outputs.clear();
+    this.#input = null;
+    this.runner.rest();
   }
 
   #takeReadable(bytes) {
