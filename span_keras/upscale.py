@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 
 from span_keras.cli import CONTEXT, Failure, reports_errors, tell_assumed, version_option, weights_options
-from span_keras.errors import SpanError
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import AUTO, plan
 from span_keras.inference.job import MAX_FACTOR, Options, Outcome
@@ -128,7 +127,12 @@ def main(
         networks = _load(network, device)
     label = options.label(networks.native if networks else next(iter(DEFAULT_NETWORKS)))
     if watch:
-        _watch(lambda: plan(inputs, out, suffix, options, label), inputs, networks, _Report(as_json, options.strict))
+
+        def plan_some(changed: set[Path]):
+            there = [folder for folder in inputs if folder.is_dir()]
+            return plan(there, out, suffix, options, label, changed)
+
+        _watch(plan_some, inputs, networks, _Report(as_json, options.strict))
         return
     work = plan(inputs, out, suffix, options, label)
     for remark in work.remarks:
@@ -179,26 +183,18 @@ def _upscale(jobs, networks, report: _Report) -> None:
             add(do(jobs[0], networks, set(), bar.update, restart))
 
 
-def _watch(plan_all, folders, networks, report: _Report) -> None:
+def _watch(plan_some, folders, networks, report: _Report) -> None:
     """Make what is in folders, then new images as they come, until interrupted."""
     from span_keras.inference.watch import follow
 
     def make(changed: set[Path]) -> list[Outcome]:
-        """Make the images among some files and folders; what else is there was dealt with before."""
-
-        def is_new(source) -> bool:
-            return not changed.isdisjoint((Path(source), *Path(source).parents))
-
-        first = len(report.outcomes)
-        try:
-            work = plan_all()
-        except SpanError:  # nothing is there yet, or no longer
-            return []
+        """Make the images among some files and folders."""
+        first, work = len(report.outcomes), plan_some(changed)
         for outcome in work.settled:
-            if is_new(outcome.source) and outcome.status != "kept" and Path(outcome.source).is_file():
+            if outcome.status != "kept":
                 report.add(outcome)
-        if jobs := [job for job in work.jobs if is_new(job.source)]:
-            _upscale(jobs, networks, report)
+        if work.jobs:
+            _upscale(work.jobs, networks, report)
         return report.outcomes[first:]
 
     click.echo(f"Watching {listed(map(str, folders), 'and')}; Ctrl-C ends it.", err=True)
