@@ -10,7 +10,7 @@ import collections
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from span_keras import atomic
@@ -50,25 +50,37 @@ def work_through(
         workers: images that are made at the same time, by default one more than there are cores, since one waits for
             the disk.
     """
-    stopped, folders, made = threading.Event(), set(), collections.deque()
+    stopped, folders = threading.Event(), set()
+    in_order, unfinished = collections.deque(), {}
     limit = min(MAX_BYTES, (memory.available() or MAX_BYTES) // 2)
+    workers = workers or cores() + 1
 
     def stop_if_asked(_count: int = 0) -> None:
         if stopped.is_set():
             raise Stopped
 
-    def report(down_to: int, needed: int = 0) -> None:
-        while len(made) > down_to or (made and needed + sum(size for size, _ in made) > limit):
-            on_outcome(made.popleft()[1].result())
+    def finish_until(is_enough: Callable[[], bool]) -> None:
+        """Wait for jobs, whichever ends first, and report those before which none is unfinished."""
+        while not is_enough():
+            for future in wait(unfinished, return_when=FIRST_COMPLETED).done:
+                del unfinished[future]
+                future.result()
+            while in_order and in_order[0] not in unfinished:
+                on_outcome(in_order.popleft().result())
 
-    workers = workers or cores() + 1
     with ThreadPoolExecutor(workers) as pool:
         try:
             for job in jobs:
                 needed = _bytes_of(job, networks)
-                report(workers - 1, needed)
-                made.append((needed, pool.submit(do, job, networks, folders, stop_if_asked)))
-            report(0)
+                finish_until(
+                    lambda needed=needed: (
+                        not unfinished or (len(unfinished) < workers and needed + sum(unfinished.values()) <= limit)
+                    )
+                )
+                future = pool.submit(do, job, networks, folders, stop_if_asked)
+                unfinished[future] = needed
+                in_order.append(future)
+            finish_until(lambda: not unfinished)
         except BaseException:
             stopped.set()
             pool.shutdown(cancel_futures=True)
