@@ -14,7 +14,7 @@ from span_keras.cli import CONTEXT, Failure, reports_errors, tell_assumed, versi
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import AUTO, plan
 from span_keras.inference.job import MAX_FACTOR, Options, Outcome
-from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions, load
 from span_keras.quiet import hushed
 
 _WRITTEN = listed((form.label for form in FORMATS if form.written), "and")
@@ -121,10 +121,10 @@ def main(
     if watch and not all(path.is_dir() for path in inputs):
         raise click.UsageError("--watch expects folders, found a file.")
     options = Options(**options)
-    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, batch=batch, tta=tta)
+    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, batch=batch, tta=tta, device=device)
     networks = None
     if watch or (out is None and weights):  # names of results tell the factor
-        networks = _load(network, device)
+        networks = _load(network)
     label = options.label(networks.native if networks else next(iter(DEFAULT_NETWORKS)))
     if watch:
 
@@ -141,19 +141,14 @@ def main(
     for outcome in work.settled:
         report.add(outcome)
     if work.jobs:
-        _upscale(work.jobs, networks or _load(network, device), report)
+        _upscale(work.jobs, networks or _load(network), report)
     report.end()
 
 
-def _load(options: NetworkOptions, device: str):
-    with hushed():  # it loads Keras, which --help need not wait for
-        from span_keras.inference import device as devices
-        from span_keras.inference.networks import load
-
-        devices.choose(device)
-        assumed = []
-        networks = load(options, assumed.append)
-        devices.check(device)
+def _load(options: NetworkOptions):
+    assumed = []
+    with hushed():  # what is tried out to learn a network's input range loads Keras
+        networks = load(options, assumed.append, hushed)
     tell_assumed(*assumed)
     return networks
 

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from span_keras import atomic
-from span_keras.errors import SpanError, TargetExistsError
+from span_keras.errors import BackendError, ConfigError, SpanError, TargetExistsError
 from span_keras.images import memory
 from span_keras.images.read import image_size
 from span_keras.images.write import UnwritableError
@@ -101,6 +101,9 @@ def do(
         networks: what to enlarge with.
         folders: those of targets that were made ready; that of this one is added.
         on_tiles, on_start: see ``upscale_file``.
+
+    Raises:
+        ConfigError, BackendError: there is no network to do this job or any other with, see ``networks.load``.
     """
     try:
         folder = job.target.parent
@@ -108,6 +111,8 @@ def do(
             _make_ready(folder)
             folders.add(folder)
         return upscale_file(job, networks, on_start, on_tiles)
+    except (ConfigError, BackendError):
+        raise
     except TargetExistsError as error:
         return Outcome(str(job.source), str(job.target), "kept", reason=str(error))
     except SpanError as error:
