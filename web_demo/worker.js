@@ -14,10 +14,11 @@ serve({
 
   rival: ({ artifacts, options }) => engine.rival(artifacts, options),
 
-  async upscale({ source, output, write, preview }, { signal, emit }) {
+  async upscale({ source, output, write, preview, tta }, { signal, emit }) {
     const writer = write?.getWriter();
     const options = {
       signal,
+      tta,
       write: writer && ((bytes) => writer.write(bytes)),
       onSize: (size) => emit('size', size),
       onProgress: (progress) => emit('progress', progress),
