@@ -65,6 +65,10 @@ async function decodeFile(blob, icc) {
     // described otherwise than by a profile for RGB, which is kept, become sRGB.
     return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: icc ? 'none' : 'default' });
   } catch {
+    const { HEAD, refusalOf } = await import('./kinds.js');
+    const head = new Uint8Array(await blob.slice(0, HEAD).arrayBuffer());
+    const refusal = refusalOf(String.fromCharCode(...head), name);
+    if (refusal) throw new ImageError(`${name} is ${refusal}.`);
     const kind = blob.type ? ` (${blob.type})` : '';
     throw new ImageError(
       `${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`,
