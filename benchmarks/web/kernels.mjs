@@ -61,7 +61,9 @@ async function forms() {
   if (config.golden) {
     const golden = decodeGolden(config.golden);
     for (const network of [plain, fast]) {
-      console.log(`self-check: off by ${(await goldenError(network, golden)).toPrecision(2)}`);
+      console.log(
+        `self-check: off by ${(await goldenError((...given) => network.evaluate(...given), golden)).toPrecision(2)}`,
+      );
     }
   }
   return {
