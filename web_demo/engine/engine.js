@@ -387,7 +387,8 @@ export class Engine {
   /** The model's self-check: a backend that computes something else is of no use, however fast. */
   async #check() {
     if (!this.golden) return;
-    const error = await goldenError(/** @type {Network} */ (this.network), this.golden);
+    const network = /** @type {Network} */ (this.network);
+    const error = await goldenError((...given) => network.evaluate(...given), this.golden);
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }
