@@ -145,7 +145,7 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const upscaler = new Upscaler(thread, answer.config, state, source);
     const used = answer.status.backend;
     if (backend === 'auto' && used === first) remember(used);
-    else if (backend === 'auto') upscaler.compare(answer.artifacts, tile);
+    else if (backend === 'auto') upscaler.compare(answer.artifacts ?? model, tile);
     return upscaler;
   } catch (error) {
     thread.end();

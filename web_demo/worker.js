@@ -9,7 +9,9 @@ const engine = new Engine((status) => notify('status', status));
 serve({
   async load({ url, artifacts = null, options }) {
     const model = artifacts ?? (await fetchModel(url));
-    return { ...(await engine.load(model, options)), artifacts: model };
+    const loaded = await engine.load(model, options);
+    const isCompared = options.backend === 'auto' && loaded.status.backend !== options.first;
+    return isCompared && !artifacts ? { ...loaded, artifacts: model } : loaded;
   },
 
   rival: ({ artifacts, options }) => engine.rival(artifacts, options),
@@ -30,7 +32,7 @@ serve({
       const answer = { ...result, backend: engine.status.backend, memory: engine.memory };
       return withTransfer(answer, 'data' in result ? [result.data.buffer] : []);
     } catch (error) {
-      await writer?.abort(error).catch(() => {});
+      writer?.abort(error).catch(() => {}); // not waited for: it waits for what the page may never take
       throw error;
     }
   },

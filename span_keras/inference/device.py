@@ -30,14 +30,16 @@ def choose(name: str) -> None:
 
 
 def check(name: str) -> None:
-    """Check that the backend found the GPU that ``--device`` asked for.
+    """Check that the backend found the GPU that ``--device`` asked for, if it did. That loads the backend.
 
     Raises:
         ConfigError: it found none.
     """
+    if not name.startswith("gpu"):
+        return
     import keras
 
-    if name.startswith("gpu") and not keras.distribution.list_devices("gpu"):
+    if not keras.distribution.list_devices("gpu"):
         raise ConfigError(
             f"expected a GPU for --device {name}, found none that {keras.backend.backend()} can use; check its driver "
             "and the backend's GPU support, or pass --device cpu."

@@ -99,7 +99,8 @@ def test_nothing_is_left_on_the_backend(backend, blank):
         backend,
     )
     assert counts == [counts[0]] * 7
-    assert counts[0]["tensors"] == 20  # kernels and biases of ten convolutions
+    # Kernels and biases of ten convolutions. Our kernels fold two of them, and one more buffer says where a tile lies.
+    assert counts[0]["tensors"] == (19 if backend == "webgpu" else 20)
 
 
 def test_the_footer_tells_the_memory_at_rest(open_page, tmp_path):

@@ -105,6 +105,7 @@ export class Engine {
     await this.#startFirst(chain);
     // Plain JavaScript would take seconds, and so would a GPU that has not been compared.
     if (this.backend === 'wasm' || (isAuto && this.backend === first && first !== 'cpu')) await this.#time();
+    this.#rest();
     return { config: this.config, status: this.status };
   }
 
@@ -119,6 +120,7 @@ export class Engine {
     this.#take(artifacts, tile);
     this.measured = { ...than };
     await this.#startFastest();
+    this.#rest();
     return { config: this.config, status: this.status, isFaster: this.network !== null };
   }
 
@@ -166,7 +168,7 @@ export class Engine {
       const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
       return { ...size, ...work, notes: image.notes ?? [], blob: await encoder.finish() };
     } catch (error) {
-      await encoder.abort();
+      encoder.abort();
       throw error;
     }
   }
@@ -213,23 +215,32 @@ export class Engine {
     const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
     const start = (region) => computeRegion(this, image, region.column, region.row, { signal, tta });
     const ahead = new Ahead(regions, start, () => (this.network instanceof GpuNetwork ? this.network.depth : 1));
-    for (const row of rows) {
-      const height = (row.to - row.from) * scale;
-      const band = allocate(width * height * 4, image.data);
-      for (const column of columns) {
-        const data = await this.#region(image, column, row, ahead, { signal, tta });
-        const x = column.from * scale;
-        const across = (column.to - column.from) * scale;
-        for (let y = 0; y < height; y++) {
-          band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+    try {
+      for (const row of rows) {
+        const height = (row.to - row.from) * scale;
+        const band = allocate(width * height * 4, image.data);
+        for (const column of columns) {
+          const data = await this.#region(image, column, row, ahead, { signal, tta });
+          const x = column.from * scale;
+          const across = (column.to - column.from) * scale;
+          for (let y = 0; y < height; y++) {
+            band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+          }
+          await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data: toBytes(data) });
+          onProgress?.({ done: ++done, total: count });
         }
-        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data: toBytes(data) });
-        onProgress?.({ done: ++done, total: count });
+        await onBand(band);
       }
-      await onBand(band);
+    } finally {
+      this.#rest();
     }
     this.#settle();
     return { milliseconds: performance.now() - started, tiles: count };
+  }
+
+  /** Between two images, the GPU's memory is for others. */
+  #rest() {
+    if (this.network instanceof GpuNetwork) this.network.rest();
   }
 
   /** Free the network and what it has in flight; the engine can load another model. */
@@ -373,13 +384,15 @@ export class Engine {
   async #settle() {
     const { network, tile } = this;
     if (!(network instanceof GpuNetwork) || !(await settle(network, this.config))) return;
+    network.rest();
     if (network === this.network && tile === this.tile) this.tile = this.#tileFor(network.tile);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */
   async #check() {
     if (!this.golden) return;
-    const error = await goldenError(/** @type {Network} */ (this.network), this.golden);
+    const network = /** @type {Network} */ (this.network);
+    const error = await goldenError((...given) => network.evaluate(...given), this.golden);
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }

@@ -52,8 +52,9 @@ export class PngEncoder {
     return this.parts && new Blob(this.parts, { type: 'image/png' });
   }
 
-  async abort() {
-    await this.writer.abort().catch(() => {});
+  /** Give the file up. */
+  abort() {
+    this.writer.abort().catch(() => {}); // not waited for: it waits for rows that nobody may read any more
     this.parts = null;
   }
 
