@@ -8,7 +8,6 @@ from pathlib import Path
 
 from span_keras.errors import ConfigError
 
-
 ACCELERATORS = ("nvidia[0-9]*", "dxg", "kfd", "accel*", "vfio/[0-9]*")
 """Where Linux shows GPUs of NVIDIA, also under Windows, and of AMD, and TPUs; below ``/dev``."""
 
@@ -41,9 +40,11 @@ def check(name: str) -> None:
     Raises:
         ConfigError: it found none.
     """
+    if not name.startswith("gpu"):
+        return
     import keras
 
-    if name.startswith("gpu") and not keras.distribution.list_devices("gpu"):
+    if not keras.distribution.list_devices("gpu"):
         raise ConfigError(
             f"expected a GPU for --device {name}, found none that {keras.backend.backend()} can use; check its driver "
             "and the backend's GPU support, or pass --device cpu."

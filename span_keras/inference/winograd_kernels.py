@@ -70,11 +70,8 @@ def transform_input(planes, start, channels, row, length, scratch, out):
             at, to = line * _6 * _BLOCK, line * _6 * _STRIP + done
             for k in range(_BLOCK):
                 d0, d1, d2 = scratch[at + k], scratch[at + _BLOCK + k], scratch[at + _2 * _BLOCK + k]
-                d3, d4, d5 = (
-                    scratch[at + _3 * _BLOCK + k],
-                    scratch[at + _4 * _BLOCK + k],
-                    scratch[at + _5 * _BLOCK + k],
-                )
+                d3, d4 = scratch[at + _3 * _BLOCK + k], scratch[at + _4 * _BLOCK + k]
+                d5 = scratch[at + _5 * _BLOCK + k]
                 a, b, c, d = d4 - _FOUR * d2, d3 - _FOUR * d1, d4 - d2, _TWO * (d3 - d1)
                 out[to + k] = _FOUR * (d0 - d2) + c
                 out[to + _STRIP + k] = a + b
@@ -115,11 +112,8 @@ def transform_output(coefficients, length, scratch, out):
             at, to = line * _6 * _BLOCK, line * _4 * _STRIP + done
             for k in range(_BLOCK):
                 m0, m1, m2 = scratch[at + k], scratch[at + _BLOCK + k], scratch[at + _2 * _BLOCK + k]
-                m3, m4, m5 = (
-                    scratch[at + _3 * _BLOCK + k],
-                    scratch[at + _4 * _BLOCK + k],
-                    scratch[at + _5 * _BLOCK + k],
-                )
+                m3, m4 = scratch[at + _3 * _BLOCK + k], scratch[at + _4 * _BLOCK + k]
+                m5 = scratch[at + _5 * _BLOCK + k]
                 a, b, c, d = m1 + m2, m1 - m2, m3 + m4, m3 - m4
                 out[to + k] = m0 + a + c
                 out[to + _STRIP + k] = b + _TWO * d
