@@ -11,11 +11,10 @@ from pathlib import Path
 import click
 
 from span_keras.cli import CONTEXT, Failure, reports_errors, tell_assumed, version_option, weights_options
-from span_keras.errors import SpanError
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import AUTO, plan
 from span_keras.inference.job import MAX_FACTOR, Options, Outcome
-from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions, load
 from span_keras.quiet import hushed
 
 _WRITTEN = listed((form.label for form in FORMATS if form.written), "and")
@@ -122,13 +121,18 @@ def main(
     if watch and not all(path.is_dir() for path in inputs):
         raise click.UsageError("--watch expects folders, found a file.")
     options = Options(**options)
-    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, batch=batch, tta=tta)
+    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, batch=batch, tta=tta, device=device)
     networks = None
     if watch or (out is None and weights):  # names of results tell the factor
-        networks = _load(network, device)
+        networks = _load(network)
     label = options.label(networks.native if networks else next(iter(DEFAULT_NETWORKS)))
     if watch:
-        _watch(lambda: plan(inputs, out, suffix, options, label), inputs, networks, _Report(as_json, options.strict))
+
+        def plan_some(changed: set[Path]):
+            there = [folder for folder in inputs if folder.is_dir()]
+            return plan(there, out, suffix, options, label, changed)
+
+        _watch(plan_some, inputs, networks, _Report(as_json, options.strict))
         return
     work = plan(inputs, out, suffix, options, label)
     for remark in work.remarks:
@@ -137,19 +141,14 @@ def main(
     for outcome in work.settled:
         report.add(outcome)
     if work.jobs:
-        _upscale(work.jobs, networks or _load(network, device), report)
+        _upscale(work.jobs, networks or _load(network), report)
     report.end()
 
 
-def _load(options: NetworkOptions, device: str):
-    with hushed():  # it loads Keras, which --help need not wait for
-        from span_keras.inference import device as devices
-        from span_keras.inference.networks import load
-
-        devices.choose(device)
-        assumed = []
-        networks = load(options, assumed.append)
-        devices.check(device)
+def _load(options: NetworkOptions):
+    assumed = []
+    with hushed():  # what is tried out to learn a network's input range loads Keras
+        networks = load(options, assumed.append, hushed)
     tell_assumed(*assumed)
     return networks
 
@@ -179,26 +178,18 @@ def _upscale(jobs, networks, report: _Report) -> None:
             add(do(jobs[0], networks, set(), bar.update, restart))
 
 
-def _watch(plan_all, folders, networks, report: _Report) -> None:
+def _watch(plan_some, folders, networks, report: _Report) -> None:
     """Make what is in folders, then new images as they come, until interrupted."""
     from span_keras.inference.watch import follow
 
     def make(changed: set[Path]) -> list[Outcome]:
-        """Make the images among some files and folders; what else is there was dealt with before."""
-
-        def is_new(source) -> bool:
-            return not changed.isdisjoint((Path(source), *Path(source).parents))
-
-        first = len(report.outcomes)
-        try:
-            work = plan_all()
-        except SpanError:  # nothing is there yet, or no longer
-            return []
+        """Make the images among some files and folders."""
+        first, work = len(report.outcomes), plan_some(changed)
         for outcome in work.settled:
-            if is_new(outcome.source) and outcome.status != "kept" and Path(outcome.source).is_file():
+            if outcome.status != "kept":
                 report.add(outcome)
-        if jobs := [job for job in work.jobs if is_new(job.source)]:
-            _upscale(jobs, networks, report)
+        if work.jobs:
+            _upscale(work.jobs, networks, report)
         return report.outcomes[first:]
 
     click.echo(f"Watching {listed(map(str, folders), 'and')}; Ctrl-C ends it.", err=True)

@@ -4,6 +4,7 @@
  * `.button`, `.button.primary`, `.card`, `.field`, `.note`, `.figures`.
  */
 
+import { isModel } from './ui/chosen.js';
 import { mountIntake } from './ui/intake.js';
 import { Items } from './ui/items.js';
 import { Models } from './ui/models.js';
@@ -51,8 +52,9 @@ async function showView(view) {
   }
 }
 
-/** Images that are dropped or pasted belong to the view that is shown. */
+/** A model is for the page; images that are dropped or pasted belong to the view that is shown. */
 async function takeFiles(files) {
+  if (isModel(files)) return models.loadFiles(files);
   if (shown === 'upscale') items.add(files);
   else (await open(shown))?.take(files);
 }

@@ -168,6 +168,8 @@ export type UpscaleOptions<
 > = {
   /** cancels within one tile; the promise rejects with an `AbortError` */
   signal?: AbortSignal;
+  /** average over the image's eight orientations: slightly better, and eight times slower */
+  tta?: boolean;
   /** a PNG file as a Blob, the default, or RGBA values */
   output?: Output;
   /** tiles done */
@@ -202,7 +204,7 @@ export type Work = {
 export type Result = Size & Work;
 
 export type PngFile = {
-  /** the PNG file, with the colour profile of the input */
+  /** the PNG file, with the colour profile and the metadata of the input, and 16 bits if that is a PNG of 16 */
   blob: Blob;
 };
 

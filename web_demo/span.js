@@ -62,6 +62,7 @@ const RIVAL_LIMIT = 60_000;
  * @template {WritableStream<Uint8Array> | undefined} [Write=WritableStream<Uint8Array> | undefined]
  * @typedef {object} UpscaleOptions
  * @property {AbortSignal} [signal] cancels within one tile; the promise rejects with an `AbortError`
+ * @property {boolean} [tta] average over the image's eight orientations: slightly better, and eight times slower
  * @property {Output} [output] a PNG file as a Blob, the default, or RGBA values
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles done
  * @property {(size: Size) => void} [onSize] called before the first tile
@@ -90,7 +91,7 @@ const RIVAL_LIMIT = 60_000;
 
 /**
  * @typedef {object} PngFile
- * @property {Blob} blob the PNG file, with the colour profile of the input
+ * @property {Blob} blob the PNG file, with the colour profile and the metadata of the input, and 16 bits if that is a PNG of 16
  */
 
 /**
@@ -144,7 +145,7 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const upscaler = new Upscaler(thread, answer.config, state, source);
     const used = answer.status.backend;
     if (backend === 'auto' && used === first) remember(used);
-    else if (backend === 'auto') upscaler.compare(answer.artifacts, tile);
+    else if (backend === 'auto') upscaler.compare(answer.artifacts ?? model, tile);
     return upscaler;
   } catch (error) {
     thread.end();
@@ -339,12 +340,12 @@ export class Upscaler {
   /** @param {ImageSource} image @param {UpscaleOptions<any, any>} options @returns {Promise<any>} */
   async #upscale(image, options) {
     checkUpscale(options);
-    const { signal, output, onProgress, onSize, onTile, write } = options;
+    const { signal, tta = false, output, onProgress, onSize, onTile, write } = options;
     const file = write && pipeInto(write);
     const on = { progress: onProgress, size: onSize, tile: onTile };
     try {
       const { source, transfer } = await toSource(image);
-      const argument = { source, output, write: file?.writable, preview: Boolean(onTile) };
+      const argument = { source, output, write: file?.writable, preview: Boolean(onTile), tta };
       if (file) transfer.push(file.writable);
       const result = await this.#thread.call('upscale', argument, { on, transfer, signal });
       await file?.written;

@@ -9,15 +9,18 @@ const engine = new Engine((status) => notify('status', status));
 serve({
   async load({ url, artifacts = null, options }) {
     const model = artifacts ?? (await fetchModel(url));
-    return { ...(await engine.load(model, options)), artifacts: model };
+    const loaded = await engine.load(model, options);
+    const isCompared = options.backend === 'auto' && loaded.status.backend !== options.first;
+    return isCompared && !artifacts ? { ...loaded, artifacts: model } : loaded;
   },
 
   rival: ({ artifacts, options }) => engine.rival(artifacts, options),
 
-  async upscale({ source, output, write, preview }, { signal, emit }) {
+  async upscale({ source, output, write, preview, tta }, { signal, emit }) {
     const writer = write?.getWriter();
     const options = {
       signal,
+      tta,
       write: writer && ((bytes) => writer.write(bytes)),
       onSize: (size) => emit('size', size),
       onProgress: (progress) => emit('progress', progress),

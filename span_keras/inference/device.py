@@ -35,7 +35,7 @@ def choose(name: str) -> None:
 
 
 def check(name: str) -> None:
-    """Check that the backend found the GPU that ``--device`` asked for.
+    """Check that the backend found the GPU that ``--device`` asked for, if it did. That loads the backend.
 
     Raises:
         ConfigError: it found none.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from span_keras.checkpoints import load_weights, require_settled
 from span_keras.constants import DEFAULT_NETWORK
-from span_keras.errors import CheckpointError, ConfigError, ImageError
+from span_keras.errors import CheckpointError, ImageError
 from span_keras.images import tiling
 from span_keras.images.alpha import Windows, is_grey, predict_channels, result_channels
 from span_keras.images.channels import to_rgb
@@ -83,11 +83,7 @@ class Upscaler:
         self.config = weights.config
         self.scale, self.halo = self.config.scale, self.config.receptive_radius
         self.tile, self.batch = max(TILE, 4 * self.halo) if tile is None else tile, batch
-        if self.tile <= 2 * self.halo:
-            raise ConfigError(
-                f"tile must be more than twice this network's halo of {self.halo} pixels, found {self.tile}; "
-                f"ask for {2 * self.halo + 1} or more."
-            )
+        tiling.check_tile(self.tile, self.halo)
         self._run, self._source = compile_network(weights), weights.source
         if tta:
             self._run = over_orientations(self._run, batch * self.tile**2)

@@ -14,7 +14,7 @@ from span_keras.network.config import SpanConfig
 NETWORKS = {
     "one-block": SpanConfig(scale=2, channels=4, blocks=1),
     "odd-width": SpanConfig.official(scale=3, channels=6, blocks=2),
-    "wide": SpanConfig(scale=4, channels=13, blocks=3, img_range=255.0, rgb_mean=(0.3, 0.4, 0.5)),
+    "wide": SpanConfig(scale=4, channels=9, blocks=2, img_range=255.0, rgb_mean=(0.3, 0.4, 0.5)),
 }
 SETS = ["Winograd 16×8", "Winograd 16×16", "Winograd 8×8", "direct 32×8", "direct 32×4"]
 
@@ -72,33 +72,49 @@ COMPARE = """
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_computes_the_network(name, blank):
-    body = f"{COMPARE} return compare('one-block', SETS.filter((set) => set.name === given[0]));"
-    found = library(blank, body, name)
+    """Its last convolution, whose quads are the most, and a direct set's merge; plain kernels compute the rest.
+
+    The software GPU compiles every kernel of a set for seconds. Shapes do not touch what comes after the sums, which
+    ``test_any_width_in_any_shape`` tests in full.
+    """
+    found = library(
+        blank,
+        f"""{COMPARE}
+        const set = SETS.find((one) => one.name === given[0]);
+        const isLast = ({{ ending }}) => ['bytes', 'floats'].includes(ending);
+        const convolution = (options) => (isLast(options) ? set : PLAIN).convolution(options);
+        const {{ merge }} = given[0].startsWith('direct') ? set : PLAIN;
+        return compare('one-block', [{{ ...set, convolution, merge }}]);""",
+        name,
+    )
     assert found["used"] == name
     assert found["worst"] <= 1e-4
-    assert (found["levels"], found["unlike"]) == (0, 0) or found["levels"] <= 1
+    assert found["levels"] <= 1
+    assert found["unlike"] == 0
 
 
 SHAPES = {
     "winograd, narrow": (
+        "wide",
         "winogradConvolution, { across: 2, down: 2, units: 2, quads: [2, 1] }",
         "{ pixels: 2, across: 4, down: 2, quads: [2, 1] }",
     ),
     "winograd, in slices": (
+        "odd-width",
         "winogradConvolution, { across: 4, down: 4, units: 1, quads: [1] }",
         "{ pixels: 1, across: 8, down: 4, quads: [1] }",
     ),
     "direct, in slices": (
+        "wide",
         "directConvolution, { pixels: 2, across: 16, down: 8, quads: [1] }",
         "{ pixels: 2, across: 16, down: 16, quads: [1] }",
     ),
 }
 
 
-@pytest.mark.parametrize("network", ["odd-width", "wide"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_any_width_in_any_shape(shape, network, blank):
-    convolution, merging = SHAPES[shape]
+def test_any_width_in_any_shape(shape, blank):
+    network, convolution, merging = SHAPES[shape]
     found = library(
         blank,
         f"""{COMPARE}

@@ -1,5 +1,5 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
-import { allocate } from '../images/pixels.js';
+import { allocate, toBytes } from '../images/pixels.js';
 import { PngEncoder } from '../images/png.js';
 import { planTiles } from '../images/tiling.js';
 import { within } from '../limit.js';
@@ -7,7 +7,7 @@ import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
 import { Ahead } from './ahead.js';
 import { CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
-import { decode } from './decode.js';
+import { decodeWhole } from './decode.js';
 import { gpuProblem } from './hardware.js';
 import { settle, startOwn } from './own.js';
 import { computeRegion } from './region.js';
@@ -53,6 +53,7 @@ const POOL = 2 ** 30;
 /**
  * @typedef {object} Options
  * @property {AbortSignal} [signal] stops before the next tile
+ * @property {boolean} [tta] average over eight orientations, which takes eight times as long
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles
  * @property {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [onTile]
  * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of the output, at
@@ -156,10 +157,13 @@ export class Engine {
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number, notes: string[]}>}
    */
   async upscale(source, { onSize, write, ...options } = {}) {
-    const image = 'alpha' in source ? source : await decode(source);
+    const image = 'alpha' in source ? source : await decodeWhole(source, { deep: true });
     const size = this.#sizeOf(image);
     onSize?.(size);
-    const encoder = new PngEncoder(size.width, size.height, { alpha: image.alpha, icc: image.icc, write });
+    const { alpha, icc } = image;
+    const bits = image.data instanceof Uint16Array ? 16 : 8;
+    const chunks = 'metadata' in image ? await metadataOf(image, size) : [];
+    const encoder = new PngEncoder(size.width, size.height, { alpha, icc, bits, chunks, write });
     try {
       const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
       return { ...size, ...work, notes: image.notes ?? [], blob: await encoder.finish() };
@@ -176,10 +180,10 @@ export class Engine {
    * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number, notes: string[]}>} RGBA
    */
   async pixels(source, { onSize, ...options } = {}) {
-    const image = 'alpha' in source ? source : await decode(source);
+    const image = 'alpha' in source ? source : await decodeWhole(source, { deep: false });
     const size = this.#sizeOf(image);
     onSize?.(size);
-    const data = allocate(size.width * size.height * 4);
+    const data = /** @type {Uint8ClampedArray<ArrayBuffer>} */ (allocate(size.width * size.height * 4));
     let filled = 0;
     const onBand = (band) => {
       data.set(band, filled);
@@ -197,10 +201,10 @@ export class Engine {
   /**
    * Compute tile after tile.
    * @param {Pixels} image
-   * @param {Options & {onBand: (rgba: Uint8ClampedArray) => void | Promise<void>}} options `onBand` gets every finished row
+   * @param {Options & {onBand: (rgba: import('../images/pixels.js').Levels) => void | Promise<void>}} options `onBand` gets every finished row
    *   of tiles
    */
-  async #tiles(image, { signal, onProgress, onTile, onBand }) {
+  async #tiles(image, { signal, tta, onProgress, onTile, onBand }) {
     if (!this.network) await this.#startFirst(CHAIN); // all had failed, perhaps on a larger image
     const { scale, halo } = this.config;
     const { width, colorSpace } = this.#sizeOf(image);
@@ -209,20 +213,20 @@ export class Engine {
     const { rows, columns, count } = planTiles(image.width, image.height, this.tile, halo);
     let done = 0;
     const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
-    const start = (region) => computeRegion(this, image, region.column, region.row, signal);
+    const start = (region) => computeRegion(this, image, region.column, region.row, { signal, tta });
     const ahead = new Ahead(regions, start, () => (this.network instanceof GpuNetwork ? this.network.depth : 1));
     try {
       for (const row of rows) {
         const height = (row.to - row.from) * scale;
-        const band = allocate(width * height * 4);
+        const band = allocate(width * height * 4, image.data);
         for (const column of columns) {
-          const data = await this.#region(image, column, row, ahead, signal);
+          const data = await this.#region(image, column, row, ahead, { signal, tta });
           const x = column.from * scale;
           const across = (column.to - column.from) * scale;
           for (let y = 0; y < height; y++) {
             band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
           }
-          await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
+          await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data: toBytes(data) });
           onProgress?.({ done: ++done, total: count });
         }
         await onBand(band);
@@ -250,18 +254,18 @@ export class Engine {
   }
 
   /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
-  async #region(image, column, row, ahead, signal) {
+  async #region(image, column, row, ahead, options) {
     const { tile } = this;
     let work = ahead.take();
     for (let attempt = 0; ; attempt++) {
       try {
         return await Promise.race([work, this.lost]);
       } catch (error) {
-        signal?.throwIfAborted(); // its reason is anyone's wording, and must not pass for an exhausted GPU
+        options.signal?.throwIfAborted(); // its reason is anyone's wording, and must not pass for an exhausted GPU
         if (!isExhaustion(error)) throw error;
         ahead.restart();
         await this.#retreat(error, attempt, tile);
-        work = computeRegion(this, image, column, row, signal);
+        work = computeRegion(this, image, column, row, options);
       }
     }
   }
@@ -387,10 +391,20 @@ export class Engine {
   /** The model's self-check: a backend that computes something else is of no use, however fast. */
   async #check() {
     if (!this.golden) return;
-    const error = await goldenError(/** @type {Network} */ (this.network), this.golden);
+    const network = /** @type {Network} */ (this.network);
+    const error = await goldenError((...given) => network.evaluate(...given), this.golden);
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }
+}
+
+/** What the file of an image says, as chunks of the PNG of its result. */
+async function metadataOf({ metadata }, { width, height }) {
+  const [{ scaledMetadata }, { pngMetadata }] = await Promise.all([
+    import('../metadata/metadata.js'),
+    import('../metadata/write.js'),
+  ]);
+  return pngMetadata(scaledMetadata(metadata, width, height));
 }
 
 const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');

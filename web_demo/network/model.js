@@ -171,6 +171,7 @@ function isLayersModel(json) {
 const layersOf = ({ modelTopology }) => (modelTopology.model_config ?? modelTopology).config?.layers ?? [];
 
 const BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
+/** @param {WeightSpec} spec */
 const storedType = ({ dtype, quantization }) => quantization?.dtype ?? dtype;
 const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[storedType(spec)];
 
@@ -311,14 +312,20 @@ function readNormalization(weights, inChannels) {
   return plain;
 }
 
-/** @returns {Map<string, {shape: number[], dtype: string, data: () => ArrayBuffer}>} by name, as stored */
-function storedWeights({ weightSpecs, weightData }) {
+/**
+ * @param {Pick<ModelArtifacts, 'weightSpecs' | 'weightData'>} artifacts
+ * @returns {Map<string, {shape: number[], dtype: string, quantization?: WeightSpec['quantization'],
+ *   data: () => ArrayBuffer}>} by name, as stored
+ */
+export function storedWeights({ weightSpecs, weightData }) {
   let end = 0;
+  /** @type {Array<[string, any]>} */
   const entries = weightSpecs.map((spec) => {
     const start = end;
     end += byteLength(spec);
     const data = () => weightData.slice(start, start + byteLength(spec));
-    return [spec.name, { shape: spec.shape, dtype: storedType(spec), data }];
+    const { name, shape, quantization } = spec;
+    return [name, { shape, dtype: storedType(spec), quantization, data }];
   });
   return new Map(entries);
 }

@@ -4,6 +4,7 @@ import { LABELS } from '../engine/backend.js';
 import { isCanvasTrue } from '../images/canvas.js';
 import { modelsBeside } from '../network/model.js';
 import * as awake from './awake.js';
+import { sortFiles } from './chosen.js';
 import { Compare, resultCanvas } from './compare.js';
 import { costOf, pixelTime, quicker } from './cost.js';
 import { duration, size } from './format.js';
@@ -35,8 +36,6 @@ const LARGE = 16e6 * (navigator.deviceMemory ?? 4);
 
 /** Why the running item is stopped, which then waits for the next model. */
 const AGAIN = 'another model';
-
-const IMAGE_ENDING = /\.(avif|bmp|gif|jpe?g|png|webp)$/i;
 
 export class Items {
   /** @type {Item[]} */
@@ -74,16 +73,13 @@ export class Items {
 
   /** @param {File[]} files those that are images wait for their turn; the first comes into sight */
   add(files) {
-    const images = files.filter(({ type, name }) => type.startsWith('image/') || IMAGE_ENDING.test(name));
-    if (!images.length) {
-      return announce(`${files[0]?.name ?? 'This'} is not an image; choose PNG, JPEG, WebP, AVIF, BMP or GIF.`);
-    }
+    const { images, problem } = sortFiles(files);
+    if (problem) announce(problem);
+    if (!images.length) return;
     const items = images.map((file) => {
       const item = { file, name: file.name || 'pasted.png', url: URL.createObjectURL(file) };
       return wait(/** @type {Item} */ (item));
     });
-    const others = files.filter((file) => !images.includes(file)).map(({ name }) => name);
-    if (others.length) announce(`Left out, because they are no images: ${others.join(', ')}.`);
     this.#items.push(...items);
     this.#choose(items[0]);
     this.#work();

@@ -90,6 +90,23 @@ export class Models extends EventTarget {
     return true;
   }
 
+  /**
+   * Take a model from files into use; what cannot be read leaves the present one in use.
+   * @param {File[]} files as for `readModelFiles`
+   * @returns {Promise<boolean>} whether it is in use now; if not, the page has been told why
+   */
+  async loadFiles(files) {
+    announce('Reading the model…');
+    const { modelFile, readModelFiles } = await import('../checkpoints/model-files.js');
+    try {
+      const artifacts = await readModelFiles(files);
+      return await this.load({ name: modelFile(files).name, artifacts }, this.backend);
+    } catch (error) {
+      announce(this.upscaler ? `${error.message} ${this.model.name} stays in use.` : error.message);
+      return false;
+    }
+  }
+
   /** @param {boolean} on whether an image is being enlarged */
   setBusy(on) {
     this.#isBusy = on;

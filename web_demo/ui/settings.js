@@ -1,6 +1,6 @@
 /** The dialog that chooses a model and a backend, and shows why others are not used. */
 import { CHAIN, LABELS } from '../engine/backend.js';
-import { readModelFiles } from '../network/model-files.js';
+import { modelFile, readModelFiles } from '../checkpoints/model-files.js';
 import { modelsBeside } from '../network/model.js';
 import { announce } from './page.js';
 
@@ -20,8 +20,8 @@ export function mountSettings(dialog, models) {
       <div class="row"><button type="button" class="button" id="model-files">From files…</button>
         <input type="url" id="model-url" placeholder="https://… /model.json" aria-label="Address of a model.json" />
         <button type="button" class="button" id="model-fetch">Load</button></div>
-      <span class="note">A model.json together with its .bin files, as span-export writes them.</span></div>
-    <input type="file" id="model-input" multiple accept=".json,.bin" hidden aria-label="Model files" />
+      <span class="note">A model.json together with its .bin files, or a .safetensors, as span-export writes them.</span></div>
+    <input type="file" id="model-input" multiple accept=".json,.bin,.safetensors" hidden aria-label="Model files" />
     <label class="field"><span>Backend</span><select id="backend"></select></label>
     <p class="problem" id="problem" role="alert"></p>
     <ul class="note reasons" id="reasons"></ul>
@@ -51,7 +51,7 @@ export function mountSettings(dialog, models) {
     input.value = ''; // other files, or the same again, can be chosen while these are read
     await attempt(async () => {
       const artifacts = await readModelFiles(files);
-      const { name } = files.find((file) => /\.json$/i.test(file.name));
+      const { name } = modelFile(files);
       await take(number, { name, artifacts });
       await list();
     });
