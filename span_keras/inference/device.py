@@ -59,13 +59,7 @@ def accelerated() -> bool:
         return False
     import keras
 
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.default_backend() != "cpu"
-    import tensorflow as tf
-
-    return any(found.device_type != "CPU" for found in tf.config.list_physical_devices())
+    return any(not name.lower().startswith("cpu") for name in keras.distribution.list_devices())
 
 
 def cores() -> int:
