@@ -62,7 +62,9 @@ def test_the_files_of_a_model(blank, models):
     (binary,) = (models / "x2").glob("*.bin")
     weights = (binary.name, binary.read_bytes())
     assert read(weights, ("model.json", text)) == 8
-    assert read(weights).startswith("ModelError: Choose one model.json together with its .bin files, or a .safetensors; found group1")
+    assert read(weights).startswith(
+        "ModelError: Choose one model.json together with its .bin files, or a .safetensors; found group1"
+    )
     assert read(("model.json", text)) == (
         f"ModelError: model.json needs {binary.name}, found model.json; choose both files together."
     )
