@@ -6,6 +6,7 @@
 
 import { isModel } from './ui/chosen.js';
 import { mountIntake } from './ui/intake.js';
+import { isolate } from './ui/isolate.js';
 import { Items } from './ui/items.js';
 import { Models } from './ui/models.js';
 import { $, announce, complain } from './ui/page.js';
@@ -66,5 +67,6 @@ mountIntake($('files'), [$('choose'), $('add')], takeFiles);
 mountTabs(showView);
 models.start();
 if ('serviceWorker' in navigator) {
+  isolate(() => $('workspace').hidden); // without images
   addEventListener('load', () => navigator.serviceWorker.register('sw.js').catch(() => {}));
 }

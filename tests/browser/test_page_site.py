@@ -1,8 +1,11 @@
 """Where the page's files come from: its own site, the pinned copies, what is kept offline."""
 
+import functools
 import json
 import re
+import threading
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -142,6 +145,71 @@ def test_works_offline_after_one_visit(address, model, chromium, site, folder, m
     assert page.evaluate(there, needed) == [True] * 3
     assert set(site.requests[asked:]) <= {"/folder/sw.js"}  # the browser's own look for an update
     context.close()
+
+
+@pytest.fixture
+def plain(folder, site, tmp_path):
+    """The same folder on a server that sends no header of its own; ``asked`` collects what it is asked for."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path / "page")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", asked
+    server.shutdown()
+    server.server_close()
+
+
+TOUCHED = "Object.defineProperty(UserActivation.prototype, 'hasBeenActive', {{ get: () => {} }});"
+"""Whether somebody has clicked: to the browser, so does what a test evaluates."""
+
+CONTROLLED = "Boolean(navigator.serviceWorker.controller)"
+
+
+@pytest.fixture
+def visitor(chromium):
+    context = chromium.new_context()
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+def test_the_service_worker_brings_threads_where_the_server_does_not(visitor, plain, site, save_image):
+    address, asked = plain
+    page = visitor.new_page()
+    page.add_init_script(TOUCHED.format("false"))
+    page.goto(f"{address}?backend=wasm")
+    until(page, lambda: page.evaluate("crossOriginIsolated"))
+    page.wait_for_selector("html[data-state=ready]")
+    page.set_input_files("#files", str(save_image(make_scene(9, 9))))
+    page.wait_for_selector("#download:enabled")
+    assert "/vendor/tfjs-backend-wasm-threaded-simd.wasm" in asked
+    assert len([path for path in asked if path.startswith("/?")]) == 2  # it was loaded again once
+    outer = open_blank(visitor.new_page(), site)  # a page of another site, which embeds this one
+    outer.evaluate(f"document.body.innerHTML = '<iframe src=\"{address}?backend=wasm\"></iframe>'")
+    outer.frame_locator("iframe").locator("html[data-state=ready]").wait_for(state="attached")
+    inner = next(frame for frame in outer.frames if frame.url.startswith(address))
+    assert inner.evaluate("crossOriginIsolated") is False
+
+
+def test_nobody_who_has_begun_something_is_interrupted_for_threads(visitor, plain):
+    address, asked = plain
+    page = visitor.new_page()
+    page.add_init_script(TOUCHED.format("true"))
+    page.goto(f"{address}?backend=wasm")
+    until(page, lambda: page.evaluate(CONTROLLED))
+    page.wait_for_selector("html[data-state=ready]")
+    assert page.evaluate("crossOriginIsolated") is False
+    assert len([path for path in asked if path.startswith("/?")]) == 1
+    page.reload()
+    assert page.evaluate("crossOriginIsolated") is True
 
 
 def test_the_service_worker_knows_every_file(page, site):
