@@ -12,7 +12,7 @@ const CACHE = `span-${VERSION}`;
  */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'constants.js', 'launch.js', 'limit.js', 'worker.js',
+  'constants.js', 'early.js', 'launch.js', 'limit.js', 'worker.js',
   'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js',
   'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
   'engine/region.js', 'engine/remembered.js', 'engine/run.js', 'engine/tf.js',

@@ -1,5 +1,5 @@
 /** The worker of `span.js`: an `Engine`, so that the page goes on meanwhile. */
-import { Engine } from './engine/engine.js';
+import { Engine, loadAhead } from './engine/engine.js';
 import { PngEncoder } from './images/png.js';
 import { fetchModel } from './network/model.js';
 import { notify, serve, withTransfer } from './rpc.js';
@@ -8,6 +8,7 @@ const engine = new Engine((status) => notify('status', status));
 
 serve({
   async load({ url, artifacts = null, options }) {
+    loadAhead(options);
     const model = artifacts ?? (await fetchModel(url));
     return { ...(await engine.load(model, options)), artifacts: model };
   },

@@ -9,10 +9,9 @@ import { Ahead } from './ahead.js';
 import { CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
 import { decode } from './decode.js';
 import { gpuProblem } from './hardware.js';
-import { settle, startOwn } from './own.js';
 import { computeRegion } from './region.js';
 import { timeOf } from './run.js';
-import { GpuNetwork } from './webgpu/network.js';
+import { loadTf } from './tf.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
@@ -37,6 +36,7 @@ const POOL = 2 ** 30;
 /** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('../network/model.js').SpanConfig} SpanConfig */
 /** @typedef {import('../network/network.js').Network} Network */
+/** @typedef {import('./webgpu/network.js').GpuNetwork} GpuNetwork */
 /** @typedef {import('./backend.js').BackendName} BackendName */
 
 /**
@@ -58,6 +58,15 @@ const POOL = 2 ** 30;
  * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of the output, at
  *   the start
  */
+
+/**
+ * Begin to load the libraries of the backend that `load` will try first, while the model is on its way.
+ * @param {{backend?: BackendName | 'auto', first?: BackendName}} options as for `load`
+ */
+export function loadAhead({ backend = 'auto', first = READY_CHAIN[0] }) {
+  const next = backend === 'auto' ? first : backend;
+  if (next !== 'webgpu') loadTf([next]).catch(() => {}); // our own kernels need none; `load` tells what is missing
+}
 
 export class Engine {
   /** @type {Status['demoted']} */
@@ -135,13 +144,13 @@ export class Engine {
   /** @returns {Status} */
   get status() {
     const { backend, tile, demoted, measured, network } = this;
-    const kernels = network instanceof GpuNetwork ? { kernels: network.description } : {};
+    const kernels = isOwn(network) ? { kernels: network.description } : {};
     return { backend, tile, demoted: [...demoted], measured: { ...measured }, ...kernels };
   }
 
   /** @returns {{tensors: number, bytes: number}} what is allocated on the backend now */
   get memory() {
-    if (this.network instanceof GpuNetwork) return this.network.memory;
+    if (isOwn(this.network)) return this.network.memory;
     if (!this.tf) return { tensors: 0, bytes: 0 };
     const { numTensors, numBytes } = this.tf.memory();
     return { tensors: numTensors, bytes: numBytes };
@@ -208,7 +217,7 @@ export class Engine {
     let done = 0;
     const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
     const start = (region) => computeRegion(this, image, region.column, region.row, signal);
-    const ahead = new Ahead(regions, start, () => (this.network instanceof GpuNetwork ? this.network.depth : 1));
+    const ahead = new Ahead(regions, start, () => (isOwn(this.network) ? this.network.depth : 1));
     for (const row of rows) {
       const height = (row.to - row.from) * scale;
       const band = allocate(width * height * 4);
@@ -350,6 +359,7 @@ export class Engine {
   /** Whether our own kernels run the network on WebGPU. */
   async #startOwn() {
     try {
+      const { startOwn } = await import('./own.js'); // few visits need these modules to become ready
       const network = await within(startOwn(this.artifacts, this.config), CHECK_LIMIT, 'it did not answer');
       Object.assign(this, { network, lost: network.lost, backend: 'webgpu' });
       this.tile = this.#tileFor(network.tile);
@@ -368,7 +378,9 @@ export class Engine {
   /** Between two images, our own kernels may be measured. */
   async #settle() {
     const { network, tile } = this;
-    if (!(network instanceof GpuNetwork) || !(await settle(network, this.config))) return;
+    if (!isOwn(network)) return;
+    const { settle } = await import('./own.js');
+    if (!(await settle(network, this.config))) return;
     if (network === this.network && tile === this.tile) this.tile = this.#tileFor(network.tile);
   }
 
@@ -380,5 +392,11 @@ export class Engine {
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }
 }
+
+/**
+ * @param {Network | GpuNetwork | null} network
+ * @returns {network is GpuNetwork} whether our own kernels run it
+ */
+const isOwn = (network) => network !== null && 'enlarge' in network;
 
 const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');
