@@ -15,10 +15,11 @@ serve({
 
   rival: ({ artifacts, options }) => engine.rival(artifacts, options),
 
-  async upscale({ source, output, write, preview }, { signal, emit }) {
+  async upscale({ source, output, width, write, preview }, { signal, emit }) {
     const writer = write?.getWriter();
     const options = {
       signal,
+      width,
       write: writer && ((bytes) => writer.write(bytes)),
       onSize: (size) => emit('size', size),
       onProgress: (progress) => emit('progress', progress),

@@ -53,10 +53,11 @@ const POOL = 2 ** 30;
 /**
  * @typedef {object} Options
  * @property {AbortSignal} [signal] stops before the next tile
+ * @property {number} [width] in pixels, to which the result is reduced if it is wider
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles
  * @property {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [onTile]
- * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of the output, at
- *   the start
+ * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of all tiles
+ *   together, at the start
  */
 
 /**
@@ -162,13 +163,14 @@ export class Engine {
    * @param {Options & {write?: (bytes: Uint8Array) => Promise<void>}} [options] `write` receives the file instead of `blob`
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number, notes: string[]}>}
    */
-  async upscale(source, { onSize, write, ...options } = {}) {
+  async upscale(source, { onSize, width, write, ...options } = {}) {
     const image = 'alpha' in source ? source : await decode(source);
-    const size = this.#sizeOf(image);
-    onSize?.(size);
+    const whole = this.#sizeOf(image);
+    onSize?.(whole);
+    const { size, reduced } = await reduction(whole, width);
     const encoder = new PngEncoder(size.width, size.height, { alpha: image.alpha, icc: image.icc, write });
     try {
-      const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
+      const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(reduced(band)) });
       return { ...size, ...work, notes: image.notes ?? [], blob: await encoder.finish() };
     } catch (error) {
       await encoder.abort();
@@ -182,15 +184,17 @@ export class Engine {
    * @param {Options} [options]
    * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number, notes: string[]}>} RGBA
    */
-  async pixels(source, { onSize, ...options } = {}) {
+  async pixels(source, { onSize, width, ...options } = {}) {
     const image = 'alpha' in source ? source : await decode(source);
-    const size = this.#sizeOf(image);
-    onSize?.(size);
+    const whole = this.#sizeOf(image);
+    onSize?.(whole);
+    const { size, reduced } = await reduction(whole, width);
     const data = allocate(size.width * size.height * 4);
     let filled = 0;
     const onBand = (band) => {
-      data.set(band, filled);
-      filled += band.length;
+      const rows = reduced(band);
+      data.set(rows, filled);
+      filled += rows.length;
     };
     return { ...size, ...(await this.#tiles(image, { ...options, onBand })), notes: image.notes ?? [], data };
   }
@@ -391,6 +395,20 @@ export class Engine {
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }
+}
+
+/**
+ * @template {{width: number, height: number}} Size
+ * @param {Size} whole
+ * @param {number} [width] that was asked for
+ * @returns {Promise<{size: Size, reduced: (band: Uint8ClampedArray) => Uint8ClampedArray}>} the size of the result, and
+ *   what makes its rows of the next rows of the whole
+ */
+async function reduction(whole, width = Infinity) {
+  if (width >= whole.width) return { size: whole, reduced: (band) => band };
+  const { Reducer } = await import('../images/reduce.js');
+  const reducer = new Reducer(whole, width);
+  return { size: { ...whole, width, height: reducer.height }, reduced: (band) => reducer.push(band) };
 }
 
 /**
