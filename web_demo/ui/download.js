@@ -16,7 +16,7 @@ export function save(blob, name) {
 
 /**
  * Save a finished image as a file of its own.
- * @param {import('./items.js').Item} item
+ * @param {import('./item.js').Item} item
  * @param {string} type as for `convert`
  * @returns {Promise<void>}
  */
@@ -26,7 +26,7 @@ export async function saveOne(item, type) {
 
 /**
  * Save finished images as one archive; what bears the same name is numbered.
- * @param {Array<import('./items.js').Item>} items
+ * @param {Array<import('./item.js').Item>} items
  * @param {string} type of the files in it, as for `convert`
  * @returns {Promise<void>}
  */

@@ -3,8 +3,7 @@
 import { LABELS } from '../engine/backend.js';
 import { fetchModel, modelsBeside } from '../network/model.js';
 import { loadUpscaler } from '../span.js';
-import { bytes } from './format.js';
-import { $, announce, setState } from './page.js';
+import { $, announce, say, setState } from './page.js';
 
 /**
  * @typedef {object} Model one of both, `url` or `artifacts`, is there
@@ -25,6 +24,8 @@ export class Models extends EventTarget {
   problem = '';
   /** Ends the load under way when another one begins. */
   #loading = new AbortController();
+  /** @type {ReturnType<typeof modelsBeside> | null} */
+  #beside = null;
   #isLoading = true;
   #isBusy = false;
 
@@ -47,8 +48,13 @@ export class Models extends EventTarget {
    */
   async start() {
     const { model } = this;
-    const [first] = this.isChosen ? [] : await modelsBeside();
+    const [first] = this.isChosen ? [] : await this.beside();
     if (this.model === model) await this.load(first ?? model, this.backend); // else one was chosen meanwhile
+  }
+
+  /** @returns {Promise<import('../network/model.js').Listed[]>} the models beside the page */
+  beside() {
+    return (this.#beside ??= modelsBeside());
   }
 
   /**
@@ -81,11 +87,10 @@ export class Models extends EventTarget {
     this.#isLoading = false;
     if (last) this.dispatchEvent(new Event('choose'));
     const { scale, status } = upscaler;
-    this.showMemory();
     this.#showStatus(status);
     if (model.url) keepOffline(model.url);
     this.#showState();
-    announce(`Ready: enlarges ${scale} times on ${LABELS[status.backend]}.`);
+    say(`Ready: enlarges ${scale} times on ${LABELS[status.backend]}.`);
     this.dispatchEvent(new Event('ready'));
     return true;
   }
@@ -134,19 +139,11 @@ export class Models extends EventTarget {
     return typeof source === 'string' ? fetchModel(source) : source;
   }
 
-  /** Show what is allocated on the backend. */
-  async showMemory() {
-    const { upscaler } = this;
-    const memory = await upscaler?.memory().catch(() => null); // it may be disposed of meanwhile
-    if (!memory || upscaler !== this.upscaler) return;
-    $('memory').textContent = `${memory.tensors} tensors, ${bytes(memory.bytes)}`;
-  }
-
   /** @param {import('../span.js').Status} status */
   #showStatus({ backend, notice }) {
     document.documentElement.dataset.backend = backend;
     if (notice) announce(`${notice}.`);
-    this.#showChip(this.model.name, LABELS[backend]);
+    this.#showChip(this.model.name, '');
   }
 
   #showChip(model, text) {
