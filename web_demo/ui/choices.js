@@ -29,10 +29,14 @@ export class Choices extends EventTarget {
     }, complain);
   }
 
-  /** Factor of the model in use, or of the one that is waited for. @returns {number | undefined} */
+  /** In use, or soon. @returns {import('./models.js').Model} */
+  get #model() {
+    return this.#models.coming ?? this.#models.model;
+  }
+
+  /** @returns {number | undefined} the model's factor */
   get #scale() {
-    const { model, upscaler } = this.#models;
-    return this.#listed.find(({ url }) => url === model.url)?.scale ?? upscaler?.scale;
+    return this.#listed.find(({ url }) => url === this.#model.url)?.scale ?? this.#models.upscaler?.scale;
   }
 
   /** Offer the kinds that there are. */
@@ -51,7 +55,7 @@ export class Choices extends EventTarget {
 
   /** Show what is in use. */
   #show() {
-    const kind = kindOf(this.#models.model);
+    const kind = kindOf(this.#model);
     for (const input of $('kinds').querySelectorAll('input')) input.checked = input.value === kind;
     $('kind-note').textContent = kind ? KINDS[kind] : '';
     const own = this.#scale;
@@ -73,7 +77,7 @@ export class Choices extends EventTarget {
 
   #chooseSize(value) {
     const last = this.width;
-    const kind = kindOf(this.#models.model);
+    const kind = kindOf(this.#model);
     this.width = value.startsWith('w') ? Number(value.slice(1)) : undefined;
     if (this.width !== last) this.dispatchEvent(new Event('change'));
     this.#take(kind, this.width ? Infinity : Number(value));
@@ -84,6 +88,6 @@ export class Choices extends EventTarget {
     const ofKind = this.#listed.filter((model) => !kind || kindOf(model) === kind);
     const most = [...ofKind].sort((a, b) => Number(b.scale) - Number(a.scale))[0];
     const model = ofKind.find((one) => one.scale === scale) ?? (kind ? most : undefined);
-    if (model && model.url !== this.#models.model.url) this.#models.load(model, this.#models.backend);
+    if (model && model.url !== this.#model.url) this.#models.load(model, this.#models.backend);
   }
 }

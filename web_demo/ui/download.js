@@ -21,7 +21,7 @@ export function save(blob, name) {
  * @returns {Promise<void>}
  */
 export async function saveOne(item, type) {
-  save(await convert(item, type), resultName(item.name, item.scale, type));
+  save(await convert(item, type), resultName(item, type));
 }
 
 /**
@@ -32,7 +32,7 @@ export async function saveOne(item, type) {
  */
 export async function saveAll(items, type) {
   const { downloadZip } = await loadZip();
-  const names = unique(items.map(({ name, scale }) => resultName(name, scale, type)));
+  const names = unique(items.map((item) => resultName(item, type)));
   const files = [];
   for (const [i, item] of items.entries()) files.push({ name: names[i], input: await convert(item, type) });
   save(await downloadZip(files).blob(), 'span.zip');
@@ -50,11 +50,12 @@ function unique(names) {
 
 /**
  * Ask for a file that takes a result as it is made.
+ * @param {Pick<import('./item.js').Item, 'name' | 'scale' | 'made'>} item
  * @returns {Promise<FileSystemWritableFileStream | null | undefined>} null if there is none yet, nothing if the browser
  *   lets the page ask for none, as in a frame of another site
  */
-export async function askForFile({ name, scale }) {
-  const suggestedName = resultName(name, scale, 'image/png');
+export async function askForFile(item) {
+  const suggestedName = resultName(item, 'image/png');
   try {
     const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] });
     return await handle.createWritable();
@@ -119,6 +120,12 @@ async function encodeItself(png, type, colorSpace) {
   return encodeFile(image, type, QUALITY);
 }
 
-/** photo.jpeg, 4 -> photo-x4.png */
-const resultName = (name, scale, type) =>
-  `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+/**
+ * photo.jpeg -> photo-x4.png, or photo-w1920.png for a result that was to be so wide
+ * @param {Pick<import('./item.js').Item, 'name' | 'scale' | 'made'>} item
+ * @param {string} type
+ */
+function resultName({ name, scale, made }, type) {
+  const label = made?.width ? `w${made.width}` : `x${scale}`;
+  return `${name.replace(/\.[^.]*$/, '')}-${label}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+}

@@ -161,7 +161,8 @@ export class Items {
   async #chooseFile(item) {
     const { scale } = this.#models.upscaler;
     const { askForFile } = await import('./download.js');
-    const write = await askForFile({ name: item.name, scale });
+    const made = { model: this.#models.model, width: this.#choices.width };
+    const write = await askForFile({ name: item.name, scale, made });
     if (write === null) return; // the user changed their mind, or asks already
     if (item.state !== 'held') return write?.abort(); // it was cancelled, or another model came
     Object.assign(item, { write, unwritable: !write });

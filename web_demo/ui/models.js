@@ -20,6 +20,8 @@ import { $, announce, say, setState } from './page.js';
 export class Models extends EventTarget {
   /** @type {import('../span.js').Upscaler | null} in use */
   upscaler = null;
+  /** The one that is being loaded. @type {Model | null} */
+  coming = null;
   /** Why the model that was chosen last is not in use. */
   problem = '';
   /** Ends the load under way when another one begins. */
@@ -68,6 +70,7 @@ export class Models extends EventTarget {
     const { signal } = (this.#loading = new AbortController());
     const last = this.upscaler;
     this.problem = '';
+    this.coming = model;
     this.#isLoading = true;
     this.#showState();
     if (last) this.#showChip(this.model.name, `loading ${model.name}…`);
@@ -83,7 +86,7 @@ export class Models extends EventTarget {
     }
     this.dispatchEvent(new Event('leave'));
     last?.dispose();
-    Object.assign(this, { model, backend, upscaler });
+    Object.assign(this, { model, backend, upscaler, coming: null });
     this.#isLoading = false;
     if (last) this.dispatchEvent(new Event('choose'));
     const { scale, status } = upscaler;
@@ -116,6 +119,7 @@ export class Models extends EventTarget {
 
   /** The model that was chosen cannot be used. */
   #fail({ message }) {
+    this.coming = null;
     this.#isLoading = false;
     this.problem = this.upscaler ? `${message.replace(/\.?$/, '.')} ${this.model.name} stays in use.` : message;
     if (this.upscaler) this.#showStatus(this.upscaler.status);
