@@ -17,9 +17,10 @@ const WORTH = 0.6;
 /**
  * Tell the time per pixel of the input.
  * @param {import('../span.js').Status} status
+ * @param {boolean} tta whether it is enlarged in eight orientations
  * @returns {number} milliseconds; 0 if nothing was measured
  */
-export const pixelTime = ({ backend, measured }) => (HALO * (measured[backend] ?? 0)) / PROBE ** 2;
+export const pixelTime = ({ backend, measured }, tta) => ((tta ? 8 : 1) * HALO * (measured[backend] ?? 0)) / PROBE ** 2;
 
 /**
  * Tell what an image takes.

@@ -210,6 +210,7 @@ export class Items {
     };
     const result = await upscaler.upscale(item.file, {
       signal,
+      tta: this.#models.tta,
       write: item.write,
       onSize: (whole) => {
         started = performance.now();
@@ -238,7 +239,13 @@ export class Items {
     if (item.write) return;
     const { naturalWidth: width, naturalHeight: height } = await read(item);
     const pixels = width * height * scale ** 2;
-    const cost = costOf({ width, height, scale, pixelTime: pixelTime(status), backend: status.backend });
+    const cost = costOf({
+      width,
+      height,
+      scale,
+      pixelTime: pixelTime(status, this.#models.tta),
+      backend: status.backend,
+    });
     const needsFile = pixels > LARGE && 'showSaveFilePicker' in window && !item.unwritable;
     const isAsked = cost.isLong && !item.accepted;
     if ((!needsFile && !isAsked) || item.state !== 'waiting') return; // it may be cancelled meanwhile

@@ -21,6 +21,8 @@ import { $, announce, setState } from './page.js';
 export class Models extends EventTarget {
   /** @type {import('../span.js').Upscaler | null} in use */
   upscaler = null;
+  /** Whether images are enlarged in eight orientations, see `UpscaleOptions`. */
+  tta = false;
   /** Why the model that was chosen last is not in use. */
   problem = '';
   /** Ends the load under way when another one begins. */
