@@ -33,3 +33,11 @@ test('a whole factor gives what its twin gives, which rounds once more', () => {
   const { data } = downscale({ ...FROM, data: dropAlpha(IMAGE) }, 2);
   assert.ok(reduced.every((value, i) => Math.abs(value - data[i]) <= 1));
 });
+
+test('16 bits are kept, and end at white and black', () => {
+  const deep = Uint16Array.from(IMAGE, (level, i) => (i % 4 === 3 ? 65535 : level < 128 ? 0 : 65535));
+  const reduced = new Reducer(FROM, 22).push(deep);
+  const bytes = new Reducer(FROM, 22).push(Uint8ClampedArray.from(deep, (level) => level / 257));
+  assert.ok(reduced instanceof Uint16Array);
+  assert.ok(reduced.every((level, i) => Math.abs(level / 257 - bytes[i]) <= 0.5));
+});
