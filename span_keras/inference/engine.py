@@ -8,22 +8,27 @@ import numpy as np
 
 from span_keras.ambient import installed
 from span_keras.inference import device
+from span_keras.inference.networks import Precision
 from span_keras.network.weights import SpanWeights
 
 
-def compile_network(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
+def compile_network(weights: SpanWeights, precision: Precision = "float32") -> Callable[[np.ndarray], np.ndarray]:
     """Return the fused network as a function, NHWC float32 in and out, that threads may call at the same time.
 
     On a CPU it is ``winograd``'s, where Numba is installed: half the time of TensorFlow's, which need not be loaded.
-    Else it is compiled by Keras's backend.
+    Else, and in bfloat16, it is compiled by Keras's backend.
+
+    Args:
+        weights: any form.
+        precision: see ``Upscaler``.
 
     Raises:
         ConfigError: Keras would be needed, and runs on neither TensorFlow nor JAX.
     """
-    if installed("numba") and not device.accelerated():
+    if precision == "float32" and installed("numba") and not device.accelerated():
         from span_keras.inference import winograd
 
         return winograd.compile_network(weights)
     from span_keras.inference import compiled
 
-    return compiled.compile_network(weights)
+    return compiled.compile_network(weights, precision)

@@ -25,16 +25,23 @@ print(*{"keras", "tensorflow", "jax"} & set(sys.modules))
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
-@pytest.mark.parametrize(("numba", "accelerated"), [(False, False), (True, True)])
-def test_the_backend_runs_what_it_is_needed_for(make_weights, monkeypatch, numba, accelerated):
+@pytest.mark.parametrize(
+    ("numba", "accelerated", "precision"),
+    [(False, False, "float32"), (True, True, "float32"), (True, False, "bfloat16")],
+)
+def test_the_backend_runs_what_it_is_needed_for(make_weights, monkeypatch, numba, accelerated, precision):
     weights, images = make_weights(SpanConfig(2, 8, 1)), np.random.default_rng(0).random((1, 9, 10, 3), np.float32)
     called = []
     compile_network = compiled.compile_network
-    monkeypatch.setattr(compiled, "compile_network", lambda w: called.append(w) or compile_network(w))
+    monkeypatch.setattr(
+        compiled, "compile_network", lambda w, *precision: called.append(w) or compile_network(w, *precision)
+    )
     monkeypatch.setattr(engine, "installed", lambda name: numba)
     monkeypatch.setattr(device, "accelerated", lambda: accelerated)
     expected = arrays.apply(weights, images)
-    np.testing.assert_allclose(engine.compile_network(weights)(images), expected, atol=1e-5 * np.abs(expected).max())
+    made = engine.compile_network(weights, precision)(images)
+    tolerance = {"float32": 1e-5, "bfloat16": 2**-5}[precision]
+    np.testing.assert_allclose(made, expected, atol=tolerance * np.abs(expected).max())
     assert called == [weights]
 
 
