@@ -15,8 +15,8 @@ from span_keras.network.weights import SpanWeights
 def compile_network(weights: SpanWeights, precision: Precision = "float32") -> Callable[[np.ndarray], np.ndarray]:
     """Return the fused network as a function, NHWC float32 in and out, that threads may call at the same time.
 
-    On a CPU it is ``winograd``'s, where Numba is installed: half the time of TensorFlow's, which need not be loaded.
-    Else, and in bfloat16, it is compiled by Keras's backend.
+    In float32 on a CPU it is ``winograd``'s, where Numba is installed, and nothing else is loaded. Otherwise Keras's
+    backend compiles it.
 
     Args:
         weights: any form.

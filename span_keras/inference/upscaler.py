@@ -1,4 +1,4 @@
-"""Fast upscaling with fixed weights on the TensorFlow or JAX backend of Keras."""
+"""Fast upscaling with fixed weights: images in, images out, tile by tile."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Upscaler:
     Raises:
         CheckpointError: the weights cannot be read; or their file does not tell the range and mean of its network's
             input and no trial found them: pass what ``load_weights`` makes of it with both stated.
-        ConfigError: the tile is not larger than two halos, or Keras runs on neither TensorFlow nor JAX.
+        ConfigError: the tile is not larger than two halos, or ``engine`` has nothing to run the network on.
 
     Example:
         >>> upscaler = Upscaler("bundled:x4-fast")

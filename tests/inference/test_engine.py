@@ -33,16 +33,13 @@ def test_the_backend_runs_what_it_is_needed_for(make_weights, monkeypatch, numba
     weights, images = make_weights(SpanConfig(2, 8, 1)), np.random.default_rng(0).random((1, 9, 10, 3), np.float32)
     called = []
     compile_network = compiled.compile_network
-    monkeypatch.setattr(
-        compiled, "compile_network", lambda w, *precision: called.append(w) or compile_network(w, *precision)
-    )
+    monkeypatch.setattr(compiled, "compile_network", lambda *given: called.append(given) or compile_network(*given))
     monkeypatch.setattr(engine, "installed", lambda name: numba)
     monkeypatch.setattr(device, "accelerated", lambda: accelerated)
     expected = arrays.apply(weights, images)
-    made = engine.compile_network(weights, precision)(images)
-    tolerance = {"float32": 1e-5, "bfloat16": 2**-5}[precision]
-    np.testing.assert_allclose(made, expected, atol=tolerance * np.abs(expected).max())
-    assert called == [weights]
+    tolerance = {"float32": 1e-5, "bfloat16": 2**-5}[precision] * np.abs(expected).max()
+    np.testing.assert_allclose(engine.compile_network(weights, precision)(images), expected, atol=tolerance)
+    assert called == [(weights, precision)]
 
 
 def test_the_backend_is_asked_where_there_may_be_an_accelerator(monkeypatch, tmp_path):

@@ -123,7 +123,9 @@ function load(part) {
 /** The PNG decoder is Rust's and starts otherwise than those of Emscripten. */
 async function start(part) {
   const [library, binary] = await Promise.all([loadModule(part), fileUrl(`${part}Wasm`)]);
-  if (part !== 'pngDecoder') return library.default({ noInitialRun: true, locateFile: () => binary });
+  // What libjpeg prints of damage is told by what it returns.
+  const quiet = { print: () => {}, printErr: () => {} };
+  if (part !== 'pngDecoder') return library.default({ noInitialRun: true, locateFile: () => binary, ...quiet });
   await library.default(new URL(binary));
   return library;
 }

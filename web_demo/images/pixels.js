@@ -23,12 +23,12 @@ import { ImageError, whiteOf } from './decode.js';
  * @throws {ImageError} there is not enough
  */
 export function allocate(length, like) {
-  const Type = like instanceof Uint16Array ? Uint16Array : Uint8ClampedArray;
+  const isDeep = like instanceof Uint16Array;
   try {
-    return new Type(length);
+    return isDeep ? new Uint16Array(length) : new Uint8ClampedArray(length);
   } catch {
     throw new ImageError(
-      `This device cannot hold ${Math.round((length * Type.BYTES_PER_ELEMENT) / 1e6)} MB of the result at once; use a smaller image or scale.`,
+      `This device cannot hold ${Math.round((length * (isDeep ? 2 : 1)) / 1e6)} MB of the result at once; use a smaller image or scale.`,
     );
   }
 }
