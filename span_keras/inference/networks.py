@@ -24,7 +24,7 @@ DEFAULT_NETWORKS = {4: DEFAULT_NETWORK, 2: "bundled:x2-photo"}
 
 
 Precision = Literal["float32", "bfloat16"]
-"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/results.md."""
+"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/upscaling.md."""
 
 
 @dataclass(frozen=True)
