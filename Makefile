@@ -1,6 +1,6 @@
 # make test    create .venv, install, vendor the browser libraries, lint, run every test: the page's modules in Node first
 # make demo    export the bundled networks with the page and serve them (WEIGHTS=path, PORT=8000)
-# make test-pythons   install and try the project on every Python found here, or on PYTHONS="python3.10 python3.13"
+# make test-pythons   install and try the project on every Python found here and with JAX alone, or on PYTHONS="python3.10 python3.13"
 # make wheel   build dist/*.whl, with the page and its vendored libraries inside
 # make npm     build dist/span-upscaler-*.tgz, the npm package, with the networks of NPM_MODELS="bundled:x4-photo ..." inside
 # make lint    check the Python and JavaScript code: rules, types, formatting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def plan(
     suffix: str | None = None,
     options: Options = DEFAULTS,
     label: str = "_upscaled",
+    among: Collection[Path] | None = None,
 ) -> Plan:
     """Decide what to make of what.
 
@@ -56,17 +57,18 @@ def plan(
             is written.
         options: of every job.
         label: see ``out``.
+        among: plan these files and folders alone, which are inside the folders among the inputs.
 
     Raises:
         ImageError: ``out`` is called like an image where it has to be a folder, or like a file of another kind; or
-            there is nothing to do, and nothing failed.
+            there is nothing to do, and nothing failed, unless ``among`` says what to look at.
     """
     inputs, found = list(inputs), Plan()
     one_file = len(inputs) == 1 and not inputs[0].is_dir()
     if out is not None and _names_a_file(out, one_file, suffix):
         pairs = [(inputs[0], out, suffix == AUTO)]
     else:
-        pairs = [pair for path in inputs for pair in _in_folder(path, out, suffix, label, found)]
+        pairs = [pair for path in inputs for pair in _in_folder(path, out, suffix, label, among, found)]
     results = {target.resolve() for _, target, _ in pairs} if out is None else set()
     taken = {}
     for source, target, adapt in dict.fromkeys(pairs):
@@ -90,7 +92,7 @@ def plan(
                 found.settled.append(kept(source, target))
             else:
                 found.jobs.append(Job(source, target, options, adapt))
-    if not found.jobs and not found.settled:
+    if not found.jobs and not found.settled and among is None:
         names = ", ".join(map(str, inputs))
         raise ImageError(f"{names} holds no images to upscale; expected some of {', '.join(READABLE)}.")
     return found
@@ -118,7 +120,7 @@ def _names_a_file(out: Path, one_file: bool, suffix: str | None) -> bool:
     return True
 
 
-def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, found: Plan) -> list:
+def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, among, found: Plan) -> list:
     """Return ``(source, target, adapt)`` of an input whose results lie in a folder; settle what is none."""
     if not path.is_dir():
         name = _renamed(path, Path(path.name), suffix)
@@ -126,7 +128,7 @@ def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, fou
         return [(path, target, _adapts(path, suffix))]
     full = path.resolve()
     results = out if out is not None else full.with_name(f"{full.name}{label}")
-    seen = survey(path, without=results)
+    seen = survey(path, without=results, among=among)
     for folder, reason in seen.locked:
         found.fail(folder, f"the folder {folder} {reason}.")
     for source, reason in seen.unread:
@@ -134,7 +136,7 @@ def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, fou
     if seen:
         found.remarks.append(f"{path}: passed over what is no picture: {seen.remark}.")
     sources = sorted(seen.images + seen.unnamed)
-    if not sources and not seen.locked and not seen.unread:
+    if among is None and not sources and not seen.locked and not seen.unread:
         found.fail(path, f"{path} holds no images to upscale; expected some of {', '.join(READABLE)}.")
     return [(p, results / _renamed(p, p.relative_to(path), suffix), _adapts(p, suffix)) for p in sources]
 

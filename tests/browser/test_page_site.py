@@ -47,13 +47,13 @@ def test_without_vendored_libraries(genuine, page, open_page, save_image):
     open_page("x2", "wasm")
     assert any("tfjs-core" in path for path in asked)
     if genuine:
-        page.set_input_files("#files", str(save_image(make_scene(9, 12))))
-        page.wait_for_selector("#download:enabled")
+        page.set_input_files("#files", [str(save_image(make_scene(9, 12), name)) for name in ("1.png", "2.png")])
+        page.wait_for_selector("#queue li:nth-child(2) .mark:text('✓')")
         assert any(path.endswith(".wasm") for path in asked)
         with page.expect_download() as download:
             page.click("#download-all")
         with zipfile.ZipFile(download.value.path()) as archive:
-            assert archive.namelist() == ["scene-x2.png"]
+            assert archive.namelist() == ["1-x2.png", "2-x2.png"]
         assert asked[-1] == "client-zip/index.js"
     else:
         assert page.get_attribute("html", "data-state") == "error"
@@ -67,7 +67,7 @@ def test_an_altered_archiver_is_refused(page, open_page, save_image):
     page.route("**/vendor/client-zip.js", lambda route: route.fulfill(status=404))
     page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(body=altered, headers=headers))
     open_page("x2", "wasm")
-    page.set_input_files("#files", str(save_image(make_scene(9, 12))))
+    page.set_input_files("#files", [str(save_image(make_scene(9, 12), name)) for name in ("1.png", "2.png")])
     page.click("#download-all")
     page.wait_for_selector("#status:has-text('client-zip@2.5.1/index.js could not be loaded')")
     page.problems.clear()  # the browser reports what was not there
@@ -216,8 +216,8 @@ def test_the_service_worker_knows_every_file(page, site):
     files = re.search(r"const FILES = \[(.*?)\]", (PAGE / "sw.js").read_text(), re.DOTALL)[1]
     named = set(re.findall(r"'([\w./-]+\.\w+)'", files))
     own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js", "video.js"}
-    for folder in ("engine", "images", "network", "storage", "train", "ui"):
-        files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css")]
+    for folder in ("engine", "images", "network", "sample", "storage", "train", "ui"):
+        files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css", ".jpg", ".webp")]
         own |= {path.relative_to(PAGE).as_posix() for path in files}
     assert own - named == set()
     vendored = {path.name for path in (PAGE / "vendor").iterdir() if path.suffix in (".js", ".wasm")}

@@ -74,11 +74,8 @@ def test_nothing_is_left_on_the_backend(backend, blank):
         const load = () => thread.call('load', { url: '/models/x2/model.json', options });
         const { config, status } = await load();
         const upscaler = new span.Upscaler(thread, config, status);
-        const counts = [await upscaler.memory()];
-        for (const fill of [99, 255]) {
-          await upscaler.upscale(new ImageData(new Uint8ClampedArray(40 * 28 * 4).fill(fill), 40));
-        }
-        counts.push(await upscaler.memory());
+        const rest = await upscaler.memory();
+        const counts = [rest];
         await upscaler.upscale(new ImageData(9, 9));
         counts.push(await upscaler.memory());
         const aborted = new AbortController();
@@ -101,22 +98,21 @@ def test_nothing_is_left_on_the_backend(backend, blank):
         return counts;""",
         backend,
     )
-    fresh, used, *later, anew = counts
-    assert later == [used] * 5
-    assert anew == fresh
-    if backend == "webgpu":
-        assert used["bytes"] > fresh["bytes"]  # our own kernels keep buffers for the largest tile
-    else:
-        assert used == fresh
-        assert fresh["tensors"] == 20  # kernels and biases of ten convolutions
+    assert counts == [counts[0]] * 7
+    # Kernels and biases of ten convolutions. Our kernels fold two of them, and one more buffer says where a tile lies.
+    assert counts[0]["tensors"] == (19 if backend == "webgpu" else 20)
 
 
-def test_the_footer_tells_the_memory_at_rest(open_page, tmp_path):
+def test_the_details_tell_the_memory_at_rest(open_page, tmp_path):
     page = open_page("x2", "wasm")
+    page.click("#settings-button")
     page.wait_for_selector("#memory:text('20 tensors, ')")
+    page.click("#settings button:text('Done')")
     page.evaluate("document.querySelector('#memory').textContent = ''")
     (tmp_path / "broken.png").write_text("no image")
     page.set_input_files("#files", str(tmp_path / "broken.png"))
+    page.wait_for_selector("#job-detail:has-text('is damaged')")
+    page.click("#settings-button")
     page.wait_for_selector("#memory:text('20 tensors, ')")
 
 

@@ -120,9 +120,14 @@ function refusal(status) {
 }
 
 /**
- * @returns {Promise<Array<{name: string, url: string, scale?: number, channels?: number}>>} what `models.json` beside the
- *   page lists, if there is one
+ * @typedef {object} Listed a model that `models.json` names
+ * @property {string} name
+ * @property {string} url
+ * @property {number} [scale]
+ * @property {number} [channels]
  */
+
+/** @returns {Promise<Listed[]>} what `models.json` beside the page lists, if there is one */
 export async function modelsBeside() {
   try {
     const { models } = await (await fetch('models.json')).json();

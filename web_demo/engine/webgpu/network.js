@@ -41,6 +41,10 @@ export class GpuNetwork {
   #readable = [];
   /** What passes read and write, which grows to the largest tile. @type {Map<'input' | Output, GPUBuffer>} */
   #buffers = new Map();
+  /** Tiles that were begun and are not read yet. */
+  #underWay = 0;
+  /** Whether the buffers of tiles go when none is under way. */
+  #resting = false;
 
   /**
    * Start a network: open a device, compile a set of kernels, and check what it computes.
@@ -173,7 +177,7 @@ export class GpuNetwork {
     const { width, height } = pixels;
     let out = new Float32Array();
     const use = (mapped) => (out = new Float32Array(mapped.slice(0)));
-    await this.#run(program, { kind: source, values }, 'floats', { width, height }, { use });
+    await this.#finish(this.#run(program, { kind: source, values }, 'floats', { width, height }, { use }));
     return out;
   }
 
@@ -196,7 +200,7 @@ export class GpuNetwork {
       const complete = storeRows(new Uint8Array(mapped), across, place);
       if (!complete) throw new BackendLost('WebGPU returned values that are not numbers');
     };
-    await this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store });
+    await this.#finish(this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store }));
     return place.data;
   }
 
@@ -212,10 +216,28 @@ export class GpuNetwork {
     this.runner.submit(program, { kind, resource: source }, { kind, resource: target }, tile);
   }
 
+  /** Free the buffers of tiles once none is under way; the next tile creates them anew. */
+  rest() {
+    this.#resting = true;
+    if (!this.#underWay) this.#freeTiles();
+  }
+
   /** Free everything and end the device, if it is our own; work under way is given up. */
   dispose() {
     this.arena.dispose();
     if (this.gpu.owned) this.gpu.device.destroy();
+  }
+
+  /** Wait for a tile that was begun. @param {Promise<void>} tile */
+  async #finish(tile) {
+    this.#underWay++;
+    this.#resting = false;
+    try {
+      await tile;
+    } finally {
+      this.#underWay--;
+      if (this.#resting && !this.#underWay) this.#freeTiles();
+    }
   }
 
   /**
@@ -256,6 +278,13 @@ export class GpuNetwork {
       readable.unmap();
       this.#readable.push(readable);
     }
+  }
+
+  #freeTiles() {
+    for (const buffer of [...this.#readable, ...this.#buffers.values()]) this.arena.free(buffer);
+    this.#readable = [];
+    this.#buffers.clear();
+    this.runner.rest();
   }
 
   #takeReadable(bytes) {
