@@ -254,6 +254,58 @@ def test_a_device_lost_in_any_phase_costs_no_finished_tile(phase, blank, python_
         assert notice.endswith("started again")
 
 
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        ("this.destroy(); return compile.apply(this, given);", "DeviceLost: WebGPU was lost: .+"),
+        (
+            "throw new GPUPipelineError('Out of memory', { reason: 'internal' });",
+            "Error: plain: Out of memory",
+        ),
+    ],
+)
+def test_a_device_that_fails_while_it_compiles(failure, message, blank):
+    """The start fails with the reason, and the next one, on a device of its own, does not."""
+    found, tensors = library(
+        blank,
+        f"""
+        const {{ startOwn }} = await import('/engine/own.js');
+        const artifacts = await model.fetchModel('/models/one-block/model.json');
+        const start = () => startOwn(artifacts, model.readConfig(artifacts));
+        const compile = GPUDevice.prototype.createComputePipelineAsync;
+        GPUDevice.prototype.createComputePipelineAsync = async function (...given) {{ {failure} }};
+        const found = await start().catch((error) => `${{error.constructor.name}}: ${{error.message}}`);
+        GPUDevice.prototype.createComputePipelineAsync = compile;
+        return [found, (await start()).memory.tensors];""",
+    )
+    assert re.fullmatch(message, found)
+    assert tensors > 20
+
+
+def test_a_full_gpu_gets_smaller_tiles(blank, python_upscale):
+    pixels = make_scene(30, 70)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    data, notices = library(
+        blank,
+        """
+        const notices = [];
+        const eng = new engine.Engine((status) => notices.push([status.backend, status.tile, status.notice]));
+        await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'webgpu', tile: 60 });
+        const { popErrorScope } = GPUDevice.prototype;
+        const failure = Promise.resolve(new GPUOutOfMemoryError('no memory is left'));
+        GPUDevice.prototype.popErrorScope = () => {
+          GPUDevice.prototype.popErrorScope = popErrorScope;
+          return failure;
+        };
+        const { data } = await eng.pixels(new ImageData(Uint8ClampedArray.from(given[0]), 70, 30));
+        return [[...data], notices];""",
+        rgba.ravel().tolist(),
+    )
+    result = np.uint8(data).reshape(60, 140, 4)
+    assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
+    assert notices == [["webgpu", 30, "WebGPU failed: no memory is left; going on with smaller tiles"]]
+
+
 def test_grey_and_transparent_images(blank):
     """Against WebAssembly, which computes every pixel in floats."""
     rgba = np.dstack([make_scene(21, 33), np.full((21, 33), 255, np.uint8)])
