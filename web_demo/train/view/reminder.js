@@ -19,7 +19,7 @@ export class Reminder {
   /** A training begins: the browser is asked not to delete it when space runs short. Some ask the user. */
   begin() {
     this.#isSaid = false;
-    navigator.storage?.persist?.().then(
+    globalThis.navigator?.storage?.persist?.().then(
       (granted) => (this.#isPersistent = granted),
       () => {}, // nothing is kept here at all, which storing tells
     );
