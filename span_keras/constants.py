@@ -18,6 +18,3 @@ def _unchangeable(value):
 
 _entries = json.loads((resources.files("span_keras") / "constants.json").read_text("utf-8"))
 globals().update({name: _unchangeable(entry["value"]) for name, entry in _entries.items()})
-
-DEFAULT_NETWORK = "bundled:x4-photo"
-"""What enlarges where no network is named: Python's alone, for the page takes the first that lies beside it."""

@@ -13,6 +13,7 @@ from span_keras.ambient import BACKENDS, installed
 from span_keras.errors import SpanError
 
 OPTIONAL = {
+    "numba": "fast upscaling on a CPU",
     "tensorflowjs": "verifying TF.js exports by the converter",
     "onnxruntime": "verifying ONNX exports",
     "ai_edge_litert": "verifying LiteRT exports",

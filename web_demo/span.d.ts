@@ -172,9 +172,11 @@ export type UpscaleOptions<
   tta?: boolean;
   /** a PNG file as a Blob, the default, or RGBA values */
   output?: Output;
+  /** in pixels, to which the result is reduced if it is wider; the sides keep their proportion */
+  width?: number;
   /** tiles done */
   onProgress?: (progress: { done: number; total: number }) => void;
-  /** called before the first tile */
+  /** called before the first tile, with the size of all tiles together */
   onSize?: (size: Size) => void;
   /** called with each finished tile */
   onTile?: (tile: Tile) => void;

@@ -1,5 +1,5 @@
 /** The worker of `span.js`: an `Engine`, so that the page goes on meanwhile. */
-import { Engine } from './engine/engine.js';
+import { Engine, loadAhead } from './engine/engine.js';
 import { PngEncoder } from './images/png.js';
 import { fetchModel } from './network/model.js';
 import { notify, serve, withTransfer } from './rpc.js';
@@ -8,6 +8,7 @@ const engine = new Engine((status) => notify('status', status));
 
 serve({
   async load({ url, artifacts = null, options }) {
+    loadAhead(options);
     const model = artifacts ?? (await fetchModel(url));
     const loaded = await engine.load(model, options);
     const isCompared = options.backend === 'auto' && loaded.status.backend !== options.first;
@@ -16,11 +17,12 @@ serve({
 
   rival: ({ artifacts, options }) => engine.rival(artifacts, options),
 
-  async upscale({ source, output, write, preview, tta }, { signal, emit }) {
+  async upscale({ source, output, width, write, preview, tta }, { signal, emit }) {
     const writer = write?.getWriter();
     const options = {
       signal,
       tta,
+      width,
       write: writer && ((bytes) => writer.write(bytes)),
       onSize: (size) => emit('size', size),
       onProgress: (progress) => emit('progress', progress),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from span_keras.errors import ExportError
 
-LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "tsconfig.json", "types", "out"}
+LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "tsconfig.json", "types", "npm", "out"}
 """What only developing the page needs."""
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 from span_keras.errors import ConfigError
+
+ACCELERATORS = ("nvidia[0-9]*", "dxg", "kfd", "accel*", "vfio/[0-9]*")
+"""Where Linux shows GPUs of NVIDIA, also under Windows, and of AMD, and TPUs; below ``/dev``."""
 
 
 def choose(name: str) -> None:
@@ -44,3 +49,19 @@ def check(name: str) -> None:
             f"expected a GPU for --device {name}, found none that {keras.backend.backend()} can use; check its driver "
             "and the backend's GPU support, or pass --device cpu."
         )
+
+
+def accelerated() -> bool:
+    """Return whether the backend of Keras computes on anything but the CPU. Loads it only where it might."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "-1" and os.environ.get("JAX_PLATFORMS") == "cpu":  # see ``choose``
+        return False
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(pattern)) for pattern in ACCELERATORS):
+        return False
+    import keras
+
+    return any(not name.lower().startswith("cpu") for name in keras.distribution.list_devices())
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

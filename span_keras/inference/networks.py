@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from span_keras.constants import DEFAULT_NETWORK
 from span_keras.inference import device as devices
@@ -23,6 +23,10 @@ DEFAULT_NETWORKS = {4: DEFAULT_NETWORK, 2: "bundled:x2-photo"}
 """What enlarges where no ``--weights`` are named, by scale; the first one where no size is asked for either."""
 
 
+Precision = Literal["float32", "bfloat16"]
+"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/results.md."""
+
+
 @dataclass(frozen=True)
 class NetworkOptions:
     """Say how networks run. It is plain data, so that another process can load the same ones.
@@ -30,7 +34,7 @@ class NetworkOptions:
     Attributes:
         weights: name of the network; None for the default ones.
         variant, img_range, rgb_mean: what its file cannot tell, see ``load_weights``.
-        tile, batch, tta: see ``Upscaler``.
+        tile, batch, tta, precision: see ``Upscaler``.
         device: what they run on, see ``device.choose``.
     """
 
@@ -41,6 +45,7 @@ class NetworkOptions:
     tile: int | None = None
     batch: int = 1
     tta: bool = False
+    precision: Precision = "float32"
     device: str = "auto"
 
 
@@ -116,7 +121,7 @@ def load(
         with loading() if threading.current_thread() is threading.main_thread() else contextlib.nullcontext():
             from span_keras.inference.upscaler import Upscaler
 
-            return Upscaler(weights, options.tile, options.batch, options.tta)
+            return Upscaler(weights, options.tile, options.batch, options.tta, options.precision)
 
     if options.weights is None:
         return Networks(lambda scale: upscaler(load_weights(DEFAULT_NETWORKS[scale])), DEFAULT_NETWORKS)

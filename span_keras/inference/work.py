@@ -7,7 +7,6 @@ the network busy. Batches of equal shapes would not: on a CPU an image takes the
 from __future__ import annotations
 
 import collections
-import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -18,6 +17,7 @@ from span_keras.errors import BackendError, ConfigError, SpanError, TargetExists
 from span_keras.images import memory
 from span_keras.images.read import image_size
 from span_keras.images.write import UnwritableError
+from span_keras.inference.device import cores
 from span_keras.inference.files import Job, Outcome, upscale_file
 from span_keras.inference.networks import Networks
 
@@ -121,11 +121,6 @@ def do(
     except OSError as error:  # no space for what lies in temporary files between two passes
         reason = f"{job.source} cannot be upscaled ({error.strerror or error}); check the space for temporary files."
         return Outcome(str(job.source), str(job.target), "failed", reason=reason, again=True)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bytes_of(job: Job, networks: Networks) -> int:

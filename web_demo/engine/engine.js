@@ -9,10 +9,9 @@ import { Ahead } from './ahead.js';
 import { CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
 import { decodeWhole } from './decode.js';
 import { gpuProblem } from './hardware.js';
-import { settle, startOwn } from './own.js';
 import { computeRegion } from './region.js';
 import { timeOf } from './run.js';
-import { GpuNetwork } from './webgpu/network.js';
+import { loadTf } from './tf.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
@@ -34,9 +33,11 @@ const CHECK_LIMIT = 90_000;
 const POOL = 2 ** 30;
 
 /** @typedef {import('../images/decode.js').Pixels} Pixels */
+/** @typedef {import('../images/pixels.js').Levels} Levels */
 /** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('../network/model.js').SpanConfig} SpanConfig */
 /** @typedef {import('../network/network.js').Network} Network */
+/** @typedef {import('./webgpu/network.js').GpuNetwork} GpuNetwork */
 /** @typedef {import('./backend.js').BackendName} BackendName */
 
 /**
@@ -54,11 +55,21 @@ const POOL = 2 ** 30;
  * @typedef {object} Options
  * @property {AbortSignal} [signal] stops before the next tile
  * @property {boolean} [tta] average over eight orientations, which takes eight times as long
+ * @property {number} [width] in pixels, to which the result is reduced if it is wider
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles
  * @property {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [onTile]
- * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of the output, at
- *   the start
+ * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of all tiles
+ *   together, at the start
  */
+
+/**
+ * Begin to load the libraries of the backend that `load` will try first, while the model is on its way.
+ * @param {{backend?: BackendName | 'auto', first?: BackendName}} options as for `load`
+ */
+export function loadAhead({ backend = 'auto', first = READY_CHAIN[0] }) {
+  const next = backend === 'auto' ? first : backend;
+  if (next !== 'webgpu') loadTf([next]).catch(() => {}); // our own kernels need none; `load` tells what is missing
+}
 
 export class Engine {
   /** @type {Status['demoted']} */
@@ -138,13 +149,13 @@ export class Engine {
   /** @returns {Status} */
   get status() {
     const { backend, tile, demoted, measured, network } = this;
-    const kernels = network instanceof GpuNetwork ? { kernels: network.description } : {};
+    const kernels = isOwn(network) ? { kernels: network.description } : {};
     return { backend, tile, demoted: [...demoted], measured: { ...measured }, ...kernels };
   }
 
   /** @returns {{tensors: number, bytes: number}} what is allocated on the backend now */
   get memory() {
-    if (this.network instanceof GpuNetwork) return this.network.memory;
+    if (isOwn(this.network)) return this.network.memory;
     if (!this.tf) return { tensors: 0, bytes: 0 };
     const { numTensors, numBytes } = this.tf.memory();
     return { tensors: numTensors, bytes: numBytes };
@@ -156,16 +167,17 @@ export class Engine {
    * @param {Options & {write?: (bytes: Uint8Array) => Promise<void>}} [options] `write` receives the file instead of `blob`
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number, notes: string[]}>}
    */
-  async upscale(source, { onSize, write, ...options } = {}) {
+  async upscale(source, { onSize, width, write, ...options } = {}) {
     const image = 'alpha' in source ? source : await decodeWhole(source, { deep: true });
-    const size = this.#sizeOf(image);
-    onSize?.(size);
+    const whole = this.#sizeOf(image);
+    onSize?.(whole);
+    const { size, reduced } = await reduction(whole, width);
     const { alpha, icc } = image;
     const bits = image.data instanceof Uint16Array ? 16 : 8;
     const chunks = 'metadata' in image ? await metadataOf(image, size) : [];
     const encoder = new PngEncoder(size.width, size.height, { alpha, icc, bits, chunks, write });
     try {
-      const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
+      const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(reduced(band)) });
       return { ...size, ...work, notes: image.notes ?? [], blob: await encoder.finish() };
     } catch (error) {
       encoder.abort();
@@ -179,15 +191,17 @@ export class Engine {
    * @param {Options} [options]
    * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number, notes: string[]}>} RGBA
    */
-  async pixels(source, { onSize, ...options } = {}) {
+  async pixels(source, { onSize, width, ...options } = {}) {
     const image = 'alpha' in source ? source : await decodeWhole(source, { deep: false });
-    const size = this.#sizeOf(image);
-    onSize?.(size);
+    const whole = this.#sizeOf(image);
+    onSize?.(whole);
+    const { size, reduced } = await reduction(whole, width);
     const data = /** @type {Uint8ClampedArray<ArrayBuffer>} */ (allocate(size.width * size.height * 4));
     let filled = 0;
     const onBand = (band) => {
-      data.set(band, filled);
-      filled += band.length;
+      const rows = reduced(band);
+      data.set(rows, filled);
+      filled += rows.length;
     };
     return { ...size, ...(await this.#tiles(image, { ...options, onBand })), notes: image.notes ?? [], data };
   }
@@ -201,7 +215,7 @@ export class Engine {
   /**
    * Compute tile after tile.
    * @param {Pixels} image
-   * @param {Options & {onBand: (rgba: import('../images/pixels.js').Levels) => void | Promise<void>}} options `onBand` gets every finished row
+   * @param {Options & {onBand: (rgba: Levels) => void | Promise<void>}} options `onBand` gets every finished row
    *   of tiles
    */
   async #tiles(image, { signal, tta, onProgress, onTile, onBand }) {
@@ -214,7 +228,7 @@ export class Engine {
     let done = 0;
     const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
     const start = (region) => computeRegion(this, image, region.column, region.row, { signal, tta });
-    const ahead = new Ahead(regions, start, () => (this.network instanceof GpuNetwork ? this.network.depth : 1));
+    const ahead = new Ahead(regions, start, () => (isOwn(this.network) ? this.network.depth : 1));
     try {
       for (const row of rows) {
         const height = (row.to - row.from) * scale;
@@ -240,7 +254,7 @@ export class Engine {
 
   /** Between two images, the GPU's memory is for others. */
   #rest() {
-    if (this.network instanceof GpuNetwork) this.network.rest();
+    if (isOwn(this.network)) this.network.rest();
   }
 
   /** Free the network and what it has in flight; the engine can load another model. */
@@ -365,6 +379,7 @@ export class Engine {
   /** Whether our own kernels run the network on WebGPU. */
   async #startOwn() {
     try {
+      const { startOwn } = await import('./own.js'); // few visits need these modules to become ready
       const network = await within(startOwn(this.artifacts, this.config), CHECK_LIMIT, 'it did not answer');
       Object.assign(this, { network, lost: network.lost, backend: 'webgpu' });
       this.tile = this.#tileFor(network.tile);
@@ -383,7 +398,9 @@ export class Engine {
   /** Between two images, our own kernels may be measured. */
   async #settle() {
     const { network, tile } = this;
-    if (!(network instanceof GpuNetwork) || !(await settle(network, this.config))) return;
+    if (!isOwn(network)) return;
+    const { settle } = await import('./own.js');
+    if (!(await settle(network, this.config))) return;
     network.rest();
     if (network === this.network && tile === this.tile) this.tile = this.#tileFor(network.tile);
   }
@@ -406,5 +423,25 @@ async function metadataOf({ metadata }, { width, height }) {
   ]);
   return pngMetadata(scaledMetadata(metadata, width, height));
 }
+
+/**
+ * @template {{width: number, height: number}} Size
+ * @param {Size} whole
+ * @param {number} [width] that was asked for
+ * @returns {Promise<{size: Size, reduced: (band: Levels) => Levels}>} the size of the result, and
+ *   what makes its rows of the next rows of the whole
+ */
+async function reduction(whole, width = Infinity) {
+  if (width >= whole.width) return { size: whole, reduced: (band) => band };
+  const { Reducer } = await import('../images/reduce.js');
+  const reducer = new Reducer(whole, width);
+  return { size: { ...whole, width, height: reducer.height }, reduced: (band) => reducer.push(band) };
+}
+
+/**
+ * @param {Network | GpuNetwork | null} network
+ * @returns {network is GpuNetwork} whether our own kernels run it
+ */
+const isOwn = (network) => network !== null && 'enlarge' in network;
 
 const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');

@@ -53,10 +53,11 @@ const SILENCE_LIMIT = 30_000;
 
 /**
  * @param {string | URL} url of a `model.json`; its weights lie beside it, and what follows `?` goes for them, too
+ * @param {(path: string, base: URL) => URL} [locate] where its weights lie, if elsewhere: a bundler moves files
  * @returns {Promise<ModelArtifacts>}
  * @throws {ModelError} with a sentence, if a file does not come or is something else
  */
-export async function fetchModel(url) {
+export async function fetchModel(url, locate = besideModel) {
   const base = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
   const text = new TextDecoder().decode(await download(base));
   if (/^\s*<(!doctype|html|\?xml)/i.test(text)) {
@@ -64,7 +65,7 @@ export async function fetchModel(url) {
   }
   const json = parse(text, base.pathname.split('/').pop() || base);
   return assemble(json, async (path) => {
-    const address = besideModel(path, base);
+    const address = locate(path, base);
     const bytes = await download(address);
     const start = new TextDecoder().decode(bytes.slice(0, 64));
     if (!/^\s*<(!doctype|html)/i.test(start)) return bytes;
@@ -119,9 +120,14 @@ function refusal(status) {
 }
 
 /**
- * @returns {Promise<Array<{name: string, url: string, scale?: number, channels?: number}>>} what `models.json` beside the
- *   page lists, if there is one
+ * @typedef {object} Listed a model that `models.json` names
+ * @property {string} name
+ * @property {string} url
+ * @property {number} [scale]
+ * @property {number} [channels]
  */
+
+/** @returns {Promise<Listed[]>} what `models.json` beside the page lists, if there is one */
 export async function modelsBeside() {
   try {
     const { models } = await (await fetch('models.json')).json();

@@ -18,25 +18,25 @@ export function save(blob, name) {
 
 /**
  * Save a finished image as a file of its own.
- * @param {import('./items.js').Item} item
+ * @param {import('./item.js').Item} item
  * @param {string} type as for `convert`
  * @returns {Promise<void>}
  */
 export async function saveOne(item, type) {
   const { blob, notes } = await convert(item, type);
-  save(blob, resultName(item.name, item.scale, type));
+  save(blob, resultName(item, type));
   if (notes.length) announce(`${item.name} as ${NAMES[type]}: ${notes.join(' ')}`);
 }
 
 /**
  * Save finished images as one archive; what bears the same name is numbered.
- * @param {Array<import('./items.js').Item>} items
+ * @param {Array<import('./item.js').Item>} items
  * @param {string} type of the files in it, as for `convert`
  * @returns {Promise<void>}
  */
 export async function saveAll(items, type) {
   const { downloadZip } = await loadZip();
-  const names = unique(items.map(({ name, scale }) => resultName(name, scale, type)));
+  const names = unique(items.map((item) => resultName(item, type)));
   const files = [];
   /** @type {Set<string>} */
   const said = new Set();
@@ -61,11 +61,12 @@ function unique(names) {
 
 /**
  * Ask for a file that takes a result as it is made.
+ * @param {Pick<import('./item.js').Item, 'name' | 'scale' | 'made'>} item
  * @returns {Promise<FileSystemWritableFileStream | null | undefined>} null if there is none yet, nothing if the browser
  *   lets the page ask for none, as in a frame of another site
  */
-export async function askForFile({ name, scale }) {
-  const suggestedName = resultName(name, scale, 'image/png');
+export async function askForFile(item) {
+  const suggestedName = resultName(item, 'image/png');
   try {
     const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] });
     return await handle.createWritable();
@@ -138,6 +139,12 @@ async function encodeItself(png, type) {
   return encodeFile(image, type, QUALITY);
 }
 
-/** photo.jpeg, 4 -> photo-x4.png */
-const resultName = (name, scale, type) =>
-  `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+/**
+ * photo.jpeg -> photo-x4.png, or photo-w1920.png for a result that was to be so wide
+ * @param {Pick<import('./item.js').Item, 'name' | 'scale' | 'made'>} item
+ * @param {string} type
+ */
+function resultName({ name, scale, made }, type) {
+  const label = made?.width ? `w${made.width}` : `x${scale}`;
+  return `${name.replace(/\.[^.]*$/, '')}-${label}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+}

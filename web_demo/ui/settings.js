@@ -2,6 +2,7 @@
 import { CHAIN, LABELS } from '../engine/backend.js';
 import { modelFile, readModelFiles } from '../checkpoints/model-files.js';
 import { modelsBeside } from '../network/model.js';
+import { bytes } from './format.js';
 import { announce } from './page.js';
 
 /**
@@ -13,7 +14,7 @@ import { announce } from './page.js';
 export function mountSettings(dialog, models) {
   dialog.innerHTML = `
     <form method="dialog" novalidate>
-    <h2 id="settings-title">Model and backend</h2>
+    <h2 id="settings-title">Details</h2>
     <div class="dialog-body">
     <label class="field"><span>Model</span><select id="model"></select></label>
     <div class="field"><span id="other-label">Another model</span>
@@ -27,6 +28,7 @@ export function mountSettings(dialog, models) {
     <span class="note">The mean of what the network makes of the image turned and mirrored; for the next images.</span>
     <p class="problem" id="problem" role="alert"></p>
     <ul class="note reasons" id="reasons"></ul>
+    <p class="note" id="memory"></p>
     </div>
     <div class="dialog-actions"><button class="button primary">Done</button></div>
     </form>`;
@@ -126,6 +128,15 @@ export function mountSettings(dialog, models) {
       : [];
     for (const { backend, reason } of status?.demoted ?? []) lines.push(`${LABELS[backend]} is not used: ${reason}.`);
     reasons.replaceChildren(...lines.map(entry));
+    showMemory();
+  }
+
+  /** What is allocated on the backend. */
+  async function showMemory() {
+    const { upscaler } = models;
+    const memory = await upscaler?.memory().catch(() => null); // it may be disposed of meanwhile
+    if (!memory || upscaler !== models.upscaler) return;
+    find('memory').textContent = `${memory.tensors} tensors, ${bytes(memory.bytes)}`;
   }
 
   return { open, update, list };

@@ -23,12 +23,12 @@ const LIMITS = [
  * @param {object} [options]
  * @param {Record<string, number>} [options.limits] to be requested in place of the adapter's
  * @param {GPUDevice} [options.device] of somebody else, to be used in place of an own one
+ * @param {GPU} [options.gpu] by default the browser's
  * @returns {Promise<Gpu>}
  * @throws {Error} there is no WebGPU here, or not with these limits
  */
-export async function openDevice({ limits = {}, device } = {}) {
+export async function openDevice({ limits = {}, device, gpu = globalThis.navigator?.gpu } = {}) {
   if (device) return describe(device, device.adapterInfo, false);
-  const gpu = globalThis.navigator?.gpu;
   if (!gpu) throw new Error('this browser has no WebGPU');
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Error('this browser offers no WebGPU adapter');
