@@ -27,7 +27,7 @@ class NetworkOptions:
     Attributes:
         weights: name of the network; None for the default ones.
         variant, img_range, rgb_mean: what its file cannot tell, see ``load_weights``.
-        tile, batch, tta: see ``Upscaler``.
+        tile, batch, tta, gather: see ``Upscaler``.
     """
 
     weights: str | None = None
@@ -37,6 +37,7 @@ class NetworkOptions:
     tile: int | None = None
     batch: int = 1
     tta: bool = False
+    gather: int = 1
 
 
 class Networks:
@@ -80,12 +81,17 @@ class Networks:
                 return [self[scale] for scale in min(reached, key=math.prod)]
 
 
-def load(options: NetworkOptions, tell: Callable[[SpanWeights], None] = lambda weights: None) -> Networks:
+def load(
+    options: NetworkOptions,
+    tell: Callable[[SpanWeights], None] = lambda weights: None,
+    weights: SpanWeights | None = None,
+) -> Networks:
     """Load the network that is named, and return it; or the default ones, which are loaded when they are needed.
 
     Args:
         options: which, and how they run.
         tell: called with the weights that were named, of which something may have been assumed.
+        weights: those that are named, if they were read already, perhaps on another machine.
 
     Raises:
         CheckpointError: see ``load_weights``.
@@ -95,8 +101,10 @@ def load(options: NetworkOptions, tell: Callable[[SpanWeights], None] = lambda w
     from span_keras.inference.upscaler import Upscaler
 
     def upscaler(weights) -> Upscaler:
-        return Upscaler(weights, options.tile, options.batch, options.tta)
+        return Upscaler(weights, options.tile, options.batch, options.tta, options.gather)
 
+    if weights is not None:
+        return Networks.of(upscaler(weights))
     if options.weights is None:
         return Networks(lambda scale: upscaler(load_weights(DEFAULT_NETWORKS[scale])), DEFAULT_NETWORKS)
     stated = {"variant": options.variant, "img_range": options.img_range, "rgb_mean": options.rgb_mean}

@@ -20,6 +20,7 @@ from span_keras.images.read import read_image
 from span_keras.images.samples import image_of, samples_of_array, samples_of_image
 from span_keras.inference.compiled import compile_network
 from span_keras.inference.ensemble import over_orientations
+from span_keras.inference.gather import gathered
 from span_keras.network.weights import SpanWeights
 
 TILE = 512
@@ -53,6 +54,7 @@ class Upscaler:
         tile: side of a tile in LR pixels. Larger tiles waste less on halos and need more memory.
         batch: tiles per call of the network, 1 on a CPU.
         tta: average over the eight orientations of every tile: eight times the work for some hundredths of a dB.
+        gather: tiles of images that threads enlarge at the same time, per call of the network; see ``gather``.
 
     Attributes:
         config: the network's ``SpanConfig``; ``scale``, ``halo``, ``tile``, ``batch``: what tiles are cut by.
@@ -76,6 +78,7 @@ class Upscaler:
         tile: int | None = None,
         batch: int = 1,
         tta: bool = False,
+        gather: int = 1,
     ):
         if not isinstance(weights, SpanWeights):
             weights = load_weights(weights)
@@ -89,6 +92,8 @@ class Upscaler:
                 f"ask for {2 * self.halo + 1} or more."
             )
         self._run, self._source = compile_network(weights), weights.source
+        if gather > 1:
+            self._run = gathered(self._run, gather)
         if tta:
             self._run = over_orientations(self._run, batch * self.tile**2)
 
