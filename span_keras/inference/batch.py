@@ -106,7 +106,7 @@ def settle(pairs: Iterable[Pair], options: Options, found: Plan, results: Collec
             )
         else:
             taken[target] = source
-            if target.exists() and not options.overwrite:
+            if not options.overwrite and target.exists():
                 found.settled.append(kept(source, target))
             else:
                 found.jobs.append(Job(source, target, options, adapt))
