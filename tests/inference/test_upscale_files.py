@@ -2,10 +2,10 @@
 
 import io
 import pickle
-import tempfile
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -221,8 +221,8 @@ def test_a_result_in_memory_is_that_on_disk(tmp_path, upscaler, form):
     write_image(path, Picture(random_samples(3)))
     job = Job(path, tmp_path / f"out{form.suffixes[0]}")
     upscale_file(job, upscaler)
-    for file in (io.BytesIO(), tempfile.TemporaryFile(), tempfile.SpooledTemporaryFile()):
-        with file:
+    for kind in (io.BytesIO, tempfile.TemporaryFile, tempfile.SpooledTemporaryFile):
+        with kind() as file:
             encode(job, enlarge(job, decode(job, 2), upscaler), file)
             file.seek(0)
             assert file.read() == job.target.read_bytes()
