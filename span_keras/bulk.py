@@ -12,6 +12,7 @@ from span_keras.cli import CONTEXT, load_networks, reports_errors, version_optio
 from span_keras.cli_images import Report, check_image_options, image_options
 from span_keras.inference.job import Options
 from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
+from span_keras.quiet import hushed
 
 HELP = """Upscale the images of SOURCE into DEST as span-upscale does, on all machines of a Ray cluster.
 
@@ -115,6 +116,7 @@ def main(
 
 def _upscale(tasks, setup, cluster, batch, price, memory, report: Report) -> None:
     """Do the tasks on a cluster, remember and report each, and print how far it is."""
+    import contextlib
     import dataclasses
 
     from span_keras.cluster.run import connected, upscale_all
@@ -122,7 +124,9 @@ def _upscale(tasks, setup, cluster, batch, price, memory, report: Report) -> Non
     from span_keras.cluster.summary import Tally
 
     journal, key, dest = memory
-    with connected(*cluster) as cluster:
+    with contextlib.ExitStack() as stack:
+        with hushed():
+            cluster = stack.enter_context(connected(*cluster))
         if cluster.dashboard:
             click.echo(f"Dashboard: http://{cluster.dashboard}", err=True)
         gather = batch or (GPU_BATCH if cluster.gpus else 1)

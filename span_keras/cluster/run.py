@@ -80,6 +80,7 @@ def connected(address: str, workers: int | None = None, gpus: float | None = Non
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it writes between our lines
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as any command, where Ray would give way to others
     try:
         import ray
         import ray.data

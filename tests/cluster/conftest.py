@@ -42,7 +42,8 @@ class Cluster:
     """Two nodes of one CPU each, whose processes all carry a mark."""
 
     def __init__(self, folder: str, environment: dict[str, str]):
-        self.environment = {**os.environ, **environment, MARK: folder, "RAY_USAGE_STATS_ENABLED": "0"}
+        ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # tests beside it must not starve it
+        self.environment = {**os.environ, **environment, **ray, MARK: folder}
         self.address = f"127.0.0.1:{free_port()}"
         self.nodes = []
         common = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]

@@ -83,3 +83,26 @@ def test_what_nobody_expected_becomes_of_one_image_alone(setup, tasks, monkeypat
     decoded, _, encoded = through(setup, tasks[:1])
     assert decoded[0].content == encoded[0].content
     assert "unexpectedly, ZeroDivisionError: division by zero; please report it." in encoded[0].content.reason
+
+
+@pytest.mark.parametrize("limit", [None, "MAX_PIXELS"])
+def test_a_store_gets_what_a_folder_gets(setup, tasks, tmp_path, store, monkeypatch, limit):
+    environment, client = store
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if limit:
+        monkeypatch.setattr(stages, limit, 100)
+    through(setup, tasks)
+    for task in tasks:
+        name = task.source.rpartition("/")[2]
+        client.upload_file(task.source, "photos", f"stages/{name}")
+    names = ("a.png", "b.jpg", "c.png", "missing.png")
+    stored = [Task(f"s3://photos/stages/{name}", f"s3://photos/made/{name}", False, 1, 1) for name in names]
+    *made, damaged, missing = (parcel.content for parcel in through(setup, stored)[2])
+    assert [outcome.target for outcome in made] == [task.target for task in stored[:2]]
+    for outcome, task in zip(made, tasks, strict=False):
+        key = outcome.target.removeprefix("s3://photos/")
+        with open(task.target, "rb") as file:  # noqa: PTH123
+            assert client.get_object(Bucket="photos", Key=key)["Body"].read() == file.read()
+    assert damaged.reason.startswith("s3://photos/stages/c.png is")
+    assert missing.reason == "s3://photos/stages/missing.png does not exist; check its name."
