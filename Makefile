@@ -1,22 +1,25 @@
 # make test    create .venv, install, vendor the browser libraries, lint, run every test: the page's modules in Node first
 # make demo    export the bundled networks with the page and serve them (WEIGHTS=path, PORT=8000)
-# make test-pythons   install and try the project on every Python found here, or on PYTHONS="python3.10 python3.13"
+# make test-pythons   install and try the project on every Python found here and with JAX alone, or on PYTHONS="python3.10 python3.13"
 # make wheel   build dist/*.whl, with the page and its vendored libraries inside
+# make npm     build dist/span-upscaler-*.tgz, the npm package, with the networks of NPM_MODELS="bundled:x4-photo ..." inside
 # make lint    check the Python and JavaScript code: rules, types, formatting
 # make format  rewrite the code in its format
 
 PYTHON ?= python3
-VENV := .venv
+# A Python that is named gets an environment of its own beside that of the usual one.
+VENV := .venv$(if $(filter command,$(firstword $(origin PYTHON))),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 WEIGHTS ?= bundled:x4-photo
 # The page offers every network of the package.
 BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span_keras/bundled/x*.safetensors))
+NPM_MODELS ?= bundled:x4-photo bundled:x2-fast
 PORT ?= 8000
 NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:
-.PHONY: test test-pythons demo wheel lint format node-tests vendor chromium other-browsers clean
+.PHONY: test test-pythons demo wheel npm lint format node-tests vendor chromium other-browsers clean
 
 test: $(VENV)/.test vendor chromium other-browsers lint node-tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
@@ -33,6 +36,13 @@ demo: | $(VENV)/.runtime
 wheel: $(VENV)/.runtime vendor
 	@$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-deps -w dist .
 	@ls dist/*.whl
+
+npm: $(VENV)/.runtime vendor
+ifneq ($(strip $(NPM_MODELS)),)
+	$(BIN)/span-export --tfjs build/npm --overwrite --weights $(firstword $(NPM_MODELS)) \
+	  $(patsubst %,--also %,$(filter-out $(firstword $(NPM_MODELS)),$(NPM_MODELS)))
+endif
+	@node web_demo/npm/pack.mjs dist $(if $(strip $(NPM_MODELS)),--models build/npm)
 
 lint: $(VENV)/.test $(NODE_MODULES)
 	@$(BIN)/ruff check .

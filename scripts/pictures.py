@@ -1,7 +1,8 @@
-"""Make the pictures of README.md and docs/ from bundled photographs.
+"""Make the pictures of README.md, docs/ and the page from bundled photographs.
 
     python scripts/pictures.py                      # docs/images/: before-after.webp, page.webp, page-phone.webp
     python scripts/pictures.py --only before-after  # without a browser
+    python scripts/pictures.py --only sample        # web_demo/sample/: the page's first view
 
 The bundled networks were trained on none of these photographs. Pictures of the page need Playwright and Chromium
 (``pip install -c constraints.txt '.[test]'``).
@@ -19,15 +20,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from span_keras.cli import reports_errors
+from span_keras.constants import DEFAULT_NETWORK
 from span_keras.data.photos import BUNDLED_VAL
 from span_keras.quiet import hushed
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
-PICTURES = ("before-after", "page")
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "images"
+SAMPLE = ROOT / "web_demo" / "sample"
+PICTURES = ("before-after", "page", "sample")
 WEIGHTS = "bundled:x4"
 CAT = BUNDLED_VAL / "cat.jpg"
 CROP = (124, 66, 104, 80)
 """Left, top, width and height of the cat's eye in pixels of the photograph."""
+SAMPLE_SIZE = (225, 150)
+"""Width and height of the cat in the page's first view, before it is enlarged: 45 kB in all."""
 GAP, BAR = 6, 34
 """Pixels between two panels, and height of the labels below them."""
 INK, PAPER = (255, 255, 255), (24, 26, 30)
@@ -38,7 +44,9 @@ PATIENCE = 300_000
 
 
 @click.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, help="Folder to write to.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, help="Folder of docs' pictures."
+)
 @click.option("--only", type=click.Choice(PICTURES), multiple=True, help="Make these alone. Can be repeated.")
 @reports_errors
 def main(out: Path, only: tuple[str, ...]):
@@ -49,12 +57,29 @@ def main(out: Path, only: tuple[str, ...]):
     if "page" in (only or PICTURES):
         for name, picture in page_pictures():
             save(picture, out / f"{name}.webp", quality=88)
+    if "sample" in (only or PICTURES):
+        before = SAMPLE / "before.jpg"
+        photo = Image.open(CAT)
+        # One column less: two to three are the sides of the page's picture.
+        photo.crop((0, 0, 450, 300)).resize(SAMPLE_SIZE, Image.Resampling.BICUBIC).save(before, quality=85)
+        save(enlarged(before), SAMPLE / "after.webp", quality=82)
 
 
 def save(picture: Image.Image, path: Path, quality: int) -> None:
     """Write a WebP file and print its size."""
     picture.save(path, quality=quality, method=6)
     click.echo(f"{path}: {picture.width}×{picture.height}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+def enlarged(path: Path) -> Image.Image:
+    """Return a photograph as the page enlarges it when nothing is chosen."""
+    with hushed():
+        from span_keras import Upscaler
+        from span_keras.images import bicubic
+
+        upscaler = Upscaler(DEFAULT_NETWORK)
+    photo = np.float32(Image.open(path).convert("RGB")) / 255
+    return Image.fromarray(bicubic.to_uint8(upscaler(photo)))
 
 
 def before_and_after() -> Image.Image:

@@ -1,12 +1,14 @@
 """Install the project on several Pythons, one after the other, and see whether it works on each.
 
-    python scripts/pythons.py [PYTHON ...] [--jax] [--smoke]
+    python scripts/pythons.py [PYTHON ...] [--jax] [--smoke] [--keep DIR]
 
-Each PYTHON gets a new environment of what ``constraints.txt`` says, which is deleted at the end: 3 GB, minutes. By
-default all of 3.10 to 3.14 are tried that are on the path or that pyenv has. In each, outside the checkout: the
-doctor's line, an upscale, an export to every target with ``--verify``, a training of two steps; then the quick tests.
-``--jax`` takes JAX alone, without TensorFlow, and so without the LiteRT target and the tests. ``--smoke`` leaves the
-tests out. Needs nothing but Python.
+By default all of 3.10 to 3.14 are tried that are on the path or that pyenv has, then JAX alone, without TensorFlow, on
+the newest of them. Each gets an environment of what ``constraints.txt`` says: 3 GB, minutes. In it, outside the
+checkout: the doctor's line, an upscale, an export to every target with ``--verify``, a training of two steps; then the
+quick tests of the checkout. JAX alone lacks the LiteRT target and the tests of TensorFlow.
+
+``--jax`` takes JAX alone for each PYTHON. ``--smoke`` leaves the tests out. ``--keep`` keeps the environments in DIR
+and uses those that are there; else they are deleted. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -22,30 +24,43 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-QUICK = ("tests/commands", "tests/network", "tests/checkpoints", "tests/export", "tests/inference")
+QUICK = (
+    *("tests/commands/test_cli.py", "tests/commands/test_doctor.py", "tests/commands/test_messy.py"),
+    *("tests/network", "tests/checkpoints", "tests/images", "tests/inference/test_upscaler.py"),
+    *("tests/export/test_export_files.py", "tests/runs/test_settings.py", "tests/runs/test_recipes.py"),
+)
+"""Tests of what differs between Pythons and the versions of libraries that they get, minutes in all."""
+
 PHOTO = "span_keras/bundled/photos/val/cat.jpg"
 NETWORK = "bundled:x2-fast"
 TRAINING = "--scale 2 --channels 8 --blocks 2 --patch-size 16 --batch-size 2 --epochs 1 --steps-per-epoch 2"
 
 WITHOUT_TENSORFLOW = """
 from importlib.metadata import requires
-lines = [line for line in requires("span-keras") if not line.startswith(("tensorflow", "ydf"))]
+lines = (line.replace('extra == "test"', "python_version > '3'") for line in requires("span-keras"))
+lines = [line for line in lines if not line.startswith(("tensorflow", "ydf", "ai-edge"))]
 open("requirements.txt", "w").write("\\n".join(lines))
 """
+"""Writes what the package and its tests need, but for TensorFlow and what brings it."""
 
 
 def main() -> int:
-    """Print a row for every Python; return 1 if one failed, 0 otherwise."""
+    """Print a row for every step on every Python; return 1 if one failed, 0 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pythons", nargs="*", metavar="PYTHON", help="interpreters [all that are found]")
+    parser.add_argument("pythons", nargs="*", metavar="PYTHON", help="interpreters [all that are found, and JAX alone]")
     parser.add_argument("--jax", action="store_true", help="JAX alone, without TensorFlow")
     parser.add_argument("--smoke", action="store_true", help="leave the tests out")
+    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep environments here, and use those that are there")
     options = parser.parse_args()
-    pythons = {python: python for python in options.pythons} or found()
-    for version in VERSIONS:
-        if not options.pythons and version not in pythons:
-            print(f"{version}: not found on this machine, not run", flush=True)
-    failed = [python for python in pythons.values() if not works(python, options.jax, options.smoke)]
+    here = found()
+    runs = [(python, options.jax) for python in options.pythons or here.values()]
+    if not options.pythons:
+        for version in VERSIONS:
+            if version not in here:
+                print(f"{version}: not found on this machine, not run", flush=True)
+        if not options.jax:
+            runs += [(python, True) for python in list(here.values())[-1:]]
+    failed = [python for python, jax in runs if not works(python, jax, options.smoke, options.keep)]
     return 1 if failed else 0
 
 
@@ -60,47 +75,47 @@ def found() -> dict[str, str]:
     return found
 
 
-def works(python: str, jax: bool, smoke: bool) -> bool:
+def works(python: str, jax: bool, smoke: bool, keep: Path | None) -> bool:
     """Set a Python up, run everything, and print what failed; return whether all went well."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        environment = folder / "environment"
-        run([python, "-m", "venv", environment], folder)
+        version = run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], folder).stdout.strip()
+        label = f"{version} with JAX alone" if jax else version
+        environment = (keep.resolve() if keep else folder) / label.replace(" ", "-")
         own = environment / "bin"
-        pip = [own / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-cache-dir"]
-        pip += ["-c", ROOT / "constraints.txt"]
+        pip = [own / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+        pip += [*([] if keep else ["--no-cache-dir"]), "-c", ROOT / "constraints.txt"]
+        steps = {} if own.is_dir() else {"environment": [python, "-m", "venv", environment]}
         if jax:
-            steps = {
+            steps |= {
                 "package": [*pip, "--no-deps", ROOT],
                 "requirements": [own / "python", "-c", WITHOUT_TENSORFLOW],
-                "install": [*pip, "-r", "requirements.txt", "jax", "onnxruntime"],
+                "install": [*pip, "-r", "requirements.txt"],
             }
         else:
-            steps = {"install": [*pip, f"{ROOT}[{'runtimes' if smoke else 'test'}]"]}
-        files = ["--onnx", "w.onnx", *(() if jax else ("--litert", "w.tflite"))]
+            steps["install"] = [*pip, f"{ROOT}[{'runtimes' if smoke else 'test'}]"]
+        files = ["--onnx", "w.onnx", "--pth", "w.pth", "--safetensors", "w.safetensors"]
+        files += [] if jax else ["--litert", "w.tflite"]
         steps |= {
             "doctor": [own / "span-train", "--version"],
             "upscale": [own / "span-upscale", ROOT / PHOTO, "-o", "large.png", "-w", NETWORK],
             "export": [own / "span-export", "--tfjs", "page", "--demo", *files, "-w", NETWORK, "--verify"],
             "train": [own / "span-train", *TRAINING.split(), "--out", "run"],
         }
+        if not smoke:
+            steps["tests"] = [own / "python", "-m", "pytest", "-x", "-p", "no:cacheprovider", *QUICK]
         for step, command in steps.items():
             start = time.perf_counter()
-            done = run(command, folder)
-            print(f"{python} {step}: {'ok' if done.returncode == 0 else 'FAILED'}, {time.perf_counter() - start:.0f} s")
-            if step in ("doctor", "export") or done.returncode:
-                print(done.stdout[-4000:].rstrip())
+            done = run(command, ROOT if step == "tests" else folder)
+            print(f"{label} {step}: {'ok' if done.returncode == 0 else 'FAILED'}, {time.perf_counter() - start:.0f} s")
+            lines = done.stdout.rstrip().splitlines()
+            shown = {"doctor": lines, "export": lines, "tests": lines[-1:]}.get(step, [])
+            for line in lines[-60:] if done.returncode else shown:
+                print(line)
             sys.stdout.flush()
             if done.returncode:
                 return False
-        if jax or smoke:
-            return True
-        tests = [own / "python", "-m", "pytest", "-x", "-p", "no:cacheprovider", *QUICK]
-        done = run(tests, ROOT)
-        print(f"{python} tests: {done.stdout.rstrip().splitlines()[-1]}", flush=True)
-        if done.returncode:
-            print(done.stdout[-4000:], flush=True)
-        return done.returncode == 0
+        return True
 
 
 def run(command: list, folder: Path) -> subprocess.CompletedProcess:

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from span_keras.cli import CONTEXT, load_networks, reports_errors, version_option
-from span_keras.cli_images import Report, check_image_options, image_options
+from span_keras.cli_images import Report, check_image_options, image_options, network_options
 from span_keras.inference.job import Options
-from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
+from span_keras.inference.networks import DEFAULT_NETWORKS
 from span_keras.quiet import hushed
 
 HELP = """Upscale the images of SOURCE into DEST as span-upscale does, on all machines of a Ray cluster.
@@ -73,24 +73,19 @@ def main(
     batch,
     price,
     as_json,
-    weights,
-    variant,
-    img_range,
-    rgb_mean,
     suffix,
-    tta,
-    tile,
     **options,
 ):
     """Parse the command line; ``HELP`` says what the command does."""
-    check_image_options(options, weights, variant, img_range, rgb_mean)
+    check_image_options(options)
     source, dest = map(_absolute, (source, dest))
     if "://" not in source and not Path(source).exists():
         raise click.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
-    options, report = Options(**options), Report(as_json, options["strict"])
-    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, tta=tta)
+    network = network_options(options)
+    weights, options, report = network.weights, Options(**options), Report(as_json, options["strict"])
     # ``load_networks`` says what had to be assumed of the weights.
-    stated = {"variant": variant, "img_range": img_range, "rgb_mean": rgb_mean} if weights else {}
+    names = ("variant", "img_range", "rgb_mean") if weights else ()
+    stated = {name: getattr(network, name) for name in names}
     loaded = load_networks(*([weights] if weights else DEFAULT_NETWORKS.values()), **stated)
     try:
         from span_keras.cluster import manifest, plan, stores  # loads pyarrow

@@ -11,7 +11,7 @@ from span_keras.cli import Failure, weights_options
 from span_keras.images.formats import FORMATS
 from span_keras.inference.batch import AUTO
 from span_keras.inference.job import MAX_FACTOR, Outcome
-from span_keras.inference.networks import DEFAULT_NETWORKS
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
 
 
 def image_options(function):
@@ -69,19 +69,24 @@ def image_options(function):
     return function
 
 
-def check_image_options(options: dict, weights: str | None, variant, img_range, rgb_mean) -> None:
+def network_options(options: dict) -> NetworkOptions:
+    """Take the fields of ``NetworkOptions`` that a command has out of its options, and return them."""
+    names = {field.name for field in dataclasses.fields(NetworkOptions)} & options.keys()
+    return NetworkOptions(**{name: options.pop(name) for name in names})
+
+
+def check_image_options(options: dict) -> None:
     """Refuse options that contradict each other.
 
     Args:
-        options: the fields of ``Options``.
-        weights, variant, img_range, rgb_mean: of ``--weights`` and what describes it.
+        options: of the command.
 
     Raises:
-        click.UsageError: several sizes are asked for, or no file is named that the others describe.
+        click.UsageError: several sizes are asked for, or no file is named that others describe.
     """
     if sum(options[name] is not None for name in ("outscale", "width", "height", "longest")) > 1:
         raise click.UsageError("expected one of --outscale, --width, --height and --longest, found several.")
-    if weights is None and (variant or img_range or rgb_mean):
+    if options["weights"] is None and any(options[name] for name in ("variant", "img_range", "rgb_mean")):
         raise click.UsageError(
             "--variant, --img-range and --rgb-mean describe the file of --weights; name one, or leave them out."
         )

@@ -13,6 +13,7 @@ from span_keras.ambient import BACKENDS, installed
 from span_keras.errors import SpanError
 
 OPTIONAL = {
+    "numba": "fast upscaling on a CPU",
     "tensorflowjs": "verifying TF.js exports by the converter",
     "onnxruntime": "verifying ONNX exports",
     "ai_edge_litert": "verifying LiteRT exports",
@@ -32,7 +33,18 @@ def report() -> str:
     system = f"span-keras {span_keras.__version__}, Python {platform.python_version()}, {platform.system()} "
     missing = [f"{name} ({purpose})" for name, purpose in OPTIONAL.items() if not installed(name)]
     missing += [name for name in BACKENDS if not installed(name)]
+    missing += _missing_of_page()
     return f"{system}{platform.machine()}; {_backend()}; missing: {', '.join(missing) or 'none'}"
+
+
+def _missing_of_page() -> list[str]:
+    """Name the page, or its libraries, if the installation was made without."""
+    try:
+        from span_export.page import has_libraries
+
+        return [] if has_libraries() else ["browser libraries of the page (it takes them from the network)"]
+    except (ImportError, SpanError):
+        return ["the page"]
 
 
 def _backend() -> str:

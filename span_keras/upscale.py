@@ -6,16 +6,16 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from span_keras.cli import CONTEXT, reports_errors, tell_assumed, version_option
-from span_keras.cli_images import Report, check_image_options, image_options
-from span_keras.errors import SpanError
+from span_keras.cli_images import Report, check_image_options, image_options, network_options
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import plan
 from span_keras.inference.job import Options, Outcome
-from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions, Precision, load
 from span_keras.quiet import hushed
 
 _WRITTEN = listed((form.label for form in FORMATS if form.written), "and")
@@ -43,27 +43,36 @@ others are made, and the exit code is 1.
 @click.option(
     "--batch", type=click.IntRange(1), default=1, metavar="N", help="Tiles per call of the network, on a GPU."
 )
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    help="Of the network's convolutions; bfloat16 is faster on a GPU, and costs some hundredths of a dB.",
+)
 @click.option("--device", default="auto", show_default=True, metavar="D", help="What to run on: cpu, gpu or gpu:1.")
 @click.option("--overwrite", is_flag=True, help="Replace existing results instead of keeping them.")
 @click.option("--watch", is_flag=True, help="Go on until interrupted: make new images of DIR once they are complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per file instead of names of results.")
 @version_option
 @reports_errors
-def main(
-    inputs, out, suffix, device, tta, tile, batch, weights, variant, img_range, rgb_mean, watch, as_json, **options
-):
+def main(inputs, out, suffix, watch, as_json, **options):
     """Parse the command line; ``HELP`` says what the command does."""
-    check_image_options(options, weights, variant, img_range, rgb_mean)
+    check_image_options(options)
+    network = network_options(options)
+    options = Options(**options)
     if watch and not all(path.is_dir() for path in inputs):
         raise click.UsageError("--watch expects folders, found a file.")
-    options = Options(**options)
-    network = NetworkOptions(weights, variant, img_range, rgb_mean, tile=tile, batch=batch, tta=tta)
     networks = None
-    if watch or (out is None and weights):  # names of results tell the factor
-        networks = _load(network, device)
+    if watch or (out is None and network.weights):  # names of results tell the factor
+        networks = _load(network)
     label = options.label(networks.native if networks else next(iter(DEFAULT_NETWORKS)))
     if watch:
-        _watch(lambda: plan(inputs, out, suffix, options, label), inputs, networks, Report(as_json, options.strict))
+
+        def plan_some(changed: set[Path]):
+            there = [folder for folder in inputs if folder.is_dir()]
+            return plan(there, out, suffix, options, label, changed)
+
+        _watch(plan_some, inputs, networks, Report(as_json, options.strict))
         return
     work = plan(inputs, out, suffix, options, label)
     for remark in work.remarks:
@@ -72,19 +81,14 @@ def main(
     for outcome in work.settled:
         report.add(outcome)
     if work.jobs:
-        _upscale(work.jobs, networks or _load(network, device), report.add)
+        _upscale(work.jobs, networks or _load(network), report.add)
     report.end()
 
 
-def _load(options: NetworkOptions, device: str):
-    with hushed():  # it loads Keras, which --help need not wait for
-        from span_keras.inference import device as devices
-        from span_keras.inference.networks import load
-
-        devices.choose(device)
-        assumed = []
-        networks = load(options, assumed.append)
-        devices.check(device)
+def _load(options: NetworkOptions):
+    assumed = []
+    with hushed():  # what is tried out to learn a network's input range loads Keras
+        networks = load(options, assumed.append, hushed)
     tell_assumed(*assumed)
     return networks
 
@@ -114,31 +118,23 @@ def _upscale(jobs, networks, on_outcome: Callable[[Outcome], None]) -> None:
             add(do(jobs[0], networks, set(), bar.update, restart))
 
 
-def _watch(plan_all, folders, networks, report: Report) -> None:
+def _watch(plan_some, folders, networks, report: Report) -> None:
     """Make what is in folders, then new images as they come, until interrupted."""
     from span_keras.inference.watch import follow
 
     def make(changed: set[Path]) -> list[Outcome]:
-        """Make the images among some files and folders; what else is there was dealt with before."""
-
-        def is_new(source) -> bool:
-            return not changed.isdisjoint((Path(source), *Path(source).parents))
-
-        outcomes = []
+        """Make the images among some files and folders."""
+        outcomes, work = [], plan_some(changed)
 
         def add(outcome: Outcome) -> None:
             outcomes.append(outcome)
             report.add(outcome)
 
-        try:
-            work = plan_all()
-        except SpanError:  # nothing is there yet, or no longer
-            return []
         for outcome in work.settled:
-            if is_new(outcome.source) and outcome.status != "kept" and Path(outcome.source).is_file():
+            if outcome.status != "kept":
                 add(outcome)
-        if jobs := [job for job in work.jobs if is_new(job.source)]:
-            _upscale(jobs, networks, add)
+        if work.jobs:
+            _upscale(work.jobs, networks, add)
         return outcomes
 
     click.echo(f"Watching {listed(map(str, folders), 'and')}; Ctrl-C ends it.", err=True)

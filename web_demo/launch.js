@@ -3,13 +3,38 @@ import { Thread } from './rpc.js';
 
 /** @typedef {import('./engine/engine.js').Status} Status */
 
+/** @typedef {{thread: Thread, onStatus: (status: Status) => void}} Launched */
+
+/** A worker that was started before anybody asked for it. @type {Launched | null} */
+let spare = null;
+
+/** Start a worker for the first `startThread`, which then finds its modules loaded. */
+export function prepareThread() {
+  try {
+    spare = launch();
+  } catch {
+    // `startThread` tries again, and its caller learns why it fails.
+  }
+}
+
 /** @param {(status: Status) => void} onStatus called when the worker takes another backend or tile */
 export function startThread(onStatus) {
-  return new Thread(startWorker(), {
-    onEvent: (event, status) => onStatus(status),
+  const launched = spare ?? launch();
+  spare = null;
+  launched.onStatus = onStatus;
+  return launched.thread;
+}
+
+/** @returns {Launched} */
+function launch() {
+  const thread = new Thread(startWorker(), {
+    onEvent: (event, status) => launched.onStatus(status),
     explain: (reason) =>
       new Error(`The worker stopped (${reason || 'worker.js or a file that it needs could not be loaded'}).`),
   });
+  /** @type {Launched} */
+  const launched = { thread, onStatus: () => {} };
+  return launched;
 }
 
 /** @throws {Error} the page's security policy forbids it */

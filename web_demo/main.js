@@ -4,14 +4,18 @@
  * `.button`, `.button.primary`, `.card`, `.field`, `.note`, `.figures`.
  */
 
+import { Choices } from './ui/choices.js';
+import { isModel } from './ui/chosen.js';
 import { mountIntake } from './ui/intake.js';
+import { isolate } from './ui/isolate.js';
 import { Items } from './ui/items.js';
 import { Models } from './ui/models.js';
 import { $, announce, complain } from './ui/page.js';
+import { mountSample } from './ui/sample.js';
 import { mountTabs } from './ui/tabs.js';
 
 const models = new Models(new URLSearchParams(location.search));
-const items = new Items(models);
+const items = new Items(models, new Choices(models));
 /** The view that is shown. */
 let shown = 'upscale';
 
@@ -51,8 +55,9 @@ async function showView(view) {
   }
 }
 
-/** Images that are dropped or pasted belong to the view that is shown. */
+/** A model is for the page; images that are dropped or pasted belong to the view that is shown. */
 async function takeFiles(files) {
+  if (isModel(files)) return models.loadFiles(files);
   if (shown === 'upscale') items.add(files);
   else (await open(shown))?.take(files);
 }
@@ -61,8 +66,10 @@ models.addEventListener('change', () => settings?.update());
 models.addEventListener('choose', () => opened.train?.then((view) => view?.modelChanged(models.model.name)));
 $('settings-button').addEventListener('click', async () => (await open('settings'))?.open());
 mountIntake($('files'), [$('choose'), $('add')], takeFiles);
+mountSample((files) => items.add(files));
 mountTabs(showView);
 models.start();
 if ('serviceWorker' in navigator) {
+  isolate(() => $('workspace').hidden); // without images
   addEventListener('load', () => navigator.serviceWorker.register('sw.js').catch(() => {}));
 }

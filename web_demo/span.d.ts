@@ -168,11 +168,15 @@ export type UpscaleOptions<
 > = {
   /** cancels within one tile; the promise rejects with an `AbortError` */
   signal?: AbortSignal;
+  /** average over the image's eight orientations: slightly better, and eight times slower */
+  tta?: boolean;
   /** a PNG file as a Blob, the default, or RGBA values */
   output?: Output;
+  /** in pixels, to which the result is reduced if it is wider; the sides keep their proportion */
+  width?: number;
   /** tiles done */
   onProgress?: (progress: { done: number; total: number }) => void;
-  /** called before the first tile */
+  /** called before the first tile, with the size of all tiles together */
   onSize?: (size: Size) => void;
   /** called with each finished tile */
   onTile?: (tile: Tile) => void;
@@ -202,7 +206,7 @@ export type Work = {
 export type Result = Size & Work;
 
 export type PngFile = {
-  /** the PNG file, with the colour profile of the input */
+  /** the PNG file, with the colour profile and the metadata of the input, and 16 bits if that is a PNG of 16 */
   blob: Blob;
 };
 

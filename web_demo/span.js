@@ -62,9 +62,11 @@ const RIVAL_LIMIT = 60_000;
  * @template {WritableStream<Uint8Array> | undefined} [Write=WritableStream<Uint8Array> | undefined]
  * @typedef {object} UpscaleOptions
  * @property {AbortSignal} [signal] cancels within one tile; the promise rejects with an `AbortError`
+ * @property {boolean} [tta] average over the image's eight orientations: slightly better, and eight times slower
  * @property {Output} [output] a PNG file as a Blob, the default, or RGBA values
+ * @property {number} [width] in pixels, to which the result is reduced if it is wider; the sides keep their proportion
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles done
- * @property {(size: Size) => void} [onSize] called before the first tile
+ * @property {(size: Size) => void} [onSize] called before the first tile, with the size of all tiles together
  * @property {(tile: Tile) => void} [onTile] called with each finished tile
  * @property {Write} [write] takes the PNG file as it is made, for results larger than memory; `blob`
  *   is then null. It is closed before the promise resolves, and aborted if it rejects. While it is being closed,
@@ -90,7 +92,7 @@ const RIVAL_LIMIT = 60_000;
 
 /**
  * @typedef {object} PngFile
- * @property {Blob} blob the PNG file, with the colour profile of the input
+ * @property {Blob} blob the PNG file, with the colour profile and the metadata of the input, and 16 bits if that is a PNG of 16
  */
 
 /**
@@ -144,7 +146,7 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const upscaler = new Upscaler(thread, answer.config, state, source);
     const used = answer.status.backend;
     if (backend === 'auto' && used === first) remember(used);
-    else if (backend === 'auto') upscaler.compare(answer.artifacts, tile);
+    else if (backend === 'auto') upscaler.compare(answer.artifacts ?? model, tile);
     return upscaler;
   } catch (error) {
     thread.end();
@@ -339,12 +341,12 @@ export class Upscaler {
   /** @param {ImageSource} image @param {UpscaleOptions<any, any>} options @returns {Promise<any>} */
   async #upscale(image, options) {
     checkUpscale(options);
-    const { signal, output, onProgress, onSize, onTile, write } = options;
+    const { signal, tta = false, output, width, onProgress, onSize, onTile, write } = options;
     const file = write && pipeInto(write);
     const on = { progress: onProgress, size: onSize, tile: onTile };
     try {
       const { source, transfer } = await toSource(image);
-      const argument = { source, output, write: file?.writable, preview: Boolean(onTile) };
+      const argument = { source, output, width, write: file?.writable, preview: Boolean(onTile), tta };
       if (file) transfer.push(file.writable);
       const result = await this.#thread.call('upscale', argument, { on, transfer, signal });
       await file?.written;
@@ -357,9 +359,12 @@ export class Upscaler {
 }
 
 /** @param {UpscaleOptions<any, any>} options */
-function checkUpscale({ output = 'png', write }) {
+function checkUpscale({ output = 'png', width, write }) {
   if (output !== 'png' && output !== 'pixels') {
     throw new TypeError(`output must be 'png' or 'pixels'; found ${output}.`);
+  }
+  if (width !== undefined && !(Number.isInteger(width) && width > 0)) {
+    throw new TypeError(`width must be a whole number of pixels; found ${width}.`);
   }
   if (write && output === 'pixels') {
     throw new TypeError("write takes a PNG file; it does not go with output: 'pixels'.");

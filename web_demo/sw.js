@@ -3,7 +3,7 @@
  * installed, whatever the page fetches later as it passes. The network has the first word when there is one.
  * A new VERSION drops the files of the old one.
  */
-const VERSION = '3';
+const VERSION = '4';
 const CACHE = `span-${VERSION}`;
 
 /**
@@ -12,8 +12,8 @@ const CACHE = `span-${VERSION}`;
  */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'constants.js', 'launch.js', 'limit.js', 'worker.js',
-  'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js',
+  'constants.js', 'early.js', 'launch.js', 'limit.js', 'worker.js',
+  'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js', 'engine/ensemble.js',
   'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
   'engine/region.js', 'engine/remembered.js', 'engine/run.js', 'engine/tf.js',
   'engine/webgpu/arena.js', 'engine/webgpu/check.js', 'engine/webgpu/device.js', 'engine/webgpu/network.js',
@@ -21,9 +21,11 @@ const FILES = [
   'engine/webgpu/sets.js', 'engine/webgpu/tile.js', 'engine/webgpu/tune.js', 'engine/webgpu/weights.js',
   'engine/webgpu/shaders/direct.js', 'engine/webgpu/shaders/epilogue.js', 'engine/webgpu/shaders/first.js',
   'engine/webgpu/shaders/plain.js', 'engine/webgpu/shaders/source.js', 'engine/webgpu/shaders/winograd.js',
-  'images/alpha.js', 'images/bicubic.js', 'images/canvas.js', 'images/color-space.js', 'images/decode.js',
-  'images/icc.js', 'images/metrics.js', 'images/pixels.js', 'images/png.js', 'images/source.js', 'images/tiling.js',
-  'network/channels.js', 'network/lost.js', 'network/model-files.js', 'network/model.js', 'network/network.js', 'network/reference.js',
+  'checkpoints/detect.js', 'checkpoints/fuse.js', 'checkpoints/model-files.js', 'checkpoints/safetensors.js', 'checkpoints/trial.js',
+  'images/alpha.js', 'images/bicubic.js', 'images/canvas.js', 'images/color-space.js', 'images/containers.js', 'images/decode.js',
+  'images/icc.js', 'images/kinds.js', 'images/metrics.js', 'images/orientation.js', 'images/pixels.js', 'images/png.js', 'images/reduce.js', 'images/source.js', 'images/tiling.js',
+  'metadata/convert.js', 'metadata/exif.js', 'metadata/metadata.js', 'metadata/unseen.js', 'metadata/write.js', 'metadata/xmp.js',
+  'network/channels.js', 'network/lost.js', 'network/model.js', 'network/network.js', 'network/reference.js',
   'network/webgpu.js', 'network/weights.js',
   'storage/database.js', 'storage/kernels.js', 'storage/models.js',
   'train/errors.js', 'train/settings.js',
@@ -33,11 +35,13 @@ const FILES = [
   'train/session/store.js', 'train/session/stored.js', 'train/session/timing.js', 'train/session/training-backend.js',
   'train/session/vgg-loss.js', 'train/session/wasm-gradients.js', 'train/session/worker.js',
   'train/view/chart.js', 'train/view/client.js', 'train/view/estimate.js', 'train/view/form.js', 'train/view/photographs.js',
-  'train/view/question.js', 'train/view/report.js', 'train/view/runner.js', 'train/view/sample-strip.js', 'train/view/template.js',
+  'train/view/question.js', 'train/view/reminder.js', 'train/view/report.js', 'train/view/runner.js', 'train/view/sample-strip.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/view.js',
-  'ui/awake.js', 'ui/compare.js', 'ui/cost.js', 'ui/download.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/items.js', 'ui/measure.css',
-  'ui/measure.js', 'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/settings.js', 'ui/style.js',
-  'ui/tabs.js', 'ui/upscale.css',
+  'sample/before.jpg', 'sample/after.webp',
+  'ui/awake.js', 'ui/choices.js', 'ui/chosen.js', 'ui/compare.css', 'ui/compare.js', 'ui/cost.js', 'ui/download.js', 'ui/drop.js', 'ui/format.js',
+  'ui/frame.css', 'ui/intake.js', 'ui/isolate.js', 'ui/item.js', 'ui/items.js', 'ui/kinds.js', 'ui/measure.css', 'ui/measure.js',
+  'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/sample.js', 'ui/settings.js', 'ui/style.js',
+  'ui/tabs.js', 'ui/upscale.css', 'ui/welcome.css', 'ui/work.js', 'ui/workspace.js',
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
   'vendor/tf-backend-wasm.es2017.min.js', 'vendor/tf-backend-webgl.es2017.min.js',
   'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm', 'vendor/tfjs-backend-wasm-simd.wasm',
@@ -71,10 +75,33 @@ addEventListener('message', (event) => {
 });
 
 addEventListener('fetch', (event) => {
-  const { method, url } = event.request;
+  const { request } = event;
+  const { method, url } = request;
   // A model may lie on another site, so this is about more than the page's folder.
-  if (/^https?:/.test(url) && (method === 'GET' || method === 'HEAD')) event.respondWith(answer(event.request));
+  if (!/^https?:/.test(url) || (method !== 'GET' && method !== 'HEAD')) return;
+  event.respondWith(answer(request).then((response) => isolated(request, response)));
 });
+
+/** Chromium isolates with files of other sites that do not ask for it, too; Safari does not know that policy. */
+const EMBEDDER_POLICY = navigator.userAgentData ? 'credentialless' : 'require-corp';
+/** WebAssembly takes no threads there; see engine/backend.js. */
+const IS_FIREFOX = /\bGecko\/\d/.test(navigator.userAgent);
+
+/**
+ * Give the page and its workers the headers with which browsers allow threads, where the server sends none of its own.
+ * A page inside another one (an `iframe`, not a `document`) would not be isolated by them.
+ */
+function isolated({ destination }, response) {
+  const { status, statusText, type, body } = response;
+  const isOurs = destination === 'document' || destination === 'worker';
+  const names = ['Cross-Origin-Opener-Policy', 'Cross-Origin-Embedder-Policy'];
+  const isSettled = names.some((name) => response.headers.has(name));
+  if (!isOurs || IS_FIREFOX || isSettled || !/^(basic|default)$/.test(type)) return response;
+  const headers = new Headers(response.headers);
+  headers.set('Cross-Origin-Embedder-Policy', EMBEDDER_POLICY);
+  if (destination === 'document') headers.set('Cross-Origin-Opener-Policy', 'same-origin');
+  return new Response(body, { status, statusText, headers });
+}
 
 async function answer(request) {
   const cache = await caches.open(CACHE);

@@ -9,28 +9,39 @@ const [file, model, output, video, canvas] = ['[type=file]', '#model', 'output',
 let loading = null;
 const query = new URLSearchParams(location.search);
 model.value = query.get('model') ?? model.value;
+/** The latest choice; what an earlier one began ends. */
+let turn = 0;
+
 model.onchange = () => {
   loading?.then((upscaler) => upscaler.dispose()).catch(() => {});
   loading = null;
+  if (file.files.length) start();
 };
+file.onchange = start;
 
-file.onchange = async () => {
+async function start() {
+  const mine = ++turn;
   output.value = 'Loading the model…';
+  URL.revokeObjectURL(video.src);
   video.src = URL.createObjectURL(file.files[0]);
   try {
     loading ??= loadUpscaler(model.value);
-    play(await loading);
+    const upscaler = await loading;
+    if (mine !== turn) return;
+    play(upscaler, mine);
     await video.play();
   } catch (error) {
-    output.value = error.message;
+    const isUnknown = error.name === 'NotSupportedError';
+    if (mine === turn) output.value = isUnknown ? 'This browser cannot play the file; take another.' : error.message;
   }
-};
+}
 
-/** @param {import('./span.js').Upscaler} upscaler */
-function play(upscaler) {
+/** @param {import('./span.js').Upscaler} upscaler @param {number} mine */
+function play(upscaler, mine) {
   const counts = { drawn: 0, dropped: 0, since: performance.now() };
   let busy = false;
   const next = async () => {
+    if (mine !== turn) return;
     video.requestVideoFrameCallback(next);
     if (busy) return void counts.dropped++;
     busy = true;
@@ -39,6 +50,7 @@ function play(upscaler) {
       counts.drawn++;
       report(counts, `${width}×${height}, ${milliseconds.toFixed(1)} ms a frame`);
     } catch (error) {
+      if (mine !== turn) return; // the model was changed meanwhile
       output.value = error.message;
       video.pause();
     } finally {

@@ -1,5 +1,5 @@
 /** The worker of `span.js`: an `Engine`, so that the page goes on meanwhile. */
-import { Engine } from './engine/engine.js';
+import { Engine, loadAhead } from './engine/engine.js';
 import { PngEncoder } from './images/png.js';
 import { fetchModel } from './network/model.js';
 import { notify, serve, withTransfer } from './rpc.js';
@@ -8,16 +8,21 @@ const engine = new Engine((status) => notify('status', status));
 
 serve({
   async load({ url, artifacts = null, options }) {
+    loadAhead(options);
     const model = artifacts ?? (await fetchModel(url));
-    return { ...(await engine.load(model, options)), artifacts: model };
+    const loaded = await engine.load(model, options);
+    const isCompared = options.backend === 'auto' && loaded.status.backend !== options.first;
+    return isCompared && !artifacts ? { ...loaded, artifacts: model } : loaded;
   },
 
   rival: ({ artifacts, options }) => engine.rival(artifacts, options),
 
-  async upscale({ source, output, write, preview }, { signal, emit }) {
+  async upscale({ source, output, width, write, preview, tta }, { signal, emit }) {
     const writer = write?.getWriter();
     const options = {
       signal,
+      tta,
+      width,
       write: writer && ((bytes) => writer.write(bytes)),
       onSize: (size) => emit('size', size),
       onProgress: (progress) => emit('progress', progress),
@@ -29,7 +34,7 @@ serve({
       const answer = { ...result, backend: engine.status.backend, memory: engine.memory };
       return withTransfer(answer, 'data' in result ? [result.data.buffer] : []);
     } catch (error) {
-      await writer?.abort(error).catch(() => {});
+      writer?.abort(error).catch(() => {}); // not waited for: it waits for what the page may never take
       throw error;
     }
   },

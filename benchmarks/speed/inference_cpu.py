@@ -1,4 +1,4 @@
-"""Time one 256×256 image on the CPU: this package on TensorFlow and JAX against plain PyTorch, same weights, one run.
+"""Time one 256×256 image on the CPU: this package on Numba, TensorFlow and JAX against plain PyTorch, in one run.
 
 ``python benchmarks/speed/inference_cpu.py [--weights W] [--size N] [--threads N] [--rounds N] [--tiles]``
 
@@ -22,6 +22,7 @@ from span_keras.quiet import hushed
 
 FRAMEWORKS = {
     "torch": "PyTorch, channels_last",
+    "numba": "span_keras on Numba",
     "tensorflow": "span_keras on TensorFlow",
     "jax": "span_keras on JAX",
 }
@@ -90,11 +91,15 @@ def worker(framework: str, weights, threads: int, pipe) -> None:
     with hushed():
         if framework == "torch":
             run = torch_network(weights, threads)
+        elif framework == "numba":
+            from span_keras.inference import winograd
+
+            run = winograd.compile_network(weights)
         else:
             os.environ["KERAS_BACKEND"] = framework
-            from span_keras.inference.upscaler import Upscaler
+            from span_keras.inference import compiled
 
-            run = Upscaler(weights).predict
+            run = compiled.compile_network(weights)
     pipe.send("ready")
     while (image := pipe.recv()) is not None:
         start = time.perf_counter()
@@ -105,7 +110,6 @@ def worker(framework: str, weights, threads: int, pipe) -> None:
 def time_tiles(weights, threads: int, sides: list[int], size: int, rounds: int) -> None:
     """Print the time of one larger image cut into tiles of various sizes, and as a whole."""
     pin(threads)
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     with hushed():
         from span_keras.images.tiling import split
         from span_keras.inference.upscaler import Upscaler
@@ -122,7 +126,7 @@ def time_tiles(weights, threads: int, sides: list[int], size: int, rounds: int) 
             wall[side].append(time.perf_counter() - start)
             cpu[side].append(time.process_time() - start_cpu)
     click.echo(
-        f"\n{size}×{size} on TensorFlow\n{'tile':>6} {'best s':>8} {'CPU s':>8} {'over whole':>10} {'of pixels':>10}"
+        f"\n{size}×{size} by Upscaler\n{'tile':>6} {'best s':>8} {'CPU s':>8} {'over whole':>10} {'of pixels':>10}"
     )
     for side, seconds in wall.items():
         ratio = min(cpu[side]) / min(cpu[size])

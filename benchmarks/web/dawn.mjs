@@ -26,7 +26,7 @@ export async function startTf() {
 /** @returns {Promise<{artifacts: object, config: object}>} of an exported model */
 export async function readModel(folder) {
   const { readConfig } = await import(join(WEB, 'network/model.js'));
-  const { readModelFiles } = await import(join(WEB, 'network/model-files.js'));
+  const { readModelFiles } = await import(join(WEB, 'checkpoints/model-files.js'));
   const { weightsManifest } = JSON.parse(readFileSync(join(folder, 'model.json')));
   const names = ['model.json', ...weightsManifest.flatMap((group) => group.paths)];
   const artifacts = await readModelFiles(names.map((name) => new File([readFileSync(join(folder, name))], name)));

@@ -3,7 +3,7 @@
 // Needs web_demo/node_modules (`npm ci` there) and the npm package `webgpu` (Dawn), found beside this file or through
 // WEBGPU_MODULE=folder; a Vulkan loader and driver (VK_DRIVER_FILES names the driver's file).
 import { join } from 'node:path';
-import { WEB, installWebgpu, median, readModel, startTf } from './dawn.mjs';
+import { WEB, installWebgpu, readModel, startTf, timeAwaited, timeQueued } from './dawn.mjs';
 
 const [folder, ...sizes] = process.argv.slice(2);
 installWebgpu();
@@ -28,25 +28,17 @@ const ways = await forms();
 for (const size of sizes.length ? sizes.map(Number) : [64, 128, 256]) {
   const x = tf.randomUniform([1, size, size, 3]);
   for (const [name, run] of Object.entries(ways)) {
-    const whole = [];
-    const queued = [];
-    for (let i = 0; i < 12; i++) {
-      const start = performance.now();
+    const whole = await timeAwaited(async () => {
       const y = run(x);
       await y.data();
       y.dispose();
-      if (i > 1) whole.push(performance.now() - start);
-    }
+    });
     dispatches = 0;
     run(x).dispose();
     const kernels = dispatches;
-    for (let i = 0; i < 7; i++) {
-      const start = performance.now();
-      for (let k = 0; k < 10; k++) run(x).dispose();
-      await backend.queue.onSubmittedWorkDone();
-      queued.push((performance.now() - start) / 10);
-    }
-    const [a, b] = [median(whole), median(queued)].map((value) => value.toFixed(2));
+    const submit = () => run(x).dispose();
+    const queued = await timeQueued(submit, () => backend.queue.onSubmittedWorkDone());
+    const [a, b] = [whole, queued].map((value) => value.toFixed(2));
     console.log(`${name.padEnd(28)} ${size}x${size}: ${kernels} kernels, ${a} ms with read-back, ${b} ms queued`);
   }
   x.dispose();
@@ -61,7 +53,9 @@ async function forms() {
   if (config.golden) {
     const golden = decodeGolden(config.golden);
     for (const network of [plain, fast]) {
-      console.log(`self-check: off by ${(await goldenError(network, golden)).toPrecision(2)}`);
+      console.log(
+        `self-check: off by ${(await goldenError((...given) => network.evaluate(...given), golden)).toPrecision(2)}`,
+      );
     }
   }
   return {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from span_keras.errors import ExportError
 
-LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "tsconfig.json", "types", "out"}
+LEFT_OUT = {"node_modules", "__pycache__", "package.json", "package-lock.json", "tsconfig.json", "types", "npm", "out"}
 """What only developing the page needs."""
 
 
@@ -23,12 +23,8 @@ def copy_page(folder: Path) -> None:
     Raises:
         ExportError: the installation has no page.
     """
-    for page in page_folders():
-        if (page / "index.html").is_file():
-            _copy(page, folder)
-            _copy_samples(folder / "samples")
-            return
-    raise ExportError("this installation lacks the page (span_export/web_demo/index.html); install span-keras again.")
+    _copy(find_page(), folder)
+    _copy_samples(folder / "samples")
 
 
 def _copy_samples(folder: Path) -> None:
@@ -43,9 +39,25 @@ def _copy_samples(folder: Path) -> None:
     (folder / "SOURCES.md").write_bytes((photos / "SOURCES.md").read_bytes())
 
 
-def page_folders():
-    """Return where the page may be: inside the installed package, or in the checkout that this file belongs to."""
-    return [resources.files("span_export") / "web_demo", Path(__file__).parents[2] / "web_demo"]
+def find_page():
+    """Return the folder of the page: in the installed package, or in the checkout that this file belongs to.
+
+    Raises:
+        ExportError: the installation has none.
+    """
+    for page in (resources.files("span_export") / "web_demo", Path(__file__).parents[2] / "web_demo"):
+        if (page / "index.html").is_file():
+            return page
+    raise ExportError("this installation lacks the page (span_export/web_demo/index.html); install span-keras again.")
+
+
+def has_libraries() -> bool:
+    """Return whether the browser libraries lie beside the page, which else takes them from the network.
+
+    Raises:
+        ExportError: see ``find_page``.
+    """
+    return (find_page() / "vendor").is_dir()
 
 
 def _copy(source, folder: Path) -> None:

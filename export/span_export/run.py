@@ -43,14 +43,16 @@ def run(
     def check(places: list[Path], results: list[dict]) -> None:
         with hushed():  # comparing loads a Keras backend and the runtimes
             from span_export import verify as comparing
+
+            photographs = comparing.Photographs(verify_data or comparing.BUNDLED_PHOTOS)
         for network, place, result in zip(sources, places, results, strict=True):
             with hushed():
                 if "url" in result:
-                    reports.append(comparing.verify(place.parent, network, verify_data))
+                    reports.append(comparing.verify(place.parent, network, photographs))
                 else:
                     reports.append(
                         comparing.verify_file(
-                            TARGETS[result["name"]], place, network, result["quantization"], fixed_size, verify_data
+                            TARGETS[result["name"]], place, network, result["quantization"], fixed_size, photographs
                         )
                     )
         failures = [

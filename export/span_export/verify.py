@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +82,35 @@ class Report(Comparison):
         yield from super().lines()
 
 
+class Photographs:
+    """Hold photographs that exports are compared on, decoded once for each scale.
+
+    Args:
+        folder: of HR photographs; the bundled ones by default. LR images are made by ``bicubic.downscale``.
+    """
+
+    def __init__(self, folder: str | Path = BUNDLED_PHOTOS):
+        self._folder, self._decoded = folder, {}
+
+    def crops(self, scale: int, crop: int | None = CROP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (LR, HR) uint8 of every readable photograph, the central ``crop`` × ``crop`` HR pixels or all.
+
+        Raises:
+            DataError: no photograph can be read.
+        """
+        if scale not in self._decoded:
+            self._decoded[scale] = load_validation(self._folder, scale)
+        for _, lr, hr in self._decoded[scale]:
+            if crop:
+                height, width = (min(side, crop // scale) for side in lr.shape[:2])
+                top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
+                lr = lr[top : top + height, left : left + width]
+                hr = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+            yield lr, hr
+
+
 def verify(
-    folder: str | Path, weights: SpanWeights, photos: str | Path | None = None, crop: int | None = CROP
+    folder: str | Path, weights: SpanWeights, photographs: Photographs | None = None, crop: int | None = CROP
 ) -> Report:
     """Compare the files in ``folder`` with the weights they were exported from.
 
@@ -93,7 +120,7 @@ def verify(
     Args:
         folder: an exported folder.
         weights: its source, any form.
-        photos: a folder of HR photographs; the bundled ones by default. LR images are made by ``bicubic.downscale``.
+        photographs: what to compare on; the bundled ones by default.
         crop: compare the central ``crop`` × ``crop`` pixels of each photograph; ``None`` for all of it.
 
     Raises:
@@ -126,9 +153,10 @@ def verify(
             if not difference <= (allowed := max_weight_error(mode, key, array)):
                 failures.append(f"{name}/{key} differs by {difference:.3g}, more than {mode} allows ({allowed:.3g}).")
 
-    compared = _compare(lambda lr: run_model(model, lr), run, mode, weights.config, photos, crop)
+    crops = (photographs or Photographs()).crops(weights.config.scale, crop)
+    compared = _compare(runtime, lambda lr: run_model(model, lr), run, weights.config, mode, crops)
     return Report(
-        **{**vars(compared), "runtime": runtime, "failures": (*failures, *compared.failures)},
+        **{**vars(compared), "failures": (*failures, *compared.failures)},
         golden_difference=golden_difference,
         weight_difference=weight_difference,
     )
@@ -140,7 +168,7 @@ def verify_file(
     weights: SpanWeights,
     quantization: str,
     fixed_size: tuple[int, int] | None = None,
-    photos: str | Path | None = None,
+    photographs: Photographs | None = None,
     crop: int | None = CROP,
 ) -> Comparison:
     """Run a file in its own runtime and compare it with Keras.
@@ -154,7 +182,7 @@ def verify_file(
         weights: its source, any form.
         quantization: of the file.
         fixed_size: (height, width) of the file's input. Photographs are cut to it, smaller ones mirrored at their ends.
-        photos, crop: see ``verify``.
+        photographs, crop: see ``verify``.
 
     Raises:
         DataError: no photograph can be read.
@@ -167,13 +195,9 @@ def verify_file(
     if fixed_size:
         before, run = (_padded(function, fixed_size, config.scale) for function in (before, run))
         crop = min(fixed_size) * config.scale if crop is None else min(crop, min(fixed_size) * config.scale)
-    compared = _compare(before, run, quantization, config, photos, crop)
-    failures = list(compared.failures)
-    if quantization == "none" and not compared.output_difference <= target.tolerance:
-        failures.append(
-            f"It differs in {runtime} by {compared.output_difference:.3g}, more than {target.tolerance:.3g}."
-        )
-    return replace(compared, runtime=runtime, failures=tuple(failures))
+    crops = (photographs or Photographs()).crops(config.scale, crop)
+    tolerance = target.tolerance if quantization == "none" else math.inf
+    return _compare(runtime, before, run, config, quantization, crops, tolerance)
 
 
 def _padded(run: Callable, size: tuple[int, int], scale: int) -> Callable:
@@ -187,10 +211,18 @@ def _padded(run: Callable, size: tuple[int, int], scale: int) -> Callable:
     return padded
 
 
-def _compare(before: Callable, after: Callable, mode: str, config: SpanConfig, photos, crop: int | None) -> Comparison:
-    """Measure two functions of (h, w, in_channels) uint8 on photographs."""
+def _compare(
+    runtime: str,
+    before: Callable,
+    after: Callable,
+    config: SpanConfig,
+    mode: str,
+    crops: Iterable[tuple[np.ndarray, np.ndarray]],
+    tolerance: float = math.inf,
+) -> Comparison:
+    """Measure two functions of (h, w, in_channels) uint8 on (LR, HR) crops; ``runtime`` computes the second one."""
     output_difference, figures, scale = 0.0, [], config.scale
-    for lr, hr in crops_of(photos, scale, crop):
+    for lr, hr in crops:
         lr = from_rgb(lr, config.in_channels)
         outputs = before(lr), after(lr)
         largest = max(1.0, float(np.abs(outputs[0]).max()))
@@ -200,7 +232,9 @@ def _compare(before: Callable, after: Callable, mode: str, config: SpanConfig, p
     failures = []
     if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
         failures.append(f"{mode} costs {cost:.3f} dB, more than {MAX_COST[mode]} dB; quantise less.")
-    return Comparison("", len(figures), output_difference, psnr_source, psnr_written, tuple(failures))
+    if not output_difference <= tolerance:
+        failures.append(f"It differs in {runtime} by {output_difference:.3g}, more than {tolerance:.3g}.")
+    return Comparison(runtime, len(figures), output_difference, psnr_source, psnr_written, tuple(failures))
 
 
 def run_model(model, image: np.ndarray) -> np.ndarray:
@@ -218,14 +252,3 @@ def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     inside = np.s_[shave:-shave, shave:-shave]
     # Two infinite figures, of a blank photograph, have no difference.
     return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MAX_PSNR)
-
-
-def crops_of(photos: str | Path | None, scale: int, crop: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (LR, HR) uint8 crops of every readable photograph."""
-    for _, lr, hr in load_validation(photos or BUNDLED_PHOTOS, scale):
-        if crop:
-            height, width = (min(side, crop // scale) for side in lr.shape[:2])
-            top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
-            lr = lr[top : top + height, left : left + width]
-            hr = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
-        yield lr, hr

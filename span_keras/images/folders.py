@@ -72,7 +72,12 @@ class Survey:
             self.others[suffix] += 1
 
 
-def survey(folder: str | Path, recursive: bool = True, without: Path | None = None) -> Survey:
+def survey(
+    folder: str | Path,
+    recursive: bool = True,
+    without: Path | None = None,
+    among: Collection[Path] | None = None,
+) -> Survey:
     """Look at every file of a folder, sorted by path.
 
     Links to folders are followed. Each folder is looked into once, by its own name rather than a link's, and those
@@ -82,9 +87,10 @@ def survey(folder: str | Path, recursive: bool = True, without: Path | None = No
         folder: it exists.
         recursive: look into subfolders too.
         without: a subfolder that is left out, such as that of the results.
+        among: look at these files and folders alone, as far as they are in ``folder`` and would be come by.
     """
     found = Survey()
-    for path in sorted(_files(Path(folder), recursive, found, without)):
+    for path in sorted(set(_files(Path(folder), recursive, found, without, among))):
         found.add(path, functools.partial(_trouble, path), functools.partial(head_of, path))
     return found
 
@@ -126,7 +132,7 @@ def _trouble(path: Path) -> str:
     return "is a link to nothing" if path.is_symlink() else "is no ordinary file"
 
 
-def _files(folder: Path, recursive: bool, found: Survey, without: Path | None) -> list[Path]:
+def _files(folder: Path, recursive: bool, found: Survey, without: Path | None, among) -> list[Path]:
     """Return everything but folders in a folder and below; note on ``found`` what cannot be entered."""
 
     def identity(place) -> tuple[int, int]:
@@ -138,11 +144,17 @@ def _files(folder: Path, recursive: bool, found: Survey, without: Path | None) -
             (Path(os.fsdecode(error.filename)), f"cannot be entered ({error.strerror}); change its permissions")
         )
 
+    if without is not None and without.resolve() == folder.resolve():
+        without = None
     files, seen, places = [], set(), [str(folder)]
+    if among is not None:
+        among = [path for path in among if _would_come_by(path, folder, without)]
+        places = [str(path) for path in among if path.is_dir()]
+        files = [path for path in among if not path.is_dir() and os.path.lexists(path)]
     for parent in folder.resolve().parents:
         with contextlib.suppress(OSError):  # one that may not be looked at
             seen.add(identity(parent))
-    if without is not None and without.is_dir() and without.resolve() != folder.resolve():
+    if without is not None and without.is_dir():
         seen.add(identity(without))
     for place in places:  # links are added while it is gone through
         for root, folders, names in os.walk(place, onerror=locked):
@@ -158,3 +170,13 @@ def _files(folder: Path, recursive: bool, found: Survey, without: Path | None) -
             paths = [os.path.join(root, name) for name in folders]  # noqa: PTH118
             places += sorted(filter(os.path.islink, paths))
     return files
+
+
+def _would_come_by(path: Path, folder: Path, without: Path | None) -> bool:
+    """Return whether a look through a folder would come by a path."""
+    if not path.is_relative_to(folder):
+        return False
+    names = path.relative_to(folder).parts
+    if any(name.startswith(".") for name in (names if path.is_dir() else names[:-1])):
+        return False
+    return without is None or not path.resolve().is_relative_to(without.resolve())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from keras import ops
 
 INVERSE = np.uint8([0, 1, 2, 3, 4, 6, 5, 7])
 """Number -> the orientation that undoes it: behind a transposition, rows are columns."""
@@ -25,6 +24,8 @@ def turn_each(images, numbers):
         images: tensor (N, h, h, C) of any type.
         numbers: tensor (N,) of whole numbers from 0 to 7.
     """
+    from keras import ops  # ``turned`` needs no backend
+
     numbers = ops.reshape(ops.cast(numbers, "int32"), (-1, 1, 1, 1))
 
     def where(bit: int, changed):

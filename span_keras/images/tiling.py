@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from span_keras.errors import ImageError
+from span_keras.errors import ConfigError, ImageError
 
 
 class Span(NamedTuple):
@@ -22,6 +22,19 @@ class Span(NamedTuple):
     stop: int
     core_start: int
     core_stop: int
+
+
+def check_tile(tile: int, halo: int) -> None:
+    """Check that tiles leave something between the halos of a network.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if tile <= 2 * halo:
+        raise ConfigError(
+            f"tile must be more than twice this network's halo of {halo} pixels, found {tile}; "
+            f"ask for {2 * halo + 1} or more."
+        )
 
 
 def split(length: int, tile: int, halo: int) -> list[Span]:

@@ -48,6 +48,7 @@ def plan(
     suffix: str | None = None,
     options: Options = DEFAULTS,
     label: str = "_upscaled",
+    among: Collection[Path] | None = None,
 ) -> Plan:
     """Decide what to make of what.
 
@@ -60,20 +61,21 @@ def plan(
             is written.
         options: of every job.
         label: see ``out``.
+        among: plan these files and folders alone, which are inside the folders among the inputs.
 
     Raises:
         ImageError: ``out`` is called like an image where it has to be a folder, or like a file of another kind; or
-            there is nothing to do, and nothing failed.
+            there is nothing to do, and nothing failed, unless ``among`` says what to look at.
     """
     inputs, found = list(inputs), Plan()
     one_file = len(inputs) == 1 and not inputs[0].is_dir()
     if out is not None and _names_a_file(out, one_file, suffix):
         pairs = [(inputs[0], out, suffix == AUTO)]
     else:
-        pairs = [pair for path in inputs for pair in _in_folder(path, out, suffix, label, found)]
+        pairs = [pair for path in inputs for pair in _in_folder(path, out, suffix, label, among, found)]
     results = {target.resolve() for _, target, _ in pairs} if out is None else set()
     settle(pairs, options, found, results)
-    if not found.jobs and not found.settled:
+    if not found.jobs and not found.settled and among is None:
         names = ", ".join(map(str, inputs))
         raise ImageError(f"{names} holds no images to upscale; expected some of {', '.join(READABLE)}.")
     return found
@@ -139,15 +141,15 @@ def _names_a_file(out: Path, one_file: bool, suffix: str | None) -> bool:
     return True
 
 
-def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, found: Plan) -> list[Pair]:
+def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, among, found: Plan) -> list[Pair]:
     """Return the pairs of an input whose results lie in a folder; settle what is none."""
     if not path.is_dir():
         source, target, adapt = pair_of(path, out or path.parent, Path(path.name), suffix)
         return [(source, target if out else target.with_name(f"{target.stem}{label}{target.suffix}"), adapt)]
     full = path.resolve()
     results = out if out is not None else full.with_name(f"{full.name}{label}")
-    seen = survey(path, without=results if isinstance(results, Path) else None)
-    return sort_out(path, seen, results, suffix, found)
+    seen = survey(path, without=results if isinstance(results, Path) else None, among=among)
+    return sort_out(path, seen, results, suffix, found, complete=among is None)
 
 
 def sort_out(
@@ -157,6 +159,7 @@ def sort_out(
     suffix: str | None,
     found: Plan,
     head: Callable[[PurePath], bytes] = head_of,
+    complete: bool = True,
 ) -> list[Pair]:
     """Return the pairs of a folder or store; settle what is no image that is read.
 
@@ -167,6 +170,7 @@ def sort_out(
         suffix: see ``plan``.
         found: what is added to.
         head: returns the first bytes of a file.
+        complete: whether all of it was seen, so that none at all is a failure.
     """
     for folder, reason in seen.locked:
         found.fail(folder, f"the folder {folder} {reason}.")
@@ -175,7 +179,7 @@ def sort_out(
     if seen:
         found.remarks.append(f"{path}: passed over what is no picture: {seen.remark}.")
     sources = sorted(seen.images + seen.unnamed)
-    if not sources and not seen.locked and not seen.unread:
+    if complete and not sources and not seen.locked and not seen.unread:
         found.fail(path, f"{path} holds no images to upscale; expected some of {', '.join(READABLE)}.")
     return [pair_of(p, results, p.relative_to(path), suffix, head) for p in sources]
 

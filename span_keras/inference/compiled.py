@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from span_keras.errors import ConfigError
+from span_keras.inference.networks import Precision
 from span_keras.network import functional
 from span_keras.network.layers import pixel_shuffle
 from span_keras.network.topology import topology
@@ -21,10 +22,14 @@ SMALLEST_SIDE = 64
 """Sides of other shapes are padded to this times a power of two: 16 shapes in all up to a tile of 512."""
 
 
-def compile_network(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
+def compile_network(weights: SpanWeights, precision: Precision = "float32") -> Callable[[np.ndarray], np.ndarray]:
     """Return the fused network as a compiled function, NHWC float32 in and out.
 
     TensorFlow takes any shape without compiling again. JAX compiles for every shape, so that few are used.
+
+    Args:
+        weights: any form.
+        precision: see ``Upscaler``.
 
     Raises:
         ConfigError: Keras runs on neither.
@@ -32,34 +37,39 @@ def compile_network(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
         raise ConfigError(f"KERAS_BACKEND must be tensorflow or jax to upscale, found {backend}.")
-    return (_compile_tensorflow if backend == "tensorflow" else _compile_jax)(weights)
+    return (_compile_tensorflow if backend == "tensorflow" else _compile_jax)(weights, precision)
 
 
-def _features(weights: SpanWeights) -> keras.Model:
+def _features(weights: SpanWeights, precision: Precision) -> Callable:
     """Return the deploy form up to its transposed convolution: that is for the browser, a plain shuffle is faster."""
-    model = weights.deploy_model()
-    return keras.Model(model.input, model.get_layer("upsampler").output)
+    if precision == "float32":
+        model = weights.deploy_model()
+        features = keras.Model(model.input, model.get_layer("upsampler").output)
+        return lambda x: features(x, training=False)
+    layer = functional.functions(weights.config, functional.fused_arrays(weights), precision)
+    without_shuffle = lambda kind, name: (lambda x: x) if kind == "pixel_shuffle" else layer(kind, name)  # noqa: E731
+    return lambda x: topology(x, weights.config, without_shuffle)
 
 
-def _compile_tensorflow(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
+def _compile_tensorflow(weights: SpanWeights, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    features, scale = _features(weights), weights.config.scale
+    features, scale = _features(weights, precision), weights.config.scale
     signature = [tf.TensorSpec((None, None, None, weights.config.in_channels), tf.float32)]
     shuffle = (lambda x: tf.nn.depth_to_space(x, scale)) if scale > 1 else tf.identity
-    function = tf.function(lambda x: shuffle(features(x, training=False)), signature, autograph=False)
+    function = tf.function(lambda x: shuffle(features(x)), signature, autograph=False)
     # As constants the kernels are rearranged for the CPU once instead of at every call.
     frozen = convert_variables_to_constants_v2(function.get_concrete_function())
     return lambda tiles: frozen(tf.constant(tiles))[0].numpy()
 
 
-def _compile_jax(weights: SpanWeights) -> Callable[[np.ndarray], np.ndarray]:
+def _compile_jax(weights: SpanWeights, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
     import jax
 
-    features, scale = _features(weights), weights.config.scale
-    exact = jax.jit(lambda x: pixel_shuffle(features(x, training=False), scale))
-    padded, shapes = jax.jit(padded_network(weights)), set()
+    features, scale = _features(weights, precision), weights.config.scale
+    exact = jax.jit(lambda x: pixel_shuffle(features(x), scale))
+    padded, shapes = jax.jit(padded_network(weights, precision)), set()
 
     def run(tiles: np.ndarray) -> np.ndarray:
         if len(shapes) < EXACT_SHAPES:
@@ -79,14 +89,14 @@ def padded_side(side: int) -> int:
     return SMALLEST_SIDE << max(0, -(-side // SMALLEST_SIDE) - 1).bit_length()
 
 
-def padded_network(weights: SpanWeights) -> Callable:
+def padded_network(weights: SpanWeights, precision: Precision = "float32") -> Callable:
     """Return the network as a function of images padded at the bottom and right, and of their height and width.
 
     Every convolution pads the image with zeros. What the one before makes of the padding is not zero, so it is made
     zero in front of each: then the image's own pixels come out as without padding.
     """
     config, arrays = weights.config, functional.fused_arrays(weights)
-    plain = functional.functions(config, arrays)
+    plain = functional.functions(config, arrays, precision)
 
     def network(x, height, width):
         rows, columns = ops.arange(x.shape[1]) < height, ops.arange(x.shape[2]) < width

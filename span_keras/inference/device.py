@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 from span_keras.errors import ConfigError
+
+ACCELERATORS = ("nvidia[0-9]*", "dxg", "kfd", "accel*", "vfio/[0-9]*")
+"""Where Linux shows GPUs of NVIDIA, also under Windows, and of AMD, and TPUs; below ``/dev``."""
 
 
 def choose(name: str) -> None:
@@ -30,15 +35,33 @@ def choose(name: str) -> None:
 
 
 def check(name: str) -> None:
-    """Check that the backend found the GPU that ``--device`` asked for.
+    """Check that the backend found the GPU that ``--device`` asked for, if it did. That loads the backend.
 
     Raises:
         ConfigError: it found none.
     """
+    if not name.startswith("gpu"):
+        return
     import keras
 
-    if name.startswith("gpu") and not keras.distribution.list_devices("gpu"):
+    if not keras.distribution.list_devices("gpu"):
         raise ConfigError(
             f"expected a GPU for --device {name}, found none that {keras.backend.backend()} can use; check its driver "
             "and the backend's GPU support, or pass --device cpu."
         )
+
+
+def accelerated() -> bool:
+    """Return whether the backend of Keras computes on anything but the CPU. Loads it only where it might."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "-1" and os.environ.get("JAX_PLATFORMS") == "cpu":  # see ``choose``
+        return False
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(pattern)) for pattern in ACCELERATORS):
+        return False
+    import keras
+
+    return any(not name.lower().startswith("cpu") for name in keras.distribution.list_devices())
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

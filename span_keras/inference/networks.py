@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from span_keras.constants import DEFAULT_NETWORK
+from span_keras.inference import device as devices
 from span_keras.inference.job import MAX_FACTOR
 
 if TYPE_CHECKING:
@@ -20,6 +23,10 @@ DEFAULT_NETWORKS = {4: DEFAULT_NETWORK, 2: "bundled:x2-photo"}
 """What enlarges where no ``--weights`` are named, by scale; the first one where no size is asked for either."""
 
 
+Precision = Literal["float32", "bfloat16"]
+"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/upscaling.md."""
+
+
 @dataclass(frozen=True)
 class NetworkOptions:
     """Say how networks run. It is plain data, so that another process can load the same ones.
@@ -27,7 +34,8 @@ class NetworkOptions:
     Attributes:
         weights: name of the network; None for the default ones.
         variant, img_range, rgb_mean: what its file cannot tell, see ``load_weights``.
-        tile, batch, tta, gather: see ``Upscaler``.
+        tile, batch, tta, precision, gather: see ``Upscaler``.
+        device: what they run on, see ``device.choose``.
     """
 
     weights: str | None = None
@@ -37,6 +45,8 @@ class NetworkOptions:
     tile: int | None = None
     batch: int = 1
     tta: bool = False
+    precision: Precision = "float32"
+    device: str = "auto"
     gather: int = 1
 
 
@@ -84,30 +94,43 @@ class Networks:
 def load(
     options: NetworkOptions,
     tell: Callable[[SpanWeights], None] = lambda weights: None,
+    loading: Callable[[], AbstractContextManager] = contextlib.nullcontext,
     weights: SpanWeights | None = None,
 ) -> Networks:
-    """Load the network that is named, and return it; or the default ones, which are loaded when they are needed.
+    """Return the network that is named, or the default ones.
+
+    Keras is loaded when the first of them is needed. By then a large image has been decoded and given back the memory
+    that it took, which Keras then takes instead of it.
 
     Args:
         options: which, and how they run.
         tell: called with the weights that were named, of which something may have been assumed.
+        loading: makes the context that the main thread loads networks in, such as one that keeps Keras silent.
         weights: those that are named, if they were read already, perhaps on another machine.
 
     Raises:
         CheckpointError: see ``load_weights``.
-        ConfigError: see ``Upscaler``.
+        ConfigError: there is no such device, or see ``tiling.check_tile``.
+        BackendError: when a network is needed: Keras cannot be loaded.
     """
     from span_keras.checkpoints import load_weights
-    from span_keras.inference.upscaler import Upscaler
+    from span_keras.images.tiling import check_tile
+
+    devices.choose(options.device)
+    devices.check(options.device)
 
     def upscaler(weights) -> Upscaler:
-        return Upscaler(weights, options.tile, options.batch, options.tta, options.gather)
+        # In another thread, silence would also swallow what the main one prints meanwhile.
+        with loading() if threading.current_thread() is threading.main_thread() else contextlib.nullcontext():
+            from span_keras.inference.upscaler import Upscaler
 
-    if weights is not None:
-        return Networks.of(upscaler(weights))
-    if options.weights is None:
+            return Upscaler(weights, options.tile, options.batch, options.tta, options.precision, options.gather)
+
+    if weights is None and options.weights is None:
         return Networks(lambda scale: upscaler(load_weights(DEFAULT_NETWORKS[scale])), DEFAULT_NETWORKS)
     stated = {"variant": options.variant, "img_range": options.img_range, "rgb_mean": options.rgb_mean}
-    weights = load_weights(options.weights, **stated)
+    weights = load_weights(options.weights, **stated) if weights is None else weights
     tell(weights)
-    return Networks.of(upscaler(weights))
+    if options.tile is not None:
+        check_tile(options.tile, weights.config.receptive_radius)
+    return Networks(lambda scale: upscaler(weights), [weights.config.scale])

@@ -1,4 +1,4 @@
-"""Fast upscaling with fixed weights on the TensorFlow or JAX backend of Keras."""
+"""Fast upscaling with fixed weights: images in, images out, tile by tile."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from PIL import Image
 
 from span_keras.checkpoints import load_weights, require_settled
 from span_keras.constants import DEFAULT_NETWORK
-from span_keras.errors import CheckpointError, ConfigError, ImageError
+from span_keras.errors import CheckpointError, ImageError
 from span_keras.images import tiling
 from span_keras.images.alpha import Windows, is_grey, predict_channels, result_channels
 from span_keras.images.channels import to_rgb
 from span_keras.images.picture import Picture, scaled_metadata, to_samples, with_fitting_profile
 from span_keras.images.read import read_image
 from span_keras.images.samples import image_of, samples_of_array, samples_of_image
-from span_keras.inference.compiled import compile_network
+from span_keras.inference.engine import compile_network
 from span_keras.inference.ensemble import over_orientations
 from span_keras.inference.gather import gathered
+from span_keras.inference.networks import Precision
 from span_keras.network.weights import SpanWeights
 
 TILE = 512
@@ -53,6 +54,7 @@ class Upscaler:
         weights: ``SpanWeights`` or anything that ``load_weights`` reads.
         tile: side of a tile in LR pixels. Larger tiles waste less on halos and need more memory.
         batch: tiles per call of the network, 1 on a CPU.
+        precision: ``"bfloat16"`` is faster on a GPU alone, and rounds the hidden convolutions.
         tta: average over the eight orientations of every tile: eight times the work for some hundredths of a dB.
         gather: tiles of images that threads enlarge at the same time, per call of the network; see ``gather``.
 
@@ -62,7 +64,7 @@ class Upscaler:
     Raises:
         CheckpointError: the weights cannot be read; or their file does not tell the range and mean of its network's
             input and no trial found them: pass what ``load_weights`` makes of it with both stated.
-        ConfigError: the tile is not larger than two halos, or Keras runs on neither TensorFlow nor JAX.
+        ConfigError: the tile is not larger than two halos, or ``engine`` has nothing to run the network on.
 
     Example:
         >>> upscaler = Upscaler("bundled:x4-fast")
@@ -78,6 +80,7 @@ class Upscaler:
         tile: int | None = None,
         batch: int = 1,
         tta: bool = False,
+        precision: Precision = "float32",
         gather: int = 1,
     ):
         if not isinstance(weights, SpanWeights):
@@ -86,12 +89,8 @@ class Upscaler:
         self.config = weights.config
         self.scale, self.halo = self.config.scale, self.config.receptive_radius
         self.tile, self.batch = max(TILE, 4 * self.halo) if tile is None else tile, batch
-        if self.tile <= 2 * self.halo:
-            raise ConfigError(
-                f"tile must be more than twice this network's halo of {self.halo} pixels, found {self.tile}; "
-                f"ask for {2 * self.halo + 1} or more."
-            )
-        self._run, self._source = compile_network(weights), weights.source
+        tiling.check_tile(self.tile, self.halo)
+        self._run, self._source = compile_network(weights, precision), weights.source
         if gather > 1:
             self._run = gathered(self._run, gather)
         if tta:

@@ -7,18 +7,18 @@ the network busy. Batches of equal shapes would not: on a CPU an image takes the
 from __future__ import annotations
 
 import collections
-import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
 from span_keras import atomic
-from span_keras.errors import SpanError, TargetExistsError
+from span_keras.errors import BackendError, ConfigError, SpanError, TargetExistsError
 from span_keras.images import memory
 from span_keras.images.read import image_size
 from span_keras.images.write import UnwritableError
+from span_keras.inference.device import cores
 from span_keras.inference.files import Job, Outcome, upscale_file
 from span_keras.inference.networks import Networks
 
@@ -53,25 +53,37 @@ def work_through(
         workers: images that are made at the same time, by default one more than there are cores, since one waits for
             the disk.
     """
-    stopped, folders, made = threading.Event(), set(), collections.deque()
+    stopped, folders = threading.Event(), set()
+    in_order, unfinished = collections.deque(), {}
     limit = min(MAX_BYTES, (memory.available() or MAX_BYTES) // 2)
+    workers = workers or cores() + 1
 
     def stop_if_asked(_count: int = 0) -> None:
         if stopped.is_set():
             raise Stopped
 
-    def report(down_to: int, needed: int = 0) -> None:
-        while len(made) > down_to or (made and needed + sum(size for size, _ in made) > limit):
-            on_outcome(made.popleft()[1].result())
+    def finish_until(is_enough: Callable[[], bool]) -> None:
+        """Wait for jobs, whichever ends first, and report those before which none is unfinished."""
+        while not is_enough():
+            for future in wait(unfinished, return_when=FIRST_COMPLETED).done:
+                del unfinished[future]
+                future.result()
+            while in_order and in_order[0] not in unfinished:
+                on_outcome(in_order.popleft().result())
 
-    workers = workers or cores() + 1
     with ThreadPoolExecutor(workers) as pool:
         try:
             for job in jobs:
                 needed = _bytes_of(job, networks)
-                report(workers - 1, needed)
-                made.append((needed, pool.submit(do, job, networks, folders, stop_if_asked)))
-            report(0)
+                finish_until(
+                    lambda needed=needed: (
+                        not unfinished or (len(unfinished) < workers and needed + sum(unfinished.values()) <= limit)
+                    )
+                )
+                future = pool.submit(do, job, networks, folders, stop_if_asked)
+                unfinished[future] = needed
+                in_order.append(future)
+            finish_until(lambda: not unfinished)
         except BaseException:
             stopped.set()
             pool.shutdown(cancel_futures=True)
@@ -92,6 +104,9 @@ def do(
         networks: what to enlarge with.
         folders: those of targets that were made ready; that of this one is added.
         on_tiles, on_start: see ``upscale_file``.
+
+    Raises:
+        ConfigError, BackendError: there is no network to do this job or any other with, see ``networks.load``.
     """
 
     def make() -> Outcome:
@@ -108,10 +123,13 @@ def attempt(job: Job, step: Callable[[], T]) -> T | Outcome:
     """Return what a step of a job returns; or what has become of the job, if that failed.
 
     Raises:
+        ConfigError, BackendError: see ``do``.
         Exception: one that nobody expects.
     """
     try:
         return step()
+    except (ConfigError, BackendError):
+        raise
     except TargetExistsError as error:
         return Outcome(str(job.source), str(job.target), "kept", reason=str(error))
     except SpanError as error:
@@ -120,11 +138,6 @@ def attempt(job: Job, step: Callable[[], T]) -> T | Outcome:
     except OSError as error:  # no space for what lies in temporary files between two passes
         reason = f"{job.source} cannot be upscaled ({error.strerror or error}); check the space for temporary files."
         return Outcome(str(job.source), str(job.target), "failed", reason=reason, again=True)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bytes_of(job: Job, networks: Networks) -> int:

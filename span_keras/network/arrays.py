@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from span_keras.constants import LEAKY_SLOPE
-from span_keras.network.config import ACTIVATIONS
+from span_keras.network.config import ACTIVATIONS, SpanConfig
 from span_keras.network.topology import topology
 from span_keras.network.weights import SpanWeights
 
@@ -22,16 +24,9 @@ def apply(weights: SpanWeights, images: np.ndarray, dtype=np.float32) -> np.ndar
         (N, H·scale, W·scale, out_channels) of that type, not clipped. What overflows is infinite or not a number.
     """
     config, layers = weights.config, weights.fuse().layers
-    activations = {
-        "leaky_relu": lambda x: np.where(x < 0, dtype(LEAKY_SLOPE) * x, x),
-        "silu": lambda x: x * _sigmoid(x),
-    }
     plain = {
+        **pointwise(config),
         "normalize": lambda x: (x - np.float32(config.rgb_mean)) * dtype(config.img_range),
-        "act": activations[ACTIVATIONS[config.variant][0]],
-        "sigmoid": _sigmoid,
-        "offset": lambda x: x - dtype(0.5),
-        "tanh": np.tanh,
         "add": lambda pair: pair[0] + pair[1],
         "multiply": lambda pair: pair[0] * pair[1],
         "concatenate": lambda parts: np.concatenate(parts, -1),
@@ -45,8 +40,40 @@ def apply(weights: SpanWeights, images: np.ndarray, dtype=np.float32) -> np.ndar
         return topology(np.asarray(images, dtype), config, layer)
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return x.dtype.type(0.5) * (1 + np.tanh(x.dtype.type(0.5) * x))
+def pointwise(config: SpanConfig) -> dict[str, Callable]:
+    """Return the layers that work on each pixel alone, by their kinds in ``topology``; channels come last.
+
+    As NumPy's own functions they take an array, or two, and one for the result as ``out``.
+    """
+    return {
+        "act": {"leaky_relu": _leaky_relu, "silu": _silu}[ACTIVATIONS[config.variant][0]],
+        "sigmoid": _sigmoid,
+        "offset": lambda x, out=None: np.subtract(x, 0.5, out=out),
+        "tanh": np.tanh,
+        "add": np.add,
+        "multiply": np.multiply,
+    }
+
+
+def _leaky_relu(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    return np.maximum(x, LEAKY_SLOPE * x, out=out)
+
+
+def _silu(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    y = np.multiply(x, 0.5, out=out)
+    np.tanh(y, out=y)
+    y += 1
+    y *= x
+    y *= 0.5
+    return y
+
+
+def _sigmoid(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    y = np.multiply(x, 0.5, out=out)
+    np.tanh(y, out=y)
+    y *= 0.5
+    y += 0.5
+    return y
 
 
 def _convolution(group: dict[str, np.ndarray], dtype):

@@ -52,18 +52,20 @@ class StepOptions:
             kernels, first and last operation, loss and optimizer in float32.
     """
 
-    teacher_weight: float = option(1.0, "Weight of the distance to the teacher", 0, 1e3, needs=("teacher",), loss=True)
+    teacher_weight: float = option(
+        1.0, "Weight of the distance to the teacher", 0, 1e3, needs=("teacher",), loss=True, shown=False
+    )
     adversarial_weight: float = option(0.0, "Weight of the adversarial loss, 0 for no discriminator", 0, 1e3, loss=True)
     discriminator_channels: int = option(
         32, "Width of the discriminator", 1, 512, needs=("adversarial_weight",), resume="fixed", shown=False
     )
     optimizer: str = option("adam", "Muon trains hidden kernels, Adam the rest", choices=OPTIMIZERS, resume="fixed")
-    weight_decay: float = option(DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1)
+    weight_decay: float = option(DEFAULTS["weight_decay"], "Decoupled, on kernels only", 0, 1, shown=False)
     beta_1: float = option(BETA_1, "Decay of Adam's mean of gradients", 0, 0.9999999, shown=False)
     beta_2: float = option(BETA_2, "Decay of Adam's mean of their squares", 0, 0.9999999, shown=False)
     epsilon: float = EPSILON
     clip_norm: float = option(CLIP_NORM, "Largest global norm of the gradient, 0 for none", 0, 1e9, shown=False)
-    ema_decay: float = option(EMA_DECAY, "Decay of the averaged weights", 0, 0.9999999)
+    ema_decay: float = option(EMA_DECAY, "Decay of the averaged weights", 0, 0.9999999, shown=False)
     spike_factor: float = option(SPIKE_FACTOR, "Skip steps of so many times the usual loss", 1.5, 1e9, shown=False)
     max_skipped: int = MAX_SKIPPED
     precision: str = option("float32", "Precision of the convolutions", choices=PRECISIONS)

@@ -237,7 +237,7 @@ def config_of(page, description: dict, binary: bytes):
         const weights = Uint8Array.from(atob(given[1]), (letter) => letter.charCodeAt(0));
         const files = [new File([JSON.stringify(given[0])], 'model.json'), new File([weights], 'group1-shard1of1.bin')];
         try {
-          return model.readConfig(await (await import('/network/model-files.js')).readModelFiles(files));
+          return model.readConfig(await (await import('/checkpoints/model-files.js')).readModelFiles(files));
         } catch (error) { return `${error.name}: ${error.message}` }""",
         description,
         base64.b64encode(binary).decode(),

@@ -1,8 +1,10 @@
 """`upscaler.frame`: frames of a video through our own WebGPU kernels, on the software GPU."""
 
+import re
+
 import numpy as np
 
-from helpers.browser import library, make_scene
+from helpers.browser import library, make_scene, until
 
 
 def test_frames_are_what_upscale_gives(blank):
@@ -75,3 +77,57 @@ def test_frames_say_what_they_need(blank):
         messages[3]
         == "Frames need WebGPU, which does not run here (this browser has no WebGPU); use upscale() instead."
     )
+
+
+RECORD = """async () => {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 32, height: 24 });
+  const context = canvas.getContext('2d');
+  const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: 'video/webm' });
+  const parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  recorder.start(100);
+  for (let i = 0; i < 20 || parts.reduce((sum, { size }) => sum + size, 0) < 1000; i++) {
+    context.fillStyle = `hsl(${i * 36} 80% 50%)`;
+    context.fillRect(i % 30, 0, 16, 24);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+  }
+  await new Promise((resolve) => (recorder.onstop = resolve, recorder.stop()));
+  return [...new Uint8Array(await new Blob(parts).arrayBuffer())];
+}"""
+STAND_IN = """
+  const { copyExternalImageToTexture } = GPUQueue.prototype;
+  GPUQueue.prototype.copyExternalImageToTexture = function ({ source }, ...rest) {
+    const drawn = new OffscreenCanvas(source.videoWidth, source.videoHeight);
+    drawn.getContext('2d').drawImage(source, 0, 0);
+    return copyExternalImageToTexture.call(this, { source: drawn }, ...rest);
+  };
+  HTMLCanvasElement.prototype.getContext = function () {
+    let texture;
+    return {
+      configure: ({ device, format, usage }) => {
+        texture = device.createTexture({ size: [this.width, this.height], format, usage });
+      },
+      getCurrentTexture: () => texture,
+    };
+  };
+"""
+"""The software GPU takes no frame of a video and presents no canvas: frames come by a canvas and go nowhere."""
+
+
+def test_the_example_plays_a_video(page, site, tmp_path):
+    address = f"{site.url}/video.html?model=models/x2/model.json"
+    page.goto(address)
+    (tmp_path / "clip.webm").write_bytes(bytes(page.evaluate(RECORD)))
+    page.add_init_script(STAND_IN)
+    page.goto(address)
+    page.set_input_files("[type=file]", str(tmp_path / "clip.webm"))
+    told = r"64×48, [0-9.]+ ms a frame, [0-9.]+ frames per second, [0-9]+ dropped"
+    until(page, lambda: re.fullmatch(told, page.inner_text("output")), lambda: page.inner_text("output"))
+    assert page.evaluate("[document.querySelector('canvas').width, document.querySelector('video').error]") == [
+        64,
+        None,
+    ]
+    (tmp_path / "none.webm").write_text("no video")
+    page.set_input_files("[type=file]", str(tmp_path / "none.webm"))
+    until(page, lambda: page.inner_text("output") == "This browser cannot play the file; take another.")
+    page.problems[:] = [problem for problem in page.problems if "404" not in problem]  # it has no icon

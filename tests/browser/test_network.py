@@ -50,7 +50,7 @@ def read_model(page, *files):
         const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
         const files = given[0].map(([name, text]) => new File([bytes(text)], name));
         try {
-          return model.readConfig(await (await import('/network/model-files.js')).readModelFiles(files)).channels;
+          return model.readConfig(await (await import('/checkpoints/model-files.js')).readModelFiles(files)).channels;
         } catch (error) { return `${error.name}: ${error.message}` }""",
         [(name, base64.b64encode(content).decode()) for name, content in files],
     )
@@ -62,7 +62,9 @@ def test_the_files_of_a_model(blank, models):
     (binary,) = (models / "x2").glob("*.bin")
     weights = (binary.name, binary.read_bytes())
     assert read(weights, ("model.json", text)) == 8
-    assert read(weights).startswith("ModelError: Choose one model.json together with its .bin files; found group1")
+    assert read(weights).startswith(
+        "ModelError: Choose one model.json together with its .bin files, or a .safetensors; found group1"
+    )
     assert read(("model.json", text)) == (
         f"ModelError: model.json needs {binary.name}, found model.json; choose both files together."
     )

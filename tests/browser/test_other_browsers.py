@@ -47,7 +47,7 @@ def test_the_page_enlarges_a_photograph(session, site, save_image, python_upscal
     assert session.run("return document.documentElement.dataset.backend") == "wasm"
     session.choose_file("#files", photograph)
     session.wait_for("#download:enabled")
-    assert session.run("return document.querySelector('#job-detail').textContent").startswith("112 × 80 in ")
+    assert session.run("return document.querySelector('#job-detail').textContent").startswith("56 × 40 → 112 × 80 ")
     made = Image.open(io.BytesIO(base64.b64decode(session.run(RESULT, f"/given/{scene.name}"))))
     assert difference(np.asarray(made), python_upscale("x2", pixels)) <= 1
     del site.mounts["given"]

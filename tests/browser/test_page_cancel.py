@@ -30,7 +30,7 @@ def test_cancel(backend, tile, side, page, open_page, save_image):
     )
     open_page("x2", backend, tile=tile)
     page.set_input_files("#files", str(save_image(make_scene(side, side))))
-    page.wait_for_selector("#job-detail:has-text('Tile')")
+    page.wait_for_selector("#job-detail:has-text(' left')")
     page.click("#cancel")
     page.wait_for_selector("#job-detail:text('Cancelled')")
     page.wait_for_selector("[data-pane=after] canvas")
@@ -108,7 +108,7 @@ def test_a_very_large_result_goes_to_a_file(page, open_page, save_image, python_
     page.click("#settings button:text('Done')")
     choose_model(page, "x3-official")  # the result becomes another one
     page.click("#download:text('Choose file')")
-    page.wait_for_selector("#job-detail:has-text(', written')")
+    page.wait_for_selector("#job-detail:has-text('PNG written')")
     assert page.is_disabled("#download")
     assert page.evaluate("window.suggested") == "map-x3.png"
     content = page.evaluate("async () => [...new Uint8Array(await new Blob(written).arrayBuffer())]")
@@ -134,7 +134,7 @@ def test_files_for_large_results_that_are_not_to_be_had_or_not_wanted(page, open
     page.evaluate("() => { showSaveFilePicker = async () => { throw new DOMException('No.', 'SecurityError'); }; }")
     page.set_input_files("#files", paths[0])
     page.click("#download:text('Choose file')")
-    page.wait_for_selector("#job-detail:has-text('88 × 80 in')")
+    page.wait_for_selector("#job-detail:has-text('→ 88 × 80')")
     page.wait_for_selector("#download:text('Download'):enabled")
 
 
@@ -150,7 +150,8 @@ def test_running_again_what_was_cancelled_or_failed(page, open_page, save_image,
     open_page("x2", "wasm")
     pixels = make_scene(12, 14)
     page.set_input_files("#files", str(save_image(pixels)))
-    page.wait_for_selector("#again:disabled")
+    page.wait_for_selector("#job-detail:text('Waiting')")
+    assert page.is_hidden("#again")
     page.click("#cancel")
     page.click("#again")
     page.wait_for_selector("#cancel:enabled")

@@ -83,8 +83,10 @@ def test_the_view_by_mouse(compared):
         page.mouse.move(start[0] + 60, start[1])
         assert place() == pytest.approx((zoom, x + 30, y - 12), abs=0.01)
     zoom, x, y = place()
-    pointer = (box["width"] / 4, box["height"] / 4)
-    page.mouse.move(box["x"] + pointer[0], box["y"] + pointer[1])
+    # Events tell whole pixels of the window.
+    window = (round(box["x"] + box["width"] / 4), round(box["y"] + box["height"] / 4))
+    pointer = (window[0] - box["x"], window[1] - box["y"])
+    page.mouse.move(*window)
     page.mouse.wheel(0, -200)
     wider = "(width) => parseFloat(document.querySelector('.pane > *').style.width) > width"
     page.wait_for_function(wider, arg=241 * zoom)

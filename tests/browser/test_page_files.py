@@ -214,7 +214,7 @@ def test_files_that_are_no_images(open_page, tmp_path):
         page.wait_for_selector(f"#status:has-text('{message.split(' ')[0]}')")
         assert page.inner_text("#status").startswith(message)
         assert page.get_attribute("html", "data-state") == "ready"
-        page.click("#clear")
+        page.click("#remove")
     (tmp_path / "notes.txt").write_text("hello")
     page.set_input_files("#files", str(tmp_path / "notes.txt"))
     assert page.inner_text("#status") == ("notes.txt is not an image; choose PNG, JPEG, WebP, AVIF, BMP or GIF.")

@@ -86,7 +86,7 @@ def test_an_image_goes_on_with_the_next_model(page, open_page, save_image, pytho
     open_page("x2", "wasm", tile=64)
     pixels = make_scene(200, 220)
     page.set_input_files("#files", str(save_image(pixels)))
-    page.wait_for_selector("#job-detail:has-text('Tile')")
+    page.wait_for_selector("#job-detail:has-text(' left')")
     page.click("#settings-button")
     page.wait_for_selector("#model option:text('x3-official')", state="attached")
     page.select_option("#model", label="x3-official")
@@ -103,11 +103,11 @@ def test_running_an_image_again_and_removing_it(open_page, save_image, python_up
     page.set_input_files("#files", [str(save_image(scene, f"{i}.png")) for i, scene in enumerate(scenes)])
     page.wait_for_selector("#queue li:nth-child(3) .mark:text('✓')")
     choose_model(page, "x3-official")
-    assert page.inner_text("#job-detail").startswith("28 × 24 in")
+    assert page.inner_text("#job-detail").startswith("14 × 12 → 28 × 24 · PNG ")
     page.focus("#again")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#job-detail:has-text('42 × 36 in')")
-    assert page.evaluate("() => document.activeElement.id") in ("again", "cancel")
+    page.wait_for_selector("#job-detail:has-text('→ 42 × 36')")
+    assert page.evaluate("() => document.activeElement.id") in ("cancel", "download")
     assert difference(download_in_page(page), python_upscale("x3-official", scenes[0])) <= 1
 
     page.click("#queue li:nth-child(2) button")
@@ -143,7 +143,7 @@ def test_a_result_stays_until_another_replaces_it(page, open_page, save_image, p
     assert page.get_by_role("img", name="After").evaluate("(canvas) => canvas.width") == 28
     page.evaluate("() => void (holding = false)")
     page.click("#again")
-    page.wait_for_selector("#job-detail:has-text('42 × 36 in')")
+    page.wait_for_selector("#job-detail:has-text('→ 42 × 36')")
     assert difference(download_in_page(page), python_upscale("x3-official", pixels)) <= 1
     page.wait_for_selector("[data-pane=after] canvas[width='42']")
 

@@ -91,3 +91,70 @@ def test_the_work_fits_into_small_windows(width, height, page, open_page, save_i
     )
     assert sideways <= 0
     assert gap >= 0  # the footer does not lie on the buttons
+
+
+FIT = """() => {
+  const wide = document.documentElement.clientWidth;
+  const scrolls = '.queue, .scroll, .pane, .visually-hidden, input[type=range]';
+  const bad = document.documentElement.scrollWidth > wide ? ['the page scrolls sideways'] : [];
+  const shown = document.querySelector('dialog[open]') ?? document.body;
+  const seen = [...shown.querySelectorAll('*')].filter((one) => one.checkVisibility() && !one.closest(scrolls));
+  for (const one of seen) {
+    const { left, right } = one.getBoundingClientRect();
+    if (left < -1 || right > wide + 1) bad.push(`${one.outerHTML.slice(0, 80)} reaches from ${left} to ${right}`);
+    const isCut = getComputedStyle(one).overflow !== 'visible';
+    const isText = !isCut && one.matches('button, select, h1, h2, h3, dt, dd, p, label');
+    if (isText && one.scrollWidth > one.clientWidth + 1) bad.push(`${one.outerHTML.slice(0, 80)} overflows`);
+  }
+  const buttons = seen.filter((one) => one.matches('button, select') && !one.closest('.queue, .compare'));
+  buttons.forEach((one, i) => {
+    const box = one.getBoundingClientRect();
+    for (const other of buttons.slice(i + 1)) {
+      const { left, right, top, bottom } = other.getBoundingClientRect();
+      const across = Math.min(right, box.right) - Math.max(left, box.left);
+      const down = Math.min(bottom, box.bottom) - Math.max(top, box.top);
+      if (across > 1 && down > 1) bad.push(`${one.outerHTML.slice(0, 60)} and ${other.outerHTML.slice(0, 60)} overlap`);
+    }
+  });
+  return bad;
+}"""
+"""What of the page is wider than the window, overflows its box or lies on another button."""
+
+SMALL = """() => [...document.querySelectorAll('button, select, input[type=range], .segments label')]
+  .filter((one) => one.checkVisibility() && !one.closest('#train, dialog'))
+  .map((one) => [one.getBoundingClientRect(), one.outerHTML.slice(0, 80)])
+  .filter(([{ width, height }]) => width < 44 || height < 43.5)
+  .map(([, text]) => text)"""
+"""Targets smaller than a finger."""
+
+
+@pytest.mark.parametrize(("width", "percent"), [(390, 100), (320, 100), (390, 200), (320, 200)])
+def test_a_phone(width, percent, chromium, site, save_image, photographs):
+    context = chromium.new_context(
+        viewport={"width": width, "height": 640}, is_mobile=True, has_touch=True, service_workers="block"
+    )
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    titles = ["Photo ×2", "Faithful ×2", "Fast ×2"]
+    listed = [{"name": "x2", "title": title, "url": "models/x2/model.json", "scale": 2} for title in titles]
+    page.route("**/models.json", lambda route: route.fulfill(json={"models": listed}))
+    page.goto(f"{site.url}/?backend=wasm")
+    page.wait_for_selector("html[data-state=ready]")
+    page.evaluate("(percent) => void (document.documentElement.style.fontSize = `${percent}%`)", percent)
+    found = {"empty": page.evaluate(FIT), "small, empty": page.evaluate(SMALL)}
+    page.set_input_files("#files", [str(save_image(make_scene(20, 24), name)) for name in ("1.png", "2.png")])
+    page.wait_for_selector("#queue li:nth-child(2) .mark:text('✓')")
+    found |= {"result": page.evaluate(FIT), "small, result": page.evaluate(SMALL)}
+    page.set_input_files("#files", [{"name": "broken.png", "mimeType": "image/png", "buffer": b"no image"}])
+    page.wait_for_selector("[data-state=failed] #job-detail:has-text('is damaged')")
+    found["failure"] = page.evaluate(FIT)
+    page.click("#settings-button")
+    page.wait_for_selector("#memory:has-text('tensors')")
+    found["details"] = page.evaluate(FIT)
+    page.keyboard.press("Escape")
+    for tab, complete in (("measure", "#measure h2"), ("train", "#train[data-phase=idle]")):
+        page.click(f"#tab-{tab}")
+        page.wait_for_selector(complete)
+        found[tab] = page.evaluate(FIT)
+    context.close()
+    assert found == {place: [] for place in found}

@@ -8,7 +8,7 @@ from helpers.browser import PAGE, difference, hook_workers, make_scene, until
 def test_models_from_everywhere(page, models, site):
     page.goto(f"{site.url}/?backend=wasm")
     page.wait_for_selector("html[data-state=ready]")
-    assert page.text_content("#settings-button").strip() == "x2WebAssembly"  # the first of models.json
+    assert page.text_content("#settings-button").strip() == "x2, details"  # the first of models.json
     page.click("#settings-button")
     page.wait_for_selector("#model option:text('x3-official')", state="attached")
     page.select_option("#model", label="x3-official")

@@ -25,7 +25,7 @@ async ([width, height, colorSpace, png, type]) => {
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext('2d').fillRect(0, 0, width, height);
   const blob = png ? new Blob([new Uint8Array(png)], { type: 'image/png' }) : await canvas.convertToBlob();
-  const file = await convert({ name: 'strip.png', result: { blob, width, height, colorSpace } }, type);
+  const { blob: file } = await convert({ name: 'strip.png', result: { blob, width, height, colorSpace } }, type);
   return [...new Uint8Array(await file.arrayBuffer())];
 }"""
 

@@ -1,8 +1,11 @@
 """Where the page's files come from: its own site, the pinned copies, what is kept offline."""
 
+import functools
 import json
 import re
+import threading
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -44,13 +47,13 @@ def test_without_vendored_libraries(genuine, page, open_page, save_image):
     open_page("x2", "wasm")
     assert any("tfjs-core" in path for path in asked)
     if genuine:
-        page.set_input_files("#files", str(save_image(make_scene(9, 12))))
-        page.wait_for_selector("#download:enabled")
+        page.set_input_files("#files", [str(save_image(make_scene(9, 12), name)) for name in ("1.png", "2.png")])
+        page.wait_for_selector("#queue li:nth-child(2) .mark:text('✓')")
         assert any(path.endswith(".wasm") for path in asked)
         with page.expect_download() as download:
             page.click("#download-all")
         with zipfile.ZipFile(download.value.path()) as archive:
-            assert archive.namelist() == ["scene-x2.png"]
+            assert archive.namelist() == ["1-x2.png", "2-x2.png"]
         assert asked[-1] == "client-zip/index.js"
     else:
         assert page.get_attribute("html", "data-state") == "error"
@@ -64,7 +67,7 @@ def test_an_altered_archiver_is_refused(page, open_page, save_image):
     page.route("**/vendor/client-zip.js", lambda route: route.fulfill(status=404))
     page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(body=altered, headers=headers))
     open_page("x2", "wasm")
-    page.set_input_files("#files", str(save_image(make_scene(9, 12))))
+    page.set_input_files("#files", [str(save_image(make_scene(9, 12), name)) for name in ("1.png", "2.png")])
     page.click("#download-all")
     page.wait_for_selector("#status:has-text('client-zip@2.5.1/index.js could not be loaded')")
     page.problems.clear()  # the browser reports what was not there
@@ -144,12 +147,77 @@ def test_works_offline_after_one_visit(address, model, chromium, site, folder, m
     context.close()
 
 
+@pytest.fixture
+def plain(folder, site, tmp_path):
+    """The same folder on a server that sends no header of its own; ``asked`` collects what it is asked for."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(tmp_path / "page")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", asked
+    server.shutdown()
+    server.server_close()
+
+
+TOUCHED = "Object.defineProperty(UserActivation.prototype, 'hasBeenActive', {{ get: () => {} }});"
+"""Whether somebody has clicked: to the browser, so does what a test evaluates."""
+
+CONTROLLED = "Boolean(navigator.serviceWorker.controller)"
+
+
+@pytest.fixture
+def visitor(chromium):
+    context = chromium.new_context()
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+def test_the_service_worker_brings_threads_where_the_server_does_not(visitor, plain, site, save_image):
+    address, asked = plain
+    page = visitor.new_page()
+    page.add_init_script(TOUCHED.format("false"))
+    page.goto(f"{address}?backend=wasm")
+    until(page, lambda: page.evaluate("crossOriginIsolated"))
+    page.wait_for_selector("html[data-state=ready]")
+    page.set_input_files("#files", str(save_image(make_scene(9, 9))))
+    page.wait_for_selector("#download:enabled")
+    assert "/vendor/tfjs-backend-wasm-threaded-simd.wasm" in asked
+    assert len([path for path in asked if path.startswith("/?")]) == 2  # it was loaded again once
+    outer = open_blank(visitor.new_page(), site)  # a page of another site, which embeds this one
+    outer.evaluate(f"document.body.innerHTML = '<iframe src=\"{address}?backend=wasm\"></iframe>'")
+    outer.frame_locator("iframe").locator("html[data-state=ready]").wait_for(state="attached")
+    inner = next(frame for frame in outer.frames if frame.url.startswith(address))
+    assert inner.evaluate("crossOriginIsolated") is False
+
+
+def test_nobody_who_has_begun_something_is_interrupted_for_threads(visitor, plain):
+    address, asked = plain
+    page = visitor.new_page()
+    page.add_init_script(TOUCHED.format("true"))
+    page.goto(f"{address}?backend=wasm")
+    until(page, lambda: page.evaluate(CONTROLLED))
+    page.wait_for_selector("html[data-state=ready]")
+    assert page.evaluate("crossOriginIsolated") is False
+    assert len([path for path in asked if path.startswith("/?")]) == 1
+    page.reload()
+    assert page.evaluate("crossOriginIsolated") is True
+
+
 def test_the_service_worker_knows_every_file(page, site):
     files = re.search(r"const FILES = \[(.*?)\]", (PAGE / "sw.js").read_text(), re.DOTALL)[1]
     named = set(re.findall(r"'([\w./-]+\.\w+)'", files))
     own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js", "video.js"}
-    for folder in ("engine", "images", "network", "storage", "train", "ui"):
-        files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css")]
+    for folder in ("engine", "images", "network", "sample", "storage", "train", "ui"):
+        files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css", ".jpg", ".webp")]
         own |= {path.relative_to(PAGE).as_posix() for path in files}
     assert own - named == set()
     vendored = {path.name for path in (PAGE / "vendor").iterdir() if path.suffix in (".js", ".wasm")}

@@ -69,10 +69,11 @@ def saved(chromium, site, photographs, tmp_path_factory) -> Saved:
 def continued(saved, photographs, holdout, tmp_path_factory) -> Path:
     """The folder of a run of ``span-train`` that starts with the page's file."""
     out = tmp_path_factory.mktemp("runs") / "continued"
+    recipe = tmp_path_factory.mktemp("recipes") / "quick.toml"
+    recipe.write_text("[step]\nlearning_rate = 1e-3\nema_decay = 0.5\n")
     settings = "--epochs 2 --steps-per-epoch 4 --batch-size 2 --patch-size 8 --perceptual none"
-    rates = "--learning-rate 1e-3 --ema-decay 0.5"
     folders = ("--data", photographs, "--val", holdout, "--out", out)
-    run(span_train, "--init", saved.path, *folders, *settings.split(), *rates.split())
+    run(span_train, "--init", saved.path, "--recipe", recipe, *folders, *settings.split())
     return out
 
 

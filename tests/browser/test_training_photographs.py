@@ -30,7 +30,7 @@ def test_from_scratch_with_own_photographs(view, tmp_path):
     assert "the photographs trained on" in page.inner_text("#train-samples-note")
 
 
-def test_dropped_photographs_are_trained_on_not_upscaled(view):
+def test_dropped_photographs_are_trained_on_not_upscaled(view, save_image):
     page = view.page
     page.evaluate(
         """async () => {
@@ -46,6 +46,17 @@ def test_dropped_photographs_are_trained_on_not_upscaled(view):
     assert page.inner_text("#train-photographs-text") == "1 photograph of your own."
     assert page.get_attribute("#train-thumbnails img", "alt") == "dropped.png"
     assert page.locator("#queue li").count() == 0
+    # Others join them, each once; only chosen ones take their place.
+    more = [save_image(make_scene(40, 40, seed), f"{seed}.png") for seed in (1, 2)]
+    for _ in range(2):
+        with page.expect_file_chooser() as chooser:
+            view.click("Add Photographs")
+        chooser.value.set_files(more)
+    assert page.inner_text("#train-photographs-text") == "3 photographs of your own."
+    with page.expect_file_chooser() as chooser:
+        view.click("Choose Photographs")
+    chooser.value.set_files(more[:1])
+    assert page.inner_text("#train-photographs-text") == "1 photograph of your own."
     view.click("Use the Bundled Ones")
     assert "6 photographs bundled" in page.inner_text("#train-photographs-text")
 

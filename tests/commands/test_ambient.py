@@ -12,6 +12,7 @@ import pytest
 from helpers.environment import NO_TENSORFLOW, QUICK_JAX
 from span_keras import ambient
 from span_keras.checkpoints import save_weights
+from span_keras.inference.compiled import compile_network
 from span_keras.inference.upscaler import Upscaler
 from span_keras.network.backend import compiled
 from span_keras.network.config import SpanConfig
@@ -50,7 +51,7 @@ def outputs(weights, image):
     features = perceptual.build("vgg16")
     return {
         "deploy": np.asarray(weights.deploy_model()(image[None])),
-        "upscaler": Upscaler(weights)(image),
+        "upscaler": compile_network(weights)(image[None]),
         "compiled": np.asarray(compiled(half_of_levels)(image)),
         "features": np.asarray(features(image[None])[0], np.float32),
     }
@@ -87,6 +88,7 @@ def test_weights_are_held_in_float32(odd_keras, tiny_config):
 
 CODE = """
 import sys
+sys.modules["numba"] = None  # so that Keras's backend runs the network
 import numpy as np
 import span_keras
 from span_keras import Upscaler
@@ -163,10 +165,12 @@ def test_what_cannot_work_is_one_sentence(folder, settings, environment, reason)
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(folder / "p.png")
-    code = f"import sys; sys.modules['torch'] = None; {MAIN}"
+    # Without Numba a CPU needs a backend, too.
+    code = f"import sys; sys.modules['torch'] = sys.modules['numba'] = None; {MAIN}"
     done = run(folder, settings, code, **environment)
     assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
+    label, line = done.stderr.strip().splitlines()
+    assert label == "p.png"  # of the bar of progress
     assert reason in line and "set KERAS_BACKEND to tensorflow or jax, or mend " in line
 
 

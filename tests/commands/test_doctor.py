@@ -5,9 +5,10 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from span_export import page
 from span_export.cli import main as span_export
 from span_keras import __version__, doctor, evaluate, train, upscale
-from span_keras.errors import BackendError
+from span_keras.errors import BackendError, ExportError
 from span_keras.training import devices
 
 COMMANDS = [span_export, train.main, evaluate.main, upscale.main]
@@ -25,11 +26,21 @@ def test_every_command_prints_it(command):
     assert "; missing: " in line
 
 
-def test_it_names_what_is_missing(monkeypatch):
+def test_it_names_what_is_missing(monkeypatch, tmp_path):
+    (tmp_path / "vendor").mkdir()
+    monkeypatch.setattr(page, "find_page", lambda: tmp_path)
     monkeypatch.setattr(doctor, "installed", lambda name: name not in ("onnxruntime", "jax"))
     assert doctor.report().endswith("missing: onnxruntime (verifying ONNX exports), jax")
     monkeypatch.setattr(doctor, "installed", lambda name: True)
     assert doctor.report().endswith("missing: none")
+    (tmp_path / "vendor").rmdir()
+    assert doctor.report().endswith("missing: browser libraries of the page (it takes them from the network)")
+
+    def fail():
+        raise ExportError("No page.")
+
+    monkeypatch.setattr(page, "find_page", fail)
+    assert doctor.report().endswith("missing: the page")
 
 
 @pytest.mark.parametrize(

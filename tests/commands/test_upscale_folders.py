@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from span_keras.images.formats import READABLE
 from span_keras.images.picture import Picture
 from span_keras.images.read import read_image
 from span_keras.images.write import write_image
+from span_keras.inference.batch import plan
 from span_keras.network.config import SpanConfig
 from span_keras.upscale import main
 
@@ -94,6 +96,19 @@ def test_every_file_of_a_messy_folder_is_made_named_or_counted(run, messy, tmp_p
         assert named.format(messy) in result.stderr
     assert result.stderr.rstrip().endswith(f"4 of {len(READABLE) + 7} images could not be upscaled.")
     assert "Traceback" not in result.output
+
+
+def test_a_plan_of_some_files_is_part_of_the_plan_of_all(messy, tmp_path):
+    names = ("sub", "jpg.jpg", "page.png", "photo.cr2", "notes.txt")
+    some, every = (
+        plan([messy], tmp_path / "out", among={messy / name for name in names}),
+        plan([messy], tmp_path / "out"),
+    )
+    assert {job.source.name for job in some.jobs} == {"x.png", "jpg.jpg", "page.png"}
+    assert set(some.jobs) < set(every.jobs)
+    assert [Path(outcome.source).name for outcome in some.settled] == ["photo.cr2"]
+    nothing = plan([messy], tmp_path / "out", among={messy / "notes.txt"})
+    assert (nothing.jobs, nothing.settled) == ([], [])
 
 
 def test_scripts_read_what_has_become_of_every_file(run, messy, tmp_path):

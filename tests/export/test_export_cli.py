@@ -8,12 +8,11 @@ import sys
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
 
+from helpers.export import run
 from helpers.torch_files import state_dict, write_zip
 from helpers.weights import nearest_weights
 from span_export import export, page
-from span_export.cli import main
 from span_keras.checkpoints import load, load_weights, save_weights
 from span_keras.network.config import SpanConfig
 
@@ -24,14 +23,6 @@ HEAVY = ("keras", "tf_keras", "tensorflow", "tensorflowjs", "jax", "torch", "mat
 def weights_file(tmp_path, tiny_weights):
     save_weights(tiny_weights, tmp_path / "w.safetensors")
     return str(tmp_path / "w.safetensors")
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result
 
 
 def test_exports_and_says_what(tmp_path, weights_file, tiny_weights):
@@ -134,7 +125,8 @@ def test_names_of_networks(tiny_weights, source, name):
 
 
 def test_an_installation_without_the_page(tmp_path, weights_file, monkeypatch):
-    monkeypatch.setattr(page, "page_folders", lambda: [tmp_path / "nowhere"])
+    monkeypatch.setattr(page.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(page, "__file__", str(tmp_path / "export" / "span_export" / "page.py"))
     result = run("--tfjs", tmp_path / "out", "-w", weights_file, "--demo", code=1)
     assert "lacks the page" in result.stderr
     assert not (tmp_path / "out").exists()

@@ -4,11 +4,10 @@ import json
 import re
 
 import pytest
-from click.testing import CliRunner
 
+from helpers.export import run
 from span_export import export
 from span_export import verify as verifying
-from span_export.cli import main
 from span_export.export import export_model
 from span_export.targets import TARGETS
 from span_keras.checkpoints import load_weights, save_weights
@@ -21,14 +20,6 @@ def weights_file(tmp_path, make_weights):
     """A network that every target can hold."""
     save_weights(make_weights(SpanConfig.official(2, 8, img_range=1.0)), tmp_path / "w.safetensors")
     return str(tmp_path / "w.safetensors")
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result
 
 
 def files_for(folder) -> dict:

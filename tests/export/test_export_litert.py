@@ -12,7 +12,7 @@ from helpers.environment import NO_TENSORFLOW, QUICK_JAX
 from span_export import golden, litert_model
 from span_export.export import export_model
 from span_export.targets import TARGETS
-from span_export.verify import verify_file
+from span_export.verify import Photographs, verify_file
 from span_keras.checkpoints import save_weights
 from span_keras.network.config import SpanConfig
 
@@ -65,7 +65,7 @@ def test_networks_of_any_scale_and_channels(tmp_path, make_weights, scale, chann
 @pytest.mark.parametrize("fixed_size", [None, (16, 12)])
 def test_verify_passes_what_was_exported(tmp_path, photos, tiny_weights, quantization, fixed_size):
     path = written(tmp_path, tiny_weights, quantization, fixed_size=fixed_size)
-    report = verify_file(TARGETS["litert"], path, tiny_weights, quantization, fixed_size, photos, 48)
+    report = verify_file(TARGETS["litert"], path, tiny_weights, quantization, fixed_size, Photographs(photos), 48)
     assert report.failures == ()
     assert report.images == 5
 

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from span_export import golden
 from span_export.export import export_model
 from span_export.targets import TARGETS
-from span_export.verify import verify_file
+from span_export.verify import Photographs, verify_file
 from span_keras.checkpoints import load_weights
 from span_keras.errors import ExportError
 from span_keras.network.config import SpanConfig
@@ -125,7 +125,7 @@ def test_old_runtimes_read_it(tmp_path, tiny_weights):
 def test_verify_passes_what_was_exported(tmp_path, photos, make_weights, quantization, fixed_size):
     weights = make_weights(config_of("official"))
     path = written(tmp_path, weights, quantization, fixed_size=fixed_size)
-    report = verify_file(TARGETS["onnx"], path, weights, quantization, fixed_size, photos, 48)
+    report = verify_file(TARGETS["onnx"], path, weights, quantization, fixed_size, Photographs(photos), 48)
     assert report.failures == ()
     assert report.images == 5
     (line,) = report.lines()
@@ -134,7 +134,7 @@ def test_verify_passes_what_was_exported(tmp_path, photos, make_weights, quantiz
 
 def test_verify_finds_other_weights(tmp_path, photos, tiny_weights, make_weights):
     path = written(tmp_path, make_weights(tiny_weights.config, seed=1))
-    report = verify_file(TARGETS["onnx"], path, tiny_weights, "none", None, photos, 48)
+    report = verify_file(TARGETS["onnx"], path, tiny_weights, "none", None, Photographs(photos), 48)
     assert "It differs in onnxruntime" in " ".join(report.failures)
 
 

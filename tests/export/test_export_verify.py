@@ -13,7 +13,7 @@ from span_export import verify as module
 from span_export.cli import main
 from span_export.export import export_model
 from span_export.quantize import MODES, max_weight_error
-from span_export.verify import verify
+from span_export.verify import Photographs, verify
 from span_keras.checkpoints import save_weights
 from span_keras.errors import CheckpointError, DataError, ExportError
 from span_keras.network.config import SpanConfig
@@ -49,7 +49,7 @@ def edit(folder, change):
 def test_passes_what_was_exported(tmp_path, photos, make_weights, mode, variant):
     weights = make_weights(SpanConfig(scale=3, channels=8, blocks=2, variant=variant))
     export_model(weights, tmp_path / "out", mode)
-    report = verify(tmp_path / "out", weights, photos)
+    report = verify(tmp_path / "out", weights, Photographs(photos))
     assert report.failures == ()
     assert report.images == 2
     assert report.golden_difference < 1e-5
@@ -59,7 +59,7 @@ def test_passes_what_was_exported(tmp_path, photos, make_weights, mode, variant)
 
 
 def test_report_reads_as_sentences(exported, photos, tiny_weights):
-    lines = list(verify(exported(), tiny_weights, photos).lines())
+    lines = list(verify(exported(), tiny_weights, Photographs(photos)).lines())
     assert lines[1] == "Weights: largest difference 0."
     assert re.match(r"2 photographs in \w+.*: largest difference [\de.-]+; PSNR ", lines[2])
     assert lines[2].endswith(" cost 0.0000 dB.")
@@ -68,13 +68,13 @@ def test_report_reads_as_sentences(exported, photos, tiny_weights):
 def test_training_form_as_the_source(tmp_path, photos, tiny_weights):
     expanded = tiny_weights.expand()
     export_model(expanded, tmp_path / "out", "none")
-    report = verify(tmp_path / "out", expanded, photos)
+    report = verify(tmp_path / "out", expanded, Photographs(photos))
     assert report.failures == ()
     assert report.output_difference == 0
 
 
 def test_other_weights_are_found(exported, photos, tiny_weights, make_weights):
-    report = verify(exported("float16"), make_weights(tiny_weights.config, seed=1), photos)
+    report = verify(exported("float16"), make_weights(tiny_weights.config, seed=1), Photographs(photos))
     assert any("conv_1/kernel differs by" in failure for failure in report.failures)
 
 
@@ -84,7 +84,7 @@ def test_damaged_weights_are_found(exported, photos, tiny_weights):
     data = np.frombuffer(shard.read_bytes(), "<f4").copy()
     data[1000:1040] += 1
     shard.write_bytes(data.tobytes())
-    failures = " ".join(verify(folder, tiny_weights, photos).failures)
+    failures = " ".join(verify(folder, tiny_weights, Photographs(photos)).failures)
     assert "does not compute its golden tile" in failures
     assert "/kernel differs by 1" in failures
 
@@ -94,7 +94,7 @@ def test_a_wrong_golden_is_found(exported, photos, tiny_weights, make_weights, t
     export_model(make_weights(tiny_weights.config, seed=1), tmp_path / "other", "none")
     other = json.loads((tmp_path / "other" / "model.json").read_text())["userDefinedMetadata"]["span"]["golden"]
     edit(folder, lambda document: document["userDefinedMetadata"]["span"].update(golden=other))
-    (failure,) = verify(folder, tiny_weights, photos).failures
+    (failure,) = verify(folder, tiny_weights, Photographs(photos)).failures
     assert "does not compute its golden tile" in failure
 
 
@@ -104,7 +104,7 @@ def test_a_photograph_without_any_error(exported, photos, tiny_weights, level):
     tiny_weights.layers["upsampler"]["kernel"][...] = 0
     tiny_weights.layers["upsampler"]["bias"][...] = level / 255
     Image.new("RGB", (40, 40), (level,) * 3).save(photos / "blank.png")
-    report = verify(exported("float16"), tiny_weights, photos)
+    report = verify(exported("float16"), tiny_weights, Photographs(photos))
     assert report.images == 3 and report.failures == ()
     assert report.psnr_cost == 0
     assert report.psnr_source < 100
@@ -112,14 +112,14 @@ def test_a_photograph_without_any_error(exported, photos, tiny_weights, level):
 
 def test_too_costly_quantisation_is_found(exported, photos, tiny_weights, monkeypatch):
     monkeypatch.setitem(module.MAX_COST, "uint8", -100.0)
-    (failure,) = verify(exported("uint8"), tiny_weights, photos).failures
+    (failure,) = verify(exported("uint8"), tiny_weights, Photographs(photos)).failures
     assert failure.startswith("uint8 costs ")
 
 
 def test_another_configuration(exported, photos, tiny_weights):
     other = replace(tiny_weights, config=replace(tiny_weights.config, img_range=255.0))
     with pytest.raises(ExportError, match=r"to hold SpanConfig\(.*img_range=255.*found SpanConfig.*export it again"):
-        verify(exported(), other, photos)
+        verify(exported(), other, Photographs(photos))
 
 
 @pytest.mark.parametrize(
@@ -136,33 +136,33 @@ def test_metadata_of_something_else(exported, photos, tiny_weights, change):
     folder = exported()
     edit(folder, lambda document: change(document["userDefinedMetadata"]["span"]))
     with pytest.raises(ExportError, match="lacks the metadata of an export"):
-        verify(folder, tiny_weights, photos)
+        verify(folder, tiny_weights, Photographs(photos))
 
 
 def test_a_missing_shard(exported, photos, tiny_weights):
     folder = exported()
     (folder / "group1-shard1of1.bin").unlink()
     with pytest.raises(CheckpointError, match=r"group1-shard1of1\.bin"):
-        verify(folder, tiny_weights, photos)
+        verify(folder, tiny_weights, Photographs(photos))
 
 
 def test_no_photographs(exported, tmp_path, tiny_weights):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="found none"):
-        verify(exported(), tiny_weights, tmp_path / "empty")
+        verify(exported(), tiny_weights, Photographs(tmp_path / "empty"))
 
 
 def test_not_a_number_is_a_difference(exported, photos, tiny_weights, monkeypatch):
     monkeypatch.setattr(module.tfjs_model, "load", lambda path: ("it", lambda tile: np.full((1,), np.nan)))
     monkeypatch.setattr(module, "psnr_y", lambda *args: np.nan)
-    failures = " ".join(verify(exported(), tiny_weights, photos).failures)
+    failures = " ".join(verify(exported(), tiny_weights, Photographs(photos)).failures)
     assert "golden tile: difference inf" in failures
     assert "costs nan dB" in failures
 
 
 def test_crops_are_of_the_centre(photos, monkeypatch):
-    whole = list(module.crops_of(photos, 2, None))
-    cropped = list(module.crops_of(photos, 2, 20))
+    whole = list(Photographs(photos).crops(2, None))
+    cropped = list(Photographs(photos).crops(2, 20))
     assert [hr.shape for _, hr in cropped] == [(20, 20, 3), (20, 20, 3)]
     assert [lr.shape for lr, _ in cropped] == [(10, 10, 3), (10, 10, 3)]
     np.testing.assert_array_equal(cropped[0][1], whole[0][1][6:26, 10:30])

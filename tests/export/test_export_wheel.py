@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,14 +49,14 @@ def test_holds_the_page_the_weights_and_the_licence(wheel):
     page = {name.removeprefix("span_export/web_demo/") for name in names if name.startswith("span_export/web_demo/")}
     demo, bundled = REPOSITORY / "web_demo", REPOSITORY / "span_keras" / "bundled"
     scripts = {path.relative_to(demo).as_posix() for path in demo.rglob("*.js") if "node_modules" not in path.parts}
+    libraries = {path.relative_to(demo).as_posix() for path in (demo / "vendor").glob("[!.]*")}
+    named = re.findall(r"'([\w-]+\.LICENSE\.\w+)'", (demo / "vendor.mjs").read_text())
+    assert not libraries or {f"vendor/{name}" for name in named} == {name for name in libraries if "LICENSE" in name}
     assert scripts | {"index.html", "style.css"} <= page
     suffixes = {".js", ".css", ".html", ".svg", ".webmanifest", ".wasm"}
-    others = {
-        name
-        for name in page
-        if Path(name).suffix not in suffixes and not name.endswith((".LICENSE.txt", ".LICENSE.md"))
-    }
-    assert others == {"span.d.ts"}  # all else is for developing the page
+    others = {name for name in page if Path(name).suffix not in suffixes}
+    assert others == {"span.d.ts"} | {name for name in libraries if "LICENSE" in name}  # all else is for developers
+    assert {name for name in page if name.startswith("vendor/")} == libraries
     assert not [name for name in names if "node_modules" in name]
     data = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
     assert {f"span_keras/bundled/{name}" for name in data} <= set(names)

@@ -144,6 +144,18 @@ def test_every_file_of_a_folder_is_accounted_for(tmp_path):
     assert len(inner.images) == len(found.images) - 1
 
 
+def test_a_look_at_some_files_and_folders_alone(tmp_path):
+    """As far as a look at all would come by them."""
+    for name in ("a.png", "b.png", "sub/c.png", "sub/.cache/d.png", "out/e.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = ("a.png", "sub", "sub/c.png", "sub/.cache/d.png", "sub/.cache", "out/e.png", "gone.png", "../b.png")
+    found = survey(tmp_path, without=tmp_path / "out", among={tmp_path / name for name in names})
+    assert found.images == [tmp_path / "a.png", tmp_path / "sub" / "c.png"]
+    assert not found.others
+    assert survey(tmp_path, without=tmp_path, among={tmp_path}).images == survey(tmp_path, without=tmp_path).images
+
+
 def test_a_folder_that_cannot_be_entered_is_an_error(tmp_path, monkeypatch):
     """Root may enter every folder: the system's answer is made up."""
     (tmp_path / "locked").mkdir()

@@ -107,6 +107,7 @@ def test_jax_backend_without_tensorflow_gives_the_same(tiny_weights, image, tmp_
         f"""
         import sys
         sys.modules["tensorflow"] = None  # importing it fails
+        sys.modules["numba"] = None
         import numpy as np
         from span_keras.network.config import SpanConfig
         from span_keras.inference.upscaler import Upscaler

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from helpers.environment import QUICK_JAX
-from span_keras.inference.compiled import SMALLEST_SIDE, padded_network, padded_side
+from span_keras.inference.compiled import SMALLEST_SIDE, compile_network, padded_network, padded_side
 from span_keras.network import arrays
 from span_keras.network.config import SpanConfig
 
@@ -36,6 +36,16 @@ def test_padding_changes_no_pixel(make_weights, config, size):
         expected,
         atol=3e-6 * max(1, np.abs(expected).max()),
     )
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_bfloat16_rounds_but_not_the_image(make_weights, image, scale):
+    """Its 8 bits of precision would lose levels of the input and of the result."""
+    weights = make_weights(SpanConfig(scale, 8, 2))
+    exact, rounded = (compile_network(weights, precision)(image[None]) for precision in ("float32", "bfloat16"))
+    assert rounded.shape == exact.shape and rounded.dtype == np.float32
+    difference = np.abs(rounded - exact).max() / np.abs(exact).max()
+    assert 2**-14 < difference < 2**-5
 
 
 def test_few_shapes_hold_all_sizes():

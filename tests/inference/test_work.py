@@ -71,6 +71,23 @@ def test_as_many_at_a_time_as_the_memory_holds(networks, jobs, monkeypatch, limi
     assert max(seen) == most and len(seen) == COUNT
 
 
+def test_a_slow_image_does_not_keep_the_others_waiting(networks, jobs, monkeypatch):
+    """The first one ends when all others have."""
+    others, outcomes = threading.Semaphore(0), []
+
+    def upscale(job, *arguments):
+        if job is jobs[0]:
+            for _ in jobs[1:]:
+                assert others.acquire(timeout=60)
+        else:
+            others.release()
+        return work.Outcome(str(job.source))
+
+    monkeypatch.setattr(work, "upscale_file", upscale)
+    work.work_through(jobs, networks, outcomes.append, workers=2)
+    assert [outcome.source for outcome in outcomes] == [str(job.source) for job in jobs]
+
+
 def test_what_nobody_expects_ends_the_batch(networks, jobs, monkeypatch):
     def fail(job, *arguments):
         raise ZeroDivisionError

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from helpers.runs import tiny_flags, tiny_settings
 from span_keras.images import bicubic
 from span_keras.runs import run as run_module
 from span_keras.runs.folder import RunFolder
@@ -16,20 +17,6 @@ from span_keras.runs.settings import resolve
 from span_keras.train import main
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
-
-TINY = {
-    "scale": 2,
-    "channels": 4,
-    "blocks": 1,
-    "batch_size": 2,
-    "patch_size": 12,
-    "epochs": 2,
-    "steps_per_epoch": 3,
-    "perceptual": "none",
-    "val_images": 1,
-    "rate_epochs": (),
-    "log_every": 1,
-}
 
 
 @pytest.fixture
@@ -46,15 +33,11 @@ def pairs(photos, tmp_path):
 
 
 def settings(pairs, **more):
-    return resolve({**TINY, "data": str(pairs / "HR"), "lr": str(pairs / "LR"), **more})
-
-
-FLAGS = """--scale 2 --channels 4 --blocks 1 --batch-size 2 --patch-size 12 --epochs 1 --steps-per-epoch 1
---perceptual none"""
+    return tiny_settings(pairs / "HR", lr=str(pairs / "LR"), **more)
 
 
 def command(*arguments, out):
-    return CliRunner().invoke(main, [*FLAGS.split(), "--out", str(out), *map(str, arguments)])
+    return CliRunner().invoke(main, [*tiny_flags(epochs=1, steps_per_epoch=1), "--out", str(out), *map(str, arguments)])
 
 
 def refused(result, code):

@@ -104,7 +104,7 @@ def test_stages_override_what_stands_above(write):
             r"\[step\] rate_epochs expected --schedule piecewise, found cosine; leave one of them out",
         ),
         ("[data]\nteacher_cache = 'kept'\n", r"\[data\] teacher_cache expected a --teacher that uses it, found none"),
-        ("[step]\nteacher_weight = 2\n", "--teacher-weight expected a --teacher that uses it, found none"),
+        ("[step]\nteacher_weight = 2\n", r"\[step\] teacher_weight expected a --teacher that uses it, found none"),
         (
             "[step]\nperceptual = 'none'\nvgg_weight = 0.1\n",
             "--vgg-weight expected a --perceptual that uses it, found none",
@@ -121,7 +121,7 @@ def test_a_value_that_a_stage_does_not_use_names_the_stage(write):
     file = write("[[stages]]\nname = 'a'\n[[stages]]\nname = 'b'\n[stages.step]\nteacher_weight = 2\n")
     first, second = load(file).stages
     resolve({"recipe": file}, stage=first)
-    with pytest.raises(ConfigError, match=r"mine\.toml, stage b: --teacher-weight expected a --teacher that uses it"):
+    with pytest.raises(ConfigError, match=r"mine\.toml, stage b: \[step\] teacher_weight expected a --teacher"):
         resolve({"recipe": file}, stage=second)
 
 
@@ -192,7 +192,7 @@ def test_what_is_given_wins_over_a_file(write):
         ),
         (
             "[[stages]]\nname = 'a'\n[stages.step]\nema_decay = 2\n",
-            "--ema-decay must be a number from 0 to 1, found 2.0",
+            r"\[step\] ema_decay must be a number from 0 to 1, found 2.0",
         ),
     ],
 )

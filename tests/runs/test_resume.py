@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.runs import tiny_flags, tiny_settings
 from span_keras.data import dataset as dataset_module
 from span_keras.data import working_sets
 from span_keras.data.decode import load_pair
@@ -32,23 +33,11 @@ from span_keras.training.trainer import SpanTrainer
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
 STEPS = 24
-TINY = {
-    "scale": 2,
-    "channels": 4,
-    "blocks": 1,
-    "batch_size": 2,
-    "patch_size": 12,
-    "epochs": 3,
-    "steps_per_epoch": STEPS // 3,
-    "perceptual": "none",
-    "log_every": 1,
-    "val_images": 1,
-    "rate_epochs": (1, 2),
-}
+LENGTH = {"epochs": 3, "steps_per_epoch": STEPS // 3}
 
 
 def settings(photos, **more):
-    return resolve({**TINY, "data": str(photos), **more})
+    return tiny_settings(photos, **{**LENGTH, "rate_epochs": (1, 2), **more})
 
 
 def sequence(out: Path) -> list[dict]:
@@ -117,7 +106,7 @@ def test_killed_without_warning(photos, whole, tmp_path):
     out = tmp_path / "run"
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("[step]\nrate_epochs = [1, 2]\n[run]\ncheckpoint_every = 3\n")
-    options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k != "rate_epochs"]
+    options = tiny_flags(**LENGTH, val_images=1, log_every=1)
     options += [f"--recipe={recipe}", f"--data={photos}", f"--out={out}"]
     killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -134,8 +123,8 @@ def test_a_discriminator_goes_on_where_it_was_killed(photos, tmp_path):
         "[step]\nrate_epochs = [1, 2]\nadversarial_weight = 0.1\ndiscriminator_channels = 2\ncolour_weight = 1.0\n"
         '[data]\ndegrade = "light"\n[run]\ncheckpoint_every = 3\n'
     )
-    options = [f"--{k.replace('_', '-')}={v}" for k, v in TINY.items() if k not in ("rate_epochs", "patch_size")]
-    options += [f"--recipe={recipe}", f"--data={photos}", "--patch-size=8"]
+    options = tiny_flags(**LENGTH, patch_size=8, val_images=1, log_every=1)
+    options += [f"--recipe={recipe}", f"--data={photos}"]
     whole = [sys.executable, "-m", "span_keras.train", *options, f"--out={tmp_path / 'whole'}"]
     subprocess.run(whole, check=True, capture_output=True)
     options.append(f"--out={tmp_path / 'parts'}")

@@ -7,6 +7,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from helpers.lpips import write_random
+from helpers.runs import tiny_settings
 from span_keras.checkpoints import load_weights
 from span_keras.errors import ConfigError, DataError, TrainingError
 from span_keras.runs.folder import RunFolder
@@ -14,26 +15,12 @@ from span_keras.runs.options import RunSettings
 from span_keras.runs.progress import Progress
 from span_keras.runs.record import Record
 from span_keras.runs.run import train
-from span_keras.runs.settings import resolve
 from span_keras.runs.stages import plan
 from span_keras.runs.validation import Selection, Validation, lpips_metrics
 from span_keras.train import main
 from span_keras.training.lpips import load_lpips
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
-
-TINY = {
-    "scale": 2,
-    "channels": 4,
-    "blocks": 1,
-    "batch_size": 2,
-    "patch_size": 12,
-    "epochs": 3,
-    "steps_per_epoch": 2,
-    "perceptual": "none",
-    "val_images": 1,
-    "rate_epochs": (),
-}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +31,9 @@ def alexnet(tmp_path_factory):
 @pytest.fixture
 def settings(photos, alexnet):
     def make(**more):
-        return resolve({**TINY, "data": str(photos), "lpips_weights": (alexnet,), "select": "lpips", **more})
+        return tiny_settings(
+            photos, **{"epochs": 3, "steps_per_epoch": 2, "lpips_weights": (alexnet,), "select": "lpips", **more}
+        )
 
     return make
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from helpers.environment import QUICK_JAX
+from helpers.runs import tiny_flags
 from helpers.weights import random_weights
 from span_keras.checkpoints import load_weights, save_weights
 from span_keras.errors import TrainingError
@@ -22,10 +23,7 @@ from span_keras.runs.settings import resolve
 from span_keras.runs.start import make_trainer
 from span_keras.training.devices import Devices, span_processes
 
-TINY = (
-    "--scale 2 --channels 4 --blocks 1 --batch-size 4 --patch-size 12 --epochs 2 --steps-per-epoch 4 --log-every 1 "
-    "--perceptual none --learning-rate 1e-3"
-)
+TINY = tiny_flags(batch_size=4, steps_per_epoch=4, log_every=1, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def inputs(photos, tmp_path_factory) -> list[str]:
 
 def launch(inputs, out, *arguments, **environment):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
-    command = [sys.executable, "-m", "span_keras.train", *TINY.split(), *inputs, f"--out={out}", *arguments]
+    command = [sys.executable, "-m", "span_keras.train", *TINY, *inputs, f"--out={out}", *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

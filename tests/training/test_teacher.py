@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from helpers.runs import tiny_flags
 from helpers.weights import random_weights
 from span_keras import Upscaler, save_weights
 from span_keras.errors import TrainingError
@@ -15,10 +16,6 @@ from span_keras.runs.folder import RunFolder
 from span_keras.train import main
 from span_keras.training import teacher
 from span_keras.training.teacher import Teacher, ensemble
-
-TINY = (
-    "--scale 2 --channels 4 --blocks 1 --batch-size 2 --patch-size 12 --epochs 2 --steps-per-epoch 3 --perceptual none"
-)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +122,7 @@ def test_every_tile_is_the_ensemble_of_its_own_surroundings(weights, picture, mo
 
 def test_a_run_learns_from_it(weights, photos, tmp_path):
     save_weights(weights, tmp_path / "teacher.safetensors")
-    arguments = [*TINY.split(), f"--data={photos}", f"--teacher={tmp_path / 'teacher.safetensors'}", "--log-every=1"]
+    arguments = [*tiny_flags(), f"--data={photos}", f"--teacher={tmp_path / 'teacher.safetensors'}", "--log-every=1"]
     result = CliRunner().invoke(main, [*arguments, f"--out={tmp_path / 'run'}"])
     assert result.exit_code == 0, result.output
     for row in RunFolder(tmp_path / "run").rows("log.csv"):
@@ -134,7 +131,7 @@ def test_a_run_learns_from_it(weights, photos, tmp_path):
 
 def test_of_another_scale(weights, photos, tmp_path):
     save_weights(weights, tmp_path / "teacher.safetensors")
-    arguments = [*TINY.replace("--scale 2", "--scale 3").split(), f"--data={photos}"]
+    arguments = [*tiny_flags(scale=3), f"--data={photos}"]
     arguments += [f"--teacher={tmp_path / 'teacher.safetensors'}", f"--out={tmp_path / 'run'}"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { File } from 'node:buffer';
 import { test } from 'node:test';
-import { readModelFiles } from '../../web_demo/network/model-files.js';
+import { readModelFiles } from '../../web_demo/checkpoints/model-files.js';
 import { decodeGolden, haloOf, readConfig, weightTable } from '../../web_demo/network/model.js';
 
 const CONFIG = { scale: 2, channels: 4, blocks: 2 };
@@ -87,7 +87,10 @@ test('files are found by name, in any order', async () => {
   assert.equal(artifacts.weightData.byteLength, bin.size);
   assert.equal(artifacts.weightSpecs[0].name, 'conv_1/kernel');
   await refuses(readModelFiles([json]), /^model\.json needs folder\/group1\.bin, found model\.json; choose both/);
-  await refuses(readModelFiles([bin]), /^Choose one model\.json together with its \.bin files; found group1\.bin\.$/);
+  await refuses(
+    readModelFiles([bin]),
+    /^Choose one model\.json together with its \.bin files, or a \.safetensors; found group1\.bin\.$/,
+  );
   await refuses(readModelFiles([]), /found nothing\.$/);
   await refuses(readModelFiles([json, new File(['{}'], 'other.json'), bin]), /^Choose one model\.json/);
 });

@@ -26,7 +26,7 @@ const THREADS_LIMIT = 10_000;
  * In Firefox the workers that a worker starts fail silently in a quarter of the visits, and WebAssembly's threads are
  * such workers. Other engines call themselves "like Gecko", without its date.
  */
-const HAS_UNSURE_THREADS = /\bGecko\/\d/.test(globalThis.navigator?.userAgent ?? '');
+export const HAS_UNSURE_THREADS = /\bGecko\/\d/.test(globalThis.navigator?.userAgent ?? '');
 
 /**
  * Make a backend the active one of `tf`.

@@ -2,7 +2,10 @@
  * Decoding and encoding without a canvas, by the codecs of jSquash (libjpeg, libwebp and the image crates of Rust as
  * WebAssembly). They are loaded only where the browser's own way cannot be trusted: see images/canvas.js.
  */
+import { join } from '../images/containers.js';
 import { ImageError } from '../images/decode.js';
+import { FROM_EXIF, turned } from '../images/orientation.js';
+import { readMetadata } from '../metadata/metadata.js';
 import { fileUrl, loadModule } from './tf.js';
 
 /** Of a file's first bytes, as Latin-1. */
@@ -24,16 +27,21 @@ const WEBP = {
   ...{ image_hint: 0, emulate_jpeg_size: 0, thread_level: 0, low_memory: 0, near_lossless: 100 },
   ...{ use_delta_palette: 0, use_sharp_yuv: 0 },
 };
+/** Coded data of a JPEG that mean nothing, and hold no marker. */
+const NOISE = Uint8Array.from({ length: 65536 }, (_, i) => (Math.imul(i + 1, 2654435761) >>> 24) % 255);
 /** @type {Map<string, Promise<any>>} codecs that are loaded, by name in libraries.js */
 const loaded = new Map();
+
+/** @typedef {{data: Uint8ClampedArray | Uint16Array, width: number, height: number}} Decoded RGBA, straight alpha */
 
 /**
  * Decode a file without the browser.
  * @param {Blob & {name?: string}} file
- * @returns {Promise<ImageData>} straight alpha, 8 bits, upright, the file's own colour values
+ * @param {{deep?: boolean}} [options] `deep`: give 16 bits of a PNG
+ * @returns {Promise<Decoded>} upright, the file's own colour values
  * @throws {ImageError} it is neither PNG, JPEG nor WebP, or damaged
  */
-export async function decodeFile(file) {
+export async function decodeFile(file, { deep = false } = {}) {
   const name = file.name ?? 'The image';
   const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
   const kind = KINDS.find((one) => one.start.test(head))?.kind;
@@ -46,17 +54,52 @@ export async function decodeFile(file) {
   const codec = await load(`${kind}Decoder`);
   try {
     const bytes = new Uint8Array(await file.arrayBuffer());
-    const image = kind === 'jpeg' ? codec.decode(bytes.buffer, true) : codec.decode(bytes); // true: upright
-    if (image) return image;
+    if (kind === 'jpeg') return decodeJpeg(codec, bytes);
+    const image = deep ? deepOf(codec.decode_rgba16(bytes)) : codec.decode(bytes);
+    if (image) return turned(image, FROM_EXIF[(await readMetadata(bytes)).orientation]);
   } catch {
     // Said below.
   }
   throw new ImageError(`${name} is damaged; choose another file.`);
 }
 
+/** @returns {Decoded} @throws {Error} it is damaged */
+function decodeJpeg(codec, bytes) {
+  const image = codec.decode(bytes.buffer, true); // true: upright
+  if (!image) throw new Error('damaged');
+  return image;
+}
+
+/** What the library holds of 16 bits stays its own until it is freed. @returns {Decoded} */
+function deepOf(image) {
+  const { width, height } = image;
+  const data = new Uint16Array(image.data);
+  image.free();
+  return { data, width, height };
+}
+
+/**
+ * Decode a JPEG that lacks its end.
+ * @param {Blob} file
+ * @returns {Promise<{image: Decoded, note: string}>} `note`: a sentence about how much is missing, which is grey
+ * @throws {Error} there is too little of it
+ */
+export async function decodeCut(file) {
+  const codec = await load('jpegDecoder');
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const endings = [[], NOISE].map((noise) => join([bytes, noise, [0xff, 0xd9]]));
+  const [image, other] = endings.map((whole) => decodeJpeg(codec, whole));
+  // Where the file's own data end, whatever follows tells.
+  const isOther = (_, i) => [0, 1, 2].some((c) => image.data[4 * i + c] !== other.data[4 * i + c]);
+  const pixels = image.width * image.height;
+  const lost = Array.from({ length: pixels }, isOther).filter(Boolean).length / pixels;
+  const missing = `The file is cut off; ${Math.max(1, Math.round(lost * 100))} % of the image is missing and grey.`;
+  return { image, note: lost ? missing : 'The file lacks its end, but all pixels are there.' };
+}
+
 /**
  * Encode pixels without the browser.
- * @param {ImageData} image
+ * @param {Decoded} image of 8 bits
  * @param {'image/jpeg' | 'image/webp'} type
  * @param {number} quality 0..1
  * @returns {Promise<Blob>}
@@ -80,7 +123,9 @@ function load(part) {
 /** The PNG decoder is Rust's and starts otherwise than those of Emscripten. */
 async function start(part) {
   const [library, binary] = await Promise.all([loadModule(part), fileUrl(`${part}Wasm`)]);
-  if (part !== 'pngDecoder') return library.default({ noInitialRun: true, locateFile: () => binary });
+  // What libjpeg prints of damage is told by what it returns.
+  const quiet = { print: () => {}, printErr: () => {} };
+  if (part !== 'pngDecoder') return library.default({ noInitialRun: true, locateFile: () => binary, ...quiet });
   await library.default(new URL(binary));
   return library;
 }

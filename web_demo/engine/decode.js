@@ -1,13 +1,16 @@
 /** From what the library is given to pixels: by the browser, or without it where it gives no true pixels. */
 import { isCanvasTrue } from '../images/canvas.js';
+import { containerOf, jpegSegments, SCAN } from '../images/containers.js';
 import { ImageError, decode as decodeByBrowser, describe, profileOf } from '../images/decode.js';
 
 /** @typedef {import('../images/decode.js').Pixels} Pixels */
+/** @typedef {import('../metadata/metadata.js').Metadata} Metadata */
 
-const CUT = 'The file is cut off at its end; what is missing of the image is grey.';
+/** Of a PNG: where its bits per sample stand. */
+const DEPTH_AT = 24;
 
 /**
- * Read an image; see images/decode.js.
+ * Read the pixels of an image; see images/decode.js.
  * @param {Blob | ImageBitmap | ImageData} source
  * @returns {Promise<Pixels>}
  * @throws {ImageError} also where the browser hides the image
@@ -18,12 +21,43 @@ export async function decode(source) {
   if (!(source instanceof Blob)) return decodeByBrowser(source);
   if (await isCutJpeg(source)) {
     // Of such a file browsers show all that is there, a part of it, or nothing.
-    const pixels = await decodeByCodec(source).catch(() => decodeByBrowser(source));
-    return { ...pixels, notes: [CUT] };
+    const { decodeCut } = await import('./codecs.js');
+    const found = await decodeCut(source).catch(() => null);
+    if (found) return { ...(await described(source, found.image)), notes: [found.note] };
   }
   const pixels = await decodeByBrowser(source);
   // Without WebGL, browsers give no colours as they are under transparency.
   return pixels.rounded ? decodeByCodec(source).catch(() => pixels) : pixels;
+}
+
+/**
+ * Read an image with what its file says about it.
+ * @param {Blob | ImageBitmap | ImageData} source
+ * @param {{deep: boolean}} options `deep`: keep 16 bits per sample
+ * @returns {Promise<Pixels & {metadata?: Metadata}>}
+ * @throws {ImageError} as `decode`
+ */
+export async function decodeWhole(source, { deep }) {
+  if (!(source instanceof Blob)) return decode(source);
+  const bytes = await bytesOf(source);
+  const [{ readMetadata }, { unseen }] = await Promise.all([
+    import('../metadata/metadata.js'),
+    import('../metadata/unseen.js'),
+  ]);
+  const { metadata, colors, notes } = await readMetadata(bytes);
+  const beside = () => [...notes, ...unseen(bytes)];
+  if (!deep || containerOf(bytes) !== 'png' || bytes[DEPTH_AT] !== 16) {
+    const pixels = await decode(source);
+    return { ...pixels, metadata, notes: [...(pixels.notes ?? []), ...beside()] };
+  }
+  const { icc } = await profileOf(source);
+  if (!icc && colors.some(([name]) => name === 'iCCP')) {
+    // A profile for grey fits no RGB; the browser applies it.
+    return { ...(await decode(source)), metadata, notes: ['Its 16 bits per sample became 8.', ...beside()] };
+  }
+  // Nobody applies what describes colours beside a profile, so it goes along.
+  const kept = colors.filter(([name]) => name !== 'iCCP' && (!icc || name === 'cICP'));
+  return { ...(await decodeByCodec(source, true)), metadata: { ...metadata, colors: kept }, notes: beside() };
 }
 
 function decodeHidden(source) {
@@ -34,20 +68,34 @@ function decodeHidden(source) {
   );
 }
 
-/** @param {Blob} file @returns {Promise<Pixels>} */
-async function decodeByCodec(file) {
+/** @param {Blob & {name?: string}} file */
+async function bytesOf(file) {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch {
+    throw new ImageError(`${file.name ?? 'The image'} cannot be read any more; choose it again.`);
+  }
+}
+
+/** @param {Blob} file @param {boolean} [deep] keep 16 bits per sample @returns {Promise<Pixels>} */
+async function decodeByCodec(file, deep = false) {
   const { decodeFile } = await import('./codecs.js');
-  const { width, height, data } = await decodeFile(file);
+  return described(file, await decodeFile(file, { deep }));
+}
+
+async function described(file, { width, height, data }) {
   return { ...describe(width, height, data), ...(await profileOf(file)) };
 }
 
 /** Whether a JPEG lacks its end: after the last header, its pixels end with the bytes FF D9. */
 async function isCutJpeg(file) {
-  const head = new Uint8Array(await file.slice(0, 2).arrayBuffer());
-  if (head[0] !== 0xff || head[1] !== 0xd8) return false;
-  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (containerOf(await bytesOf(file.slice(0, 12))) !== 'jpeg') return false;
+  const bytes = await bytesOf(file);
   let at = 2;
-  while (bytes[at] === 0xff && bytes[at + 1] !== 0xda) at += 2 + (bytes[at + 2] << 8) + bytes[at + 3];
+  for (const { name, start } of jpegSegments(bytes)) {
+    at = start;
+    if (name === SCAN) break;
+  }
   // From behind, where a whole file has them.
   for (let i = bytes.lastIndexOf(0xff); i >= at; i = bytes.lastIndexOf(0xff, i - 1)) {
     if (bytes[i + 1] === 0xd9) return false;

@@ -1,5 +1,5 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
-import { allocate } from '../images/pixels.js';
+import { allocate, toBytes } from '../images/pixels.js';
 import { PngEncoder } from '../images/png.js';
 import { planTiles } from '../images/tiling.js';
 import { within } from '../limit.js';
@@ -7,12 +7,11 @@ import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
 import { Ahead } from './ahead.js';
 import { CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
-import { decode } from './decode.js';
+import { decodeWhole } from './decode.js';
 import { gpuProblem } from './hardware.js';
-import { settle, startOwn } from './own.js';
 import { computeRegion } from './region.js';
 import { timeOf } from './run.js';
-import { GpuNetwork } from './webgpu/network.js';
+import { loadTf } from './tf.js';
 
 /** Tile sides by backend: large enough to waste little on the halo, small enough to show progress. */
 const TILES = { webgpu: 256, webgl: 256, wasm: 256, cpu: 96 };
@@ -34,9 +33,11 @@ const CHECK_LIMIT = 90_000;
 const POOL = 2 ** 30;
 
 /** @typedef {import('../images/decode.js').Pixels} Pixels */
+/** @typedef {import('../images/pixels.js').Levels} Levels */
 /** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('../network/model.js').SpanConfig} SpanConfig */
 /** @typedef {import('../network/network.js').Network} Network */
+/** @typedef {import('./webgpu/network.js').GpuNetwork} GpuNetwork */
 /** @typedef {import('./backend.js').BackendName} BackendName */
 
 /**
@@ -53,11 +54,22 @@ const POOL = 2 ** 30;
 /**
  * @typedef {object} Options
  * @property {AbortSignal} [signal] stops before the next tile
+ * @property {boolean} [tta] average over eight orientations, which takes eight times as long
+ * @property {number} [width] in pixels, to which the result is reduced if it is wider
  * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles
  * @property {(tile: {x, y, width, height, colorSpace, icc, data: Uint8ClampedArray}) => void | Promise<void>} [onTile]
- * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of the output, at
- *   the start
+ * @property {(size: {width, height, alpha: boolean, colorSpace: PredefinedColorSpace}) => void} [onSize] of all tiles
+ *   together, at the start
  */
+
+/**
+ * Begin to load the libraries of the backend that `load` will try first, while the model is on its way.
+ * @param {{backend?: BackendName | 'auto', first?: BackendName}} options as for `load`
+ */
+export function loadAhead({ backend = 'auto', first = READY_CHAIN[0] }) {
+  const next = backend === 'auto' ? first : backend;
+  if (next !== 'webgpu') loadTf([next]).catch(() => {}); // our own kernels need none; `load` tells what is missing
+}
 
 export class Engine {
   /** @type {Status['demoted']} */
@@ -104,6 +116,7 @@ export class Engine {
     await this.#startFirst(chain);
     // Plain JavaScript would take seconds, and so would a GPU that has not been compared.
     if (this.backend === 'wasm' || (isAuto && this.backend === first && first !== 'cpu')) await this.#time();
+    this.#rest();
     return { config: this.config, status: this.status };
   }
 
@@ -118,6 +131,7 @@ export class Engine {
     this.#take(artifacts, tile);
     this.measured = { ...than };
     await this.#startFastest();
+    this.#rest();
     return { config: this.config, status: this.status, isFaster: this.network !== null };
   }
 
@@ -135,13 +149,13 @@ export class Engine {
   /** @returns {Status} */
   get status() {
     const { backend, tile, demoted, measured, network } = this;
-    const kernels = network instanceof GpuNetwork ? { kernels: network.description } : {};
+    const kernels = isOwn(network) ? { kernels: network.description } : {};
     return { backend, tile, demoted: [...demoted], measured: { ...measured }, ...kernels };
   }
 
   /** @returns {{tensors: number, bytes: number}} what is allocated on the backend now */
   get memory() {
-    if (this.network instanceof GpuNetwork) return this.network.memory;
+    if (isOwn(this.network)) return this.network.memory;
     if (!this.tf) return { tensors: 0, bytes: 0 };
     const { numTensors, numBytes } = this.tf.memory();
     return { tensors: numTensors, bytes: numBytes };
@@ -153,16 +167,20 @@ export class Engine {
    * @param {Options & {write?: (bytes: Uint8Array) => Promise<void>}} [options] `write` receives the file instead of `blob`
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number, notes: string[]}>}
    */
-  async upscale(source, { onSize, write, ...options } = {}) {
-    const image = 'alpha' in source ? source : await decode(source);
-    const size = this.#sizeOf(image);
-    onSize?.(size);
-    const encoder = new PngEncoder(size.width, size.height, { alpha: image.alpha, icc: image.icc, write });
+  async upscale(source, { onSize, width, write, ...options } = {}) {
+    const image = 'alpha' in source ? source : await decodeWhole(source, { deep: true });
+    const whole = this.#sizeOf(image);
+    onSize?.(whole);
+    const { size, reduced } = await reduction(whole, width);
+    const { alpha, icc } = image;
+    const bits = image.data instanceof Uint16Array ? 16 : 8;
+    const chunks = 'metadata' in image ? await metadataOf(image, size) : [];
+    const encoder = new PngEncoder(size.width, size.height, { alpha, icc, bits, chunks, write });
     try {
-      const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(band) });
+      const work = await this.#tiles(image, { ...options, onBand: (band) => encoder.rows(reduced(band)) });
       return { ...size, ...work, notes: image.notes ?? [], blob: await encoder.finish() };
     } catch (error) {
-      await encoder.abort();
+      encoder.abort();
       throw error;
     }
   }
@@ -173,15 +191,17 @@ export class Engine {
    * @param {Options} [options]
    * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number, notes: string[]}>} RGBA
    */
-  async pixels(source, { onSize, ...options } = {}) {
-    const image = 'alpha' in source ? source : await decode(source);
-    const size = this.#sizeOf(image);
-    onSize?.(size);
-    const data = allocate(size.width * size.height * 4);
+  async pixels(source, { onSize, width, ...options } = {}) {
+    const image = 'alpha' in source ? source : await decodeWhole(source, { deep: false });
+    const whole = this.#sizeOf(image);
+    onSize?.(whole);
+    const { size, reduced } = await reduction(whole, width);
+    const data = /** @type {Uint8ClampedArray<ArrayBuffer>} */ (allocate(size.width * size.height * 4));
     let filled = 0;
     const onBand = (band) => {
-      data.set(band, filled);
-      filled += band.length;
+      const rows = reduced(band);
+      data.set(rows, filled);
+      filled += rows.length;
     };
     return { ...size, ...(await this.#tiles(image, { ...options, onBand })), notes: image.notes ?? [], data };
   }
@@ -195,10 +215,10 @@ export class Engine {
   /**
    * Compute tile after tile.
    * @param {Pixels} image
-   * @param {Options & {onBand: (rgba: Uint8ClampedArray) => void | Promise<void>}} options `onBand` gets every finished row
+   * @param {Options & {onBand: (rgba: Levels) => void | Promise<void>}} options `onBand` gets every finished row
    *   of tiles
    */
-  async #tiles(image, { signal, onProgress, onTile, onBand }) {
+  async #tiles(image, { signal, tta, onProgress, onTile, onBand }) {
     if (!this.network) await this.#startFirst(CHAIN); // all had failed, perhaps on a larger image
     const { scale, halo } = this.config;
     const { width, colorSpace } = this.#sizeOf(image);
@@ -207,25 +227,34 @@ export class Engine {
     const { rows, columns, count } = planTiles(image.width, image.height, this.tile, halo);
     let done = 0;
     const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
-    const start = (region) => computeRegion(this, image, region.column, region.row, signal);
-    const ahead = new Ahead(regions, start, () => (this.network instanceof GpuNetwork ? this.network.depth : 1));
-    for (const row of rows) {
-      const height = (row.to - row.from) * scale;
-      const band = allocate(width * height * 4);
-      for (const column of columns) {
-        const data = await this.#region(image, column, row, ahead, signal);
-        const x = column.from * scale;
-        const across = (column.to - column.from) * scale;
-        for (let y = 0; y < height; y++) {
-          band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+    const start = (region) => computeRegion(this, image, region.column, region.row, { signal, tta });
+    const ahead = new Ahead(regions, start, () => (isOwn(this.network) ? this.network.depth : 1));
+    try {
+      for (const row of rows) {
+        const height = (row.to - row.from) * scale;
+        const band = allocate(width * height * 4, image.data);
+        for (const column of columns) {
+          const data = await this.#region(image, column, row, ahead, { signal, tta });
+          const x = column.from * scale;
+          const across = (column.to - column.from) * scale;
+          for (let y = 0; y < height; y++) {
+            band.set(data.subarray(y * across * 4, (y + 1) * across * 4), (y * width + x) * 4);
+          }
+          await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data: toBytes(data) });
+          onProgress?.({ done: ++done, total: count });
         }
-        await onTile?.({ x, y: row.from * scale, width: across, height, colorSpace, icc, data });
-        onProgress?.({ done: ++done, total: count });
+        await onBand(band);
       }
-      await onBand(band);
+    } finally {
+      this.#rest();
     }
     this.#settle();
     return { milliseconds: performance.now() - started, tiles: count };
+  }
+
+  /** Between two images, the GPU's memory is for others. */
+  #rest() {
+    if (isOwn(this.network)) this.network.rest();
   }
 
   /** Free the network and what it has in flight; the engine can load another model. */
@@ -239,18 +268,18 @@ export class Engine {
   }
 
   /** The finished RGBA of one region of the image; on a lost or exhausted backend, again with less. */
-  async #region(image, column, row, ahead, signal) {
+  async #region(image, column, row, ahead, options) {
     const { tile } = this;
     let work = ahead.take();
     for (let attempt = 0; ; attempt++) {
       try {
         return await Promise.race([work, this.lost]);
       } catch (error) {
-        signal?.throwIfAborted(); // its reason is anyone's wording, and must not pass for an exhausted GPU
+        options.signal?.throwIfAborted(); // its reason is anyone's wording, and must not pass for an exhausted GPU
         if (!isExhaustion(error)) throw error;
         ahead.restart();
         await this.#retreat(error, attempt, tile);
-        work = computeRegion(this, image, column, row, signal);
+        work = computeRegion(this, image, column, row, options);
       }
     }
   }
@@ -350,6 +379,7 @@ export class Engine {
   /** Whether our own kernels run the network on WebGPU. */
   async #startOwn() {
     try {
+      const { startOwn } = await import('./own.js'); // few visits need these modules to become ready
       const network = await within(startOwn(this.artifacts, this.config), CHECK_LIMIT, 'it did not answer');
       Object.assign(this, { network, lost: network.lost, backend: 'webgpu' });
       this.tile = this.#tileFor(network.tile);
@@ -368,17 +398,50 @@ export class Engine {
   /** Between two images, our own kernels may be measured. */
   async #settle() {
     const { network, tile } = this;
-    if (!(network instanceof GpuNetwork) || !(await settle(network, this.config))) return;
+    if (!isOwn(network)) return;
+    const { settle } = await import('./own.js');
+    if (!(await settle(network, this.config))) return;
+    network.rest();
     if (network === this.network && tile === this.tile) this.tile = this.#tileFor(network.tile);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */
   async #check() {
     if (!this.golden) return;
-    const error = await goldenError(/** @type {Network} */ (this.network), this.golden);
+    const network = /** @type {Network} */ (this.network);
+    const error = await goldenError((...given) => network.evaluate(...given), this.golden);
     if (error <= this.golden.tolerance) return;
     throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
   }
 }
+
+/** What the file of an image says, as chunks of the PNG of its result. */
+async function metadataOf({ metadata }, { width, height }) {
+  const [{ scaledMetadata }, { pngMetadata }] = await Promise.all([
+    import('../metadata/metadata.js'),
+    import('../metadata/write.js'),
+  ]);
+  return pngMetadata(scaledMetadata(metadata, width, height));
+}
+
+/**
+ * @template {{width: number, height: number}} Size
+ * @param {Size} whole
+ * @param {number} [width] that was asked for
+ * @returns {Promise<{size: Size, reduced: (band: Levels) => Levels}>} the size of the result, and
+ *   what makes its rows of the next rows of the whole
+ */
+async function reduction(whole, width = Infinity) {
+  if (width >= whole.width) return { size: whole, reduced: (band) => band };
+  const { Reducer } = await import('../images/reduce.js');
+  const reducer = new Reducer(whole, width);
+  return { size: { ...whole, width, height: reducer.height }, reduced: (band) => reducer.push(band) };
+}
+
+/**
+ * @param {Network | GpuNetwork | null} network
+ * @returns {network is GpuNetwork} whether our own kernels run it
+ */
+const isOwn = (network) => network !== null && 'enlarge' in network;
 
 const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');

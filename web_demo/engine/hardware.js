@@ -3,8 +3,8 @@
  * takes seconds to show it.
  */
 import { within } from '../limit.js';
+import { isSoftware, nameOf } from './webgpu/device.js';
 
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 /** Milliseconds within which a browser that has a GPU tells so. */
 const ANSWER_LIMIT = 3000;
 
@@ -25,9 +25,8 @@ const PROBLEMS = {
   async webgpu() {
     const adapter = await navigator.gpu?.requestAdapter();
     if (!adapter) return navigator.gpu ? 'this browser offers no GPU here' : 'this browser has no WebGPU';
-    const { vendor, architecture, device, description } = adapter.info ?? {};
     const isFallback = adapter.info?.isFallbackAdapter ?? /** @type {any} */ (adapter).isFallbackAdapter;
-    return describe(isFallback, [vendor, architecture, device, description].filter(Boolean).join(' '));
+    return describe(isFallback, nameOf(adapter.info));
   },
 
   async webgl() {
@@ -42,4 +41,4 @@ const PROBLEMS = {
 };
 
 const describe = (isFallback, text) =>
-  isFallback || SOFTWARE.test(text) ? `there is no GPU, only software in its place (${text || 'unnamed'})` : '';
+  isFallback || isSoftware(text) ? `there is no GPU, only software in its place (${text || 'unnamed'})` : '';

@@ -1,5 +1,5 @@
 /** A region of an image, from its pixels to the finished pixels of the result. */
-import { crop, store, storeGrey } from '../images/pixels.js';
+import { allocate, crop, store, storeGrey, toFloats } from '../images/pixels.js';
 import { planAxis } from '../images/tiling.js';
 import { nextTask } from './backend.js';
 import { run } from './run.js';
@@ -14,36 +14,41 @@ import { tileAt } from './webgpu/tile.js';
  * @param {Pixels} image
  * @param {Span} column
  * @param {Span} row
- * @param {AbortSignal} [signal]
- * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} RGBA
+ * @param {{signal?: AbortSignal, tta?: boolean}} options `tta`: average over eight orientations
+ * @returns {Promise<import('../images/pixels.js').Levels>} RGBA, of as many bits as the image
  */
-export async function computeRegion(engine, image, column, row, signal) {
+export async function computeRegion(engine, image, column, row, { signal, tta }) {
   const { config, network, tile } = engine;
   const { scale, halo } = config;
   const width = (column.to - column.from) * scale;
-  const out = new Uint8ClampedArray(width * (row.to - row.from) * scale * 4);
+  const out = allocate(width * (row.to - row.from) * scale * 4, image.data);
   const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
+  const compute = tta ? (await import('./ensemble.js')).runOverOrientations : run;
+  // What our own kernels make of levels to the end.
+  const isPlain = !alpha && !tta && out instanceof Uint8ClampedArray;
   for (const y of planAxis(image.height, tile, halo, row.from, row.to)) {
     for (const x of planAxis(image.width, tile, halo, column.from, column.to)) {
       await nextTask();
       signal?.throwIfAborted();
-      const pixels = crop(image, x, y);
+      const levels = crop(image, x, y);
       const place = { x, y, left: column.from, top: row.from, width };
-      if ('enlarge' in network && !alpha) {
+      if ('enlarge' in network && isPlain) {
         const offset = ((y.from - row.from) * scale * width + (x.from - column.from) * scale) * 4;
-        const into = { data: out, offset, stride: width * 4 };
+        const into = { data: /** @type {Uint8ClampedArray<ArrayBuffer>} */ (out), offset, stride: width * 4 };
+        const pixels = /** @type {{data: Uint8ClampedArray}} */ (levels);
         await network.enlarge(pixels, { ...tileAt(x, y, scale), grey: image.grey }, { into });
         continue;
       }
+      const pixels = levels.data instanceof Uint16Array ? toFloats(levels) : levels;
       const seen = alpha ? alpha.bled(image, x, y) : pixels;
-      const colors = await run(engine, seen);
+      const colors = await compute(engine, seen);
       // From grey to RGB, a network's colours are what it is for.
       const tints = config.inChannels === 1 && config.outChannels === 3;
       (image.grey && !tints ? storeGrey : store)(colors, place, scale, out);
       if (!alpha) continue;
       // A network for RGB and alpha has an alpha of its own.
       const transparency = config.inChannels === 4 ? { ...seen, alpha: true } : alpha.alphaOf(pixels);
-      alpha.storeAlpha(await run(engine, transparency), image, place, scale, out);
+      alpha.storeAlpha(await compute(engine, transparency), image, place, scale, out);
     }
   }
   return out;

@@ -4,7 +4,8 @@
  */
 
 import { ALPHA_BLEED } from '../constants.js';
-import { crop, eachKept, level, luma } from './pixels.js';
+import { whiteOf } from './decode.js';
+import { crop, eachKept, levelsOf, luma, toFloats } from './pixels.js';
 
 /**
  * Give fully transparent pixels within `ALPHA_BLEED` of others the mean colour of their neighbours, in place.
@@ -47,13 +48,14 @@ export function bleed({ data, width, height }) {
  * @param {number} y
  */
 export function alphaRange({ data, width, height }, x, y) {
-  let low = 255;
+  const white = whiteOf(data);
+  let low = white;
   let high = 0;
   eachNeighbour(x, y, width, height, (j) => {
     low = Math.min(low, data[4 * j + 3]);
     high = Math.max(high, data[4 * j + 3]);
   });
-  return [low / 255, high / 255];
+  return [low / white, high / white];
 }
 
 /**
@@ -69,8 +71,7 @@ export function bled(image, x, y) {
     return { start: from, size: Math.min(length, start + size + ALPHA_BLEED) - from };
   };
   const [wideX, wideY] = [widen(x, image.width), widen(y, image.height)];
-  const levels = crop(image, wideX, wideY);
-  const wide = { ...levels, data: Float32Array.from(levels.data, (value) => value / 255) };
+  const wide = toFloats(crop(image, wideX, wideY));
   bleed(wide);
   const data = new Float32Array(x.size * y.size * 4);
   for (let row = 0; row < y.size; row++) {
@@ -82,10 +83,11 @@ export function bled(image, x, y) {
 
 /**
  * Return the transparency of a tile as a grey image.
- * @param {{data: Uint8ClampedArray, width: number, height: number}} tile RGBA
+ * @param {{data: Uint8ClampedArray | Float32Array | Uint16Array, width: number, height: number}} tile RGBA
+ * @returns {{data: Uint8ClampedArray | Float32Array, width: number, height: number}}
  */
 export function alphaOf({ data, width, height }) {
-  const grey = new Uint8ClampedArray(data.length);
+  const grey = new /** @type {any} */ (data.constructor)(data.length);
   for (let i = 0; i < data.length; i += 4) grey.fill(data[i + 3], i, i + 3);
   return { data: grey, width, height };
 }
@@ -96,9 +98,10 @@ export function alphaOf({ data, width, height }) {
  * @param {Pixels} image the input
  * @param {import('./pixels.js').Place} place
  * @param {number} scale
- * @param {Uint8ClampedArray} out RGBA of the region, with its colours
+ * @param {import('./pixels.js').Levels} out RGBA of the region, with its colours
  */
 export function storeAlpha(values, image, place, scale, out) {
+  const { level } = levelsOf(out);
   let column, row, low, high;
   eachKept(place, scale, (from, to, x, y) => {
     const [nextColumn, nextRow] = [Math.floor(x / scale), Math.floor(y / scale)];

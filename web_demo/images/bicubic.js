@@ -95,8 +95,8 @@ function contributions(size, length, factor) {
   return { length, taps, positions, weights, total: weights.subarray(0, taps).reduce((sum, weight) => sum + weight) };
 }
 
-/** Keys' cubic convolution kernel with a = -0.5. */
-function cubic(x) {
+/** Keys' cubic convolution kernel with a = -0.5. @param {number} x @returns {number} */
+export function cubic(x) {
   x = Math.abs(x);
   if (x <= 1) return (1.5 * x - 2.5) * x * x + 1;
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;

@@ -1,5 +1,5 @@
 /** The colour space that a profile's description names. Apart from `icc.js`, because most images have no profile. */
-import { text, viewOf } from './icc.js';
+import { text, viewOf } from './containers.js';
 
 /**
  * Tell the colour space of canvases that a profile is for. Other names, such as that of a linear sRGB, tell that the values mean something else.

@@ -14,7 +14,7 @@ export class ImageError extends Error {
  * @typedef {object} Pixels
  * @property {number} width
  * @property {number} height
- * @property {Uint8ClampedArray} data RGBA, straight alpha
+ * @property {Uint8ClampedArray | Uint16Array} data RGBA, straight alpha
  * @property {boolean} alpha whether any pixel is transparent
  * @property {boolean} grey whether red, green and blue are equal everywhere: a browser does not tell how they were stored
  * @property {Uint8Array} [icc] the colour profile of the values
@@ -65,6 +65,10 @@ async function decodeFile(blob, icc) {
     // described otherwise than by a profile for RGB, which is kept, become sRGB.
     return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: icc ? 'none' : 'default' });
   } catch {
+    const { HEAD, refusalOf } = await import('./kinds.js');
+    const head = new Uint8Array(await blob.slice(0, HEAD).arrayBuffer());
+    const refusal = refusalOf(String.fromCharCode(...head), name);
+    if (refusal) throw new ImageError(`${name} is ${refusal}.`);
     const kind = blob.type ? ` (${blob.type})` : '';
     throw new ImageError(
       `${name}${kind} is damaged or not an image that this browser reads; try PNG, JPEG, WebP or AVIF.`,
@@ -99,16 +103,20 @@ function readPiece(bitmap, left, top, data) {
   }
 }
 
+/** @param {ArrayLike<number>} data of 8 or 16 bits @returns {number} its highest level */
+export const whiteOf = (data) => (data instanceof Uint16Array ? 65535 : 255);
+
 /**
  * Describe pixels: whether they are transparent or grey.
  * @param {number} width
  * @param {number} height
- * @param {Uint8ClampedArray} data RGBA
+ * @param {Uint8ClampedArray | Uint16Array} data RGBA
  * @returns {Pixels}
  */
 export function describe(width, height, data) {
+  const white = whiteOf(data);
   let alpha = false;
-  for (let i = 3; i < data.length && !alpha; i += 4) alpha = data[i] !== 255;
+  for (let i = 3; i < data.length && !alpha; i += 4) alpha = data[i] !== white;
   let grey = true;
   for (let i = 0; i < data.length && grey; i += 4) {
     grey = data[i + 3] === 0 || (data[i] === data[i + 1] && data[i] === data[i + 2]);

@@ -1,44 +1,45 @@
 /** A PNG encoder that takes rows as they come, so that an image may be larger than any canvas or buffer. */
+import { PNG_SIGNATURE, crc32, deflate, join, latin1 } from './containers.js';
 
-const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const PAETH = 4;
 const BLOB_BYTES = 16e6;
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
-  for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
-  return n;
-});
 
 /** Writes one PNG file: `rows` as they come, then `finish` or `abort`. */
 export class PngEncoder {
   /**
    * @param {number} width
    * @param {number} height
-   * @param {{alpha?: boolean, icc?: Uint8Array, write?: (bytes: Uint8Array) => Promise<void>}} [options] `icc` is a
-   *   colour profile to embed; without `write` the file is collected and `finish` returns it
+   * @param {object} [options]
+   * @param {boolean} [options.alpha]
+   * @param {Uint8Array} [options.icc] a colour profile to embed
+   * @param {8 | 16} [options.bits] per sample
+   * @param {Array<[string, Uint8Array]>} [options.chunks] names and contents of others that stand before the pixels
+   * @param {(bytes: Uint8Array) => Promise<void>} [options.write] without it the file is collected and `finish` returns it
    */
-  constructor(width, height, { alpha = false, icc, write } = {}) {
+  constructor(width, height, { alpha = false, icc, bits = 8, chunks = [], write } = {}) {
     this.width = width;
     this.channels = alpha ? 4 : 3;
-    this.previous = new Uint8Array(width * this.channels);
+    this.step = (this.channels * bits) / 8;
+    this.previous = new Uint8Array(width * this.step);
     /** @type {BlobPart[] | null} */
     this.parts = write ? null : [];
     this.pending = 0;
     this.write = write ?? (async (bytes) => this.#collect(bytes));
     this.deflate = new CompressionStream('deflate');
     this.writer = this.deflate.writable.getWriter();
-    this.written = this.#drain(width, height, alpha, icc);
+    this.written = this.#drain(headerOf(width, height, bits, alpha), icc, chunks);
     this.written.catch(() => {}); // reported by rows and finish
   }
 
-  /** @param {Uint8ClampedArray} rgba whole rows, straight alpha */
+  /** @param {import('./pixels.js').Levels} rgba whole rows, straight alpha */
   async rows(rgba) {
-    const stride = this.width * this.channels;
+    const stride = this.width * this.step;
     const count = rgba.length / (this.width * 4);
     const filtered = new Uint8Array(count * (stride + 1));
     let current = new Uint8Array(stride);
     for (let y = 0; y < count; y++) {
       this.#pack(rgba, y * this.width * 4, current);
-      filter(current, this.previous, this.channels, filtered, y * (stride + 1));
+      filter(current, this.previous, this.step, filtered, y * (stride + 1));
       [this.previous, current] = [current, this.previous];
     }
     await Promise.race([this.writer.write(filtered), this.written]); // a full disk ends `written` first
@@ -51,8 +52,9 @@ export class PngEncoder {
     return this.parts && new Blob(this.parts, { type: 'image/png' });
   }
 
-  async abort() {
-    await this.writer.abort().catch(() => {});
+  /** Give the file up. */
+  abort() {
+    this.writer.abort().catch(() => {}); // not waited for: it waits for rows that nobody may read any more
     this.parts = null;
   }
 
@@ -67,6 +69,7 @@ export class PngEncoder {
   }
 
   #pack(rgba, from, row) {
+    if (rgba instanceof Uint16Array) return packDeep(rgba, from, this.channels, row);
     if (this.channels === 4) return row.set(rgba.subarray(from, from + row.length));
     for (let to = 0; to < row.length; from += 4) {
       row[to++] = rgba[from];
@@ -75,15 +78,11 @@ export class PngEncoder {
     }
   }
 
-  async #drain(width, height, alpha, icc) {
-    const header = new Uint8Array(13);
-    const view = new DataView(header.buffer);
-    view.setUint32(0, width);
-    view.setUint32(4, height);
-    header.set([8, alpha ? 6 : 2, 0, 0, 0], 8); // 8 bits, RGBA or RGB, not interlaced
-    await this.write(Uint8Array.from(SIGNATURE));
+  async #drain(header, icc, chunks) {
+    await this.write(latin1(PNG_SIGNATURE));
     await this.write(chunk('IHDR', header));
-    if (icc) await this.write(chunk('iCCP', await profile(icc)));
+    if (icc) await this.write(chunk('iCCP', join([latin1('ICC profile\0\0'), await deflate(icc)])));
+    for (const [name, data] of chunks) await this.write(chunk(name, data));
     const reader = this.deflate.readable.getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       await this.write(chunk('IDAT', next.value));
@@ -92,11 +91,23 @@ export class PngEncoder {
   }
 }
 
-async function profile(icc) {
-  const stream = new Blob([icc]).stream().pipeThrough(new CompressionStream('deflate'));
-  const compressed = new Uint8Array(await new Response(stream).arrayBuffer());
-  const name = [...'ICC profile'].map((letter) => letter.charCodeAt(0));
-  return Uint8Array.from([...name, 0, 0, ...compressed]); // name, terminator, method: deflate
+function headerOf(width, height, bits, alpha) {
+  const bytes = new Uint8Array(13);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  bytes.set([bits, alpha ? 6 : 2, 0, 0, 0], 8); // RGBA or RGB, not interlaced
+  return bytes;
+}
+
+/** PNG is big-endian, machines are not. */
+function packDeep(rgba, from, channels, row) {
+  for (let to = 0; to < row.length; from += 4) {
+    for (let c = from; c < from + channels; c++) {
+      row[to++] = rgba[c] >> 8;
+      row[to++] = rgba[c] & 255;
+    }
+  }
 }
 
 /** Every byte minus the neighbour (left, above, above left) nearest to their plane: photographs deflate well so. */
@@ -121,11 +132,4 @@ function chunk(type, data) {
   bytes.set(data, 8);
   view.setUint32(data.length + 8, crc32(bytes.subarray(4, data.length + 8)));
   return bytes;
-}
-
-/** CRC-32 as section 5.5 of the PNG specification defines it. */
-function crc32(bytes) {
-  let crc = ~0;
-  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
-  return ~crc >>> 0;
 }

@@ -53,10 +53,11 @@ const SILENCE_LIMIT = 30_000;
 
 /**
  * @param {string | URL} url of a `model.json`; its weights lie beside it, and what follows `?` goes for them, too
+ * @param {(path: string, base: URL) => URL} [locate] where its weights lie, if elsewhere: a bundler moves files
  * @returns {Promise<ModelArtifacts>}
  * @throws {ModelError} with a sentence, if a file does not come or is something else
  */
-export async function fetchModel(url) {
+export async function fetchModel(url, locate = besideModel) {
   const base = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
   const text = new TextDecoder().decode(await download(base));
   if (/^\s*<(!doctype|html|\?xml)/i.test(text)) {
@@ -64,7 +65,7 @@ export async function fetchModel(url) {
   }
   const json = parse(text, base.pathname.split('/').pop() || base);
   return assemble(json, async (path) => {
-    const address = besideModel(path, base);
+    const address = locate(path, base);
     const bytes = await download(address);
     const start = new TextDecoder().decode(bytes.slice(0, 64));
     if (!/^\s*<(!doctype|html)/i.test(start)) return bytes;
@@ -119,9 +120,14 @@ function refusal(status) {
 }
 
 /**
- * @returns {Promise<Array<{name: string, url: string, scale?: number, channels?: number}>>} what `models.json` beside the
- *   page lists, if there is one
+ * @typedef {object} Listed a model that `models.json` names
+ * @property {string} name
+ * @property {string} url
+ * @property {number} [scale]
+ * @property {number} [channels]
  */
+
+/** @returns {Promise<Listed[]>} what `models.json` beside the page lists, if there is one */
 export async function modelsBeside() {
   try {
     const { models } = await (await fetch('models.json')).json();
@@ -171,6 +177,7 @@ function isLayersModel(json) {
 const layersOf = ({ modelTopology }) => (modelTopology.model_config ?? modelTopology).config?.layers ?? [];
 
 const BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
+/** @param {WeightSpec} spec */
 const storedType = ({ dtype, quantization }) => quantization?.dtype ?? dtype;
 const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[storedType(spec)];
 
@@ -311,14 +318,20 @@ function readNormalization(weights, inChannels) {
   return plain;
 }
 
-/** @returns {Map<string, {shape: number[], dtype: string, data: () => ArrayBuffer}>} by name, as stored */
-function storedWeights({ weightSpecs, weightData }) {
+/**
+ * @param {Pick<ModelArtifacts, 'weightSpecs' | 'weightData'>} artifacts
+ * @returns {Map<string, {shape: number[], dtype: string, quantization?: WeightSpec['quantization'],
+ *   data: () => ArrayBuffer}>} by name, as stored
+ */
+export function storedWeights({ weightSpecs, weightData }) {
   let end = 0;
+  /** @type {Array<[string, any]>} */
   const entries = weightSpecs.map((spec) => {
     const start = end;
     end += byteLength(spec);
     const data = () => weightData.slice(start, start + byteLength(spec));
-    return [spec.name, { shape: spec.shape, dtype: storedType(spec), data }];
+    const { name, shape, quantization } = spec;
+    return [name, { shape, dtype: storedType(spec), quantization, data }];
   });
   return new Map(entries);
 }

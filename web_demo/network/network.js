@@ -209,14 +209,14 @@ export class Network {
 
 /**
  * Run a golden tile.
- * @param {Network} network
+ * @param {Network['evaluate']} evaluate
  * @param {ReturnType<typeof import('./model.js').decodeGolden>} golden
  * @returns {Promise<number>} largest absolute difference from the expected output; NaN if any value is NaN
  */
-export async function goldenError(network, golden) {
+export async function goldenError(evaluate, golden) {
   const { input: data, height, width } = golden;
   const stride = data.length / (height * width);
-  const values = await network.evaluate({ data, height, width, stride }, stride === 1 ? 0 : undefined);
+  const values = await evaluate({ data, height, width, stride }, stride === 1 ? 0 : undefined);
   return values.reduce((worst, value, i) => {
     const error = Math.abs(value - golden.output[i]);
     return error <= worst ? worst : error; // NaN is not <= anything, so it stays

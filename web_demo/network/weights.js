@@ -1,33 +1,25 @@
 /** A model's weights as numbers, without TensorFlow.js. */
+import { storedWeights } from './model.js';
 
 /**
  * Decode every weight that is a list of numbers, as `tf.io.decodeWeights` does.
  * @param {Pick<import('./model.js').ModelArtifacts, 'weightSpecs' | 'weightData'>} artifacts
  * @returns {Map<string, Float32Array>} by name
  */
-export function readWeights({ weightSpecs, weightData }) {
-  let end = 0;
-  return new Map(
-    weightSpecs.map((spec) => {
-      const dtype = spec.quantization?.dtype ?? spec.dtype;
-      const size = spec.shape.reduce((n, d) => n * d, 1);
-      const { bytes, decode } = TYPES[dtype];
-      const start = end;
-      end += size * bytes;
-      return [spec.name, decode(weightData.slice(start, end), spec.quantization)];
-    }),
-  );
+export function readWeights(artifacts) {
+  const weights = [...storedWeights(artifacts)];
+  return new Map(weights.map(([name, { dtype, quantization, data }]) => [name, DECODERS[dtype](data(), quantization)]));
 }
 
 const affine = (values, { scale = 1, min = 0 } = {}) => Float32Array.from(values, (value) => value * scale + min);
 
-const TYPES = {
-  float32: { bytes: 4, decode: (data) => new Float32Array(data) },
-  int32: { bytes: 4, decode: (data) => Float32Array.from(new Int32Array(data)) },
-  bool: { bytes: 1, decode: (data) => Float32Array.from(new Uint8Array(data)) },
-  float16: { bytes: 2, decode: (data) => Float32Array.from(new Uint16Array(data), fromHalf) },
-  uint16: { bytes: 2, decode: (data, quantization) => affine(new Uint16Array(data), quantization) },
-  uint8: { bytes: 1, decode: (data, quantization) => affine(new Uint8Array(data), quantization) },
+const DECODERS = {
+  float32: (data) => new Float32Array(data),
+  int32: (data) => Float32Array.from(new Int32Array(data)),
+  bool: (data) => Float32Array.from(new Uint8Array(data)),
+  float16: (data) => Float32Array.from(new Uint16Array(data), fromHalf),
+  uint16: (data, quantization) => affine(new Uint16Array(data), quantization),
+  uint8: (data, quantization) => affine(new Uint8Array(data), quantization),
 };
 
 /** @param {number} bits @returns {number} the value of an IEEE 754 half float */

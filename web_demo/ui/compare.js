@@ -1,5 +1,7 @@
 /** Before and after, one above the other: a divider between them, zoom and pan in step, by pointer, touch and keys. */
 
+import { size } from './format.js';
+
 const MAX_ZOOM = 16;
 const ZOOM_STEP = 1.5;
 const ZOOM_KEYS = { '+': 'in', '=': 'in', '-': 'out', 0: 'fit' }; // + without its Shift is =
@@ -17,12 +19,17 @@ export class Compare {
   /** Pixels of the screen per pixel of the input: now, and where all of the image is in sight. */
   zoom = 1;
   fitted = 1;
+  /** Whether the result is: until then the image before lies below it. */
+  isFinished = false;
   /** Where the image begins, in pixels of the view. */
   x = 0;
   y = 0;
 
-  /** @param {HTMLElement} root */
-  constructor(root) {
+  /**
+   * @param {HTMLElement} root
+   * @param {HTMLElement} zoom its buttons, beside it: on a phone they would cover the picture
+   */
+  constructor(root, zoom) {
     this.root = root;
     root.tabIndex = 0;
     root.setAttribute('role', 'group');
@@ -32,18 +39,21 @@ export class Compare {
       <div class="pane" data-pane="after"></div>
       <span class="tag before">Before</span><span class="tag after">After</span>
       <div class="divider" role="slider" tabindex="0" aria-label="Divider between before and after"
-        aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div>
-      <div class="zoom" role="group" aria-label="Zoom">
-        <button data-zoom="out" aria-label="Zoom out">−</button><button data-zoom="fit">Fit</button>
-        <button data-zoom="full" aria-label="One pixel of the result per pixel of the screen">1:1</button>
-        <button data-zoom="in" aria-label="Zoom in">+</button>
-      </div>`;
+        aria-valuemin="0" aria-valuemax="100" aria-valuenow="50"></div>`;
+    zoom.innerHTML = `
+      <button data-zoom="out" aria-label="Zoom out">−</button><button data-zoom="fit">Fit</button>
+      <button data-zoom="full" aria-label="One pixel of the result per pixel of the screen">1:1</button>
+      <button data-zoom="in" aria-label="Zoom in">+</button>`;
     /** @type {(selector: string) => any} */
     const find = (selector) => root.querySelector(selector);
     this.before = find('[data-pane=before]');
     this.after = find('[data-pane=after]');
     this.divider = find('.divider');
-    find('.zoom').addEventListener('click', ({ target }) => this.#step(target.closest('button')?.dataset.zoom));
+    this.zoomButtons = zoom;
+    this.tags = { before: find('.tag.before'), after: find('.tag.after') };
+    zoom.addEventListener('click', ({ target }) =>
+      this.#step(/** @type {any} */ (target).closest('button')?.dataset.zoom),
+    );
     this.split = 0.5;
     this.pointers = new Map();
     this.#listen();
@@ -57,6 +67,9 @@ export class Compare {
    */
   show({ image, after, alpha, width, height, scale }) {
     Object.assign(this, { width, height, scale });
+    if (!width) return this.clear(); // browsers would draw a broken image
+    this.zoomButtons.hidden = false;
+    this.root.classList.remove('blank');
     this.root.classList.toggle('transparent', Boolean(alpha));
     this.root.classList.toggle('single', !after);
     image.alt = 'Before';
@@ -67,9 +80,26 @@ export class Compare {
     this.fit();
   }
 
+  /**
+   * Name the sizes of the two images.
+   * @param {{width: number, height: number}} [before]
+   * @param {{width: number, height: number}} [after] of a finished result: while it is made, the image before lies below it
+   */
+  name(before, after) {
+    const isFinished = after !== undefined;
+    this.root.classList.toggle('unfinished', !isFinished);
+    this.tags.before.textContent = before?.width ? `Before · ${size(before.width, before.height)}` : 'Before';
+    this.tags.after.textContent = after ? `After · ${size(after.width, after.height)}` : 'After';
+    if (isFinished === this.isFinished) return;
+    this.isFinished = isFinished;
+    this.#draw();
+  }
+
   /** Hold no image any longer. */
   clear() {
     this.width = 0;
+    this.zoomButtons.hidden = true;
+    this.root.classList.add('blank');
     this.before.replaceChildren();
     this.after.replaceChildren();
   }
@@ -118,8 +148,12 @@ export class Compare {
     }
     const percent = Math.round(this.split * 100);
     this.after.style.clipPath = `inset(0 0 0 ${this.split * 100}%)`;
-    this.before.style.clipPath = this.after.firstChild ? `inset(0 ${100 - this.split * 100}% 0 0)` : '';
+    this.before.style.clipPath =
+      this.after.firstChild && this.isFinished ? `inset(0 ${100 - this.split * 100}% 0 0)` : '';
     this.divider.style.left = `${this.split * 100}%`;
+    const below = this.root.clientHeight - this.y - this.height * this.zoom;
+    this.divider.style.top = `${Math.max(0, this.y)}px`;
+    this.divider.style.bottom = `${Math.max(0, below)}px`;
     this.divider.setAttribute('aria-valuenow', percent);
     this.divider.setAttribute('aria-valuetext', `${percent} % before`);
   }

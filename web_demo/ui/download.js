@@ -1,7 +1,9 @@
 /** Handing files to the user. */
 import { loadZip } from '../engine/tf.js';
 import { isCanvasTrue } from '../images/canvas.js';
+import { profileOf } from '../images/decode.js';
 import { size } from './format.js';
+import { announce } from './page.js';
 
 /**
  * Let the browser save a file as it does with downloads.
@@ -16,26 +18,35 @@ export function save(blob, name) {
 
 /**
  * Save a finished image as a file of its own.
- * @param {import('./items.js').Item} item
+ * @param {import('./item.js').Item} item
  * @param {string} type as for `convert`
  * @returns {Promise<void>}
  */
 export async function saveOne(item, type) {
-  save(await convert(item, type), resultName(item.name, item.scale, type));
+  const { blob, notes } = await convert(item, type);
+  save(blob, resultName(item, type));
+  if (notes.length) announce(`${item.name} as ${NAMES[type]}: ${notes.join(' ')}`);
 }
 
 /**
  * Save finished images as one archive; what bears the same name is numbered.
- * @param {Array<import('./items.js').Item>} items
+ * @param {Array<import('./item.js').Item>} items
  * @param {string} type of the files in it, as for `convert`
  * @returns {Promise<void>}
  */
 export async function saveAll(items, type) {
   const { downloadZip } = await loadZip();
-  const names = unique(items.map(({ name, scale }) => resultName(name, scale, type)));
+  const names = unique(items.map((item) => resultName(item, type)));
   const files = [];
-  for (const [i, item] of items.entries()) files.push({ name: names[i], input: await convert(item, type) });
+  /** @type {Set<string>} */
+  const said = new Set();
+  for (const [i, item] of items.entries()) {
+    const { blob, notes } = await convert(item, type);
+    files.push({ name: names[i], input: blob });
+    for (const note of notes) said.add(note);
+  }
   save(await downloadZip(files).blob(), 'span.zip');
+  if (said.size) announce(`As ${NAMES[type]}: ${[...said].join(' ')}`);
 }
 
 /** a.png, a.png -> a.png, a (2).png */
@@ -50,11 +61,12 @@ function unique(names) {
 
 /**
  * Ask for a file that takes a result as it is made.
+ * @param {Pick<import('./item.js').Item, 'name' | 'scale' | 'made'>} item
  * @returns {Promise<FileSystemWritableFileStream | null | undefined>} null if there is none yet, nothing if the browser
  *   lets the page ask for none, as in a frame of another site
  */
-export async function askForFile({ name, scale }) {
-  const suggestedName = resultName(name, scale, 'image/png');
+export async function askForFile(item) {
+  const suggestedName = resultName(item, 'image/png');
   try {
     const handle = await showSaveFilePicker({ suggestedName, types: [{ accept: { 'image/png': ['.png'] } }] });
     return await handle.createWritable();
@@ -67,33 +79,42 @@ export async function askForFile({ name, scale }) {
 const MAX_SIDES = { 'image/jpeg': 65500, 'image/webp': 16383 };
 const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
 
+/** Bytes at the beginning of a result in which its metadata and its profile lie. */
+const HEAD = 16e6;
+
 /**
- * A finished image in another format.
+ * A finished image in another format, with the profile and the metadata of its PNG.
  * @param {{name: string, result?: import('../span.js').FileResult}} item one with a result that was not written elsewhere
  * @param {string} type image/png, image/jpeg or image/webp
- * @returns {Promise<Blob>}
+ * @returns {Promise<{blob: Blob, notes: string[]}>} `notes`: sentences about what the format cannot hold
  * @throws {Error} with a sentence, if the file would not be what the user asked for
  */
 export async function convert({ name, result }, type) {
   if (!result?.blob) throw new Error(`${name} has no result yet; wait until it is done.`);
-  const { blob: png, width, height, colorSpace } = result;
-  if (type === png.type) return png;
+  const { blob: png, width, height, alpha } = result;
+  if (type === png.type) return { blob: png, notes: [] };
   const refuse = (reason) => new Error(`${name} cannot be saved as ${NAMES[type]}: ${reason}; take PNG.`);
   const pixels = size(width, height);
   if (Math.max(width, height) > MAX_SIDES[type]) {
     throw refuse(`its sides may have ${MAX_SIDES[type]} pixels at most, and the result has ${pixels}`);
   }
-  return encode(png, type, { width, height, colorSpace }).catch((error) => {
+  const head = png.slice(0, HEAD);
+  const { icc } = await profileOf(head);
+  const encoded = await encode(png, type, { width, height, icc }).catch((error) => {
     throw refuse(`this browser failed on its ${pixels} pixels (${error.message.replace(/\.$/, '')})`);
   });
+  const { intoFormat } = await import('../metadata/convert.js');
+  const { blob, notes } = await intoFormat(encoded, head, { type, width, height, icc });
+  if (alpha && type === 'image/jpeg') notes.push('JPEG has no transparency; what was transparent is white.');
+  return { blob, notes };
 }
 
-/** A canvas of the result's own colour space keeps colours beyond sRGB, and its file carries the profile. */
-async function encode(png, type, { width, height, colorSpace }) {
-  if (!isCanvasTrue()) return encodeItself(png, type, colorSpace);
-  const bitmap = await createImageBitmap(png);
+/** Values stay what they are under a profile, which is written into the file later. */
+async function encode(png, type, { width, height, icc }) {
+  if (!isCanvasTrue()) return encodeItself(png, type);
+  const bitmap = await createImageBitmap(png, { colorSpaceConversion: icc ? 'none' : 'default' });
   const canvas = new OffscreenCanvas(width, height);
-  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d', { colorSpace }));
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
   if (type === 'image/jpeg') {
     context.fillStyle = '#fff'; // JPEG has no transparency
     context.fillRect(0, 0, width, height);
@@ -101,14 +122,13 @@ async function encode(png, type, { width, height, colorSpace }) {
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const blob = await canvas.convertToBlob({ type, quality: QUALITY });
-  return blob.type === type ? blob : encodeItself(png, type, colorSpace); // Safari gives PNG for WebP
+  return blob.type === type ? blob : encodeItself(png, type); // Safari gives PNG for WebP
 }
 
 const QUALITY = 0.95;
 
 /** Where canvases do not give back what was drawn, or do not write the format. */
-async function encodeItself(png, type, colorSpace) {
-  if (colorSpace !== 'srgb') throw new Error('colours beyond sRGB would be lost');
+async function encodeItself(png, type) {
   const { decodeFile, encodeFile } = await import('../engine/codecs.js');
   const image = await decodeFile(png);
   const { data } = image;
@@ -119,6 +139,12 @@ async function encodeItself(png, type, colorSpace) {
   return encodeFile(image, type, QUALITY);
 }
 
-/** photo.jpeg, 4 -> photo-x4.png */
-const resultName = (name, scale, type) =>
-  `${name.replace(/\.[^.]*$/, '')}-x${scale}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+/**
+ * photo.jpeg -> photo-x4.png, or photo-w1920.png for a result that was to be so wide
+ * @param {Pick<import('./item.js').Item, 'name' | 'scale' | 'made'>} item
+ * @param {string} type
+ */
+function resultName({ name, scale, made }, type) {
+  const label = made?.width ? `w${made.width}` : `x${scale}`;
+  return `${name.replace(/\.[^.]*$/, '')}-${label}.${type.split('/')[1].replace('jpeg', 'jpg')}`;
+}

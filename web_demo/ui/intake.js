@@ -1,4 +1,5 @@
 /** The ways in which images come into the page: chosen, dropped anywhere, or pasted. */
+import { complain, announce } from './page.js';
 
 /** @param {(files: File[]) => void} onFiles */
 export function mountIntake(input, openers, onFiles) {
@@ -7,10 +8,6 @@ export function mountIntake(input, openers, onFiles) {
     onFiles([...input.files]);
     input.value = ''; // so that the same file can be chosen again
   });
-  const take = (transfer) => {
-    const files = [...(transfer?.files ?? [])];
-    if (files.length) onFiles(files);
-  };
   const drag = (on) => document.body.classList.toggle('dragging', on);
   addEventListener('dragover', (event) => {
     event.preventDefault();
@@ -20,7 +17,30 @@ export function mountIntake(input, openers, onFiles) {
   addEventListener('drop', () => drag(false), { capture: true });
   addEventListener('drop', (event) => {
     event.preventDefault();
-    take(event.dataTransfer);
+    takeDrop(event.dataTransfer, onFiles).catch(complain);
   });
-  addEventListener('paste', (event) => take(event.clipboardData));
+  addEventListener('paste', (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length) return onFiles(files);
+    const isText = /** @type {Element} */ (event.target).closest?.('input, textarea, [contenteditable]');
+    if (!isText) announce('There is no image in the clipboard; copy an image or a file and paste again.');
+  });
+}
+
+/**
+ * Hand over what was dropped, or say why there is nothing; folders are looked through.
+ * @param {DataTransfer | null} transfer of an event that is under way
+ * @param {(files: File[]) => void} onFiles
+ */
+export async function takeDrop(transfer, onFiles) {
+  if (!transfer) return;
+  if (!transfer.types.includes('Files')) {
+    return announce('A link or a text was dropped, no file; save the image and drop its file.');
+  }
+  // Later, the event is over, and they are gone.
+  const files = [...transfer.files];
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry?.isDirectory)) return onFiles(files);
+  const { filesIn } = await import('./drop.js');
+  onFiles((await Promise.all(entries.map(filesIn))).flat());
 }

@@ -3,8 +3,7 @@
 import { LABELS } from '../engine/backend.js';
 import { fetchModel, modelsBeside } from '../network/model.js';
 import { loadUpscaler } from '../span.js';
-import { bytes } from './format.js';
-import { $, announce, setState } from './page.js';
+import { $, announce, say, setState } from './page.js';
 
 /**
  * @typedef {object} Model one of both, `url` or `artifacts`, is there
@@ -21,10 +20,16 @@ import { $, announce, setState } from './page.js';
 export class Models extends EventTarget {
   /** @type {import('../span.js').Upscaler | null} in use */
   upscaler = null;
+  /** Whether images are enlarged in eight orientations, see `UpscaleOptions`. */
+  tta = false;
+  /** The one that is being loaded. @type {Model | null} */
+  coming = null;
   /** Why the model that was chosen last is not in use. */
   problem = '';
   /** Ends the load under way when another one begins. */
   #loading = new AbortController();
+  /** @type {ReturnType<typeof modelsBeside> | null} */
+  #beside = null;
   #isLoading = true;
   #isBusy = false;
 
@@ -47,8 +52,13 @@ export class Models extends EventTarget {
    */
   async start() {
     const { model } = this;
-    const [first] = this.isChosen ? [] : await modelsBeside();
+    const [first] = this.isChosen ? [] : await this.beside();
     if (this.model === model) await this.load(first ?? model, this.backend); // else one was chosen meanwhile
+  }
+
+  /** @returns {Promise<import('../network/model.js').Listed[]>} the models beside the page */
+  beside() {
+    return (this.#beside ??= modelsBeside());
   }
 
   /**
@@ -62,6 +72,7 @@ export class Models extends EventTarget {
     const { signal } = (this.#loading = new AbortController());
     const last = this.upscaler;
     this.problem = '';
+    this.coming = model;
     this.#isLoading = true;
     this.#showState();
     if (last) this.#showChip(this.model.name, `loading ${model.name}…`);
@@ -77,17 +88,33 @@ export class Models extends EventTarget {
     }
     this.dispatchEvent(new Event('leave'));
     last?.dispose();
-    Object.assign(this, { model, backend, upscaler });
+    Object.assign(this, { model, backend, upscaler, coming: null });
     this.#isLoading = false;
     if (last) this.dispatchEvent(new Event('choose'));
     const { scale, status } = upscaler;
-    this.showMemory();
     this.#showStatus(status);
     if (model.url) keepOffline(model.url);
     this.#showState();
-    announce(`Ready: enlarges ${scale} times on ${LABELS[status.backend]}.`);
+    say(`Ready: enlarges ${scale} times on ${LABELS[status.backend]}.`);
     this.dispatchEvent(new Event('ready'));
     return true;
+  }
+
+  /**
+   * Take a model from files into use; what cannot be read leaves the present one in use.
+   * @param {File[]} files as for `readModelFiles`
+   * @returns {Promise<boolean>} whether it is in use now; if not, the page has been told why
+   */
+  async loadFiles(files) {
+    announce('Reading the model…');
+    const { modelFile, readModelFiles } = await import('../checkpoints/model-files.js');
+    try {
+      const artifacts = await readModelFiles(files);
+      return await this.load({ name: modelFile(files).name, artifacts }, this.backend);
+    } catch (error) {
+      announce(this.upscaler ? `${error.message} ${this.model.name} stays in use.` : error.message);
+      return false;
+    }
   }
 
   /** @param {boolean} on whether an image is being enlarged */
@@ -111,6 +138,7 @@ export class Models extends EventTarget {
 
   /** The model that was chosen cannot be used. */
   #fail({ message }) {
+    this.coming = null;
     this.#isLoading = false;
     this.problem = this.upscaler ? `${message.replace(/\.?$/, '.')} ${this.model.name} stays in use.` : message;
     if (this.upscaler) this.#showStatus(this.upscaler.status);
@@ -134,19 +162,11 @@ export class Models extends EventTarget {
     return typeof source === 'string' ? fetchModel(source) : source;
   }
 
-  /** Show what is allocated on the backend. */
-  async showMemory() {
-    const { upscaler } = this;
-    const memory = await upscaler?.memory().catch(() => null); // it may be disposed of meanwhile
-    if (!memory || upscaler !== this.upscaler) return;
-    $('memory').textContent = `${memory.tensors} tensors, ${bytes(memory.bytes)}`;
-  }
-
   /** @param {import('../span.js').Status} status */
   #showStatus({ backend, notice }) {
     document.documentElement.dataset.backend = backend;
     if (notice) announce(`${notice}.`);
-    this.#showChip(this.model.name, LABELS[backend]);
+    this.#showChip(this.model.name, '');
   }
 
   #showChip(model, text) {

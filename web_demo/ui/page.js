@@ -11,8 +11,25 @@ export const $ = (id) => document.getElementById(id);
  * Say something to everybody, screen readers among them.
  * @param {string} text one sentence
  */
-export function announce(text) {
+export const announce = (text) => tell(text, true);
+
+/**
+ * Say something to screen readers alone: what others see elsewhere on the page.
+ * @param {string} text one sentence
+ */
+export const say = (text) => tell(text, false);
+
+/**
+ * Leave to screen readers what was said, if it is seen elsewhere now.
+ * @param {string} text
+ */
+export function hush(text) {
+  if ($('status').textContent === text) say(text);
+}
+
+function tell(text, isShown) {
   $('status').textContent = text;
+  $('status').classList.toggle('visually-hidden', !isShown);
 }
 
 /** @param {Error} error its message is a sentence */

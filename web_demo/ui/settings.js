@@ -1,7 +1,8 @@
 /** The dialog that chooses a model and a backend, and shows why others are not used. */
 import { CHAIN, LABELS } from '../engine/backend.js';
-import { readModelFiles } from '../network/model-files.js';
+import { modelFile, readModelFiles } from '../checkpoints/model-files.js';
 import { modelsBeside } from '../network/model.js';
+import { bytes } from './format.js';
 import { announce } from './page.js';
 
 /**
@@ -13,18 +14,21 @@ import { announce } from './page.js';
 export function mountSettings(dialog, models) {
   dialog.innerHTML = `
     <form method="dialog" novalidate>
-    <h2 id="settings-title">Model and backend</h2>
+    <h2 id="settings-title">Details</h2>
     <div class="dialog-body">
     <label class="field"><span>Model</span><select id="model"></select></label>
     <div class="field"><span id="other-label">Another model</span>
       <div class="row"><button type="button" class="button" id="model-files">From files…</button>
         <input type="url" id="model-url" placeholder="https://… /model.json" aria-label="Address of a model.json" />
         <button type="button" class="button" id="model-fetch">Load</button></div>
-      <span class="note">A model.json together with its .bin files, as span-export writes them.</span></div>
-    <input type="file" id="model-input" multiple accept=".json,.bin" hidden aria-label="Model files" />
+      <span class="note">A model.json together with its .bin files, or a .safetensors, as span-export writes them.</span></div>
+    <input type="file" id="model-input" multiple accept=".json,.bin,.safetensors" hidden aria-label="Model files" />
     <label class="field"><span>Backend</span><select id="backend"></select></label>
+    <label class="field inline"><input type="checkbox" id="tta" /><span>Best quality, 8 times slower</span></label>
+    <span class="note">The mean of what the network makes of the image turned and mirrored; for the next images.</span>
     <p class="problem" id="problem" role="alert"></p>
     <ul class="note reasons" id="reasons"></ul>
+    <p class="note" id="memory"></p>
     </div>
     <div class="dialog-actions"><button class="button primary">Done</button></div>
     </form>`;
@@ -44,6 +48,7 @@ export function mountSettings(dialog, models) {
     if (models.problem) await list();
   });
   backends.addEventListener('change', () => models.load(models.model, backends.value));
+  find('tta').addEventListener('change', ({ target }) => (models.tta = target.checked));
   find('model-files').addEventListener('click', () => input.click());
   input.addEventListener('change', async () => {
     const number = ++choicesMade;
@@ -51,7 +56,7 @@ export function mountSettings(dialog, models) {
     input.value = ''; // other files, or the same again, can be chosen while these are read
     await attempt(async () => {
       const artifacts = await readModelFiles(files);
-      const { name } = files.find((file) => /\.json$/i.test(file.name));
+      const { name } = modelFile(files);
       await take(number, { name, artifacts });
       await list();
     });
@@ -123,6 +128,15 @@ export function mountSettings(dialog, models) {
       : [];
     for (const { backend, reason } of status?.demoted ?? []) lines.push(`${LABELS[backend]} is not used: ${reason}.`);
     reasons.replaceChildren(...lines.map(entry));
+    showMemory();
+  }
+
+  /** What is allocated on the backend. */
+  async function showMemory() {
+    const { upscaler } = models;
+    const memory = await upscaler?.memory().catch(() => null); // it may be disposed of meanwhile
+    if (!memory || upscaler !== models.upscaler) return;
+    find('memory').textContent = `${memory.tensors} tensors, ${bytes(memory.bytes)}`;
   }
 
   return { open, update, list };

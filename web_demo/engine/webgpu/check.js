@@ -19,8 +19,7 @@ export async function checkProgram(network, program, compiled) {
   await compiled;
   if (config.golden) {
     const golden = decodeGolden(config.golden);
-    const face = /** @type {any} */ ({ evaluate: (pixels) => network.compute(pixels, program) });
-    const error = await goldenError(face, golden);
+    const error = await goldenError((pixels) => network.compute(pixels, program), golden);
     if (!(error <= golden.tolerance)) {
       throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
     }

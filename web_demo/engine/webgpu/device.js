@@ -23,12 +23,12 @@ const LIMITS = [
  * @param {object} [options]
  * @param {Record<string, number>} [options.limits] to be requested in place of the adapter's
  * @param {GPUDevice} [options.device] of somebody else, to be used in place of an own one
+ * @param {GPU} [options.gpu] by default the browser's
  * @returns {Promise<Gpu>}
  * @throws {Error} there is no WebGPU here, or not with these limits
  */
-export async function openDevice({ limits = {}, device } = {}) {
+export async function openDevice({ limits = {}, device, gpu = globalThis.navigator?.gpu } = {}) {
   if (device) return describe(device, device.adapterInfo, false);
-  const gpu = globalThis.navigator?.gpu;
   if (!gpu) throw new Error('this browser has no WebGPU');
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Error('this browser offers no WebGPU adapter');
@@ -36,17 +36,27 @@ export async function openDevice({ limits = {}, device } = {}) {
   return describe(await adapter.requestDevice({ requiredLimits: { ...wanted, ...limits } }), adapter.info, true);
 }
 
+/** What programs that play a GPU call themselves. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
+
+/** @param {string} name of a GPU @returns {boolean} whether it is a program */
+export const isSoftware = (name) => SOFTWARE.test(name);
+
 /** @param {GPUDevice} device @param {GPUAdapterInfo} info @param {boolean} owned @returns {Gpu} */
 function describe(device, info, owned) {
-  const words = [info?.vendor, info?.architecture, info?.description].filter(Boolean);
+  const name = nameOf(info);
   return {
     device,
-    name: words.join(' ') || 'unnamed adapter',
-    software: Boolean(info?.isFallbackAdapter) || words.some((word) => /swiftshader|llvmpipe/i.test(word)),
+    name: name || 'unnamed adapter',
+    software: Boolean(info?.isFallbackAdapter) || isSoftware(name),
     owned,
     lost: watch(device),
   };
 }
+
+/** @param {Partial<GPUAdapterInfo>} [info] @returns {string} what the browser tells of an adapter */
+export const nameOf = ({ vendor, architecture, device, description } = {}) =>
+  [vendor, architecture, device, description].filter(Boolean).join(' ');
 
 /** @returns {Promise<never>} */
 function watch(device) {

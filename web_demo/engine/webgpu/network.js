@@ -13,6 +13,7 @@ import { convolutionsOf } from './weights.js';
 /** @typedef {import('../../network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('../../network/model.js').SpanConfig} SpanConfig */
 /** @typedef {import('./sets.js').KernelSet} KernelSet */
+/** @typedef {import('./shaders/epilogue.js').Output} Output */
 /** @typedef {import('./tile.js').Tile} Tile */
 
 /**
@@ -38,10 +39,12 @@ export class GpuNetwork {
   milliseconds;
   /** Buffers that tiles under way are read through, free ones last. @type {GPUBuffer[]} */
   #readable = [];
-  /** @type {GPUBuffer | null} */
-  #input = null;
-  /** @type {Map<import('./shaders/epilogue.js').Output, GPUBuffer>} */
-  #outputs = new Map();
+  /** What passes read and write, which grows to the largest tile. @type {Map<'input' | Output, GPUBuffer>} */
+  #buffers = new Map();
+  /** Tiles that were begun and are not read yet. */
+  #underWay = 0;
+  /** Whether the buffers of tiles go when none is under way. */
+  #resting = false;
 
   /**
    * Start a network: open a device, compile a set of kernels, and check what it computes.
@@ -174,7 +177,7 @@ export class GpuNetwork {
     const { width, height } = pixels;
     let out = new Float32Array();
     const use = (mapped) => (out = new Float32Array(mapped.slice(0)));
-    await this.#run(program, { kind: source, values }, 'floats', { width, height }, { use });
+    await this.#finish(this.#run(program, { kind: source, values }, 'floats', { width, height }, { use }));
     return out;
   }
 
@@ -197,7 +200,7 @@ export class GpuNetwork {
       const complete = storeRows(new Uint8Array(mapped), across, place);
       if (!complete) throw new BackendLost('WebGPU returned values that are not numbers');
     };
-    await this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store });
+    await this.#finish(this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store }));
     return place.data;
   }
 
@@ -207,9 +210,16 @@ export class GpuNetwork {
    * @param {Program} [program]
    */
   enqueue(tile, program = this.programFor(tile.width * tile.height)) {
-    const source = { kind: /** @type {const} */ ('bytes'), resource: this.#inputOf(tile.width * tile.height * 4) };
-    const target = { kind: /** @type {const} */ ('bytes'), resource: this.#outputOf('bytes', tile) };
-    this.runner.submit(program, source, target, tile);
+    const kind = /** @type {const} */ ('bytes');
+    const source = this.#bufferOf('input', tile.width * tile.height * 4);
+    const target = this.#bufferOf(kind, this.#bytesOf(kind, tile));
+    this.runner.submit(program, { kind, resource: source }, { kind, resource: target }, tile);
+  }
+
+  /** Free the buffers of tiles once none is under way; the next tile creates them anew. */
+  rest() {
+    this.#resting = true;
+    if (!this.#underWay) this.#freeTiles();
   }
 
   /** Free everything and end the device, if it is our own; work under way is given up. */
@@ -218,11 +228,23 @@ export class GpuNetwork {
     if (this.gpu.owned) this.gpu.device.destroy();
   }
 
+  /** Wait for a tile that was begun. @param {Promise<void>} tile */
+  async #finish(tile) {
+    this.#underWay++;
+    this.#resting = false;
+    try {
+      await tile;
+    } finally {
+      this.#underWay--;
+      if (this.#resting && !this.#underWay) this.#freeTiles();
+    }
+  }
+
   /**
    * Run a tile.
    * @param {Program} program
    * @param {{kind: import('./shaders/first.js').Input, values: Float32Array | Uint8Array | Uint8ClampedArray}} source
-   * @param {import('./shaders/epilogue.js').Output} output
+   * @param {Output} output
    * @param {Tile} tile
    * @param {{use: (mapped: ArrayBuffer) => void, blocks?: number}} options `use` can read the part that is kept, until
    *   it returns
@@ -230,14 +252,13 @@ export class GpuNetwork {
   async #run(program, { kind, values }, output, tile, { blocks, use }) {
     const { device } = this.gpu;
     this.runs++;
-    const { left, top, right, bottom } = keptOf(tile, this.config.scale);
-    const bytes = (right - left) * (bottom - top) * (output === 'bytes' ? 4 : 12);
+    const bytes = this.#bytesOf(output, tile);
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
     const readable = this.#takeReadable(bytes);
-    const source = this.#inputOf(values.byteLength);
+    const source = this.#bufferOf('input', values.byteLength);
     device.queue.writeBuffer(source, 0, /** @type {Float32Array<ArrayBuffer>} */ (values));
-    const target = this.#outputOf(output, tile);
+    const target = this.#bufferOf(output, bytes);
     this.runner.submit(program, { kind, resource: source }, { kind: output, resource: target }, tile, {
       blocks,
       after: (encoder) => encoder.copyBufferToBuffer(target, 0, readable, 0, bytes),
@@ -259,6 +280,13 @@ export class GpuNetwork {
     }
   }
 
+  #freeTiles() {
+    for (const buffer of [...this.#readable, ...this.#buffers.values()]) this.arena.free(buffer);
+    this.#readable = [];
+    this.#buffers.clear();
+    this.runner.rest();
+  }
+
   #takeReadable(bytes) {
     const at = this.#readable.findIndex(({ size }) => size >= bytes);
     if (at >= 0) return this.#readable.splice(at, 1)[0];
@@ -267,24 +295,21 @@ export class GpuNetwork {
     return this.arena.readable(bytes);
   }
 
-  #inputOf(bytes) {
-    if (!this.#input || this.#input.size < bytes) {
-      if (this.#input) this.arena.free(this.#input);
-      this.#input = this.arena.storage(bytes);
-    }
-    return this.#input;
-  }
-
-  #outputOf(output, tile) {
-    const { left, top, right, bottom } = keptOf(tile, this.config.scale);
-    const bytes = (right - left) * (bottom - top) * (output === 'bytes' ? 4 : 12);
-    let buffer = this.#outputs.get(output);
+  /** @param {'input' | Output} name @param {number} bytes @returns {GPUBuffer} that holds as many */
+  #bufferOf(name, bytes) {
+    let buffer = this.#buffers.get(name);
     if (!buffer || buffer.size < bytes) {
       if (buffer) this.arena.free(buffer);
       buffer = this.arena.storage(bytes);
-      this.#outputs.set(output, buffer);
+      this.#buffers.set(name, buffer);
     }
     return buffer;
+  }
+
+  /** @param {Output} output @param {Tile} tile @returns {number} of the part that is kept */
+  #bytesOf(output, tile) {
+    const { left, top, right, bottom } = keptOf(tile, this.config.scale);
+    return (right - left) * (bottom - top) * (output === 'bytes' ? 4 : 12);
   }
 
   #normalised({ data, height, width, stride = 4 }) {

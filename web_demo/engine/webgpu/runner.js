@@ -61,10 +61,17 @@ export class Runner {
     this.#between.delete(program);
   }
 
+  /** Free the buffers; the next tile creates them anew. Work that was submitted is done all the same. */
+  rest() {
+    for (const buffer of this.#buffers.values()) this.arena.free(buffer);
+    this.#buffers.clear();
+    this.#between.clear();
+    this.#capacity = 0;
+  }
+
   #reserve(pixels) {
     if (pixels <= this.#capacity) return;
-    for (const buffer of this.#buffers.values()) this.arena.free(buffer);
-    this.#between.clear();
+    this.rest();
     const bytes = pixels * quadsOf(this.config.channels) * 16;
     this.#buffers = new Map(BUFFERS.map((name) => [name, this.arena.storage(bytes)]));
     this.#capacity = pixels;

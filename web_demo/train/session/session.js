@@ -251,16 +251,14 @@ export class TrainingSession {
       for (let job; (job = this.jobs.shift());) await job();
       await nextTask();
     }
-    if (this.stopping) {
-      await this.keep(); // who stops may not wait for the samples
-      await this.stored.write();
-    }
+    await this.keep();
+    if (this.stopping) await this.stored.write(); // who stops may not wait for the samples
     const isHurried = this.stopping && sampling > SLOW_STEP;
     if (last && !isHurried) {
       await this.sample();
       if (loggedStep !== trainer.step) this.logStep(last, median(times));
     }
-    await this.keep();
+    this.stored.update({ history: this.history.toJSON() }); // with the last samples
     this.stored.forgetReports(); // the view may have been asked for something since
     await this.stored.write();
   }

@@ -1,5 +1,9 @@
 /** The card that says which photographs are trained on: the user's own, the stored ones, or the bundled few. */
 
+import { sortFiles } from '../../ui/chosen.js';
+import { takeDrop } from '../../ui/intake.js';
+import { complain } from '../../ui/page.js';
+
 /** Beside the page: `{"photos": [{"file": "name.jpg"}]}`, written by `span-export --demo`. */
 const BUNDLED = 'samples/samples.json';
 /** Pictures that are shown. */
@@ -9,7 +13,7 @@ const MAX_THUMBNAILS = 12;
 
 /**
  * @param {HTMLElement} root
- * @param {(files: File[]) => void} onFiles files were chosen or dropped here; `choose` takes them
+ * @param {(files: File[], adds?: boolean) => void} onFiles files were chosen or dropped here; `choose` takes them
  */
 export function mountPhotographs(root, onFiles) {
   root.innerHTML = `
@@ -17,6 +21,7 @@ export function mountPhotographs(root, onFiles) {
     <p class="note" id="train-photographs-text">–</p>
     <ul class="train-thumbnails" id="train-thumbnails" aria-label="Photographs to train on"></ul>
     <div class="row"><button type="button" class="button" id="train-choose">Choose Photographs</button>
+      <button type="button" class="button" id="train-add" hidden>Add Photographs</button>
       <button type="button" class="button" id="train-bundled" hidden>Use the Bundled Ones</button></div>
     <p class="note">Or drop them here. The sharper they are, the more there is to learn.</p>
     <input type="file" id="train-files" accept="image/*" multiple hidden aria-label="Photographs" />`;
@@ -32,14 +37,20 @@ export function mountPhotographs(root, onFiles) {
   /** @type {string[]} */
   let urls = [];
 
-  find('train-choose').addEventListener('click', () => find('train-files').click());
+  let adds = false;
+  const pick = (adding) => {
+    adds = adding;
+    find('train-files').click();
+  };
+  find('train-choose').addEventListener('click', () => pick(false));
+  find('train-add').addEventListener('click', () => pick(true));
   find('train-bundled').addEventListener('click', () => {
     [own, stored] = [null, null];
     useBundled = true;
     render();
   });
   find('train-files').addEventListener('change', ({ target }) => {
-    onFiles([...target.files]);
+    onFiles([...target.files], adds);
     target.value = '';
   });
   root.addEventListener('dragover', (event) => {
@@ -52,7 +63,7 @@ export function mountPhotographs(root, onFiles) {
     event.stopPropagation(); // the page would take them once more
     root.classList.remove('dropping');
     document.body.classList.remove('dragging');
-    onFiles([...(event.dataTransfer?.files ?? [])]);
+    takeDrop(event.dataTransfer, onFiles).catch(complain);
   });
   let useBundled = false;
 
@@ -67,6 +78,7 @@ export function mountPhotographs(root, onFiles) {
       ? `${total} ${total === 1 ? 'photograph' : 'photographs'} ${whose}.`
       : 'None yet: choose a few, at least 200 pixels a side.';
     find('train-bundled').hidden = !blobs || !bundled.length;
+    find('train-add').hidden = !blobs;
     const names = (blobs ?? bundled).map(({ name }) => name);
     find('train-thumbnails').replaceChildren(
       ...shown.map((src, i) => {
@@ -78,15 +90,20 @@ export function mountPhotographs(root, onFiles) {
   }
 
   return {
-    /** @param {File[]} files the images among them replace the photographs shown */
-    choose(files) {
+    /**
+     * @param {File[]} files
+     * @param {boolean} [joins] whether the images among them join those that are shown; else they replace them
+     * @returns {string} a sentence about files that are no images, or nothing
+     */
+    choose(files, joins = own !== null) {
       if (!enabled) throw new Error('A training is under way; stop it before you choose other photographs.');
-      const images = files.filter((file) => file.type.startsWith('image/'));
-      if (!images.length) {
-        throw new Error(`${files[0]?.name ?? 'This'} is not an image; choose photographs to train on.`);
-      }
-      own = images.map((blob) => ({ name: blob.name, blob }));
+      const { images, problem } = sortFiles(files);
+      if (!images.length) throw new Error(problem.replace(/choose .*/, 'choose photographs to train on.'));
+      const before = (joins && (own ?? stored)) || [];
+      const isNew = ({ name, size }) => !before.some((one) => one.name === name && one.blob.size === size);
+      own = [...before, ...images.filter(isNew).map((blob) => ({ name: blob.name, blob }))];
       render();
+      return problem;
     },
     async loadBundled() {
       const base = new URL(BUNDLED, document.baseURI);

@@ -10,7 +10,7 @@ export const TEMPLATE = `
         </div>
       </div>
       <p id="train-state" class="note">Everything stays on this device.</p>
-      <input type="file" id="train-model-files" accept=".json,.bin" multiple hidden aria-label="Model files to train on" />
+      <input type="file" id="train-model-files" accept=".json,.bin,.safetensors" multiple hidden aria-label="Model files to train on" />
       <progress id="train-progress" max="1" value="0" aria-label="Progress of the training"></progress>
       <dl class="train-figures">
         <div><dt>Step</dt><dd data-figure="step">–</dd></div>
@@ -29,6 +29,7 @@ export const TEMPLATE = `
         <button class="button" data-do="delete" disabled>Delete Model</button>
         <button class="button" data-do="use" disabled>Upscale with It</button>
       </div>
+      <p class="note" id="train-reminder" hidden></p>
     </section>
 
     <div class="train-setup">

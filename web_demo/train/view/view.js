@@ -1,7 +1,7 @@
 /** The training view: its controls, and what they make of the events of the training thread. */
 
 import { LABELS } from '../../engine/backend.js';
-import { readModelFiles } from '../../network/model-files.js';
+import { modelFile, readModelFiles } from '../../checkpoints/model-files.js';
 import { readConfig, requireTrainable } from '../../network/model.js';
 import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
@@ -12,6 +12,7 @@ import { SessionThread, TrainingEnded } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { mountQuestion } from './question.js';
+import { Reminder } from './reminder.js';
 import { Report, count } from './report.js';
 import { Runner } from './runner.js';
 import { TEMPLATE } from './template.js';
@@ -46,9 +47,10 @@ class TrainingView {
     this.context = context;
     this.find = (selector) => root.querySelector(selector);
     this.session = new SessionThread((event, detail) => this.receive(event, detail));
-    this.photographs = mountPhotographs(this.find('#train-photographs'), (files) => this.take(files));
+    this.photographs = mountPhotographs(this.find('#train-photographs'), (...chosen) => this.take(...chosen));
     this.form = mountForm(this.find('#train-form'));
     this.report = new Report(root);
+    this.reminder = new Reminder(this.find('#train-reminder'));
     this.ask = mountQuestion(this.find('#train-question'));
     this.runner = new Runner(this.session, this.ask);
     /** What the training thread has kept, see `TrainingSession.peek`. */
@@ -93,9 +95,16 @@ class TrainingView {
     this.form.describePage(document.documentElement.dataset.state === 'error' ? null : name);
   }
 
-  /** Images that were dropped anywhere or pasted are photographs to train on. */
-  take(files) {
-    this.attempt(() => this.photographs.choose(files));
+  /**
+   * Images that were dropped anywhere or pasted are photographs to train on.
+   * @param {File[]} files
+   * @param {boolean} [adds] whether they join those that are shown; by default, the user's own
+   */
+  take(files, adds) {
+    this.attempt(() => {
+      const problem = this.photographs.choose(files, adds);
+      if (problem) this.context.announce(problem);
+    });
   }
 
   /** Read what is stored. */
@@ -137,6 +146,7 @@ class TrainingView {
     this.started = false;
     this.setPhase('preparing', 'Preparing…');
     this.passFocus('stop');
+    this.reminder.begin();
     awake.hold('training');
     const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
     try {
@@ -200,6 +210,7 @@ class TrainingView {
   async save() {
     const { name, artifacts } = await this.session.call('export');
     for (const file of toFiles(artifacts, name)) save(file, file.name);
+    this.reminder.saved(this.stored?.step ?? 0);
     this.say(`Saved ${name}.json and ${name}.bin; keep the two together.`);
   }
 
@@ -212,7 +223,7 @@ class TrainingView {
     const artifacts = await readModelFiles(files);
     const config = readConfig(artifacts);
     requireTrainable(config);
-    const { name } = files.find((file) => /\.json$/i.test(file.name));
+    const { name } = modelFile(files);
     this.loaded = { name, artifacts };
     this.form.describeFile(name, config);
     this.update();
@@ -279,7 +290,7 @@ class TrainingView {
       started: (started) => this.onStarted(started),
       progress: (progress) => this.report.showStep(progress),
       history: ({ history }) => this.report.showHistory(history),
-      samples: (samples) => this.report.showSamples(samples),
+      samples: (samples) => this.onSamples(samples),
       log: ({ message, time }) => this.report.addLog(message, time),
       rest: ({ tensors, resting }) => Object.assign(this.root.dataset, { tensors, resting }),
       saved: ({ step }) => (this.root.dataset.saved = step),
@@ -300,6 +311,14 @@ class TrainingView {
       `Training x${config.scale} with ${config.channels} channels (${count(weights)} weights); loss: ${loss}.${note}`,
     );
     this.context.announce(`Training started on ${LABELS[backend]} with ${loss}.`);
+  }
+
+  onSamples(samples) {
+    this.report.showSamples(samples);
+    const praise = this.reminder.praise(samples);
+    if (!praise) return;
+    this.report.addLog(praise, Date.now());
+    this.context.announce(praise);
   }
 
   // ---- Showing the state ----
@@ -345,6 +364,7 @@ class TrainingView {
     for (const [name, on] of Object.entries(enabled)) this.button(name).disabled = !on;
     this.form.setEnabled(idle);
     this.photographs.setEnabled(idle);
+    this.reminder.show(idle ? this.stored?.step : 0);
     this.root.dataset.phase = this.phase;
   }
 }

@@ -1,0 +1,66 @@
+/** Which files are images, and what is said of the others. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { refusalOf } from '../../web_demo/images/kinds.js';
+import { isModel, sortFiles } from '../../web_demo/ui/chosen.js';
+import { filesIn } from '../../web_demo/ui/drop.js';
+
+const file = (name, type = '') => /** @type {File} */ ({ name, type });
+
+test('images are told by type or ending, others are named or counted', () => {
+  const images = [file('a', 'image/png'), file('b.HEIC'), file('c.jfif'), file('d.svg'), file('e.dng')];
+  assert.deepEqual(sortFiles(images), { images, problem: '' });
+  const texts = ['1.txt', '2.txt', '3.txt', '4.txt'].map((name) => file(name));
+  assert.deepEqual(sortFiles([images[0], texts[0]]).images, [images[0]]);
+  assert.equal(
+    sortFiles([images[0], texts[0], texts[1]]).problem,
+    'Left out, because they are no images: 1.txt, 2.txt.',
+  );
+  assert.equal(sortFiles([images[0], ...texts]).problem, 'Left out, because they are no images: 4 files.');
+  assert.equal(sortFiles(texts).problem, '4 files are no images; choose PNG, JPEG, WebP, AVIF, BMP or GIF.');
+  assert.equal(sortFiles([]).problem, 'There is no image in it.');
+});
+
+test('files of a model are those of one alone', () => {
+  assert.equal(isModel([file('model.json'), file('group1-shard1of1.bin')]), true);
+  assert.equal(isModel([file('x4.safetensors')]), true);
+  assert.equal(isModel([file('x4.pth'), file('a.png', 'image/png')]), false);
+  assert.equal(isModel([]), false);
+});
+
+test('what browsers do not decode is called what it is', () => {
+  const kinds = {
+    '\0\0\0\x18ftypheic': /^a HEIC photograph, which this browser does not read/,
+    '<?xml version="1.0"?>\n<!-- by hand -->\n<svg xmlns=""': /^a drawing \(SVG\)/,
+    'II*\0': /^a TIFF image/,
+    'MM\0*': /^a TIFF image/,
+    '\0\0\0\x0cJXL \r\n\x87\n': /^a JPEG XL image/,
+    '8BPS': /^a Photoshop file/,
+    '<!DOCTYPE html>': /^a web page; download the image itself/,
+    '%PDF-1.7': /^a PDF document/,
+    '\0\0\0\x18ftypmp42': /^a video; extract a frame/,
+  };
+  for (const [head, refusal] of Object.entries(kinds)) assert.match(refusalOf(head, 'a.jpg') ?? '', refusal);
+  assert.match(refusalOf('II*\0', 'IMG_1.DNG') ?? '', /^a camera’s raw file/);
+  for (const head of ['\x89PNG\r\n', '\xff\xd8\xff', 'RIFF....WEBP', 'hello']) {
+    assert.equal(refusalOf(head, 'a'), undefined);
+  }
+});
+
+/** As browsers give a folder: some entries at a time, none at the end. */
+function folder(name, ...entries) {
+  const batches = [entries.slice(0, 2), entries.slice(2), []].filter((batch, i) => batch.length || i === 2);
+  return { name, isFile: false, createReader: () => ({ readEntries: (resolve) => resolve(batches.shift()) }) };
+}
+const entry = (name) => ({ name, isFile: true, file: (resolve) => resolve(file(name)) });
+
+test('a folder gives all that is in it and in its folders, in order, but nothing hidden', async () => {
+  const inner = folder('b', entry('10.png'), entry('9.png'), entry('.DS_Store'));
+  const found = await filesIn(folder('all', entry('c.png'), inner, entry('a.txt'), folder('.git', entry('x.png'))));
+  assert.deepEqual(
+    found.map(({ name }) => name),
+    ['a.txt', '9.png', '10.png', 'c.png'],
+  );
+  const closed = { name: 'own', createReader: () => ({ readEntries: (_, reject) => reject(new Error('denied.')) }) };
+  await assert.rejects(filesIn(closed), { message: 'The folder own cannot be read (denied).' });
+});

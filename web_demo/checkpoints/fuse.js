@@ -1,0 +1,46 @@
+/** Re-parameterisation, as `span_keras/network/reparam.py` does it: four convolutions to one. */
+
+/**
+ * @typedef {object} Expanded the weights of a training form's convolution, kernels with inputs before outputs
+ * @property {Float32Array} skip (c, d)
+ * @property {Float32Array} skipBias (d)
+ * @property {Float32Array} expand (c, 2c)
+ * @property {Float32Array} expandBias (2c)
+ * @property {Float32Array} conv (3, 3, 2c, 2d)
+ * @property {Float32Array} convBias (2d)
+ * @property {Float32Array} project (2d, d)
+ * @property {Float32Array} projectBias (d)
+ */
+
+/**
+ * Compose them into the one 3×3 convolution that they are, in float64.
+ * @param {Expanded} weights
+ * @returns {{kernel: Float32Array, bias: Float32Array}} (3, 3, c, d) and (d)
+ */
+export function fuse({ skip, skipBias, expand, expandBias, conv, convBias, project, projectBias }) {
+  const d = skipBias.length;
+  const c = skip.length / d;
+  const [wide, hidden] = [expandBias.length, convBias.length];
+  const kernel = new Float64Array(9 * c * d);
+  const bias = Float64Array.from(projectBias, (value, i) => value + skipBias[i]);
+  addProduct(bias, convBias, project, 1, hidden, d);
+  for (let tap = 0; tap < 9; tap++) {
+    const inner = new Float64Array(wide * d); // conv · project at this tap
+    addProduct(inner, conv.subarray(tap * wide * hidden, (tap + 1) * wide * hidden), project, wide, hidden, d);
+    addProduct(kernel.subarray(tap * c * d, (tap + 1) * c * d), expand, inner, c, wide, d);
+    // Zero padding comes before the first 1×1, so padded pixels carry its bias too: all nine taps see it.
+    addProduct(bias, expandBias, inner, 1, wide, d);
+  }
+  skip.forEach((value, i) => (kernel[4 * c * d + i] += value)); // in the middle
+  return { kernel: Float32Array.from(kernel), bias: Float32Array.from(bias) };
+}
+
+/** out (n, d) += a (n, m) · b (m, d) */
+function addProduct(out, a, b, n, m, d) {
+  for (let i = 0; i < n; i++) {
+    for (let k = 0; k < m; k++) {
+      const factor = a[i * m + k];
+      for (let j = 0; j < d; j++) out[i * d + j] += factor * b[k * d + j];
+    }
+  }
+}

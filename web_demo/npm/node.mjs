@@ -1,0 +1,113 @@
+/**
+ * Upscale pixels with a SPAN network in Node, on its GPU:
+ *
+ *     import { create, globals } from 'webgpu';
+ *     Object.assign(globalThis, globals);
+ *     const upscaler = await loadUpscaler('model.json', { gpu: create([]) });
+ *     const { data, width, height } = await upscaler.upscale(pixels);
+ *     upscaler.dispose();
+ *
+ * Only our own WebGPU kernels run here: there is no other backend to fall back on.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Ahead } from '../engine/ahead.js';
+import { startOwn } from '../engine/own.js';
+import { computeRegion } from '../engine/region.js';
+import { describe } from '../images/decode.js';
+import { planTiles } from '../images/tiling.js';
+import { assemble, parse, readConfig } from '../network/model.js';
+
+/** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
+/** @typedef {import('../network/model.js').SpanConfig} Config */
+
+/**
+ * @typedef {object} NodeOptions
+ * @property {GPU} [gpu] by default that of `navigator`
+ * @property {number} [tile] side of the tiles in pixels of the input
+ */
+
+/**
+ * @typedef {object} Image
+ * @property {Uint8Array | Uint8ClampedArray} data RGBA, straight alpha
+ * @property {number} width
+ * @property {number} height
+ */
+
+/**
+ * Load a model.
+ * @param {string | URL | ModelArtifacts} model path or `file:` address of a `model.json`, or its content
+ * @param {NodeOptions} [options]
+ * @returns {Promise<NodeUpscaler>}
+ * @throws {Error} the model cannot be used, there is no GPU, or it does not reproduce the model's self-check
+ */
+export async function loadUpscaler(model, { gpu, tile } = {}) {
+  const isPlace = typeof model === 'string' || model instanceof URL;
+  const artifacts = isPlace ? await readModel(model) : model;
+  const config = readConfig(artifacts);
+  const network = await startOwn(artifacts, config, gpu && { gpu });
+  return new NodeUpscaler(network, config, Math.max(tile ?? network.tile, 2 * config.halo + 8));
+}
+
+/** A loaded model on the GPU; `loadUpscaler` makes one. */
+export class NodeUpscaler {
+  /**
+   * @internal
+   * @param {import('../engine/webgpu/network.js').GpuNetwork} network
+   * @param {Config} config
+   * @param {number} tile
+   */
+  constructor(network, config, tile) {
+    this.network = network;
+    this.config = config;
+    this.tile = tile;
+  }
+
+  /**
+   * Upscale one image.
+   * @param {Image} image
+   * @param {{signal?: AbortSignal, onProgress?: (progress: {done: number, total: number}) => void}} [options] as in a page
+   * @returns {Promise<Image>}
+   */
+  async upscale({ data, width, height }, { signal, onProgress = () => {} } = {}) {
+    if (data?.length !== width * height * 4) {
+      throw new TypeError(`Expected RGBA, ${width}×${height}×4 values; found ${data?.length}.`);
+    }
+    const { network, config, tile } = this;
+    const { scale } = config;
+    const pixels = describe(width, height, new Uint8ClampedArray(data.buffer, data.byteOffset, data.length));
+    const engine = { ...this, tf: null, backend: /** @type {const} */ ('webgpu') };
+    const { rows, columns, count } = planTiles(width, height, tile, config.halo);
+    const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
+    const start = ({ row, column }) => computeRegion(engine, pixels, column, row, signal);
+    const ahead = new Ahead(regions, start, () => network.depth);
+    const result = {
+      data: new Uint8ClampedArray(data.length * scale ** 2),
+      width: width * scale,
+      height: height * scale,
+    };
+    for (const [i, { row, column }] of regions.entries()) {
+      const part = await Promise.race([ahead.take(), network.lost]);
+      const across = (column.to - column.from) * scale * 4;
+      for (let y = 0; y * across < part.length; y++) {
+        const to = ((row.from * scale + y) * result.width + column.from * scale) * 4;
+        result.data.set(part.subarray(y * across, (y + 1) * across), to);
+      }
+      onProgress({ done: i + 1, total: count });
+    }
+    return result;
+  }
+
+  /** Free the GPU. */
+  dispose() {
+    this.network.dispose();
+  }
+}
+
+/** @param {string | URL} place of a `model.json` @returns {Promise<ModelArtifacts>} */
+async function readModel(place) {
+  const path = /^file:/.test(String(place)) ? fileURLToPath(place) : String(place);
+  const json = parse(await readFile(path, 'utf8'), path);
+  return assemble(json, async (name) => new Uint8Array(await readFile(resolve(dirname(path), name))));
+}
