@@ -39,5 +39,5 @@ test('16 bits are kept, and end at white and black', () => {
   const reduced = new Reducer(FROM, 22).push(deep);
   const bytes = new Reducer(FROM, 22).push(Uint8ClampedArray.from(deep, (level) => level / 257));
   assert.ok(reduced instanceof Uint16Array);
-  assert.ok(reduced.every((level, i) => Math.abs(level / 257 - bytes[i]) <= 0.5));
+  assert.ok(reduced.every((level, i) => Math.abs(level / 257 - bytes[i]) <= 0.51)); // both round
 });
