@@ -7,7 +7,8 @@
 # make format  rewrite the code in its format
 
 PYTHON ?= python3
-VENV := .venv
+# A Python that is named gets an environment of its own beside that of the usual one.
+VENV := .venv$(if $(filter command,$(firstword $(origin PYTHON))),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 WEIGHTS ?= bundled:x4-photo

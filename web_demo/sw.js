@@ -24,7 +24,7 @@ const FILES = [
   'checkpoints/detect.js', 'checkpoints/fuse.js', 'checkpoints/model-files.js', 'checkpoints/safetensors.js', 'checkpoints/trial.js',
   'images/alpha.js', 'images/bicubic.js', 'images/canvas.js', 'images/color-space.js', 'images/containers.js', 'images/decode.js',
   'images/icc.js', 'images/kinds.js', 'images/metrics.js', 'images/orientation.js', 'images/pixels.js', 'images/png.js', 'images/reduce.js', 'images/source.js', 'images/tiling.js',
-  'metadata/convert.js', 'metadata/exif.js', 'metadata/metadata.js', 'metadata/unseen.js', 'metadata/write.js', 'metadata/xmp.js',
+  'metadata/boxes.js', 'metadata/convert.js', 'metadata/exif.js', 'metadata/metadata.js', 'metadata/unseen.js', 'metadata/write.js', 'metadata/xmp.js',
   'network/channels.js', 'network/lost.js', 'network/model.js', 'network/network.js', 'network/reference.js',
   'network/webgpu.js', 'network/weights.js',
   'storage/database.js', 'storage/kernels.js', 'storage/models.js',

@@ -159,8 +159,9 @@ class PillowWriter:
             3: ("RGBX", [0, 1, 2, 2]) if form.padded_rgb else ("RGB", [0, 1, 2]),
             4: ("RGBA", [0, 1, 2, 3]),
         }[channels]
-        # On the disk that has to hold the result anyway.
-        folder = Path(file.name).parent if hasattr(file, "name") else None
+        # On the disk that has to hold the result anyway. A temporary file has a number for a name, or none.
+        name = getattr(file, "name", None)
+        folder = Path(name).parent if isinstance(name, str | Path) else None
         self.spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed when complete
         self.size = (width, height)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from span_keras.errors import ImageError
 from span_keras.images.formats import READABLE, listed
@@ -45,6 +46,31 @@ class Survey:
     def __bool__(self) -> bool:
         return bool(self.others or self.hidden)
 
+    def add(self, path: PurePath, trouble: Callable[[], str], head: Callable[[], bytes]) -> None:
+        """Sort in one file.
+
+        Args:
+            path: its name.
+            trouble: returns why it cannot be opened, to stand behind its name, or nothing.
+            head: returns its first bytes; asked where the name does not tell what it is.
+        """
+        suffix = path.suffix.lower()
+        if path.name.startswith("."):
+            self.hidden += 1
+        elif (suffix in READABLE or unread_kind(path)) and (reason := trouble()):
+            self.unread.append((path, reason))
+        elif suffix in READABLE:
+            self.images.append(path)
+        elif kind := unread_kind(path):
+            self.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
+        elif (kind := None if trouble() else kind_of(head())) and kind.picture:
+            if kind.format:
+                self.unnamed.append(path)
+            else:
+                self.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
+        else:
+            self.others[suffix] += 1
+
 
 def survey(
     folder: str | Path,
@@ -65,22 +91,7 @@ def survey(
     """
     found = Survey()
     for path in sorted(set(_files(Path(folder), recursive, found, without, among))):
-        suffix = path.suffix.lower()
-        if path.name.startswith("."):
-            found.hidden += 1
-        elif (suffix in READABLE or unread_kind(path)) and not _is_file(path):
-            found.unread.append((path, "is a link to nothing" if path.is_symlink() else "is no ordinary file"))
-        elif suffix in READABLE:
-            found.images.append(path)
-        elif kind := unread_kind(path):
-            found.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
-        elif (kind := kind_of(head_of(path)) if _is_file(path) else None) and kind.picture:
-            if kind.format:
-                found.unnamed.append(path)
-            else:
-                found.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
-        else:
-            found.others[suffix] += 1
+        found.add(path, functools.partial(_trouble, path), functools.partial(head_of, path))
     return found
 
 
@@ -111,11 +122,14 @@ def left_out(folder: str | Path, recursive: bool = True) -> list[str]:
     return sentences + ([f"{folder}: passed over what is no picture: {found.remark}."] if found else [])
 
 
-def _is_file(path: Path) -> bool:
+def _trouble(path: Path) -> str:
+    """Return why a path is no file, or nothing."""
     try:
-        return path.is_file()
+        if path.is_file():
+            return ""
     except OSError:  # in a folder that may be listed but not entered; opening it will tell
-        return True
+        return ""
+    return "is a link to nothing" if path.is_symlink() else "is no ordinary file"
 
 
 def _files(folder: Path, recursive: bool, found: Survey, without: Path | None, among) -> list[Path]:

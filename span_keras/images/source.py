@@ -15,15 +15,15 @@ from span_keras.images.kinds import HEAD
 
 @dataclass(frozen=True)
 class Encoded:
-    """Hold an image file in memory, as object stores hand it out.
+    """Hold an image file of an object store.
 
     Attributes:
         name: what messages call it, such as its path in the store.
-        data: the bytes of the file.
+        data: the bytes of the file, or the path of a copy that is too large for the memory.
     """
 
     name: str
-    data: bytes
+    data: bytes | Path
 
     def __str__(self) -> str:
         return self.name
@@ -35,14 +35,15 @@ Source = str | Path | Encoded
 
 def stream_of(source: Source) -> BinaryIO:
     """Open the bytes of an image file for reading."""
-    return io.BytesIO(source.data) if isinstance(source, Encoded) else Path(source).open("rb")
+    content = _content(source)
+    return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
 
 @contextlib.contextmanager
 def mapped(source: Source) -> Iterator[bytes | mmap.mmap]:
     """Give the bytes of an image file; of one on a disk, only those that are looked at are read."""
-    if isinstance(source, Encoded):
-        yield source.data
+    if isinstance(content := _content(source), bytes):
+        yield content
         return
     with stream_of(source) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield data
@@ -53,3 +54,7 @@ def head_of(source: Source) -> bytes:
     with contextlib.suppress(OSError), stream_of(source) as file:
         return file.read(HEAD)
     return b""
+
+
+def _content(source: Source) -> bytes | Path:
+    return source.data if isinstance(source, Encoded) else Path(source)

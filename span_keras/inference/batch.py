@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from span_keras.errors import ImageError, TargetExistsError
-from span_keras.images.folders import survey
+from span_keras.images.folders import Survey, survey
 from span_keras.images.formats import FORMATS, READABLE, WRITABLE, result_suffix
 from span_keras.images.kinds import kind_of
 from span_keras.images.source import head_of
@@ -17,6 +17,10 @@ DEFAULTS = Options()
 
 AUTO = "auto"
 """The suffix that stands for that of the source, or of the next format that holds the result."""
+
+
+Pair = tuple[PurePath, PurePath, bool]
+"""A source, its target, and whether this may take another suffix, see ``Job.adapt``."""
 
 
 @dataclass
@@ -70,15 +74,31 @@ def plan(
     else:
         pairs = [pair for path in inputs for pair in _in_folder(path, out, suffix, label, among, found)]
     results = {target.resolve() for _, target, _ in pairs} if out is None else set()
+    settle(pairs, options, found, results)
+    if not found.jobs and not found.settled and among is None:
+        names = ", ".join(map(str, inputs))
+        raise ImageError(f"{names} holds no images to upscale; expected some of {', '.join(READABLE)}.")
+    return found
+
+
+def settle(pairs: Iterable[Pair], options: Options, found: Plan, results: Collection[Path] = ()) -> None:
+    """Plan a job of each pair whose target is its own alone, and settle what becomes of the others.
+
+    Args:
+        pairs: see ``Pair``.
+        options: of every job.
+        found: what is added to.
+        results: files that are no sources, since they are results of before.
+    """
     taken = {}
     for source, target, adapt in dict.fromkeys(pairs):
-        if source.resolve() in results:  # those of before are not enlarged once more
+        if results and source.resolve() in results:  # those of before are not enlarged once more
             found.settled.append(
                 Outcome(str(source), status="kept", reason=f"{source} is a result of before, and is kept.")
             )
         elif target in taken:
             found.fail(source, f"{taken[target]} and {source} would both become {target}; upscale {source} by itself.")
-        elif target.resolve() == source.resolve():
+        elif _place(target) == _place(source):
             found.fail(source, f"{source} would be overwritten by its own result; choose another output.")
         elif target.suffix.lower() not in WRITABLE:
             found.fail(
@@ -88,14 +108,15 @@ def plan(
             )
         else:
             taken[target] = source
-            if target.exists() and not options.overwrite:
+            if not options.overwrite and target.exists():
                 found.settled.append(kept(source, target))
             else:
                 found.jobs.append(Job(source, target, options, adapt))
-    if not found.jobs and not found.settled and among is None:
-        names = ", ".join(map(str, inputs))
-        raise ImageError(f"{names} holds no images to upscale; expected some of {', '.join(READABLE)}.")
-    return found
+
+
+def _place(path: PurePath) -> PurePath:
+    """Return where a file lies, links followed; in a store, its address."""
+    return path.resolve() if isinstance(path, Path) else path
 
 
 def kept(source, target) -> Outcome:
@@ -120,15 +141,37 @@ def _names_a_file(out: Path, one_file: bool, suffix: str | None) -> bool:
     return True
 
 
-def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, among, found: Plan) -> list:
-    """Return ``(source, target, adapt)`` of an input whose results lie in a folder; settle what is none."""
+def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, among, found: Plan) -> list[Pair]:
+    """Return the pairs of an input whose results lie in a folder; settle what is none."""
     if not path.is_dir():
-        name = _renamed(path, Path(path.name), suffix)
-        target = out / name if out is not None else path.with_name(f"{name.stem}{label}{name.suffix}")
-        return [(path, target, _adapts(path, suffix))]
+        source, target, adapt = pair_of(path, out or path.parent, Path(path.name), suffix)
+        return [(source, target if out else target.with_name(f"{target.stem}{label}{target.suffix}"), adapt)]
     full = path.resolve()
     results = out if out is not None else full.with_name(f"{full.name}{label}")
-    seen = survey(path, without=results, among=among)
+    seen = survey(path, without=results if isinstance(results, Path) else None, among=among)
+    return sort_out(path, seen, results, suffix, found, complete=among is None)
+
+
+def sort_out(
+    path: PurePath,
+    seen: Survey,
+    results: PurePath,
+    suffix: str | None,
+    found: Plan,
+    head: Callable[[PurePath], bytes] = head_of,
+    complete: bool = True,
+) -> list[Pair]:
+    """Return the pairs of a folder or store; settle what is no image that is read.
+
+    Args:
+        path: its name.
+        seen: what is in it.
+        results: where results go.
+        suffix: see ``plan``.
+        found: what is added to.
+        head: returns the first bytes of a file.
+        complete: whether all of it was seen, so that none at all is a failure.
+    """
     for folder, reason in seen.locked:
         found.fail(folder, f"the folder {folder} {reason}.")
     for source, reason in seen.unread:
@@ -136,15 +179,30 @@ def _in_folder(path: Path, out: Path | None, suffix: str | None, label: str, amo
     if seen:
         found.remarks.append(f"{path}: passed over what is no picture: {seen.remark}.")
     sources = sorted(seen.images + seen.unnamed)
-    if among is None and not sources and not seen.locked and not seen.unread:
+    if complete and not sources and not seen.locked and not seen.unread:
         found.fail(path, f"{path} holds no images to upscale; expected some of {', '.join(READABLE)}.")
-    return [(p, results / _renamed(p, p.relative_to(path), suffix), _adapts(p, suffix)) for p in sources]
+    return [pair_of(p, results, p.relative_to(path), suffix, head) for p in sources]
 
 
-def _renamed(source: Path, name: Path, suffix: str | None) -> Path:
+def pair_of(
+    source: PurePath, results: PurePath, name: PurePath, suffix: str | None, head: Callable[[PurePath], bytes] = head_of
+) -> Pair:
+    """Return the pair of a file whose result lies in a folder.
+
+    Args:
+        source: the file.
+        results: the folder.
+        name: what the file is called in it, but for the suffix.
+        suffix: see ``plan``.
+        head: returns the first bytes of a file.
+    """
+    return source, results / _renamed(source, name, suffix, head), _adapts(source, suffix)
+
+
+def _renamed(source: PurePath, name: PurePath, suffix: str | None, head: Callable[[PurePath], bytes]) -> PurePath:
     """Return the name of a result: with the suffix asked for, else with that of its source or what this becomes."""
     known = name.suffix.lower() in READABLE
-    if suffix == AUTO and not known and (kind := kind_of(head_of(source))) and kind.format:
+    if suffix == AUTO and not known and (kind := kind_of(head(source))) and kind.format:
         form = next(form for form in FORMATS if form.name == kind.format)
         suffix = form.suffixes[0] if form.written else form.becomes
     if suffix in (None, AUTO):
@@ -152,6 +210,6 @@ def _renamed(source: Path, name: Path, suffix: str | None) -> Path:
     return name.with_suffix(suffix) if known else name.with_name(name.name + suffix)
 
 
-def _adapts(source: Path, suffix: str | None) -> bool:
+def _adapts(source: PurePath, suffix: str | None) -> bool:
     """Return whether nobody chose the format of the result, neither by a suffix nor by the source's own."""
     return suffix == AUTO or (suffix is None and result_suffix(source) != source.suffix)

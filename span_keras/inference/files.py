@@ -61,8 +61,11 @@ class Enlarged:
     notes: tuple[str, ...] = ()
 
     def whole(self) -> Enlarged:
-        """Return the same with all bands made, as one array: data that another process can take over."""
-        return replace(self, bands=(tiling.joined(self.bands, self.height),))
+        """Return the same with all bands made: data that another process can take over.
+
+        They stay apart, since encoders compress band by band: as one array they would become other bytes.
+        """
+        return replace(self, bands=tuple(self.bands))
 
 
 def upscale_file(

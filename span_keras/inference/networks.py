@@ -24,7 +24,7 @@ DEFAULT_NETWORKS = {4: DEFAULT_NETWORK, 2: "bundled:x2-photo"}
 
 
 Precision = Literal["float32", "bfloat16"]
-"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/results.md."""
+"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/upscaling.md."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class NetworkOptions:
     Attributes:
         weights: name of the network; None for the default ones.
         variant, img_range, rgb_mean: what its file cannot tell, see ``load_weights``.
-        tile, batch, tta, precision: see ``Upscaler``.
+        tile, batch, tta, precision, gather: see ``Upscaler``.
         device: what they run on, see ``device.choose``.
     """
 
@@ -47,6 +47,7 @@ class NetworkOptions:
     tta: bool = False
     precision: Precision = "float32"
     device: str = "auto"
+    gather: int = 1
 
 
 class Networks:
@@ -94,6 +95,7 @@ def load(
     options: NetworkOptions,
     tell: Callable[[SpanWeights], None] = lambda weights: None,
     loading: Callable[[], AbstractContextManager] = contextlib.nullcontext,
+    weights: SpanWeights | None = None,
 ) -> Networks:
     """Return the network that is named, or the default ones.
 
@@ -104,6 +106,7 @@ def load(
         options: which, and how they run.
         tell: called with the weights that were named, of which something may have been assumed.
         loading: makes the context that the main thread loads networks in, such as one that keeps Keras silent.
+        weights: those that are named, if they were read already, perhaps on another machine.
 
     Raises:
         CheckpointError: see ``load_weights``.
@@ -121,12 +124,12 @@ def load(
         with loading() if threading.current_thread() is threading.main_thread() else contextlib.nullcontext():
             from span_keras.inference.upscaler import Upscaler
 
-            return Upscaler(weights, options.tile, options.batch, options.tta, options.precision)
+            return Upscaler(weights, options.tile, options.batch, options.tta, options.precision, options.gather)
 
-    if options.weights is None:
+    if weights is None and options.weights is None:
         return Networks(lambda scale: upscaler(load_weights(DEFAULT_NETWORKS[scale])), DEFAULT_NETWORKS)
     stated = {"variant": options.variant, "img_range": options.img_range, "rgb_mean": options.rgb_mean}
-    weights = load_weights(options.weights, **stated)
+    weights = load_weights(options.weights, **stated) if weights is None else weights
     tell(weights)
     if options.tile is not None:
         check_tile(options.tile, weights.config.receptive_radius)

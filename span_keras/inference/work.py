@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from span_keras import atomic
 from span_keras.errors import BackendError, ConfigError, SpanError, TargetExistsError
@@ -20,6 +21,8 @@ from span_keras.images.write import UnwritableError
 from span_keras.inference.device import cores
 from span_keras.inference.files import Job, Outcome, upscale_file
 from span_keras.inference.networks import Networks
+
+T = TypeVar("T")
 
 NETWORK_BYTES = 1600
 """What the network holds per pixel of a tile, about: 400 MB for 512×512."""
@@ -105,12 +108,26 @@ def do(
     Raises:
         ConfigError, BackendError: there is no network to do this job or any other with, see ``networks.load``.
     """
-    try:
+
+    def make() -> Outcome:
         folder = job.target.parent
         if folder not in folders:
-            _make_ready(folder)
+            make_ready(folder)
             folders.add(folder)
         return upscale_file(job, networks, on_start, on_tiles)
+
+    return attempt(job, make)
+
+
+def attempt(job: Job, step: Callable[[], T]) -> T | Outcome:
+    """Return what a step of a job returns; or what has become of the job, if that failed.
+
+    Raises:
+        ConfigError, BackendError: see ``do``.
+        Exception: one that nobody expects.
+    """
+    try:
+        return step()
     except (ConfigError, BackendError):
         raise
     except TargetExistsError as error:
@@ -132,7 +149,7 @@ def _bytes_of(job: Job, networks: Networks) -> int:
     return min(height, tile) * min(width, tile) * NETWORK_BYTES + height * width * IMAGE_BYTES
 
 
-def _make_ready(folder: Path) -> None:
+def make_ready(folder: Path) -> None:
     """Make a folder for results, and remove what killed runs left in it.
 
     Raises:

@@ -75,6 +75,7 @@ def photographs(folder):
             Metadata(profile(), rich_exif().tobytes(), XMP, (118.0, 59.0), {"Title": "é"}, iptc=IPTC),
         ),
     )
+    scene.save(folder / "rich.avif", exif=rich_exif(), xmp=XMP)
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Author", "Ärmel", zip=True)
     texts.add_itxt("Comment", "日本", zip=True)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "span_keras"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 GROUND = {"errors", "atomic", "constants", "ambient"}
-COMMAND_LINE = {"cli", "quiet", "doctor"}
+COMMAND_LINE = {"cli", "cli_images", "quiet", "doctor"}
 
 
 def rooms() -> dict[str, set[str]]:

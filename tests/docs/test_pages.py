@@ -10,7 +10,7 @@ import pytest
 
 from span_export import serve
 from span_export.cli import main as span_export
-from span_keras import average, evaluate, train, upscale
+from span_keras import average, bulk, evaluate, train, upscale
 from span_keras.checkpoints import bundled_names
 from span_keras.checkpoints.load import BUNDLED
 from span_keras.data.photos import BUNDLED_VAL
@@ -28,6 +28,7 @@ COMMANDS = {
     "span-evaluate": evaluate.main,
     "span-train": train.main,
     "span-upscale": upscale.main,
+    "span-bulk": bulk.main,
     "span_export.serve": serve.main,
     "span_keras.average": average.main,
     "span_keras.train": train.main,
@@ -104,7 +105,7 @@ def test_shown_scripts_exist_and_have_their_options(page):
 
 
 def test_every_command_is_shown():
-    assert {name for _, name, _ in SHOWN} >= {"span-export", "span-evaluate", "span-train", "span-upscale"}
+    assert {name for _, name, _ in SHOWN} >= {"span-export", "span-evaluate", "span-train", "span-upscale", "span-bulk"}
 
 
 @every_page

@@ -118,6 +118,7 @@ def test_command_line_entry_points(wheel):
         ("span-train", "span_keras.train"),
         ("span-evaluate", "span_keras.evaluate"),
         ("span-upscale", "span_keras.upscale"),
+        ("span-bulk", "span_keras.bulk"),
     ):
         assert f"{name} = {module}:main" in text
         assert f"{module.replace('.', '/')}.py" in archive.namelist()

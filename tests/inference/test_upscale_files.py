@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -220,9 +221,11 @@ def test_a_result_in_memory_is_that_on_disk(tmp_path, upscaler, form):
     write_image(path, Picture(random_samples(3)))
     job = Job(path, tmp_path / f"out{form.suffixes[0]}")
     upscale_file(job, upscaler)
-    file = io.BytesIO()
-    encode(job, enlarge(job, decode(job, 2), upscaler), file)
-    assert file.getvalue() == job.target.read_bytes()
+    for kind in (io.BytesIO, tempfile.TemporaryFile, tempfile.SpooledTemporaryFile):
+        with kind() as file:
+            encode(job, enlarge(job, decode(job, 2), upscaler), file)
+            file.seek(0)
+            assert file.read() == job.target.read_bytes()
 
 
 def test_metadata_that_the_target_cannot_hold_are_said(tmp_path, upscaler):

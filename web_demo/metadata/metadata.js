@@ -15,6 +15,7 @@ import {
   viewOf,
   webpChunks,
 } from '../images/containers.js';
+import { itemsOf } from './boxes.js';
 import { descriptive, orientationOf, parseExif, resized, resolutionOf } from './exif.js';
 import { scaledXmp } from './xmp.js';
 
@@ -32,7 +33,7 @@ import { scaledXmp } from './xmp.js';
 
 /**
  * What a file holds, as it stands there.
- * @typedef {Omit<Metadata, 'exif'> & {rawExif?: Uint8Array, isPng?: boolean, damaged?: Set<string>, texts?: Record<string, string>}} Found
+ * @typedef {Omit<Metadata, 'exif'> & {rawExif?: Uint8Array, isPng?: boolean, isTurned?: boolean, damaged?: Set<string>, texts?: Record<string, string>}} Found
  */
 
 /** Begin segments of a JPEG; the last one also begins EXIF in some PNG and WebP files. */
@@ -53,7 +54,7 @@ const MAX_TEXT = 16e6;
 
 /**
  * Read the metadata of a file.
- * @param {Uint8Array} bytes PNG, JPEG or WebP; others have none here
+ * @param {Uint8Array} bytes PNG, JPEG, WebP, AVIF or HEIC; others have none here
  * @returns {Promise<{metadata: Metadata, orientation: number, colors: Array<[string, Uint8Array]>, notes: string[]}>}
  *   `orientation`: of EXIF, which is to be applied; `colors`: chunks of a PNG about its colours, a profile among them;
  *   `notes`: sentences about what is damaged
@@ -61,7 +62,7 @@ const MAX_TEXT = 16e6;
 export async function readMetadata(bytes) {
   const container = containerOf(bytes);
   /** @type {Found} */
-  const found = container ? await { png: fromPng, jpeg: fromJpeg, webp: fromWebp }[container](bytes) : {};
+  const found = container ? await { png: fromPng, jpeg: fromJpeg, webp: fromWebp }[container](bytes) : fromBoxes(bytes);
   const notes = [...(found.damaged ?? [])].map((name) => `A damaged ${name} chunk is left out.`);
   /** @type {Exif | undefined} */
   let exif;
@@ -73,7 +74,7 @@ export async function readMetadata(bytes) {
   const orientation = exif ? orientationOf(exif) : 1;
   const metadata = defined({
     exif: exif && descriptive(exif),
-    xmp: found.xmp && (orientation === 1 ? found.xmp : upright(found.xmp)),
+    xmp: found.xmp && (orientation === 1 && !found.isTurned ? found.xmp : upright(found.xmp)),
     iptc: found.iptc,
     dpi: found.dpi ?? (found.isPng ? undefined : exif && resolutionOf(exif)),
     texts: found.texts && Object.keys(found.texts).length ? found.texts : undefined,
@@ -157,6 +158,15 @@ async function fromWebp(bytes) {
     if (name === 'XMP ') found.xmp = decodeText(data);
   }
   return found;
+}
+
+function fromBoxes(bytes) {
+  try {
+    const { rawXmp, ...found } = text(bytes, 4, 4) === 'ftyp' ? itemsOf(bytes) : {};
+    return { ...found, xmp: rawXmp && decodeText(rawXmp) };
+  } catch {
+    return {}; // damaged; decoding tells
+  }
 }
 
 async function fromPng(bytes) {

@@ -24,7 +24,7 @@ export function mountSettings(dialog, models) {
       <span class="note">A model.json together with its .bin files, or a .safetensors, as span-export writes them.</span></div>
     <input type="file" id="model-input" multiple accept=".json,.bin,.safetensors" hidden aria-label="Model files" />
     <label class="field"><span>Backend</span><select id="backend"></select></label>
-    <label class="field inline"><input type="checkbox" id="tta" /><span>Best quality, 8 times slower</span></label>
+    <label class="check"><input type="checkbox" id="tta" /><span>Best quality, 8 times slower</span></label>
     <span class="note">The mean of what the network makes of the image turned and mirrored; for the next images.</span>
     <p class="problem" id="problem" role="alert"></p>
     <ul class="note reasons" id="reasons"></ul>

@@ -1,0 +1,217 @@
+"""Measure span-bulk on this machine beside span-upscale, and what it survives.
+
+``python benchmarks/speed/bulk.py overhead|kills|rerun|memory [--count N] [--side N] [--weights W] ...``
+
+=========  =============================================================================================================
+overhead   images per second and CPU seconds of span-upscale and of span-bulk with 1 and 2 workers, in turns
+kills      a worker or the driver killed at random moments, ``--rounds`` times each: results byte by byte
+rerun      seconds of a second run over images that are made
+memory     peak memory of the worker that holds the network, image by image of 1 to 100 megapixels
+=========  =============================================================================================================
+
+On a machine that others use too, CPU seconds tell more than those of a clock: they are those of all processes that a
+command starts, Ray's own included.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image, ImageOps
+
+ROOT = Path(__file__).parents[2]
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def photographs(folder: Path, count: int, side: int) -> None:
+    """Write crops of the bundled photographs, enlarged where they are smaller, half of them PNG and half JPEG."""
+    from span_keras.data.photos import BUNDLED_TRAIN
+
+    folder.mkdir(parents=True)
+    photos = [Image.open(path).convert("RGB") for path in sorted(BUNDLED_TRAIN.glob("*.jpg"))]
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        photo = ImageOps.fit(photos[number % len(photos)], (side, side), centering=tuple(rng.random(2)))
+        photo.save(folder / f"{number:05}{('.png', '.jpg')[number % 2]}", quality=92)
+
+
+class Command:
+    """A command in a session of its own, and what it and all its descendants take."""
+
+    def __init__(self, name: str, *arguments):
+        command = [sys.executable, "-m", f"span_keras.{name}", *map(str, arguments)]
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the command runs
+        self.began = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "SPAN_BENCHMARK": str(id(self))}, stdout=self.log, stderr=self.log
+        )
+        self.ticks: dict[str, int] = {}
+        self.peaks: dict[str, int] = {}
+        self.watching = threading.Thread(target=self._watch)
+        self.watching.start()
+
+    def _watch(self) -> None:
+        while self.process.poll() is None:
+            self.look()
+            time.sleep(0.25)
+
+    def look(self) -> dict[int, str]:
+        """Note time and memory of each process, and return their titles by number."""
+        mark, found = f"SPAN_BENCHMARK={id(self)}".encode(), {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark not in (folder / "environ").read_bytes():
+                    continue
+                values = (folder / "stat").read_text().rpartition(")")[2].split()
+                title = (folder / "cmdline").read_bytes().split(b"\0")[0].decode()
+                status = (folder / "status").read_text()
+            except OSError:  # it has just ended
+                continue
+            self.ticks[folder.name] = int(values[11]) + int(values[12])
+            if "RssAnon:" in status:  # without what it shares with Ray's object store
+                resident = int(status.split("RssAnon:")[1].split()[0]) * 1024
+                self.peaks[title] = max(self.peaks.get(title, 0), resident)
+            found[int(folder.name)] = title
+        return found
+
+    def end(self) -> tuple[float, float]:
+        """Wait for the command, and return the seconds of the clock and of the CPU."""
+        self.process.wait()
+        taken = time.perf_counter() - self.began
+        self.watching.join()
+        return taken, sum(self.ticks.values()) / TICK
+
+    def said(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+
+def names(folder: Path) -> dict[str, bytes]:
+    """Return results by name."""
+    found = [path for path in folder.rglob("*") if path.suffix in (".png", ".jpg") and not path.name.startswith(".")]
+    return {path.name: path.read_bytes() for path in found}
+
+
+OPTIONS = (
+    click.option("--count", default=500, show_default=True, help="Number of images."),
+    click.option("--side", default=512, show_default=True, help="Their side in pixels."),
+    click.option("--weights", "-w", default="bundled:x2-fast", show_default=True, help="Network."),
+    click.option("--rounds", default=1, show_default=True, help="Runs of each kind."),
+)
+
+
+def benchmark(function):
+    """Make a subcommand with the options that all have; it gets a folder too."""
+
+    def run(**options):
+        with tempfile.TemporaryDirectory() as folder:
+            function(Path(folder), **options)
+
+    run.__doc__ = function.__doc__
+    for option in reversed(OPTIONS):
+        run = option(run)
+    return main.command(function.__name__)(run)
+
+
+@click.group()
+def main():
+    """Measure span-bulk."""
+
+
+@benchmark
+def overhead(folder: Path, count: int, side: int, weights: str, rounds: int):
+    """Print seconds of one image, and of each further one."""
+    photographs(folder / "all", count, side)
+    photographs(folder / "one", 1, side)
+    kinds = {"span-upscale": None, "span-bulk, 1 worker": 1, "span-bulk, 2 workers": 2}
+    for turn in range(rounds):
+        for kind, workers in kinds.items():
+            taken = {}
+            for size in ("one", "all"):
+                out = folder / f"{kind}-{turn}-{size}"
+                if workers:
+                    command = Command("bulk", folder / size, out, "-w", weights, "--workers", workers)
+                else:
+                    command = Command("upscale", folder / size, "-o", out, "-w", weights)
+                taken[size] = command.end()
+            same = names(out) == names(folder / f"span-upscale-{turn}-all")
+            (clock, cpu), (clock_one, cpu_one) = taken["all"], taken["one"]
+            click.echo(
+                f"round {turn + 1}, {kind}: {clock:.1f} s, {count / clock:.2f} images/s, {cpu:.1f} CPU s; of these to "
+                f"start {clock_one:.1f} s, {cpu_one:.1f} CPU s; each further image {(cpu - cpu_one) / (count - 1):.3f} "
+                f"CPU s; bytes {'equal' if same else 'DIFFER'}"
+            )
+
+
+@benchmark
+def kills(folder: Path, count: int, side: int, weights: str, rounds: int):
+    """Kill a worker, then the driver, at random moments, until each was killed so often."""
+    photographs(folder / "all", count, side)
+    Command("upscale", folder / "all", "-o", folder / "expected", "-w", weights).end()
+    workers = drivers = 0
+    while workers < rounds or drivers < rounds:
+        command = Command("bulk", folder / "all", folder / "out", "-w", weights)
+        before = len(names(folder / "out"))
+        while command.process.poll() is None and len(names(folder / "out")) == before:
+            time.sleep(0.1)
+        time.sleep(random.uniform(0, 3))
+        alive = [pid for pid, title in command.look().items() if title.startswith("ray::Map")]
+        if workers < rounds and alive:
+            victim = random.choice(alive)
+            click.echo(f"worker {command.look().get(victim)} killed at {len(names(folder / 'out'))} results")
+            os.kill(victim, signal.SIGKILL)
+            workers += 1
+            time.sleep(random.uniform(5, 15))
+        if command.process.poll() is None and drivers < rounds:
+            click.echo(f"driver killed at {len(names(folder / 'out'))} results")
+            command.process.kill()
+            drivers += 1
+        command.end()
+    command = Command("bulk", folder / "all", folder / "out", "-w", weights)
+    command.end()
+    same = names(folder / "out") == names(folder / "expected")
+    click.echo(f"{workers} workers and {drivers} drivers killed; exit code {command.process.returncode}; "
+               f"{len(names(folder / 'out'))} results, bytes {'equal' if same else 'DIFFER'}")  # fmt: skip
+
+
+@benchmark
+def rerun(folder: Path, count: int, side: int, weights: str, rounds: int):
+    """Print the seconds of a run that finds everything made."""
+    photographs(folder / "all", count, side)
+    Command("bulk", folder / "all", folder / "out", "-w", weights).end()
+    for _ in range(rounds):
+        command = Command("bulk", folder / "all", folder / "out", "-w", weights)
+        clock, cpu = command.end()
+        ray = [title for title in command.peaks if "ray" in title]
+        click.echo(f"{count:,} images: {clock:.1f} s, {cpu:.1f} CPU s, Ray {'started' if ray else 'not started'}")
+        click.echo(command.said())
+
+
+@benchmark
+def memory(folder: Path, count: int, side: int, weights: str, rounds: int):
+    """Print the peak memory of each process, for one image at a time."""
+    photographs(folder / "small", 1, 1000)
+    for megapixels in (1, 4, 16, 36, 64, 100):
+        side = int((megapixels * 1e6) ** 0.5)
+        source = folder / f"{megapixels}"
+        source.mkdir()
+        Image.open(folder / "small" / "00000.png").resize((side, side)).save(source / "photo.png", compress_level=1)
+        command = Command("bulk", source, folder / "out" / f"{megapixels}", "-w", weights)
+        clock, _ = command.end()
+        peaks = {title.split("(")[-1].rstrip(")"): peak for title, peak in command.peaks.items() if "ray::" in title}
+        shown = ", ".join(f"{title} {peak / 1e6:.0f} MB" for title, peak in sorted(peaks.items()))
+        click.echo(f"{megapixels} megapixels: {clock:.0f} s; {shown}")
+
+
+if __name__ == "__main__":
+    main()

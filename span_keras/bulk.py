@@ -1,0 +1,169 @@
+"""``python -m span_keras.bulk``: enlarge images of folders and object stores on one machine or a cluster."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from span_keras.cli import CONTEXT, load_networks, reports_errors, version_option
+from span_keras.cli_images import Report, check_image_options, image_options, network_options
+from span_keras.inference.job import Options
+from span_keras.inference.networks import DEFAULT_NETWORKS
+from span_keras.quiet import hushed
+
+HELP = """Upscale the images of SOURCE into DEST as span-upscale does, on all machines of a Ray cluster.
+
+SOURCE is a folder, a store such as s3://bucket/photos or gs://bucket/photos, or a list of addresses: a text with one a
+line, or the column "address" of a CSV or Parquet file. DEST is a folder or a store.
+
+A run that ends early loses nothing: the same command makes what is missing or has changed since. An image that fails
+is reported, the others are made, and the exit code is 1.
+"""
+
+GPU_BATCH = 8
+"""Tiles per call of the network on a GPU. On a CPU an image takes the same time in a batch as alone."""
+
+_TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 30.0
+"""Time between two lines of progress."""
+
+
+@click.command(context_settings=CONTEXT, help=HELP)
+@click.argument("source")
+@click.argument("dest")
+@image_options
+@click.option(
+    "--address",
+    default="local",
+    show_default=True,
+    envvar="RAY_ADDRESS",
+    metavar="A",
+    help="The Ray cluster: local for this machine alone, auto for the one it belongs to, or ray://HOST:10001.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Copies of the network. [default: one on each GPU, or on every four CPU cores]",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(0),
+    metavar="G",
+    help="GPUs of each; 0.5 lets two share one. [default: 1 if there are any]",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Tiles of all images per call of the network. [default: {GPU_BATCH} on a GPU, 1 on a CPU]",
+)
+@click.option("--price", type=click.FloatRange(0), metavar="P", help="Of the cluster an hour, for the summary.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per file instead of names of results.")
+@version_option
+@reports_errors
+def main(
+    source,
+    dest,
+    address,
+    workers,
+    gpus_per_worker,
+    batch,
+    price,
+    as_json,
+    suffix,
+    **options,
+):
+    """Parse the command line; ``HELP`` says what the command does."""
+    check_image_options(options)
+    source, dest = map(_absolute, (source, dest))
+    if "://" not in source and not Path(source).exists():
+        raise click.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
+    network = network_options(options)
+    weights, options, report = network.weights, Options(**options), Report(as_json, options["strict"])
+    # ``load_networks`` says what had to be assumed of the weights.
+    names = ("variant", "img_range", "rgb_mean") if weights else ()
+    stated = {name: getattr(network, name) for name in names}
+    loaded = load_networks(*([weights] if weights else DEFAULT_NETWORKS.values()), **stated)
+    try:
+        from span_keras.cluster import manifest, plan, stores  # loads pyarrow
+    except ImportError as error:
+        raise click.ClickException(f"span-bulk needs pyarrow ({error}); pip install 'span-keras[bulk]'.") from error
+    stores.check_reachable(dest)
+    table, journal = manifest.opened(dest)
+    key = plan.key_of(options, network, [one.metadata["sha256"] for one in loaded], suffix)
+    work = plan.work_of(source, dest, options, suffix, key, manifest.finished(manifest.records(table)))
+    for remark in work.remarks:
+        click.echo(remark, err=True)
+    for outcome in work.settled:
+        report.add(outcome)
+    if work.kept:
+        click.echo(f"{work.kept:,} images were made before and have not changed.", err=True)
+    if work.tasks:
+        from span_keras.cluster.stages import Setup
+
+        setup = Setup(options, network, loaded[0] if weights else None, loaded[0].config.scale)
+        _upscale(work.tasks, setup, (address, workers, gpus_per_worker), batch, price, (journal, key, dest), report)
+    report.end()
+
+
+def _upscale(tasks, setup, cluster, batch, price, memory, report: Report) -> None:
+    """Do the tasks on a cluster, remember and report each, and print how far it is."""
+    import contextlib
+    import dataclasses
+
+    from span_keras.cluster.run import connected, upscale_all
+    from span_keras.cluster.stages import record_of
+    from span_keras.cluster.summary import Tally
+
+    journal, key, dest = memory
+    with contextlib.ExitStack() as stack:
+        with hushed():
+            cluster = stack.enter_context(connected(*cluster))
+        if cluster.dashboard:
+            click.echo(f"Dashboard: http://{cluster.dashboard}", err=True)
+        gather = batch or (GPU_BATCH if cluster.gpus else 1)
+        setup = dataclasses.replace(setup, network=dataclasses.replace(setup.network, gather=gather))
+        tally, show = Tally(len(tasks)), _Progress()
+        try:
+            for parcel in upscale_all(tasks, setup, cluster):
+                tally.add(parcel)
+                journal.add(record_of(parcel, key, dest))
+                show.clear()
+                report.add(parcel.content)
+                show(tally.line())
+        finally:
+            journal.flush()
+        show.clear()
+        for line in tally.summary(cluster, price):
+            click.echo(line, err=True)
+
+
+class _Progress:
+    """Show a line that is replaced on a terminal, and now and then written anew elsewhere."""
+
+    def __init__(self):
+        self.terminal, self.shown = sys.stderr.isatty(), time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        if time.monotonic() - self.shown >= (_TERMINAL_SECONDS if self.terminal else _LOG_SECONDS):
+            self.shown = time.monotonic()
+            click.echo(line, nl=not self.terminal, err=True)
+
+    def clear(self) -> None:
+        """Make room for other lines."""
+        if self.terminal:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _absolute(address: str) -> str:
+    """Return an address that means the same on every machine; a path is one that all machines see."""
+    if "://" in address:
+        return address.rstrip("/")
+    return str(Path(address).absolute())
+
+
+if __name__ == "__main__":
+    main()

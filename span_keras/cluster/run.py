@@ -1,0 +1,205 @@
+"""Run the stages on Ray Data. Queues, scheduling, back-pressure and what is done again after a death are Ray's."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from span_keras.cluster.plan import Task
+from span_keras.cluster.stages import Decode, Encode, Enlarge, Parcel, Setup, packed, unpacked
+from span_keras.errors import SpanError
+from span_keras.images import memory
+from span_keras.inference.job import Outcome
+from span_keras.inference.work import cores
+
+LOCAL = "local"
+"""The address that stands for a cluster of this machine alone, which ends with the run."""
+
+STORE_BYTES = 2_000_000_000
+"""What images between stages may take of the memory of a local cluster, at most."""
+
+BLOCK_BYTES = 16_000_000
+"""Bytes of images from which they are handed on to the next stage."""
+
+MAX_BLOCKS = 10_000
+"""Most tasks that the first stage is divided into; Ray keeps an entry of each."""
+
+TASK_IMAGES = 8
+"""Images of such a task, at least, if there are enough."""
+
+MAX_DEATHS = 10
+"""Times that a task whose worker has died is tried again. Then its images fail, and the others go on."""
+
+WORKER_THREADS = 4
+"""Cores for each copy of the network, where it runs on CPUs: further ones help little."""
+
+CODEC_CPUS = 0.5
+"""What a task that decodes or encodes is said to need of a CPU: half of the time it waits for its files."""
+
+
+class ClusterError(SpanError):
+    """A cluster that is not there, or has not what is asked for."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Describe a cluster as a run uses it.
+
+    Attributes:
+        workers: copies of the network.
+        gpus: GPUs of each, or a part of one.
+        threads: CPU cores of each, if it has no GPU.
+        cpus: those of the whole cluster.
+        dashboard: address of Ray's dashboard, or nothing.
+    """
+
+    workers: int
+    gpus: float
+    threads: int | None
+    cpus: int
+    dashboard: str = ""
+
+
+@contextlib.contextmanager
+def connected(address: str, workers: int | None = None, gpus: float | None = None) -> Iterator[Cluster]:
+    """Connect to a cluster, or start one on this machine, which ends with the block.
+
+    Args:
+        address: ``LOCAL``, ``"auto"``, ``"host:6379"`` or ``"ray://host:10001"``.
+        workers: copies of the network; None for one on each GPU, or on every ``WORKER_THREADS`` cores.
+        gpus: GPUs of each; None for one if the cluster has any.
+
+    Raises:
+        ClusterError: nothing answers there, Ray is not installed, or the cluster is too small.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it writes between our lines
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as any command, where Ray would give way to others
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ClusterError(f"span-bulk needs Ray ({error}); pip install 'span-keras[bulk]'.") from error
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with _same_signals():
+        try:
+            if address == LOCAL:
+                store = min(STORE_BYTES, (memory.available() or 2 * STORE_BYTES) // 3)
+                context = ray.init(LOCAL, num_cpus=cores(), object_store_memory=store, **quiet)
+            else:
+                context = ray.init(address, **quiet)
+        except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise ClusterError(
+                f"expected a Ray cluster at {address}, found none ({reason}); start one with: ray start --head."
+            ) from error
+    try:
+        yield described(ray.cluster_resources(), workers, gpus, context.dashboard_url or "")
+    finally:
+        ray.shutdown()
+
+
+def described(resources: dict[str, float], workers: int | None, gpus: float | None, dashboard: str = "") -> Cluster:
+    """Return how a run uses a cluster of such resources.
+
+    Raises:
+        ClusterError: it has too few.
+    """
+    cpus, all_gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0)
+    gpus = (1 if all_gpus else 0) if gpus is None else gpus
+    if gpus > 1 and gpus != int(gpus):
+        raise ClusterError(f"expected a part of one GPU or whole ones for a worker, found {gpus:g}; ask for 1 or less.")
+    if gpus:
+        workers = workers or int(all_gpus / gpus)
+        if workers * gpus > all_gpus or not workers:
+            raise ClusterError(
+                f"expected {max(workers, 1)} times {gpus:g} GPUs, found {all_gpus:g} in the cluster; "
+                "ask for fewer by --workers or --gpus-per-worker."
+            )
+        return Cluster(workers, gpus, None, cpus, dashboard)
+    workers = workers or max(1, cpus // WORKER_THREADS)
+    if workers > max(cpus, 1):
+        raise ClusterError(f"expected {workers} CPUs for as many workers, found {cpus}; ask for fewer by --workers.")
+    return Cluster(workers, 0, max(1, cpus // workers), cpus, dashboard)
+
+
+def upscale_all(tasks: list[Task], setup: Setup, cluster: Cluster) -> Iterator[Parcel]:
+    """Yield what has become of each image, as it happens.
+
+    Args:
+        tasks: what to make.
+        setup: how; its ``threads`` are the cluster's.
+        cluster: of ``connected``.
+
+    Raises:
+        ClusterError: the cluster has ended, or the network cannot be loaded there.
+    """
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = BLOCK_BYTES
+    context.max_errored_blocks = -1  # what is lost is reported below
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    setup = replace(setup, threads=cluster.threads)
+    # A worker on CPUs is said to need half of its cores, so that stages before and after it find some.
+    cpus = {"num_cpus": cluster.threads // 2 or 0.5} if cluster.threads else {"num_cpus": 1}
+    codec = {"num_cpus": 1 if cluster.gpus else CODEC_CPUS, "max_retries": MAX_DEATHS}
+    batch = {"batch_format": "pyarrow", "zero_copy_batch": True}
+    gather = setup.network.gather
+    blocks = min(-(-len(tasks) // TASK_IMAGES), MAX_BLOCKS)
+    waiting = {task.source: task for task in tasks}
+    stages = (
+        ray.data.from_arrow(_divided(tasks, blocks))
+        .map_batches(Decode(setup), batch_size=None, **batch, **codec)
+        .map_batches(
+            Enlarge,
+            fn_constructor_args=(setup,),
+            batch_size=4 * gather if gather > 1 else 1,
+            concurrency=cluster.workers,
+            max_restarts=-1,
+            max_task_retries=MAX_DEATHS,
+            **batch,
+            num_gpus=cluster.gpus,
+            **cpus,
+        )
+        .map_batches(Encode(setup), batch_size=None, **batch, **codec)
+    )
+    try:
+        for table in stages.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for parcel in unpacked(table):
+                if waiting.pop(parcel.task.source, None):
+                    yield parcel
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1].rstrip(".")
+        raise ClusterError(
+            f"the cluster gave up ({reason}); run the same command again for what is missing."
+        ) from error
+    for task in waiting.values():
+        reason = f"{task.source} was lost: its workers died {MAX_DEATHS} times or failed to load; see Ray's logs."
+        yield Parcel(task, Outcome(task.source, task.target, "failed", reason=reason, again=True))
+
+
+def _divided(tasks: list[Task], count: int) -> list:
+    """Return tables of the tasks, of about equal numbers: neighbours go into one, so that similar images meet."""
+    return [packed(map(Parcel, tasks[i * len(tasks) // count : (i + 1) * len(tasks) // count])) for i in range(count)]
+
+
+@contextlib.contextmanager
+def _same_signals() -> Iterator[None]:
+    """Give SIGTERM back to whoever had it: Ray takes it when it starts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,131 @@
+"""A real Ray cluster of two nodes on this machine, and a real S3 server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.weights import random_weights
+from span_keras.ambient import installed
+from span_keras.network.config import SpanConfig
+
+collect_ignore_glob = [] if installed("pyarrow") else ["test_*.py"]
+"""Without the extra "bulk" there is nothing to test, as where Ray has no wheels."""
+
+MARK = "SPAN_TEST_CLUSTER"
+"""Variable by whose value the processes of a cluster are known."""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """The file of a network small enough to run anywhere."""
+    from span_keras.checkpoints import save_weights
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(random_weights(SpanConfig(scale=2, channels=4, blocks=1)), path)
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """Two nodes of one CPU each, whose processes all carry a mark."""
+
+    def __init__(self, folder: str, environment: dict[str, str]):
+        ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # tests beside it must not starve it
+        self.environment = {**os.environ, **environment, **ray, MARK: folder}
+        self.address = f"127.0.0.1:{free_port()}"
+        self.nodes = []
+        common = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
+        port = self.address.split(":")[1]
+        head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
+        self._start(*head, "--include-dashboard=false", "--ray-client-server-port", str(free_port()), *common)
+        self._start(f"--address={self.address}", *common)
+
+    def _start(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments]
+        log = Path(self.environment[MARK], f"node-{len(self.nodes)}.log")
+        with log.open("wb") as output:
+            node = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output, start_new_session=True)
+        self.nodes.append(node)
+        deadline = time.monotonic() + 120
+        while b"Ray runtime started" not in log.read_bytes():
+            assert node.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+
+    def processes(self, title: str = "") -> list[int]:
+        """Processes of the cluster and its drivers' workers whose command line begins so."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{MARK}={self.environment[MARK]}".encode() in (folder / "environ").read_bytes() and (
+                    folder / "cmdline"
+                ).read_bytes().startswith(title.encode()):
+                    found.append(int(folder.name))
+            except OSError:  # it has ended meanwhile, or is somebody else's
+                continue
+        return found
+
+    def end(self) -> None:
+        """End every process, whatever state it is in."""
+        for _ in range(3):
+            for process in self.processes():
+                try:
+                    os.kill(process, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        for node in self.nodes:
+            node.wait()
+
+
+@pytest.fixture(scope="session")
+def store():
+    """The environment in which s3:// leads to a server on this machine, with a bucket ``photos``."""
+    pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="photos")
+    yield environment, client
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(store):
+    """A cluster of two nodes, every process of which is ended with the tests."""
+    pytest.importorskip("ray.data")
+    if sys.platform != "linux":
+        pytest.skip("finds the processes to end in /proc")
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:  # sockets: short
+        made = Cluster(folder, store[0])
+        try:
+            yield made
+        finally:
+            made.end()
