@@ -80,7 +80,7 @@ export class NodeUpscaler {
     const engine = { ...this, tf: null, backend: /** @type {const} */ ('webgpu') };
     const { rows, columns, count } = planTiles(width, height, tile, config.halo);
     const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
-    const start = ({ row, column }) => computeRegion(engine, pixels, column, row, signal);
+    const start = ({ row, column }) => computeRegion(engine, pixels, column, row, { signal });
     const ahead = new Ahead(regions, start, () => network.depth);
     const result = {
       data: new Uint8ClampedArray(data.length * scale ** 2),
