@@ -16,13 +16,15 @@ WEIGHTS ?= bundled:x4-photo
 BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span_keras/bundled/x*.safetensors))
 NPM_MODELS ?= bundled:x4-photo bundled:x2-fast
 PORT ?= 8000
+# Browser tests wait much of their time.
+WORKERS := $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2)))
 NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:
 .PHONY: test test-pythons demo wheel npm lint format node-tests vendor chromium other-browsers clean
 
 test: $(VENV)/.test vendor chromium other-browsers lint node-tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-pythons:
 	@$(PYTHON) scripts/pythons.py $(PYTHONS)
