@@ -129,9 +129,10 @@ class Enlarge:
     """
 
     def __init__(self, setup: Setup):
-        # The backends read these when they are loaded.
+        # The backends read these when they are loaded, and our own kernels when a network is.
         if setup.threads:
-            os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(setup.threads)
+            threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+            os.environ.update(dict.fromkeys(threads, str(setup.threads)))
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # workers may share a GPU
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         self.setup, self.networks = setup, load(setup.network, weights=setup.weights)

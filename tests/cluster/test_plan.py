@@ -5,9 +5,11 @@ import os
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet
 
 from helpers.image_files import random_samples
+from span_keras import bulk
 from span_keras.cluster import manifest, plan
 from span_keras.cluster.plan import Task, key_of, work_of
 from span_keras.cluster.stages import Parcel, record_of
@@ -155,3 +157,9 @@ def test_a_damaged_manifest_is_named(tmp_path):
     file.write_bytes(b"PAR1 no")
     with pytest.raises(ImageError, match=r"0a\.parquet should be a manifest of span-bulk, but is damaged; delete it\."):
         manifest.opened(str(tmp_path))
+
+
+def test_a_tile_that_no_network_takes_is_named_before_a_cluster_is_asked_for(photos, tmp_path):
+    done = CliRunner().invoke(bulk.main, [str(photos), str(tmp_path / "out"), "--tile", "8", "--address", "nowhere:1"])
+    assert done.exit_code == 1
+    assert "tile must be more than twice this network's halo" in done.stderr

@@ -25,6 +25,13 @@ print(*{"keras", "tensorflow", "jax"} & set(sys.modules))
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
+@pytest.mark.parametrize(("asked", "expected"), [("", 4), ("3", 3), ("9", 4), ("0", 4), ("2,1", 4), ("many", 4)])
+def test_cores_are_bounded_by_the_environment(monkeypatch, asked, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(4), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert device.cores() == expected
+
+
 @pytest.mark.parametrize(
     ("numba", "accelerated", "precision"),
     [(False, False, "float32"), (True, True, "float32"), (True, False, "bfloat16")],
