@@ -1,5 +1,6 @@
 """Where the page's files come from: its own site, the pinned copies, what is kept offline."""
 
+import contextlib
 import functools
 import json
 import re
@@ -8,6 +9,7 @@ import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from playwright.sync_api import Error
 
 from helpers.browser import PAGE, PATIENCE, make_scene, open_blank, until
 
@@ -181,12 +183,18 @@ def visitor(chromium):
     context.close()
 
 
+def after_loading(page, expression):
+    """What an expression gives; nothing while the page is being loaded again."""
+    with contextlib.suppress(Error):
+        return page.evaluate(expression)
+
+
 def test_the_service_worker_brings_threads_where_the_server_does_not(visitor, plain, site, save_image):
     address, asked = plain
     page = visitor.new_page()
     page.add_init_script(TOUCHED.format("false"))
     page.goto(f"{address}?backend=wasm")
-    until(page, lambda: page.evaluate("crossOriginIsolated"))
+    until(page, lambda: after_loading(page, "crossOriginIsolated"))
     page.wait_for_selector("html[data-state=ready]")
     page.set_input_files("#files", str(save_image(make_scene(9, 9))))
     page.wait_for_selector("#download:enabled")

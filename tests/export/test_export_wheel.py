@@ -55,7 +55,10 @@ def test_holds_the_page_the_weights_and_the_licence(wheel):
     assert scripts | {"index.html", "style.css"} <= page
     suffixes = {".js", ".css", ".html", ".svg", ".webmanifest", ".wasm"}
     others = {name for name in page if Path(name).suffix not in suffixes}
-    assert others == {"span.d.ts"} | {name for name in libraries if "LICENSE" in name}  # all else is for developers
+    samples = {"sample/before.jpg", "sample/after.webp"}
+    assert others == {"span.d.ts"} | samples | {
+        name for name in libraries if "LICENSE" in name
+    }  # all else is for developers
     assert {name for name in page if name.startswith("vendor/")} == libraries
     assert not [name for name in names if "node_modules" in name]
     data = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
