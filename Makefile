@@ -17,7 +17,7 @@ BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span
 NPM_MODELS ?= bundled:x4-photo bundled:x2-fast
 PORT ?= 8000
 # Browser tests wait much of their time.
-WORKERS := $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 2)))
+WORKERS := $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2)))
 NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:

@@ -29,6 +29,9 @@ FOLDER = ROOT / "docs" / "images"
 SAMPLE = ROOT / "web_demo" / "sample"
 PICTURES = ("before-after", "page", "sample")
 WEIGHTS = "bundled:x4"
+
+IN_PAGE = ("bundled:x4-photo", "bundled:x4", "bundled:x4-fast")
+"""Networks that the page in the pictures offers."""
 CAT = BUNDLED_VAL / "cat.jpg"
 CROP = (124, 66, 104, 80)
 """Left, top, width and height of the cat's eye in pixels of the photograph."""
@@ -126,7 +129,8 @@ def page_pictures():
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         site = Path(folder, "site")
-        export_model(load_weights(WEIGHTS), site, demo=True)
+        first, *others = map(load_weights, IN_PAGE)
+        export_model(first, site, also=others, demo=True)
         # Half the size: quickly enlarged, and what is shown differs more.
         photo = Image.open(CAT)
         photo.resize((photo.width // 2, photo.height // 2), Image.Resampling.BICUBIC).save(f"{folder}/cat.png")

@@ -10,7 +10,6 @@ import click
 
 from span_keras.cli import CONTEXT, load_networks, reports_errors, version_option
 from span_keras.cli_images import Report, check_image_options, image_options, network_options
-from span_keras.images.tiling import check_tile
 from span_keras.inference.job import Options
 from span_keras.inference.networks import DEFAULT_NETWORKS
 from span_keras.quiet import hushed
@@ -89,6 +88,8 @@ def main(
     stated = {name: getattr(network, name) for name in names}
     loaded = load_networks(*([weights] if weights else DEFAULT_NETWORKS.values()), **stated)
     if network.tile:
+        from span_keras.images.tiling import check_tile  # loads NumPy
+
         for one in loaded:
             check_tile(network.tile, one.config.receptive_radius)
     try:
