@@ -46,7 +46,7 @@ _TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 30.0
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="Copies of the network. [default: one on each GPU, or on every four CPU cores]",
+    help="Copies of the network. [default: one on each GPU, or on each CPU core]",
 )
 @click.option(
     "--gpus-per-worker",

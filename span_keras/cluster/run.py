@@ -35,9 +35,6 @@ TASK_IMAGES = 8
 MAX_DEATHS = 10
 """Times that a task whose worker has died is tried again. Then its images fail, and the others go on."""
 
-WORKER_THREADS = 4
-"""Cores for each copy of the network, where it runs on CPUs: further ones help little."""
-
 CODEC_CPUS = 0.5
 """What a task that decodes or encodes is said to need of a CPU: half of the time it waits for its files."""
 
@@ -71,7 +68,8 @@ def connected(address: str, workers: int | None = None, gpus: float | None = Non
 
     Args:
         address: ``LOCAL``, ``"auto"``, ``"host:6379"`` or ``"ray://host:10001"``.
-        workers: copies of the network; None for one on each GPU, or on every ``WORKER_THREADS`` cores.
+        workers: copies of the network; None for one on each GPU, or on each core: several cores are less
+            busy with one image than each with its own.
         gpus: GPUs of each; None for one if the cluster has any.
 
     Raises:
@@ -123,7 +121,7 @@ def described(resources: dict[str, float], workers: int | None, gpus: float | No
                 "ask for fewer by --workers or --gpus-per-worker."
             )
         return Cluster(workers, gpus, None, cpus, dashboard)
-    workers = workers or max(1, cpus // WORKER_THREADS)
+    workers = workers or max(1, cpus)
     if workers > max(cpus, 1):
         raise ClusterError(f"expected {workers} CPUs for as many workers, found {cpus}; ask for fewer by --workers.")
     return Cluster(workers, 0, max(1, cpus // workers), cpus, dashboard)

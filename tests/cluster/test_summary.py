@@ -54,12 +54,12 @@ def test_summary_on_gpus():
 @pytest.mark.parametrize(
     ("resources", "asked", "expected"),
     [
-        ({"CPU": 2.0}, (None, None), Cluster(1, 0, 2, 2)),
-        ({"CPU": 32.0}, (None, None), Cluster(8, 0, 4, 32)),
-        ({"CPU": 2.0}, (2, None), Cluster(2, 0, 1, 2)),
+        ({"CPU": 2.0}, (None, None), Cluster(2, 0, 1, 2)),
+        ({"CPU": 32.0}, (8, None), Cluster(8, 0, 4, 32)),
+        ({"CPU": 2.0}, (1, None), Cluster(1, 0, 2, 2)),
         ({"CPU": 32.0, "GPU": 2.0}, (None, None), Cluster(2, 1, None, 32)),
         ({"CPU": 32.0, "GPU": 2.0}, (None, 0.5), Cluster(4, 0.5, None, 32)),
-        ({"CPU": 32.0, "GPU": 2.0}, (None, 0), Cluster(8, 0, 4, 32)),
+        ({"CPU": 32.0, "GPU": 2.0}, (None, 0), Cluster(32, 0, 1, 32)),
     ],
 )
 def test_how_a_cluster_is_used(resources, asked, expected):
