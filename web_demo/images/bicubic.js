@@ -86,13 +86,22 @@ function contributions(size, length, factor) {
     const center = (i + 0.5) / factor - 0.5;
     const first = Math.floor(center - 2 * stretch);
     for (let k = 0; k < taps; k++) {
-      // Half-sample symmetric mirror: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ...
-      const mirrored = (((first + k) % (2 * size)) + 2 * size) % (2 * size);
-      positions[i * taps + k] = mirrored < size ? mirrored : 2 * size - 1 - mirrored;
+      positions[i * taps + k] = mirrored(first + k, size);
       weights[i * taps + k] = Math.round(cubic((center - first - k) / stretch) * unit);
     }
   }
   return { length, taps, positions, weights, total: weights.subarray(0, taps).reduce((sum, weight) => sum + weight) };
+}
+
+/**
+ * Half-sample symmetric: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ...
+ * @param {number} place
+ * @param {number} size n
+ * @returns {number} the place inside that is seen there
+ */
+export function mirrored(place, size) {
+  const within = ((place % (2 * size)) + 2 * size) % (2 * size);
+  return within < size ? within : 2 * size - 1 - within;
 }
 
 /** Keys' cubic convolution kernel with a = -0.5. @param {number} x @returns {number} */

@@ -2,7 +2,7 @@
  * Bicubic reduction to any width of an image that comes in bands from top to bottom: antialiased, mirrored at the
  * borders, in floating point until the end. As `resize_bands` in `span_keras/images/bicubic.py`.
  */
-import { cubic } from './bicubic.js';
+import { cubic, mirrored } from './bicubic.js';
 import { allocate } from './pixels.js';
 
 export class Reducer {
@@ -80,10 +80,4 @@ function taps(size, length) {
     const total = weights.reduce((sum, weight) => sum + weight);
     return { positions: places.map((place) => mirrored(place, size)), weights: weights.map((one) => one / total) };
   });
-}
-
-/** Half-sample symmetric: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ... */
-function mirrored(place, size) {
-  const within = ((place % (2 * size)) + 2 * size) % (2 * size);
-  return within < size ? within : 2 * size - 1 - within;
 }
