@@ -168,10 +168,7 @@ export class Engine {
    * @returns {Promise<{width, height, blob: Blob | null, milliseconds: number, tiles: number, notes: string[]}>}
    */
   async upscale(source, { onSize, width, write, ...options } = {}) {
-    const image = 'alpha' in source ? source : await decodeWhole(source, { deep: true });
-    const whole = this.#sizeOf(image);
-    onSize?.(whole);
-    const { size, reduced } = await reduction(whole, width);
+    const { image, size, reduced } = await this.#begin(source, { deep: true, onSize, width });
     const { alpha, icc } = image;
     const bits = image.data instanceof Uint16Array ? 16 : 8;
     const chunks = 'metadata' in image ? await metadataOf(image, size) : [];
@@ -192,10 +189,7 @@ export class Engine {
    * @returns {Promise<{width, height, data: Uint8ClampedArray, milliseconds: number, tiles: number, notes: string[]}>} RGBA
    */
   async pixels(source, { onSize, width, ...options } = {}) {
-    const image = 'alpha' in source ? source : await decodeWhole(source, { deep: false });
-    const whole = this.#sizeOf(image);
-    onSize?.(whole);
-    const { size, reduced } = await reduction(whole, width);
+    const { image, size, reduced } = await this.#begin(source, { deep: false, onSize, width });
     const data = /** @type {Uint8ClampedArray<ArrayBuffer>} */ (allocate(size.width * size.height * 4));
     let filled = 0;
     const onBand = (band) => {
@@ -204,6 +198,18 @@ export class Engine {
       filled += rows.length;
     };
     return { ...size, ...(await this.#tiles(image, { ...options, onBand })), notes: image.notes ?? [], data };
+  }
+
+  /**
+   * Decode an image, tell its size, and prepare the reduction of its result.
+   * @param {Blob | ImageBitmap | ImageData | Pixels} source
+   * @param {Pick<Options, 'onSize' | 'width'> & {deep: boolean}} options `deep`: see `decodeWhole`
+   */
+  async #begin(source, { deep, onSize, width }) {
+    const image = 'alpha' in source ? source : await decodeWhole(source, { deep });
+    const whole = this.#sizeOf(image);
+    onSize?.(whole);
+    return { image, ...(await reduction(whole, width)) };
   }
 
   /** @param {Pixels} image */
