@@ -12,14 +12,15 @@ const DEPTH_AT = 24;
 /**
  * Read the pixels of an image; see images/decode.js.
  * @param {Blob | ImageBitmap | ImageData} source
+ * @param {Uint8Array} [bytes] of a file, where they were read already
  * @returns {Promise<Pixels>}
  * @throws {ImageError} also where the browser hides the image
  */
-export async function decode(source) {
+export async function decode(source, bytes) {
   if (source instanceof ImageData) return decodeByBrowser(source);
   if (!isCanvasTrue()) return decodeHidden(source);
   if (!(source instanceof Blob)) return decodeByBrowser(source);
-  if (await isCutJpeg(source)) {
+  if (await isCutJpeg(source, bytes)) {
     // Of such a file browsers show all that is there, a part of it, or nothing.
     const { decodeCut } = await import('./codecs.js');
     const found = await decodeCut(source).catch(() => null);
@@ -47,13 +48,13 @@ export async function decodeWhole(source, { deep }) {
   const { metadata, colors, notes } = await readMetadata(bytes);
   const beside = () => [...notes, ...unseen(bytes)];
   if (!deep || containerOf(bytes) !== 'png' || bytes[DEPTH_AT] !== 16) {
-    const pixels = await decode(source);
+    const pixels = await decode(source, bytes);
     return { ...pixels, metadata, notes: [...(pixels.notes ?? []), ...beside()] };
   }
   const { icc } = await profileOf(source);
   if (!icc && colors.some(([name]) => name === 'iCCP')) {
     // A profile for grey fits no RGB; the browser applies it.
-    return { ...(await decode(source)), metadata, notes: ['Its 16 bits per sample became 8.', ...beside()] };
+    return { ...(await decode(source, bytes)), metadata, notes: ['Its 16 bits per sample became 8.', ...beside()] };
   }
   // Nobody applies what describes colours beside a profile, so it goes along.
   const kept = colors.filter(([name]) => name !== 'iCCP' && (!icc || name === 'cICP'));
@@ -88,9 +89,9 @@ async function described(file, { width, height, data }) {
 }
 
 /** Whether a JPEG lacks its end: after the last header, its pixels end with the bytes FF D9. */
-async function isCutJpeg(file) {
-  if (containerOf(await bytesOf(file.slice(0, 12))) !== 'jpeg') return false;
-  const bytes = await bytesOf(file);
+async function isCutJpeg(file, known) {
+  if (containerOf(known ?? (await bytesOf(file.slice(0, 12)))) !== 'jpeg') return false;
+  const bytes = known ?? (await bytesOf(file));
   let at = 2;
   for (const { name, start } of jpegSegments(bytes)) {
     at = start;
