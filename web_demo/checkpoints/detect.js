@@ -36,13 +36,18 @@ export function detect({ tensors, stated }, name) {
   const last = layers.get('upsampler');
   if (!isOurs && last) layers.set('upsampler', toBlockMajor(last));
   const variant = config.variant ?? (isOurs ? 'span' : 'official');
-  const artifacts = toArtifacts(layers, variant);
+  const weights = [...layers].flatMap(([layer, { kernel, bias }]) => [
+    ...(kernel ? [{ name: `${layer}/kernel`, ...kernel }] : []),
+    ...(bias ? [{ name: `${layer}/bias`, ...bias }] : []),
+  ]);
+  const artifacts = toArtifacts(weights, variant);
   const read = readConfig(artifacts);
   const known = {
     imgRange: source.hasNoNorm ? 1 : config.img_range,
     rgbMean: source.hasNoNorm ? [0, 0, 0] : config.rgb_mean,
   };
-  return withNormalization(artifacts, findNormalization(artifacts, read, known, name));
+  const normalization = normalizationOf(findNormalization(artifacts, read, known, name));
+  return toArtifacts([...weights, ...normalization], variant);
 }
 
 function configOf(text) {
@@ -152,11 +157,7 @@ function toBlockMajor({ kernel, bias }) {
  * The network as a model.json holds it. Of its layers the page looks at one, which tells the variant.
  * @returns {ModelArtifacts}
  */
-function toArtifacts(layers, variant) {
-  const weights = [...layers].flatMap(([layer, { kernel, bias }]) => [
-    ...(kernel ? [{ name: `${layer}/kernel`, ...kernel }] : []),
-    ...(bias ? [{ name: `${layer}/bias`, ...bias }] : []),
-  ]);
+function toArtifacts(weights, variant) {
   const isOfficial = variant === 'official';
   const sigmoid = { class_name: 'Activation', config: { name: 'block_1_sigmoid', activation: 'sigmoid' } };
   return { modelTopology: { config: { layers: isOfficial ? [sigmoid] : [] } }, ...pack(weights) };
@@ -174,18 +175,10 @@ function pack(weights) {
 }
 
 /** A frozen batch normalisation carries range and mean. */
-function withNormalization(artifacts, { imgRange, rgbMean }) {
+function normalizationOf({ imgRange, rgbMean }) {
   const shape = [rgbMean.length];
-  const normalization = pack([
+  return [
     { name: 'normalize/moving_mean', shape, values: rgbMean },
     { name: 'normalize/moving_variance', shape, values: rgbMean.map(() => imgRange ** -2) },
-  ]);
-  const data = new Uint8Array(artifacts.weightData.byteLength + normalization.weightData.byteLength);
-  data.set(new Uint8Array(artifacts.weightData));
-  data.set(new Uint8Array(normalization.weightData), artifacts.weightData.byteLength);
-  return {
-    ...artifacts,
-    weightSpecs: [...artifacts.weightSpecs, ...normalization.weightSpecs],
-    weightData: data.buffer,
-  };
+  ];
 }
