@@ -2,18 +2,12 @@
  * Decoding and encoding without a canvas, by the codecs of jSquash (libjpeg, libwebp and the image crates of Rust as
  * WebAssembly). They are loaded only where the browser's own way cannot be trusted: see images/canvas.js.
  */
-import { join } from '../images/containers.js';
+import { containerOf, join } from '../images/containers.js';
 import { ImageError } from '../images/decode.js';
 import { FROM_EXIF, turned } from '../images/orientation.js';
 import { readMetadata } from '../metadata/metadata.js';
 import { fileUrl, loadModule } from './tf.js';
 
-/** Of a file's first bytes, as Latin-1. */
-const KINDS = [
-  { kind: 'png', start: /^\x89PNG\r\n/ },
-  { kind: 'jpeg', start: /^\xff\xd8\xff/ },
-  { kind: 'webp', start: /^RIFF[^]{4}WEBP/ },
-];
 /** What the encoders make of a quality; the rest is what jSquash and Squoosh set. */
 const JPEG = {
   ...{ baseline: false, arithmetic: false, progressive: true, optimize_coding: true, smoothing: 0, color_space: 3 },
@@ -43,8 +37,7 @@ const loaded = new Map();
  */
 export async function decodeFile(file, { deep = false } = {}) {
   const name = file.name ?? 'The image';
-  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 12).arrayBuffer()));
-  const kind = KINDS.find((one) => one.start.test(head))?.kind;
+  const kind = containerOf(new Uint8Array(await file.slice(0, 12).arrayBuffer()));
   if (!kind) {
     throw new ImageError(
       `${name} is neither PNG, JPEG nor WebP. This browser hides the content of other images from pages, against ` +
