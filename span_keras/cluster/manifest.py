@@ -19,6 +19,9 @@ from pyarrow import parquet
 from span_keras.cluster import stores
 from span_keras.errors import ImageError
 
+STAGES = ("decode", "enlarge", "encode")
+"""What an image goes through, one after another."""
+
 FOLDER = ".span-bulk"
 """Where the files lie in the folder of the results. It is hidden, so that commands leave it alone."""
 
@@ -44,7 +47,7 @@ SCHEMA = pa.schema(
         ("height", pa.int64()),
         ("notes", pa.list_(pa.string())),
         ("reason", pa.string()),
-        *((f"{stage}_seconds", pa.float64()) for stage in ("decode", "enlarge", "encode")),
+        *((f"{stage}_seconds", pa.float64()) for stage in STAGES),
     ]
 )
 """The columns: address of the source, its bytes and time in nanoseconds; ``plan.key_of`` of the network and options;

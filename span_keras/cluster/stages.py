@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from span_keras.cluster import stores
+from span_keras.cluster.manifest import STAGES
 from span_keras.cluster.plan import Task, with_addresses
 from span_keras.images.picture import Picture
 from span_keras.images.read import image_size
@@ -42,8 +43,6 @@ MAX_BYTES = 256_000_000
 
 MAX_SPOOLED = 64_000_000
 """Bytes of a result that are held in memory until they go to a store."""
-
-STAGES = ("decode", "enlarge", "encode")
 
 
 @dataclass(frozen=True)

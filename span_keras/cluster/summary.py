@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from span_keras.cluster.manifest import STAGES
 from span_keras.cluster.run import Cluster
-from span_keras.cluster.stages import STAGES, Parcel
+from span_keras.cluster.stages import Parcel
 
 _SETTLING = 5.0
 """Seconds of work after which a rate can be told."""
