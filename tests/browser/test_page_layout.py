@@ -5,6 +5,14 @@ import pytest
 from helpers.browser import AXE, PATIENCE, make_scene
 
 
+def other_views(page):
+    """Open the views beside Upscale one after another; their names, each when it is complete."""
+    for tab, complete in (("measure", "#measure h2"), ("train", "#train[data-phase=idle]")):
+        page.click(f"#tab-{tab}")
+        page.wait_for_selector(complete)
+        yield tab
+
+
 def test_the_address_changes_the_view_of_an_open_page(open_page):
     page = open_page("x2", "wasm")
     page.evaluate("() => void (location.hash = 'measure')")
@@ -63,9 +71,7 @@ def test_accessibility(scheme, width, chromium, site, save_image):
     page.wait_for_selector("#model option", state="attached")
     found["settings"] = page.evaluate(audit)
     page.keyboard.press("Escape")
-    for tab, complete in (("measure", "#measure h2"), ("train", "#train[data-phase=idle]")):
-        page.click(f"#tab-{tab}")
-        page.wait_for_selector(complete)
+    for tab in other_views(page):
         found[tab] = page.evaluate(audit)
         wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{tab} scrolls sideways"
@@ -152,9 +158,7 @@ def test_a_phone(width, percent, chromium, site, save_image, photographs):
     page.wait_for_selector("#memory:has-text('tensors')")
     found["details"] = page.evaluate(FIT)
     page.keyboard.press("Escape")
-    for tab, complete in (("measure", "#measure h2"), ("train", "#train[data-phase=idle]")):
-        page.click(f"#tab-{tab}")
-        page.wait_for_selector(complete)
+    for tab in other_views(page):
         found[tab] = page.evaluate(FIT)
     context.close()
     assert found == {place: [] for place in found}
