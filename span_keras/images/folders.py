@@ -54,22 +54,23 @@ class Survey:
             trouble: returns why it cannot be opened, to stand behind its name, or nothing.
             head: returns its first bytes; asked where the name does not tell what it is.
         """
-        suffix = path.suffix.lower()
         if path.name.startswith("."):
             self.hidden += 1
-        elif (suffix in READABLE or unread_kind(path)) and (reason := trouble()):
-            self.unread.append((path, reason))
-        elif suffix in READABLE:
-            self.images.append(path)
-        elif kind := unread_kind(path):
-            self.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
-        elif (kind := None if trouble() else kind_of(head())) and kind.picture:
-            if kind.format:
-                self.unnamed.append(path)
-            else:
-                self.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
-        else:
+            return
+        suffix, reason = path.suffix.lower(), trouble()
+        readable, kind = suffix in READABLE, unread_kind(path)
+        if not (readable or kind or reason) and (found := kind_of(head())) and found.picture:
+            kind = found
+        if not (readable or kind):
             self.others[suffix] += 1
+        elif reason:
+            self.unread.append((path, reason))
+        elif readable:
+            self.images.append(path)
+        elif kind.format:
+            self.unnamed.append(path)
+        else:
+            self.unread.append((path, f"is {kind.label}, which is not read; {kind.advice}"))
 
 
 def survey(
