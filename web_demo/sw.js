@@ -15,6 +15,7 @@ const FILES = [
   'constants.js', 'early.js', 'launch.js', 'limit.js', 'worker.js',
   'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js', 'engine/ensemble.js',
   'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
+  'engine/png.js', 'engine/png-threads.js', 'engine/png-worker.js',
   'engine/region.js', 'engine/remembered.js', 'engine/run.js', 'engine/tf.js',
   'engine/webgpu/arena.js', 'engine/webgpu/check.js', 'engine/webgpu/device.js', 'engine/webgpu/network.js',
   'engine/webgpu/packing.js', 'engine/webgpu/plan.js', 'engine/webgpu/program.js', 'engine/webgpu/runner.js',
@@ -45,7 +46,7 @@ const FILES = [
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
   'vendor/tf-backend-wasm.es2017.min.js', 'vendor/tf-backend-webgl.es2017.min.js',
   'vendor/tf-backend-webgpu.es2017.min.js', 'vendor/tfjs-backend-wasm.wasm', 'vendor/tfjs-backend-wasm-simd.wasm',
-  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js', 'vendor/client-zip.js',
+  'vendor/tfjs-backend-wasm-threaded-simd.wasm', 'vendor/chart.umd.min.js', 'vendor/client-zip.js', 'vendor/pako_deflate.esm.min.js',
 ]; // prettier-ignore
 
 addEventListener('install', (event) => {

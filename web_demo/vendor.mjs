@@ -20,6 +20,7 @@ const FILES = {
   wasmThreads: '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm',
   chart: 'chart.js/dist/chart.umd.min.js',
   zip: 'client-zip/index.js',
+  pako: 'pako/dist/browser/pako_deflate.esm.min.mjs',
   jpegDecoder: '@jsquash/jpeg/codec/dec/mozjpeg_dec.js',
   jpegDecoderWasm: '@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm',
   jpegEncoder: '@jsquash/jpeg/codec/enc/mozjpeg_enc.js',
@@ -34,6 +35,7 @@ const FILES = {
 /** Of packages whose files do not name their licence themselves. */
 const LICENSES = {
   'client-zip/LICENSE.txt': 'client-zip.LICENSE.txt',
+  'pako/LICENSE': 'pako.LICENSE.txt',
   '@jsquash/jpeg/LICENSE': 'jsquash.LICENSE.txt',
   '@jsquash/jpeg/codec/LICENSE.codec.md': 'mozjpeg.LICENSE.md',
   '@jsquash/png/codec/LICENSE.codec.md': 'squoosh_png.LICENSE.md',
@@ -50,7 +52,8 @@ const lines = Object.entries(FILES).map(([name, path]) => {
     .join('/');
   const { version } = JSON.parse(readFileSync(join(root, 'node_modules', owner, 'package.json')));
   const hash = createHash('sha384').update(readFileSync(source)).digest('base64');
-  const file = basename(path) === 'index.js' ? `${owner}.js` : basename(path);
+  // Not every server knows .mjs.
+  const file = basename(path) === 'index.js' ? `${owner}.js` : basename(path).replace(/\.mjs$/, '.js');
   copyFileSync(source, join(root, 'vendor', file));
   const fields = {
     path: `${owner}@${version}${path.slice(owner.length)}`,

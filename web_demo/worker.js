@@ -1,6 +1,6 @@
 /** The worker of `span.js`: an `Engine`, so that the page goes on meanwhile. */
 import { Engine, loadAhead } from './engine/engine.js';
-import { PngEncoder } from './images/png.js';
+import { PngEncoder } from './engine/png.js';
 import { fetchModel } from './network/model.js';
 import { notify, serve, withTransfer } from './rpc.js';
 

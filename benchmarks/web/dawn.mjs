@@ -1,6 +1,7 @@
 // What the benchmarks of WebGPU share: Dawn in Node in place of a browser, models from folders, times.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const require = createRequire(import.meta.url);
@@ -11,7 +12,8 @@ export function installWebgpu(toggles = []) {
   const { create, globals } = require(process.env.WEBGPU_MODULE ? resolve(process.env.WEBGPU_MODULE) : 'webgpu');
   Object.assign(globalThis, globals, { require });
   const gpu = create(toggles); // `navigator` keeps it: once collected, it takes Dawn with it
-  Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'node' }, configurable: true });
+  const value = { gpu, userAgent: 'node', hardwareConcurrency: availableParallelism() };
+  Object.defineProperty(globalThis, 'navigator', { value, configurable: true });
 }
 
 /** @returns {Promise<object>} the namespace `tf`, with the WebGPU backend started */

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { WEB, installWebgpu, readModel, startTf, timeAwaited, timeQueued } from './dawn.mjs';
+import { Worker } from './workers.mjs';
 
 const { values: options, positionals: folders } = parseArgs({
   allowPositionals: true,
@@ -193,7 +194,7 @@ async function timeFrames({ artifacts, config }) {
 
 /** A photograph through the whole pipeline to the bytes of a PNG file, and its stages. */
 async function timePhotograph({ artifacts, config }, side) {
-  const { PngEncoder } = await load('images/png.js');
+  globalThis.Worker = Worker; // the encoder's threads, as in a page
   const image = makePhotograph(side);
   const megapixels = (side * side) / 1e6;
   console.log(`\n## a photograph of ${megapixels.toFixed(1)} megapixels to PNG, seconds`);
@@ -219,11 +220,7 @@ async function timePhotograph({ artifacts, config }, side) {
     console.log(`${name}: to PNG ${whole.toFixed(2)}, ${(bytes / 1e6).toFixed(0)} MB`);
     results[name] = { network, whole };
     if (own) {
-      const encoder = new PngEncoder(side * config.scale, side * config.scale, { write: async () => {} });
-      const begun = performance.now();
-      await encoder.rows(data);
-      await encoder.finish();
-      console.log(`PNG encoder alone: ${((performance.now() - begun) / 1000).toFixed(2)}`);
+      await timePng(data, side * config.scale);
     }
     engine.release();
   }
@@ -231,6 +228,21 @@ async function timePhotograph({ artifacts, config }, side) {
   console.log(
     `times faster: to pixels ${(b.network / a.network).toFixed(1)}, to PNG ${(b.whole / a.whole).toFixed(1)}`,
   );
+}
+
+/** The PNG encoder alone, on the threads that a page has and on one. */
+async function timePng(data, side) {
+  const { PngEncoder } = await load('engine/png.js');
+  for (const threads of [navigator.hardwareConcurrency, 1]) {
+    Object.assign(navigator, { hardwareConcurrency: threads });
+    const encoder = new PngEncoder(side, side, { write: async () => {} });
+    const start = performance.now();
+    await encoder.rows(data);
+    await encoder.finish();
+    const seconds = (performance.now() - start) / 1000;
+    const rate = (side * side * 3) / 1e6 / seconds;
+    console.log(`PNG encoder alone, ${threads} cores: ${seconds.toFixed(2)}, ${rate.toFixed(0)} MB of RGB each second`);
+  }
 }
 
 /** Waves and noise, which deflate about as a photograph does. */

@@ -244,7 +244,7 @@ def test_hashes_are_those_of_the_pinned_packages():
     text = (PAGE / "engine/libraries.js").read_text()
     path = r"path: '((?:@[\w-]+/)?[\w.-]+)@([\d.]+)/(\S+)'"
     entries = re.findall(path + r",\s+(?:file: '(\S+)',\s+)?integrity: 'sha384-(\S+)'", text)
-    assert len(entries) == 21
+    assert len(entries) == 22
     for package, version, place, file, digest in entries:
         assert lock[f"node_modules/{package}"]["version"] == version
         content = (PAGE / "vendor" / (file or place.split("/")[-1])).read_bytes()

@@ -37,8 +37,8 @@ PATIENCE = 120_000
 
 MODULES = (
     *("rpc", "span"),
-    *("engine/backend", "engine/engine", "engine/tf"),
-    *("images/metrics", "images/png", "images/tiling"),
+    *("engine/backend", "engine/engine", "engine/png", "engine/tf"),
+    *("images/metrics", "images/tiling"),
     *("network/model", "network/network"),
     "storage/models",
 )

@@ -1,9 +1,11 @@
-/** PNG files, read back with zlib and the PNG specification's own formulas. */
+/** PNG files, on one thread and on several, read back with zlib and the PNG specification's own formulas. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import zlib from 'node:zlib';
 import { readProfile } from '../../web_demo/images/icc.js';
-import { PngEncoder } from '../../web_demo/images/png.js';
+import { Worker } from '../../benchmarks/web/workers.mjs';
+import { PngEncoder } from '../../web_demo/engine/png.js';
 
 /** CRC-32 bit by bit, from section 5.5 of the specification; `zlib.crc32` came with Node 22. */
 function crc32(bytes) {
@@ -29,22 +31,23 @@ function chunks(file) {
   return found;
 }
 
-/** Pixels of an 8-bit file of the Paeth filter alone: section 9.4 of the specification. */
+/** Bytes of the pixels of a file of the Paeth filter alone: section 9.4 of the specification. */
 function decode(file) {
   const parts = chunks(file);
   const header = parts[0][1];
   const [width, height, channels] = [header.readUInt32BE(0), header.readUInt32BE(4), { 2: 3, 6: 4 }[header[9]]];
   const stored = zlib.inflateSync(Buffer.concat(parts.filter(([type]) => type === 'IDAT').map(([, data]) => data)));
-  const stride = width * channels;
+  const step = (channels * header[8]) / 8;
+  const stride = width * step;
   assert.equal(stored.length, height * (stride + 1));
   const pixels = new Uint8Array(height * stride);
   for (let y = 0; y < height; y++) {
     assert.equal(stored[y * (stride + 1)], 4);
     for (let x = 0; x < stride; x++) {
       const at = y * stride + x;
-      const a = x < channels ? 0 : pixels[at - channels];
+      const a = x < step ? 0 : pixels[at - step];
       const b = y ? pixels[at - stride] : 0;
-      const c = x < channels || !y ? 0 : pixels[at - stride - channels];
+      const c = x < step || !y ? 0 : pixels[at - stride - step];
       const p = a + b - c;
       const [toA, toB, toC] = [a, b, c].map((value) => Math.abs(p - value));
       pixels[at] = stored[y * (stride + 1) + 1 + x] + (toA <= toB && toA <= toC ? a : toB <= toC ? b : c);
@@ -112,4 +115,117 @@ test('a stream that fails ends the rows or the file, at once', { timeout: 20_000
   };
   await assert.rejects(work(), { message: 'the disk is full' });
   await encoder.abort();
+});
+
+/** An image that two more threads pay for, of sixteen pieces. */
+const LARGE = { width: 2100, height: 2560 };
+const large = new Uint8ClampedArray(LARGE.width * LARGE.height * 4);
+for (let at = 0, some = noise(99_991); at < large.length; at += some.length) {
+  large.set(some.subarray(0, large.length - at), at);
+}
+
+/** The file of `large`, in bands; nothing is written, and so only the first pieces are encoded, before `ready`. */
+async function encodeLarge(ready) {
+  const parts = [];
+  const write = async (bytes) => {
+    await ready;
+    parts.push(bytes);
+  };
+  const encoder = new PngEncoder(LARGE.width, LARGE.height, { write });
+  for (let y = 0; y < LARGE.height; y += 777) {
+    await encoder.rows(large.subarray(y * LARGE.width * 4, (y + 777) * LARGE.width * 4));
+  }
+  await encoder.finish();
+  return Buffer.concat(parts);
+}
+
+/** Let encoders find workers, and cores for two of them. @returns {Worker[]} those that they start */
+function installWorkers(t) {
+  const workers = [];
+  globalThis.Worker = class extends Worker {
+    constructor(url) {
+      super(url);
+      workers.push(this);
+    }
+  };
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
+  Object.defineProperty(globalThis, 'navigator', { value: { hardwareConcurrency: 3 }, configurable: true });
+  t.after(() => {
+    delete globalThis.Worker;
+    delete globalThis.navigator;
+    if (before) Object.defineProperty(globalThis, 'navigator', before);
+    for (const worker of workers) worker.terminate();
+  });
+  return workers;
+}
+
+/** Resolves when a worker has answered its first call. */
+const isReady = (worker) => new Promise((resolve) => worker.on('message', ({ id }) => id && resolve()));
+
+test('threads make the same file as one, and end', { timeout: 60_000 }, async (t) => {
+  const alone = await encodeLarge();
+  const workers = installWorkers(t);
+  let start;
+  const work = encodeLarge(new Promise((resolve) => (start = resolve)));
+  assert.equal(workers.length, 2);
+  await Promise.all(workers.map(isReady));
+  const answers = workers.map((worker) => once(worker, 'message'));
+  const ends = workers.map((worker) => once(worker, 'exit'));
+  start();
+  assert.ok(alone.equals(await work));
+  for (const [answer] of await Promise.all(answers)) assert.ok(answer.result.idat);
+  await Promise.all(ends);
+});
+
+test('threads that fail or never start leave the work to this one', { timeout: 60_000 }, async (t) => {
+  const alone = await encodeLarge();
+  const workers = installWorkers(t);
+  let start;
+  const work = encodeLarge(new Promise((resolve) => (start = resolve)));
+  workers[0].terminate();
+  let failures = 0;
+  const { postMessage } = workers[1];
+  workers[1].postMessage = function (message, transfer) {
+    if (message.method !== 'encode') return postMessage.call(this, message, transfer);
+    failures++;
+    this.onerror({ message: 'out of memory', preventDefault: () => {} });
+  };
+  await isReady(workers[1]);
+  start();
+  assert.ok(alone.equals(await work));
+  assert.equal(failures, 1);
+});
+
+test('16 bits come back as they were', async () => {
+  const [width, height] = [300, 450]; // more than one piece
+  const rgba = Uint16Array.from({ length: width * height * 4 }, (_, i) => (i * 40503) & 0xffff);
+  const encoder = new PngEncoder(width, height, { alpha: true, bits: 16 });
+  await encoder.rows(rgba);
+  const { pixels } = decode(await bytesOf(await encoder.finish()));
+  const view = new DataView(pixels.buffer);
+  assert.ok(rgba.every((value, i) => view.getUint16(2 * i) === value));
+});
+
+test('rows wait for a stream that takes nothing, and end when the file is given up', { timeout: 20_000 }, async () => {
+  let writes = 0;
+  const write = () => new Promise(() => void writes++);
+  const encoder = new PngEncoder(2000, 1000, { write });
+  let isDone = false;
+  const rows = encoder.rows(new Uint8ClampedArray(2000 * 1000 * 4)).finally(() => (isDone = true));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.ok(!isDone);
+  assert.equal(writes, 1);
+  encoder.abort();
+  await assert.rejects(rows, { name: 'AbortError' });
+  await assert.rejects(encoder.finish(), { name: 'AbortError' });
+});
+
+test('what repeats, as drawings do, is found by a search', async () => {
+  const row = noise(300 * 4);
+  const rgba = new Uint8ClampedArray(300 * row.length);
+  for (let y = 0; y < 300; y++) rgba.set(row, y * row.length);
+  const encoder = new PngEncoder(300, 300);
+  await encoder.rows(rgba);
+  const { size } = await encoder.finish();
+  assert.ok(size < 9000, String(size)); // without it ten times as large
 });

@@ -1,6 +1,5 @@
 /** The upscaler itself: a model on a backend that proved itself, fed tile by tile. Runs inside `../worker.js`. */
 import { allocate, toBytes } from '../images/pixels.js';
-import { PngEncoder } from '../images/png.js';
 import { planTiles } from '../images/tiling.js';
 import { within } from '../limit.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
@@ -9,6 +8,7 @@ import { Ahead } from './ahead.js';
 import { CHAIN, DeviceLost, LABELS, isExhaustion, startBackend, stopBackend } from './backend.js';
 import { decodeWhole } from './decode.js';
 import { gpuProblem } from './hardware.js';
+import { PngEncoder } from './png.js';
 import { computeRegion } from './region.js';
 import { timeOf } from './run.js';
 import { loadTf } from './tf.js';

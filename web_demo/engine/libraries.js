@@ -49,6 +49,11 @@ export const LIBRARIES = {
     file: 'client-zip.js',
     integrity: 'sha384-N2b5Iwe+/N/0a3k+gkP3At3IgaLXhiOFfUuBoCNJnpbprct+Qb3ciMKwqmbkcB1L',
   },
+  pako: {
+    path: 'pako@3.0.3/dist/browser/pako_deflate.esm.min.mjs',
+    file: 'pako_deflate.esm.min.js',
+    integrity: 'sha384-ihA6JNT0jiPv8IYk/RDUKR8mFQDirxAk5r0yZMNCBA88kMzCf2lnmxPIEKykk9GG',
+  },
   jpegDecoder: {
     path: '@jsquash/jpeg@1.6.0/codec/dec/mozjpeg_dec.js',
     integrity: 'sha384-W4c2GkLkJf/Snk/oXkK2oMLZapbffyzLQUyQmYjWopTCodigkn9xxK71mVTGdj0K',
