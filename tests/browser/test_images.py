@@ -33,6 +33,58 @@ def test_png_rows(alpha, blank):
     assert image.info["icc_profile"] == bytes(i % 256 for i in range(300))
 
 
+PIECES = """
+const [width, height] = given;
+const rgba = new Uint8ClampedArray(width * height * 4).map((_, i) => ((i >> 2) * (3 + (i & 3)) + (i >> 13)) & 255);
+const told = new Promise((resolve, reject) => {
+  const code = `
+    let ready;
+    const started = new Promise((resolve) => (ready = resolve));
+    let encoded = 0;
+    self.Worker = class extends Worker {
+      constructor(...given) {
+        super(...given);
+        this.addEventListener('message', ({ data }) => {
+          if (data.id) ready();
+          if (data.result?.idat) encoded++;
+        });
+      }
+    };
+    onmessage = async ({ data: { rgba, width, height } }) => {
+      const { PngEncoder } = await import('${location.origin}/engine/png.js');
+      const parts = [];
+      const write = async (bytes) => {
+        await started; // else it is done before
+        parts.push(bytes);
+      };
+      const encoder = new PngEncoder(width, height, { alpha: true, write });
+      await encoder.rows(rgba);
+      await encoder.finish();
+      postMessage({ file: new Blob(parts), encoded });
+    };`;
+  const url = URL.createObjectURL(new Blob([code], { type: 'text/javascript' }));
+  const worker = new Worker(url, { type: 'module' });
+  worker.onmessage = ({ data }) => resolve(data);
+  worker.onerror = ({ message }) => reject(new Error(message));
+  worker.postMessage({ rgba, width, height });
+});
+const { file, encoded } = await told;
+const read = new FileReader();
+await new Promise((resolve) => { read.onload = resolve; read.readAsDataURL(file); });
+return [read.result.split(',')[1], encoded];
+"""
+"""Encodes an image that is worth a second thread, in a worker; returns the file, and how much that thread did."""
+
+
+def test_png_on_several_threads(blank):
+    height, width = 1500, 1400
+    encoded, pieces = library(blank, PIECES, width, height)
+    i = np.arange(width * height * 4)
+    pixels = np.uint8(((i >> 2) * (3 + (i & 3)) + (i >> 13)) & 255).reshape(height, width, 4)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))), pixels)
+    assert pieces > 0
+
+
 def test_a_profile_that_inflates_without_end(blank):
     """A few kilobytes of PNG may hold gigabytes; no profile has more than some megabytes."""
 
