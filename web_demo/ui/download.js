@@ -2,6 +2,7 @@
 import { loadZip } from '../engine/tf.js';
 import { isCanvasTrue } from '../images/canvas.js';
 import { profileOf } from '../images/decode.js';
+import { MAX_SIDES, NAMES } from '../images/formats.js';
 import { size } from './format.js';
 import { announce } from './page.js';
 
@@ -74,10 +75,6 @@ export async function askForFile(item) {
     return error.name === 'SecurityError' ? undefined : null;
   }
 }
-
-/** Encoders take sides up to these (JPEG's is libjpeg's, below the format's own) and silently cut off what is beyond. */
-const MAX_SIDES = { 'image/jpeg': 65500, 'image/webp': 16383 };
-const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
 
 /** Bytes at the beginning of a result in which its metadata and its profile lie. */
 const HEAD = 16e6;
