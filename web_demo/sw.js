@@ -19,7 +19,7 @@ const FILES = [
   'engine/tiles.js',
   'engine/webgpu/arena.js', 'engine/webgpu/check.js', 'engine/webgpu/device.js', 'engine/webgpu/network.js',
   'engine/webgpu/packing.js', 'engine/webgpu/plan.js', 'engine/webgpu/program.js', 'engine/webgpu/runner.js',
-  'engine/webgpu/sets.js', 'engine/webgpu/tile.js', 'engine/webgpu/tune.js', 'engine/webgpu/weights.js',
+  'engine/webgpu/sets.js', 'engine/webgpu/tile-buffers.js', 'engine/webgpu/tile.js', 'engine/webgpu/tune.js', 'engine/webgpu/weights.js',
   'engine/webgpu/shaders/direct.js', 'engine/webgpu/shaders/epilogue.js', 'engine/webgpu/shaders/first.js',
   'engine/webgpu/shaders/plain.js', 'engine/webgpu/shaders/source.js', 'engine/webgpu/shaders/winograd.js',
   'checkpoints/detect.js', 'checkpoints/fuse.js', 'checkpoints/model-files.js', 'checkpoints/safetensors.js', 'checkpoints/trial.js',
