@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from span_keras.errors import ConfigError
-from span_keras.inference.networks import Precision
+from span_keras.inference.device import Precision
 from span_keras.network import functional
 from span_keras.network.topology import topology
 from span_keras.network.weights import SpanWeights

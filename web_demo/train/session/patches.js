@@ -9,7 +9,7 @@ import { uniformStream } from './random.js';
 /** @typedef {{name: string, hr: Picture, lr: Picture}} Pair */
 
 /** Pixel bytes held at most; what does not fit is left out and named. */
-export const MEMORY_LIMIT = 600e6;
+const MEMORY_LIMIT = 600e6;
 
 /** @returns {Picture} laid over white where it is transparent, as Python's `load_pair` does */
 function toPicture({ width, height, data, alpha }) {
