@@ -47,9 +47,8 @@ def test_metadata_survives(tmp_path, source, target):
     exif[ExifTags.IFD.Exif] = {ExifTags.Base.ExposureTime: 0.01, ExifTags.Base.ExifImageWidth: 14}
     exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N"}
     dpi = (300.0, 300.0)
-    write_image(
-        tmp_path / f"a{source}", Picture(random_samples(3), Metadata(SRGB, exif.tobytes(), b"<x:xmpmeta/>", dpi))
-    )
+    metadata = Metadata(SRGB, exif.tobytes(), b"<x:xmpmeta/>", dpi)
+    write_image(tmp_path / f"a{source}", Picture(random_samples(3, shape=(9, 14)), metadata))
     first = read_image(tmp_path / f"a{source}")
     write_image(tmp_path / f"b{target}", Picture(first.samples, scaled_metadata(first.metadata, 56, 36)))
     found = read_image(tmp_path / f"b{target}").metadata
