@@ -20,6 +20,18 @@ from helpers.weights import random_weights
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
 
+LONGEST = (
+    *("training/test_distributed.py", "runs/test_resume.py", "training/test_trainer.py", "docs/test_notebooks.py"),
+    *("cluster/test_bulk.py", "browser/test_own_kernels.py", "browser/test_engine.py", "runs/test_stages.py"),
+)
+"""Files that take a minute or more, longest first."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: a process that began with one at the end would keep the others waiting."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
