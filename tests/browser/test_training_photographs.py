@@ -99,9 +99,9 @@ def test_useless_photographs_get_a_sentence_and_nothing_chosen_is_lost(view):
     view.answer("Replace It")
     assert view.wait_problem() == (
         "No photograph can be used: a.png (image/png) is damaged or not an image that this browser reads; try PNG, "
-        "JPEG, WebP or AVIF. It is left out. b.heic is a HEIC photograph, which this browser does not read; open the page in "
-        "Safari, or save the photograph as JPEG. It is left out. c.png is empty; choose another file. It is left out. "
-        "2 more cannot be used either. Choose others or a smaller patch."
+        "JPEG, WebP or AVIF. It is left out. b.heic is a HEIC photograph, which this browser does not read; open the "
+        "page in Safari, or save the photograph as JPEG. It is left out. c.png is empty; choose another file. It is "
+        "left out. 2 more cannot be used either. Choose others or a smaller patch."
     )
     view.wait("idle")
     assert view.state == "The training did not start."
