@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.browser import AXE, hook_workers
+from helpers.browser import AXE, FIT, hook_workers, until
 from helpers.training_view import View
 from helpers.weights import random_weights
 from span_export.export import export_model
@@ -295,4 +295,7 @@ def test_the_view_with_curves_and_samples_is_accessible(page, open_page, photogr
     )
     assert [violation for violation in found if violation[1] in ("serious", "critical")] == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.set_viewport_size({"width": 320, "height": 800})
+    page.evaluate("() => void (document.documentElement.style.fontSize = '200%')")
+    until(page, lambda: page.evaluate(FIT) == [], lambda: page.evaluate(FIT))  # charts follow with the next frames
     page.problems[:] = [problem for problem in page.problems if "404" not in problem]
