@@ -17,8 +17,8 @@ export function mountForm(root) {
     <fieldset class="train-fields">
       <legend><h3>Start from</h3></legend>
       <div class="train-options" id="train-origins">
-        ${option('origin', 'stored', 'The stored training')}${option('origin', 'page', 'The model of this page')}
-        ${option('origin', 'file', 'The loaded file')}${option('origin', 'scratch', 'Scratch', 'A new network')}
+        ${card('origin', 'stored', 'The stored training')}${card('origin', 'page', 'The model of this page')}
+        ${card('origin', 'file', 'The loaded file')}${card('origin', 'scratch', 'Scratch', 'A new network')}
       </div>
       <label class="field" id="train-new" hidden><span>Scale</span>
         <select id="train-scale">${options(SCALES, (s) => `×${s}`)}</select></label>
@@ -26,7 +26,7 @@ export function mountForm(root) {
     <fieldset class="train-fields">
       <legend><h3>How long</h3></legend>
       <div class="train-options" id="train-sizes">
-        ${SIZE_NAMES.map((size) => option('size', size, SIZES[size].label, SIZES[size].hint)).join('')}
+        ${SIZE_NAMES.map((size) => card('size', size, SIZES[size].label, SIZES[size].hint)).join('')}
       </div>
     </fieldset>
     <details id="train-more">
@@ -170,7 +170,7 @@ const settingsOf = (size) => ({ ...DEFAULTS, ...SIZES[size].settings });
 const isSize = (size, settings) =>
   Object.entries(settingsOf(size)).every(([key, value]) => String(settings[key]) === String(value));
 
-const option = (name, value, title, note = '') => `
+const card = (name, value, title, note = '') => `
   <label class="train-option"><input type="radio" name="${name}" value="${value}" />
     <span><strong>${title}</strong><span class="note" data-${name}="${value}">${note}</span></span></label>`;
 
