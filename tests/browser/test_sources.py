@@ -1,9 +1,11 @@
 """What span.js takes for an image, what it refuses, and from where it can be loaded."""
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.browser import Site, library, make_scene, open_blank
 
@@ -180,15 +182,22 @@ def test_where_canvases_lie_files_are_decoded_without_them(blank, name, save_ima
 
 
 def test_where_canvases_lie_other_images_are_refused_with_a_sentence(blank):
+    gif = io.BytesIO()
+    Image.new("L", (4, 4)).save(gif, "gif")
     failures = library(
         blank,
         NOISE.replace("given_place", "5")
         + """
         const { decode } = await import('/engine/decode.js');
-        const gif = Uint8Array.from('GIF89a--------', (letter) => letter.charCodeAt(0));
+        const [gif, heic] = given.map((text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
         const bitmap = await createImageBitmap(new ImageData(4, 4));
-        const sources = [new File([gif], 'a.gif'), bitmap];
+        const sources = [new File([gif], 'a.gif'), bitmap, new File([heic], 'b.heic')];
         return Promise.all(sources.map((source) => decode(source).catch((error) => error.message)));""",
+        gif.getvalue().decode("latin-1"),
+        "\0\0\0\x18ftypheic" + 40 * "\0",
     )
     assert failures[0].startswith("a.gif is neither PNG, JPEG nor WebP. This browser hides the content of other images")
     assert failures[1].startswith("This browser hides the content of images from pages, against fingerprinting: allow")
+    assert failures[2].startswith(
+        "b.heic is a HEIC photograph, which this browser does not read; open the page in Safari"
+    )
