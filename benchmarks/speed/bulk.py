@@ -15,6 +15,7 @@ command starts, Ray's own included.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -31,6 +32,9 @@ from PIL import Image, ImageOps
 
 ROOT = Path(__file__).parents[2]
 TICK = os.sysconf("SC_CLK_TCK")
+
+KILL_SECONDS = 20.0
+"""Longest time from a start, a kill or the next result to a kill."""
 
 
 def photographs(folder: Path, count: int, side: int) -> None:
@@ -155,33 +159,63 @@ def overhead(folder: Path, count: int, side: int, weights: str, rounds: int):
 
 @benchmark
 def kills(folder: Path, count: int, side: int, weights: str, rounds: int):
-    """Kill a worker, then the driver, at random moments, until each was killed so often."""
+    """Kill ``--rounds`` workers and as many drivers at random moments, the same in every call, and compare results."""
     photographs(folder / "all", count, side)
     Command("upscale", folder / "all", "-o", folder / "expected", "-w", weights).end()
-    workers = drivers = 0
-    while workers < rounds or drivers < rounds:
-        command = Command("bulk", folder / "all", folder / "out", "-w", weights)
+    expected, draw = names(folder / "expected"), random.Random(0)
+    victims = ["worker", "driver"] * rounds
+    draw.shuffle(victims)
+    command = None
+    for victim in victims:
+        command = command or Command("bulk", folder / "all", folder / "out", "-w", weights)
         before = len(names(folder / "out"))
-        while command.process.poll() is None and len(names(folder / "out")) == before:
-            time.sleep(0.1)
-        time.sleep(random.uniform(0, 3))
-        alive = [pid for pid, title in command.look().items() if title.startswith("ray::Map")]
-        if workers < rounds and alive:
-            victim = random.choice(alive)
-            click.echo(f"worker {command.look().get(victim)} killed at {len(names(folder / 'out'))} results")
-            os.kill(victim, signal.SIGKILL)
-            workers += 1
-            time.sleep(random.uniform(5, 15))
-        if command.process.poll() is None and drivers < rounds:
-            click.echo(f"driver killed at {len(names(folder / 'out'))} results")
+        for_results = draw.random() < 0.5  # else it may be hit while it starts
+        while for_results and len(names(folder / "out")) == before:
+            wait(0.1, command)
+        wait(draw.uniform(0, KILL_SECONDS), command)
+        if victim == "driver":
             command.process.kill()
-            drivers += 1
-        command.end()
-    command = Command("bulk", folder / "all", folder / "out", "-w", weights)
+        else:
+            pid, title = draw.choice(sorted(workers_of(command).items()))
+            victim = f"worker {title.removeprefix('ray::').strip()}"
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        click.echo(f"{victim} killed at {len(names(folder / 'out'))} results")
+        if victim == "driver":
+            command.end()
+            command = None
+    command = command or Command("bulk", folder / "all", folder / "out", "-w", weights)
     command.end()
-    same = names(folder / "out") == names(folder / "expected")
-    click.echo(f"{workers} workers and {drivers} drivers killed; exit code {command.process.returncode}; "
-               f"{len(names(folder / 'out'))} results, bytes {'equal' if same else 'DIFFER'}")  # fmt: skip
+    click.echo(command.said())
+    found = names(folder / "out")
+    same = "equal" if found == expected else "DIFFER"
+    left = sum(path.is_file() and path.name.endswith(".partial") for path in (folder / "out").rglob("*"))
+    click.echo(
+        f"{rounds} workers and {rounds} drivers killed; exit code {command.process.returncode}; {len(found)} of "
+        f"{len(expected)} results, bytes {same}; {left} half-written files left"
+    )
+    if command.process.returncode or found != expected:
+        raise click.ClickException("a result is missing or differs.")
+
+
+def workers_of(command: Command) -> dict[int, str]:
+    """Wait until workers of a run do something, and return their titles by number."""
+    while not (found := {pid: title for pid, title in command.look().items() if title.startswith("ray::Map")}):
+        wait(0.1, command)
+    return found
+
+
+def wait(seconds: float, command: Command) -> None:
+    """Let a command go on for so long.
+
+    Raises:
+        click.ClickException: it ends meanwhile.
+    """
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        command.process.wait(seconds)
+        raise click.ClickException(
+            f"the run ended before all kills; ask for a larger --count. It said:\n{command.said()}"
+        )
 
 
 @benchmark

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from span_keras.ambient import installed
 from span_keras.cluster.plan import Task
 from span_keras.cluster.stages import Decode, Encode, Enlarge, Parcel, Setup, packed, unpacked
 from span_keras.errors import SpanError
@@ -30,13 +31,20 @@ MAX_BLOCKS = 10_000
 """Most tasks that the first stage is divided into; Ray keeps an entry of each."""
 
 TASK_IMAGES = 8
-"""Images of such a task, at least, if there are enough."""
+"""Images of such a task, at least, if there are enough for two tasks a worker."""
+
+MIN_GPU = 0.01
+"""Smallest part of a GPU that a worker may ask for."""
 
 MAX_DEATHS = 10
 """Times that a task whose worker has died is tried again. Then its images fail, and the others go on."""
 
 CODEC_CPUS = 0.5
 """What a task that decodes or encodes is said to need of a CPU: half of the time it waits for its files."""
+
+WORKER_CPUS = 0.1
+"""What a worker without a GPU is said to need of each of its cores: so little that those of machines that leave find
+room on the others, and that room is left there for the stages before and after them."""
 
 
 class ClusterError(SpanError):
@@ -63,11 +71,12 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connected(address: str, workers: int | None = None, gpus: float | None = None) -> Iterator[Cluster]:
+def connected(address: str, images: int, workers: int | None, gpus: float | None) -> Iterator[Cluster]:
     """Connect to a cluster, or start one on this machine, which ends with the block.
 
     Args:
-        address: ``LOCAL``, ``"auto"``, ``"host:6379"`` or ``"ray://host:10001"``.
+        address: ``LOCAL``, ``"auto"`` or ``"host:6379"``.
+        images: how many there are; there are no more workers.
         workers: copies of the network; None for one on each GPU, or on each core: several cores are less
             busy with one image than each with its own.
         gpus: GPUs of each; None for one if the cluster has any.
@@ -89,7 +98,11 @@ def connected(address: str, workers: int | None = None, gpus: float | None = Non
         try:
             if address == LOCAL:
                 store = min(STORE_BYTES, (memory.available() or 2 * STORE_BYTES) // 3)
-                context = ray.init(LOCAL, num_cpus=cores(), object_store_memory=store, **quiet)
+                # Without the packages of ray[default], Ray would load the rest of its dashboard and wait for it.
+                dashboard = None if installed("aiohttp_cors") else False
+                context = ray.init(
+                    LOCAL, num_cpus=cores(), object_store_memory=store, include_dashboard=dashboard, **quiet
+                )
             else:
                 context = ray.init(address, **quiet)
         except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
@@ -98,32 +111,37 @@ def connected(address: str, workers: int | None = None, gpus: float | None = Non
                 f"expected a Ray cluster at {address}, found none ({reason}); start one with: ray start --head."
             ) from error
     try:
-        yield described(ray.cluster_resources(), workers, gpus, context.dashboard_url or "")
+        yield described(ray.cluster_resources(), images, workers, gpus, context.dashboard_url or "")
     finally:
         ray.shutdown()
 
 
-def described(resources: dict[str, float], workers: int | None, gpus: float | None, dashboard: str = "") -> Cluster:
-    """Return how a run uses a cluster of such resources.
+def described(
+    resources: dict[str, float], images: int, workers: int | None, gpus: float | None, dashboard: str = ""
+) -> Cluster:
+    """Return how a run of so many images uses a cluster of such resources.
 
     Raises:
         ClusterError: it has too few.
     """
     cpus, all_gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0)
     gpus = (1 if all_gpus else 0) if gpus is None else gpus
-    if gpus > 1 and gpus != int(gpus):
-        raise ClusterError(f"expected a part of one GPU or whole ones for a worker, found {gpus:g}; ask for 1 or less.")
+    if not (MIN_GPU <= gpus <= 1 or float(gpus).is_integer()):
+        raise ClusterError(
+            f"expected whole GPUs for a worker, or a part of one of at least {MIN_GPU:g}, found {gpus:g}; ask for 1."
+        )
     if gpus:
-        workers = workers or int(all_gpus / gpus)
-        if workers * gpus > all_gpus or not workers:
+        asked = workers or max(1, int(all_gpus / gpus))
+        if asked * gpus > all_gpus:
             raise ClusterError(
-                f"expected {max(workers, 1)} times {gpus:g} GPUs, found {all_gpus:g} in the cluster; "
+                f"expected {asked} times {gpus:g} GPUs, found {all_gpus:g} in the cluster; "
                 "ask for fewer by --workers or --gpus-per-worker."
             )
-        return Cluster(workers, gpus, None, cpus, dashboard)
-    workers = workers or max(1, cpus)
-    if workers > max(cpus, 1):
-        raise ClusterError(f"expected {workers} CPUs for as many workers, found {cpus}; ask for fewer by --workers.")
+        return Cluster(min(asked, images), gpus, None, cpus, dashboard)
+    asked = workers or max(1, cpus)
+    if asked > max(cpus, 1):
+        raise ClusterError(f"expected {asked} CPUs for as many workers, found {cpus}; ask for fewer by --workers.")
+    workers = min(asked, images)
     return Cluster(workers, 0, max(1, cpus // workers), cpus, dashboard)
 
 
@@ -147,12 +165,11 @@ def upscale_all(tasks: list[Task], setup: Setup, cluster: Cluster) -> Iterator[P
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     setup = replace(setup, threads=cluster.threads)
-    # A worker on CPUs is said to need half of its cores, so that stages before and after it find some.
-    cpus = {"num_cpus": cluster.threads // 2 or 0.5} if cluster.threads else {"num_cpus": 1}
+    cpus = {"num_cpus": WORKER_CPUS * cluster.threads if cluster.threads else 1}
     codec = {"num_cpus": 1 if cluster.gpus else CODEC_CPUS, "max_retries": MAX_DEATHS}
     batch = {"batch_format": "pyarrow", "zero_copy_batch": True}
     gather = setup.network.gather
-    blocks = min(-(-len(tasks) // TASK_IMAGES), MAX_BLOCKS)
+    blocks = min(max(-(-len(tasks) // TASK_IMAGES), 2 * cluster.workers), len(tasks), MAX_BLOCKS)
     waiting = {task.source: task for task in tasks}
     stages = (
         ray.data.from_arrow(_divided(tasks, blocks))

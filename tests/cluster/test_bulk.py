@@ -1,8 +1,6 @@
 """span-bulk on a real cluster: every image once, the same bytes as span-upscale makes, whoever is killed."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -92,21 +90,21 @@ def test_whoever_is_killed_all_results_are_there_and_right(cluster, photos, expe
     reference, said = expected
     arguments = [photos, out, "-w", tiny]
 
+    machine = cluster.join()
     first = Driver(cluster, *arguments)
     wait_for(out, 20, first)
-    killed = cluster.processes("ray::MapWorker")
-    assert killed
-    for worker in killed:
-        os.kill(worker, signal.SIGKILL)
+    assert cluster.kill("ray::MapWorker")
     wait_for(out, 120, first)
     first.process.kill()
     first.end()
     assert len(names(out)) < len(names(reference))
 
     second = Driver(cluster, *arguments)
+    wait_for(out, 160, second)
+    cluster.kill("ray::MapBatches")  # those that decode and encode, or wait to
     wait_for(out, 200, second)
-    for worker in cluster.processes("ray::MapBatches"):  # those that decode and encode, or wait to
-        os.kill(worker, signal.SIGKILL)
+    assert cluster.kill("ray::MapWorker", machine)
+    cluster.kill(node=machine)
     code, _, err = second.end()
     assert code == 1, err
     assert "images were made before and have not changed" in err
