@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ MAX_BLOCKS = 10_000
 
 TASK_IMAGES = 8
 """Images of such a task, at least, if there are enough for two tasks a worker."""
+
+CONNECT_SECONDS = 10.0
+"""Longest time in which a cluster must answer."""
 
 MIN_GPU = 0.01
 """Smallest part of a GPU that a worker may ask for."""
@@ -104,8 +108,11 @@ def connected(address: str, images: int, workers: int | None, gpus: float | None
                     LOCAL, num_cpus=cores(), object_store_memory=store, include_dashboard=dashboard, **quiet
                 )
             else:
+                host, _, port = address.rpartition(":")
+                if host:  # where nothing answers, Ray would wait for minutes
+                    socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
                 context = ray.init(address, **quiet)
-        except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0].rstrip(".")
             raise ClusterError(
                 f"expected a Ray cluster at {address}, found none ({reason}); start one with: ray start --head."

@@ -25,7 +25,8 @@ from span_keras.images.write import UnwritableError
 
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://([^/]*)/?(.*)", re.DOTALL)
 
-_COLLAPSED = re.compile(r"\b(s3|gs|gcs|hdfs|abfss?|az|adl|memory|https?):/(?!/)")
+_COLLAPSED = re.compile(r"(^[a-z][a-z0-9+.-]+|(?<![\w/.-])(?:s3|gs|gcs|hdfs|abfss?|az|adl|memory|https?)):/(?!/)")
+"""What ``path_of`` made of an address: one of any store by itself, or one of these in a sentence."""
 
 
 class Entry(NamedTuple):

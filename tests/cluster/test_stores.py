@@ -60,6 +60,13 @@ def test_kinds_of_stores_that_are_not_to_be_had():
         stores.write("hdfs://127.0.0.1:1/a", io.BytesIO())
 
 
+@pytest.mark.parametrize("address", ["oss://bucket/a b.png", "s3://bucket/a.png", "/local/s3:/oss:/a.png", "/a.png"])
+def test_addresses_outlive_paths(address):
+    assert stores.address_of(stores.path_of(address)) == stores.address_of(address) == address
+    sentence = f"{stores.path_of('gs://bucket/a.png')} and {stores.path_of('s3://bucket/a.png')} clash."
+    assert stores.address_of(sentence) == "gs://bucket/a.png and s3://bucket/a.png clash."
+
+
 def test_links_that_lead_round_in_a_circle_are_not_followed(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).symlink_to(tmp_path)
