@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from span_keras.ambient import installed
 from span_keras.cluster.plan import Task
 from span_keras.cluster.stages import Decode, Encode, Enlarge, Parcel, Setup, packed, unpacked
 from span_keras.errors import SpanError
@@ -40,8 +39,8 @@ CONNECT_SECONDS = 10.0
 MIN_GPU = 0.01
 """Smallest part of a GPU that a worker may ask for."""
 
-MAX_DEATHS = 10
-"""Times that a task whose worker has died is tried again. Then its images fail, and the others go on."""
+MAX_DEATHS = 3
+"""Times that a task whose worker has died is tried again while the others go on."""
 
 CODEC_CPUS = 0.5
 """What a task that decodes or encodes is said to need of a CPU: half of the time it waits for its files."""
@@ -102,18 +101,14 @@ def connected(address: str, images: int, workers: int | None, gpus: float | None
         try:
             if address == LOCAL:
                 store = min(STORE_BYTES, (memory.available() or 2 * STORE_BYTES) // 3)
-                # Without the packages of ray[default], Ray would load the rest of its dashboard and wait for it.
-                dashboard = None if installed("aiohttp_cors") else False
-                context = ray.init(
-                    LOCAL, num_cpus=cores(), object_store_memory=store, include_dashboard=dashboard, **quiet
-                )
+                context = ray.init(LOCAL, num_cpus=cores(), object_store_memory=store, **quiet)
             else:
                 host, _, port = address.rpartition(":")
                 if host:  # where nothing answers, Ray would wait for minutes
                     socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
                 context = ray.init(address, **quiet)
         except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ClusterError(
                 f"expected a Ray cluster at {address}, found none ({reason}); start one with: ray start --head."
             ) from error
@@ -172,20 +167,45 @@ def upscale_all(tasks: list[Task], setup: Setup, cluster: Cluster) -> Iterator[P
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     setup = replace(setup, threads=cluster.threads)
+    waiting, left = {task.source: task for task in tasks}, None
+    # With a machine go blocks that Ray cannot always make again. What is lost goes through once more, in smaller tasks,
+    # until only images are left that end their workers.
+    while waiting and len(waiting) != left:
+        left = len(waiting)
+        try:
+            stages = _stages(list(waiting.values()), setup, cluster)
+            for table in stages.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                for parcel in unpacked(table):
+                    if waiting.pop(parcel.task.source, None):
+                        yield parcel
+        except ray.exceptions.RayError as error:
+            if len(waiting) == left:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
+                raise ClusterError(
+                    f"the cluster gave up ({reason}); run the same command again for what is missing."
+                ) from error
+    for task in waiting.values():
+        reason = f"{task.source} was lost: its workers died again and again or failed to load; see Ray's logs."
+        yield Parcel(task, Outcome(task.source, task.target, "failed", reason=reason, again=True))
+
+
+def _stages(tasks: list[Task], setup: Setup, cluster: Cluster):
+    """Return a Ray dataset of what becomes of tasks."""
+    import ray
+
     cpus = {"num_cpus": WORKER_CPUS * cluster.threads if cluster.threads else 1}
     codec = {"num_cpus": 1 if cluster.gpus else CODEC_CPUS, "max_retries": MAX_DEATHS}
     batch = {"batch_format": "pyarrow", "zero_copy_batch": True}
     gather = setup.network.gather
     blocks = min(max(-(-len(tasks) // TASK_IMAGES), 2 * cluster.workers), len(tasks), MAX_BLOCKS)
-    waiting = {task.source: task for task in tasks}
-    stages = (
+    return (
         ray.data.from_arrow(_divided(tasks, blocks))
         .map_batches(Decode(setup), batch_size=None, **batch, **codec)
         .map_batches(
             Enlarge,
             fn_constructor_args=(setup,),
             batch_size=4 * gather if gather > 1 else 1,
-            concurrency=cluster.workers,
+            concurrency=min(cluster.workers, len(tasks)),
             max_restarts=-1,
             max_task_retries=MAX_DEATHS,
             **batch,
@@ -194,19 +214,6 @@ def upscale_all(tasks: list[Task], setup: Setup, cluster: Cluster) -> Iterator[P
         )
         .map_batches(Encode(setup), batch_size=None, **batch, **codec)
     )
-    try:
-        for table in stages.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for parcel in unpacked(table):
-                if waiting.pop(parcel.task.source, None):
-                    yield parcel
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[-1].rstrip(".")
-        raise ClusterError(
-            f"the cluster gave up ({reason}); run the same command again for what is missing."
-        ) from error
-    for task in waiting.values():
-        reason = f"{task.source} was lost: its workers died {MAX_DEATHS} times or failed to load; see Ray's logs."
-        yield Parcel(task, Outcome(task.source, task.target, "failed", reason=reason, again=True))
 
 
 def _divided(tasks: list[Task], count: int) -> list:

@@ -47,13 +47,14 @@ class Cluster:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_worker_niceness": "0",  # tests beside it must not starve it
             "RAY_health_check_period_ms": "500",  # a node that has gone is missed soon
+            "RAY_TMPDIR": folder,  # where ``auto`` looks for it
         }
         self.environment = {**os.environ, **environment, **ray, MARK: folder}
         self.address = f"127.0.0.1:{free_port()}"
         self.nodes = []
         port = self.address.split(":")[1]
-        head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
-        self._start(*head, "--include-dashboard=false", "--ray-client-server-port", str(free_port()))
+        head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+        self._start(*head, "--ray-client-server-port", str(free_port()))
 
     def join(self) -> int:
         """Start one more node, and return its number."""

@@ -90,11 +90,9 @@ def test_a_cluster_that_is_too_small_is_refused(resources, asked, reason):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:none", "nowhere.invalid:6379"])
 def test_an_address_where_no_cluster_answers(address):
     pytest.importorskip("ray.data")
-    with pytest.raises(
-        ClusterError, match=f"^expected a Ray cluster at {address}, found none [^\\n]*ray start --head.$"
-    ):
-        with run.connected(address, 1, None, None):
-            raise AssertionError("connected to nothing")
+    reason = f"^expected a Ray cluster at {address}, found none [^\\n]*; start one with: ray start --head.$"
+    with pytest.raises(ClusterError, match=reason), run.connected(address, 1, None, None):
+        raise AssertionError("connected to nothing")
 
 
 def test_a_source_that_is_not_there_is_wrong_usage(tmp_path):
