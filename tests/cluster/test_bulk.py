@@ -104,8 +104,7 @@ def test_whoever_is_killed_all_results_are_there_and_right(cluster, photos, expe
     wait_for(out, 160, second)
     cluster.kill("ray::MapBatches")  # those that decode and encode, or wait to
     wait_for(out, 200, second)
-    assert cluster.kill("ray::MapWorker", machine)
-    cluster.kill(node=machine)
+    assert cluster.kill(node=machine)
     code, _, err = second.end()
     assert code == 1, err
     assert "images were made before and have not changed" in err
