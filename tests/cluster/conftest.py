@@ -58,7 +58,8 @@ class Cluster:
 
     def join(self) -> int:
         """Start one more node, and return its number."""
-        self._start(f"--address={self.address}")
+        # An address of its own: a driver must not take it for its own machine, with which it would end.
+        self._start(f"--address={self.address}", f"--node-ip-address=127.0.0.{len(self.nodes) + 1}")
         return len(self.nodes) - 1
 
     def _start(self, *arguments: str) -> None:
