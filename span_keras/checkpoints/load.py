@@ -123,8 +123,8 @@ def notes(weights: SpanWeights) -> list[str]:
     """Return sentences about what ``load_weights`` chose or assumed, of which the user may know better."""
     source, found = weights.source, []
     if taken := weights.metadata.get("taken"):
-        kind = "averaged weights" if is_averaged(taken) else "weights, none of which are averaged,"
-        found.append(f"Note: {source} holds several networks; took the {kind} of {taken}.")
+        chosen = f"the averaged weights of {taken}" if is_averaged(taken) else f"{taken}, none being called averaged"
+        found.append(f"Note: {source} holds several networks; took {chosen}.")
     if names := weights.metadata.get("assumed"):
         trial, told = weights.metadata.get("trial"), ""
         if trial and trial["resembles"]:
