@@ -8,7 +8,7 @@ from __future__ import annotations
 from keras import ops
 
 from span_keras.errors import ConfigError
-from span_keras.training.perceptual import feature_weights, min_side
+from span_keras.training.perceptual import about, min_side
 
 
 def mean_absolute_error(hr, sr):
@@ -43,7 +43,7 @@ def colour_distance(hr, sr):
 
 
 def perceptual_distance(features, hr, sr):
-    """Return the weighted sum over features of the mean absolute difference; a float32 scalar, no gradient to ``hr``.
+    """Return the weighted sum over features of their mean difference; a float32 scalar, no gradient to ``hr``.
 
     Args:
         features: a model from ``perceptual.build``.
@@ -60,8 +60,10 @@ def perceptual_distance(features, hr, sr):
         )
     wanted = [ops.stop_gradient(feature) for feature in _as_list(features(hr, training=False))]
     found = _as_list(features(sr, training=False))
-    triples = zip(feature_weights(features), wanted, found, strict=True)
-    return sum(weight * mean_absolute_error(a, b) for weight, a, b in triples)
+    perceptual = about(features)
+    difference = PIXEL_LOSSES[perceptual.difference]
+    triples = zip(perceptual.features.values(), wanted, found, strict=True)
+    return sum(weight * difference(a, b) for weight, a, b in triples)
 
 
 def _as_list(outputs) -> list:

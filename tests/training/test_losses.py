@@ -124,7 +124,7 @@ def test_none_builds_nothing():
 
 
 def test_unknown_name():
-    with pytest.raises(ConfigError, match="one of vgg16, vgg16-deep, none; found 'vgg11'"):
+    with pytest.raises(ConfigError, match="one of vgg16, vgg16-deep, lpips, none; found 'vgg11'"):
         perceptual.build("vgg11")
 
 
