@@ -30,7 +30,7 @@ def test_files_of_a_store_are_written_listed_and_read(buckets):
         assert list(stores.described([address])) == [entry._replace(name=address)]
         assert stores.read(address, 3) == b"pix"
         stores.delete(address)
-        assert list(stores.listing(bucket, optional=True)) == []
+        assert list(stores.listing(f"{bucket}/files", optional=True)) == []
 
 
 def test_a_bucket_that_is_missing(buckets, tiny, photos, tmp_path):
