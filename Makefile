@@ -10,7 +10,8 @@ PYTHON ?= python3
 # A Python that is named gets an environment of its own beside that of the usual one.
 VENV := .venv$(if $(filter command,$(firstword $(origin PYTHON))),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+# Python compiles what is imported; compiling all that is installed takes half a minute.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q --no-compile -c constraints.txt
 WEIGHTS ?= bundled:x4-photo
 # The page offers every network of the package.
 BUNDLED := $(patsubst span_keras/bundled/%.safetensors,bundled:%,$(wildcard span_keras/bundled/x*.safetensors))
@@ -21,10 +22,14 @@ WORKERS := $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2)))
 NODE_MODULES := web_demo/node_modules/.complete
 
 .DELETE_ON_ERROR:
-.PHONY: test test-pythons demo wheel npm lint format node-tests vendor chromium other-browsers clean
+.PHONY: test ready test-pythons demo wheel npm lint format node-tests vendor chromium other-browsers clean
 
-test: $(VENV)/.test vendor chromium other-browsers lint node-tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# What comes before the tests waits for networks and disks much of its time.
+test:
+	@$(MAKE) --no-print-directory -j 3 ready
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+ready: $(VENV)/.test vendor chromium other-browsers lint node-tests
 
 test-pythons:
 	@$(PYTHON) scripts/pythons.py $(PYTHONS)
@@ -69,10 +74,10 @@ $(VENV)/.runtime: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.runtime
-	@echo "Installing what the tests need"
+$(VENV)/.test: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing span-keras and what its tests need into $(VENV)"
 	@$(PIP) -e '.[test]'
-	@touch $@
+	@touch $(VENV)/.runtime $@
 
 vendor: web_demo/vendor/.complete
 
@@ -85,11 +90,12 @@ $(NODE_MODULES): web_demo/package-lock.json
 	@cd web_demo && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-chromium:
+# One apt-get runs at a time.
+chromium: | $(NODE_MODULES)
 	@$(call need,chromium,chromium)
 
 # Their tests are skipped, with the reason, where these browsers cannot be installed.
-other-browsers:
+other-browsers: | chromium
 	@( $(call need,firefox-esr,firefox-esr) ) 2>/dev/null || echo "Firefox was not found; its tests are skipped." >&2
 	@( $(call need,WebKitWebDriver,webkit2gtk-driver); $(call need,Xvfb,xvfb) ) 2>/dev/null \
 	  || echo "WebKitGTK was not found; its tests are skipped." >&2

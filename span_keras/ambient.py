@@ -75,7 +75,7 @@ class _WhenKerasLoads(importlib.abc.MetaPathFinder):
         def exec_module(module):
             try:
                 execute(module)
-            except (ImportError, ValueError) as error:
+            except (ImportError, ValueError, AttributeError, TypeError) as error:
                 raise _unusable(error) from error
             if self in sys.meta_path:
                 sys.meta_path.remove(self)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,8 @@ def replaced(path: Path, suffix: str = "", overwrite: bool = True) -> Iterator[P
     """
     ending = f".{secrets.token_hex(4)}.partial{suffix}"
     # A name that is as long as names may be leaves no room; its end is not needed, but no character may be cut in two.
-    name = path.name.encode("utf-8", "surrogateescape")[: MAX_NAME - 1 - len(ending)].decode("utf-8", "ignore")
+    # Where the locale is not UTF-8, what it cannot express is left out.
+    name = os.fsencode(path.name)[: MAX_NAME - 1 - len(ending)].decode(sys.getfilesystemencoding(), "ignore")
     temporary = path.with_name(f".{name}{ending}")
     try:
         temporary.touch(exist_ok=False)

@@ -30,6 +30,16 @@ _TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 30.0
 """Time between two lines of progress."""
 
 
+def _refuse_client(context, parameter, address: str) -> str:
+    """Refuse Ray Client, through which Ray Data does not run: it needs a process of the cluster."""
+    if address.startswith("ray://"):
+        raise click.BadParameter(
+            f"expected a cluster of this machine, found {address}, through which Ray Data does not run; run span-bulk "
+            "on a machine of that cluster, or send it there by: ray job submit -- span-bulk SOURCE DEST."
+        )
+    return address
+
+
 @click.command(context_settings=CONTEXT, help=HELP)
 @click.argument("source")
 @click.argument("dest")
@@ -40,7 +50,8 @@ _TERMINAL_SECONDS, _LOG_SECONDS = 0.5, 30.0
     show_default=True,
     envvar="RAY_ADDRESS",
     metavar="A",
-    help="The Ray cluster: local for this machine alone, auto for the one it belongs to, or ray://HOST:10001.",
+    callback=_refuse_client,
+    help="The Ray cluster: local for this machine alone, auto for the one it belongs to, or HOST:6379.",
 )
 @click.option(
     "--workers",
@@ -96,7 +107,6 @@ def main(
         from span_keras.cluster import manifest, plan, stores  # loads pyarrow
     except ImportError as error:
         raise click.ClickException(f"span-bulk needs pyarrow ({error}); pip install 'span-keras[bulk]'.") from error
-    stores.check_reachable(dest)
     table, journal = manifest.opened(dest)
     key = plan.key_of(options, network, [one.metadata["sha256"] for one in loaded], suffix)
     work = plan.work_of(source, dest, options, suffix, key, manifest.finished(manifest.records(table)))
@@ -107,6 +117,7 @@ def main(
     if work.kept:
         click.echo(f"{work.kept:,} images were made before and have not changed.", err=True)
     if work.tasks:
+        stores.check_writable(f"{dest}/{manifest.FOLDER}")
         from span_keras.cluster.stages import Setup
 
         setup = Setup(options, network, loaded[0] if weights else None, loaded[0].config.scale)
@@ -123,10 +134,11 @@ def _upscale(tasks, setup, cluster, batch, price, memory, report: Report) -> Non
     from span_keras.cluster.stages import record_of
     from span_keras.cluster.summary import Tally
 
+    address, *wanted = cluster
     journal, key, dest = memory
     with contextlib.ExitStack() as stack:
         with hushed():
-            cluster = stack.enter_context(connected(*cluster))
+            cluster = stack.enter_context(connected(address, len(tasks), *wanted))
         if cluster.dashboard:
             click.echo(f"Dashboard: http://{cluster.dashboard}", err=True)
         gather = batch or (GPU_BATCH if cluster.gpus else 1)

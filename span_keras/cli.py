@@ -77,15 +77,19 @@ def reports_errors(function):
     return wrapper
 
 
-def parse_mean(context, parameter, value: str | None) -> tuple[float, float, float] | None:
-    """Turn ``"0.4488,0.4371,0.4040"`` into three floats; None stays None."""
+def parse_mean(context, parameter, value: str | None) -> tuple[float, ...] | None:
+    """Turn ``"0.4488,0.4371,0.4040"`` into floats, one for each channel of an image; None stays None."""
     if value is None:
         return None
     try:
-        red, green, blue = (float(part) for part in value.split(","))
+        mean = tuple(map(float, value.split(",")))
     except ValueError:
-        raise click.BadParameter(f"expected three numbers such as 0.4488,0.4371,0.4040, found {value!r}.") from None
-    return red, green, blue
+        mean = ()
+    if len(mean) not in (1, 3, 4):
+        raise click.BadParameter(
+            f"expected three numbers such as 0.4488,0.4371,0.4040, one for grey or four for RGBA, found {value!r}."
+        )
+    return mean
 
 
 def load_networks(*weights: str, **stated) -> list:
@@ -172,7 +176,9 @@ def weights_options(function=None, *, default: str | None = DEFAULT_NETWORK, sho
             metavar="R",
             help="Input range, where the file cannot tell (255 or 1).",
         ),
-        click.option("--rgb-mean", callback=parse_mean, metavar="R,G,B", help="Mean RGB subtracted from the input."),
+        click.option(
+            "--rgb-mean", callback=parse_mean, metavar="R,G,B", help="Mean of each channel subtracted from the input."
+        ),
     )
     for option in reversed(options):
         function = option(function)

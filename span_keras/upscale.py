@@ -14,8 +14,9 @@ from span_keras.cli import CONTEXT, reports_errors, tell_assumed, version_option
 from span_keras.cli_images import Report, check_image_options, image_options, network_options
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import plan
+from span_keras.inference.device import Precision
 from span_keras.inference.job import Options, Outcome
-from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions, Precision, load
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions, load
 from span_keras.quiet import hushed
 
 _WRITTEN = listed((form.label for form in FORMATS if form.written), "and")

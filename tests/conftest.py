@@ -8,6 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # As the command lines set it: runs in this process and in others must agree to the last digit.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+import functools
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,6 +20,18 @@ from helpers.photos import save_photos
 from helpers.weights import random_weights
 from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
+
+LONGEST = (
+    *("training/test_distributed.py", "runs/test_resume.py", "training/test_trainer.py", "docs/test_notebooks.py"),
+    *("cluster/test_bulk.py", "browser/test_own_kernels.py", "browser/test_engine.py", "runs/test_stages.py"),
+)
+"""Files that take a minute or more, longest first."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: a process that began with one at the end would keep the others waiting."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -84,28 +97,34 @@ def photos(tmp_path_factory) -> Path:
 def compiled_once():
     """Training runs of a file whose step is the same take turns with one trainer, which is compiled once.
 
+    So do those whose degradations are the same with what makes their LR patches.
+
     Each begins with a state of its own. That a run needs nothing of one before it is for tests with their own process.
     """
+    from span_keras.data import dataset, degrade
     from span_keras.runs import start
     from span_keras.training.options import StepOptions
     from span_keras.training.trainer import SpanTrainer, initial_state
 
     made = {}
 
-    def trainer(weights, loss, schedule, options, **more):
+    def trainer(weights, loss, schedule, options, *, seed, **more):
         if loss.perceptual:
-            return SpanTrainer(weights, loss, schedule, options, **more)
+            return SpanTrainer(weights, loss, schedule, options, seed=seed, **more)
         # Of a run's options, those that the step is compiled with.
         compiled = tuple(getattr(options, field.name) for field in fields(StepOptions))
-        key = (weights.config, loss.pixel, compiled, *more.items())
+        key = (weights.config, loss.pixel, loss.colour_weight, compiled, *more.items())
         if key not in made:
-            made[key] = SpanTrainer(weights, loss, schedule, options, **more)
-        made[key].state = initial_state(weights, options)
+            made[key] = SpanTrainer(weights, loss, schedule, options, seed=seed, **more)
+        made[key].state = initial_state(weights, options, seed)
         made[key].schedule = schedule
         return made[key]
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(start, "SpanTrainer", trainer)
+        degrader = functools.cache(degrade.Degrader)
+        for module in (start, dataset, degrade):
+            patched.setattr(module, "Degrader", degrader)
         yield
 
 

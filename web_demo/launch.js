@@ -1,7 +1,7 @@
 /** Starts the worker of `span.js`, wherever that file and the page lie. */
 import { Thread } from './rpc.js';
 
-/** @typedef {import('./engine/engine.js').Status} Status */
+/** @typedef {import('./engine/running-model.js').Status} Status */
 
 /** @typedef {{thread: Thread, onStatus: (status: Status) => void}} Launched */
 

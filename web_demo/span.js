@@ -16,7 +16,7 @@ import { startThread } from './launch.js';
 import { within } from './limit.js';
 
 /** @typedef {import('./engine/backend.js').BackendName} BackendName */
-/** @typedef {import('./engine/engine.js').Status} Status */
+/** @typedef {import('./engine/running-model.js').Status} Status */
 /** @typedef {import('./engine/frames.js').Frame} Frame */
 /** @typedef {import('./engine/frames.js').FrameSource} FrameSource */
 /** @typedef {import('./engine/frames.js').FrameTarget} FrameTarget */

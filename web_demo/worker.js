@@ -1,6 +1,7 @@
 /** The worker of `span.js`: an `Engine`, so that the page goes on meanwhile. */
-import { Engine, loadAhead } from './engine/engine.js';
+import { Engine } from './engine/engine.js';
 import { PngEncoder } from './engine/png.js';
+import { loadAhead } from './engine/running-model.js';
 import { fetchModel } from './network/model.js';
 import { notify, serve, withTransfer } from './rpc.js';
 

@@ -1,11 +1,12 @@
 """Measure span-bulk on this machine beside span-upscale, and what it survives.
 
-``python benchmarks/speed/bulk.py overhead|kills|rerun|memory [--count N] [--side N] [--weights W] ...``
+``python benchmarks/speed/bulk.py overhead|kills|rerun|costs|memory [--count N] [--side N] [--weights W] ...``
 
 =========  =============================================================================================================
 overhead   images per second and CPU seconds of span-upscale and of span-bulk with 1 and 2 workers, in turns
 kills      a worker or the driver killed at random moments, ``--rounds`` times each: results byte by byte
 rerun      seconds of a second run over images that are made
+costs      what decoding, network and encoding of an image take by its size, and what 1, 2 and 8 GPUs make of that
 memory     peak memory of the worker that holds the network, image by image of 1 to 100 megapixels
 =========  =============================================================================================================
 
@@ -15,6 +16,7 @@ command starts, Ray's own included.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -31,6 +33,12 @@ from PIL import Image, ImageOps
 
 ROOT = Path(__file__).parents[2]
 TICK = os.sysconf("SC_CLK_TCK")
+
+GPU_CORES = 16
+"""CPU cores beside each GPU in the reckoning of rates."""
+
+KILL_SECONDS = 20.0
+"""Longest time from a start, a kill or the next result to a kill."""
 
 
 def photographs(folder: Path, count: int, side: int) -> None:
@@ -147,41 +155,70 @@ def overhead(folder: Path, count: int, side: int, weights: str, rounds: int):
             same = names(out) == names(folder / f"span-upscale-{turn}-all")
             (clock, cpu), (clock_one, cpu_one) = taken["all"], taken["one"]
             click.echo(
-                f"round {turn + 1}, {kind}: {clock:.1f} s, {count / clock:.2f} images/s, {cpu:.1f} CPU s; of these to "
-                f"start {clock_one:.1f} s, {cpu_one:.1f} CPU s; each further image {(cpu - cpu_one) / (count - 1):.3f} "
-                f"CPU s; bytes {'equal' if same else 'DIFFER'}"
+                f"round {turn + 1}, {kind}: one image {clock_one:.1f} s, {cpu_one:.1f} CPU s; each further one "
+                f"{(clock - clock_one) / (count - 1):.3f} s, {(cpu - cpu_one) / (count - 1):.3f} CPU s; all "
+                f"{clock:.1f} s, {cpu:.1f} CPU s; bytes {'equal' if same else 'DIFFER'}"
             )
 
 
 @benchmark
 def kills(folder: Path, count: int, side: int, weights: str, rounds: int):
-    """Kill a worker, then the driver, at random moments, until each was killed so often."""
+    """Kill ``--rounds`` workers and as many drivers at random moments, the same in every call, and compare results."""
     photographs(folder / "all", count, side)
     Command("upscale", folder / "all", "-o", folder / "expected", "-w", weights).end()
-    workers = drivers = 0
-    while workers < rounds or drivers < rounds:
-        command = Command("bulk", folder / "all", folder / "out", "-w", weights)
+    expected, draw = names(folder / "expected"), random.Random(0)
+    victims = ["worker", "driver"] * rounds
+    draw.shuffle(victims)
+    command = None
+    for victim in victims:
+        command = command or Command("bulk", folder / "all", folder / "out", "-w", weights)
         before = len(names(folder / "out"))
-        while command.process.poll() is None and len(names(folder / "out")) == before:
-            time.sleep(0.1)
-        time.sleep(random.uniform(0, 3))
-        alive = [pid for pid, title in command.look().items() if title.startswith("ray::Map")]
-        if workers < rounds and alive:
-            victim = random.choice(alive)
-            click.echo(f"worker {command.look().get(victim)} killed at {len(names(folder / 'out'))} results")
-            os.kill(victim, signal.SIGKILL)
-            workers += 1
-            time.sleep(random.uniform(5, 15))
-        if command.process.poll() is None and drivers < rounds:
-            click.echo(f"driver killed at {len(names(folder / 'out'))} results")
+        for_results = draw.random() < 0.5  # else it may be hit while it starts
+        while for_results and len(names(folder / "out")) == before:
+            wait(0.1, command)
+        wait(draw.uniform(0, KILL_SECONDS), command)
+        if victim == "driver":
             command.process.kill()
-            drivers += 1
-        command.end()
-    command = Command("bulk", folder / "all", folder / "out", "-w", weights)
+        else:
+            pid, title = draw.choice(sorted(workers_of(command).items()))
+            victim = f"worker {title.removeprefix('ray::').strip()}"
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        click.echo(f"{victim} killed at {len(names(folder / 'out'))} results")
+        if victim == "driver":
+            command.end()
+            command = None
+    command = command or Command("bulk", folder / "all", folder / "out", "-w", weights)
     command.end()
-    same = names(folder / "out") == names(folder / "expected")
-    click.echo(f"{workers} workers and {drivers} drivers killed; exit code {command.process.returncode}; "
-               f"{len(names(folder / 'out'))} results, bytes {'equal' if same else 'DIFFER'}")  # fmt: skip
+    found = names(folder / "out")
+    same = "equal" if found == expected else "DIFFER"
+    left = sum(path.is_file() and path.name.endswith(".partial") for path in (folder / "out").rglob("*"))
+    click.echo(
+        f"{rounds} workers and {rounds} drivers killed; exit code {command.process.returncode}; {len(found)} of "
+        f"{len(expected)} results, bytes {same}; {left} half-written files left"
+    )
+    if command.process.returncode or found != expected:
+        raise click.ClickException(f"a result is missing or differs. The last run said:\n{command.said()}")
+
+
+def workers_of(command: Command) -> dict[int, str]:
+    """Wait until workers of a run do something, and return their titles by number."""
+    while not (found := {pid: title for pid, title in command.look().items() if title.startswith("ray::Map")}):
+        wait(0.1, command)
+    return found
+
+
+def wait(seconds: float, command: Command) -> None:
+    """Let a command go on for so long.
+
+    Raises:
+        click.ClickException: it ends meanwhile.
+    """
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        command.process.wait(seconds)
+        raise click.ClickException(
+            f"the run ended before all kills; ask for a larger --count. It said:\n{command.said()}"
+        )
 
 
 @benchmark
@@ -198,8 +235,60 @@ def rerun(folder: Path, count: int, side: int, weights: str, rounds: int):
 
 
 @benchmark
+def costs(folder: Path, count: int, side: int, weights: str, rounds: int):
+    """Print seconds of each stage for ``--count`` images of up to ``--side`` pixels, and the rates that they allow."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from span_keras.bulk import GPU_BATCH
+    from span_keras.inference.device import accelerated
+    from span_keras.inference.files import Job, decode, encode, enlarge
+    from span_keras.inference.networks import NetworkOptions, load
+
+    gpu = accelerated()
+    gather = GPU_BATCH if gpu else 1
+    networks = load(NetworkOptions(weights, gather=gather))
+    clock = time.perf_counter if gpu else time.process_time  # of a network on the CPU, what all of its threads take
+    beside = f"GPU with {GPU_CORES} cores beside it" if gpu else "CPU"
+    click.echo(f"seconds of an image, the network on a {beside}, codecs on one core")
+    with ThreadPoolExecutor(2 * gather if gpu else 1) as pool:
+        for number, pixels in enumerate(side >> shift for shift in (3, 2, 1, 0)):
+            photographs(folder / f"{number}", count, pixels)
+            jobs = [Job(path, folder / path.name) for path in sorted((folder / f"{number}").iterdir())]
+            for job in jobs[:2]:  # Pillow loads what it needs of a format
+                decode(job, networks.native)
+            pictures, decoding = timed(lambda job: decode(job, networks.native), jobs, time.process_time)
+            whole = lambda job, picture: enlarge(job, picture, networks).whole()  # noqa: E731
+            list(pool.map(whole, jobs, pictures))  # compiles
+            began = clock()
+            results = list(pool.map(whole, jobs, pictures))
+            network = (clock() - began) / count
+            _, encoding = timed(lambda pair: encode(*pair), list(zip(jobs, results, strict=True)), time.process_time)
+            for name in sorted(decoding):
+                codec = decoding[name] + encoding[name]
+                if gpu:
+                    rates = ", ".join(f"{min(n * GPU_CORES / codec, n / network):.0f}" for n in (1, 2, 8))
+                    reckoned = f"images/s with 1, 2, 8 GPUs: {rates}; {codec / network:.1f} cores feed a GPU"
+                else:
+                    reckoned = f"images/s a core: {1 / (codec + network):.2f}"
+                click.echo(
+                    f"{pixels}×{pixels} {name}: decode {decoding[name]:.4f}, network {network:.4f}, "
+                    f"encode {encoding[name]:.4f}; {reckoned}"
+                )
+
+
+def timed(step, items: list, clock) -> tuple[list, dict[str, float]]:
+    """Return what a step makes of items, and its mean seconds for PNG, the even ones, and for JPEG, the odd ones."""
+    made, seconds = [], [0.0, 0.0]
+    for number, item in enumerate(items):
+        began = clock()
+        made.append(step(item))
+        seconds[number % 2] += clock() - began
+    return made, {"PNG": seconds[0] / len(items[::2]), "JPEG": seconds[1] / len(items[1::2])}
+
+
+@benchmark
 def memory(folder: Path, count: int, side: int, weights: str, rounds: int):
-    """Print the peak memory of each process, for one image at a time."""
+    """Print the peak memory of the processes of each stage, for one image at a time."""
     photographs(folder / "small", 1, 1000)
     for megapixels in (1, 4, 16, 36, 64, 100):
         side = int((megapixels * 1e6) ** 0.5)
@@ -208,8 +297,11 @@ def memory(folder: Path, count: int, side: int, weights: str, rounds: int):
         Image.open(folder / "small" / "00000.png").resize((side, side)).save(source / "photo.png", compress_level=1)
         command = Command("bulk", source, folder / "out" / f"{megapixels}", "-w", weights)
         clock, _ = command.end()
-        peaks = {title.split("(")[-1].rstrip(")"): peak for title, peak in command.peaks.items() if "ray::" in title}
-        shown = ", ".join(f"{title} {peak / 1e6:.0f} MB" for title, peak in sorted(peaks.items()))
+        peaks = {
+            stage: max((peak for title, peak in command.peaks.items() if stage in title), default=0)
+            for stage in ("Decode", "Enlarge", "Encode")
+        }
+        shown = ", ".join(f"{stage} {peak / 1e6:.0f} MB" for stage, peak in peaks.items())
         click.echo(f"{megapixels} megapixels: {clock:.0f} s; {shown}")
 
 

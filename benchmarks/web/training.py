@@ -48,6 +48,7 @@ def main(export, minutes, backend, scale, channels, blocks, batch, patch, rate, 
         page.wait_for_selector("#train[data-phase=idle]")
         page.check("input[name=origin][value=scratch]")
         page.select_option("#train-scale", str(scale))
+        page.click("#train-more summary")
         page.select_option("#train-backend", backend)
         fields = {"channels": channels, "blocks": blocks, "batch": batch, "patch": patch, "rate": rate, "vggWeight": 0}
         for name, value in fields.items():

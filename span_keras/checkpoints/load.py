@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,8 +124,8 @@ def notes(weights: SpanWeights) -> list[str]:
     """Return sentences about what ``load_weights`` chose or assumed, of which the user may know better."""
     source, found = weights.source, []
     if taken := weights.metadata.get("taken"):
-        kind = "averaged weights" if is_averaged(taken) else "weights, none of which are averaged,"
-        found.append(f"Note: {source} holds several networks; took the {kind} of {taken}.")
+        chosen = f"the averaged weights of {taken}" if is_averaged(taken) else f"{taken}, none being called averaged"
+        found.append(f"Note: {source} holds several networks; took {chosen}.")
     if names := weights.metadata.get("assumed"):
         trial, told = weights.metadata.get("trial"), ""
         if trial and trial["resembles"]:
@@ -199,13 +200,13 @@ def resolve(path: str | os.PathLike) -> Path:
         return BUNDLED / f"{name.removeprefix(PREFIX)}.safetensors"
     try:
         file = Path(path).expanduser()
-        is_folder, exists = file.is_dir(), file.exists()
-    except (OSError, RuntimeError) as error:  # a name too long, a locked folder; a home folder of nobody
+        is_folder = stat.S_ISDIR(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointError(f"{name} does not exist; name a weights file or {PREFIX}NAME.") from error
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a locked folder; nobody's home; a null byte
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise CheckpointError(f"{name} cannot be opened ({reason}); name a weights file or {PREFIX}NAME.") from error
     if is_folder:
         hint = f"; did you mean {file / 'model.json'}?" if (file / "model.json").is_file() else "."
         raise CheckpointError(f"{name} is a folder, expected a weights file{hint}")
-    if not exists:
-        raise CheckpointError(f"{name} does not exist; name a weights file or {PREFIX}NAME.")
     return file

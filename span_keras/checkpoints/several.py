@@ -12,6 +12,9 @@ from span_keras.errors import CheckpointError
 ROOTS = ("params", "state_dict", "model", "net_g", "generator")
 """Which network to take from a file that holds several which are averaged, or several which are not, best first."""
 
+AVERAGED = {"ema", "swa", "avg", "average", "averaged"}
+"""Words for weights that are averaged over a training's steps."""
+
 MARKS = re.compile(
     r"^(|.*\.)(?:conv_1\.(?:sk|eval_conv|conv\.0)|block_1\.c1_r\.(?:sk|eval_conv|conv\.0)|conv_cat)\.weight$"
 )
@@ -21,8 +24,8 @@ MARKS = re.compile(
 def one_network(tensors: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor], str | None]:
     """Keep the tensors of one network, under the authors' names: without ``params_ema.``, ``module.`` and the like.
 
-    Averaged are the weights whose prefix has the word "ema" in any of its parts, in whatever spelling: ``params-ema``,
-    ``net_g_ema``, ``ema_model.module``, ``modelEMA``.
+    Averaged are the weights whose prefix has the word "ema" or one like it in any of its parts, in whatever spelling:
+    ``params-ema``, ``net_g_ema``, ``ema_model.module``, ``modelEMA``, ``swa_model``.
 
     Returns:
         The tensors, and the prefix of the network that was taken if there are several, else None.
@@ -53,7 +56,7 @@ def _refuse_relative(names: Iterable[str], source: str) -> None:
 
 def is_averaged(prefix: str) -> bool:
     """Return whether a prefix names averaged weights."""
-    return "ema" in _words(prefix)
+    return not AVERAGED.isdisjoint(_words(prefix))
 
 
 def _words(prefix: str) -> list[str]:
@@ -63,5 +66,5 @@ def _words(prefix: str) -> list[str]:
 
 def _rank(prefix: str) -> tuple[bool, int, str]:
     # Without "ema" ``params_ema`` is of the root ``params``.
-    parts = ["_".join(word for word in _words(part) if word != "ema") for part in prefix.split(".")]
+    parts = ["_".join(word for word in _words(part) if word not in AVERAGED) for part in prefix.split(".")]
     return not is_averaged(prefix), min((ROOTS.index(part) for part in parts if part in ROOTS), default=99), prefix

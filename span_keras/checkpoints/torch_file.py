@@ -19,7 +19,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 MAX_DEPTH = 4
-"""Nested dictionaries deeper than this hold no weights."""
+"""Nested dictionaries and lists deeper than this hold no weights."""
 
 
 def _no_storage(kind, key, numel):
@@ -106,15 +106,15 @@ def _read_legacy(path: Path, source: str):
 
 
 def _flatten(value, name: str, tensors: dict, numbers: dict, seen: set[int], depth: int = 0) -> None:
-    """Collect the tensors in nested dictionaries under dotted names, and plain numbers of the outermost beside them.
+    """Collect the tensors in nested dictionaries and lists under dotted names, and plain numbers of the outermost.
 
-    ``seen`` holds the dictionaries visited, because a pickle may nest one in itself.
+    ``seen`` holds the dictionaries and lists visited, because a pickle may nest one in itself.
     """
     if isinstance(value, LazyTensor):
         tensors[name] = value
-    elif isinstance(value, dict) and depth <= MAX_DEPTH and id(value) not in seen:
+    elif isinstance(value, dict | list | tuple) and depth <= MAX_DEPTH and id(value) not in seen:
         seen.add(id(value))
-        for key, item in value.items():
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if type(key) not in (str, int):
                 continue
             _flatten(item, f"{name}.{key}" if name else str(key), tensors, numbers, seen, depth + 1)

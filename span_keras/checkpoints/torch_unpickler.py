@@ -166,7 +166,8 @@ ALLOWED = {
 """Code of our own for the names that weights need."""
 
 _DATA = {
-    "__builtin__ builtins": "bool bytearray bytes complex dict float int list object range set slice str tuple",
+    "__builtin__ builtins": "bool bytearray bytes complex dict float frozenset int list object range set slice str "
+    "tuple",
     "_codecs": "encode",  # how bytes are written for Python 2
     "argparse": "Namespace",
     "collections": "deque",

@@ -100,7 +100,8 @@ def opened(dest: str) -> tuple[pa.Table, Journal]:
         ImageError: a file is damaged.
         UnwritableError: there are many files, and they cannot be written as one.
     """
-    names = sorted(entry.name for entry in stores.listing(f"{dest}/{FOLDER}") if entry.name.endswith(".parquet"))
+    files = stores.listing(f"{dest}/{FOLDER}", optional=True)
+    names = sorted(file.name for file in files if file.name.endswith(".parquet"))
     with ThreadPoolExecutor(16) as pool:
         tables = list(pool.map(lambda name: _read(f"{dest}/{FOLDER}/{name}"), names))
     latest = _latest(pa.concat_tables([*tables, SCHEMA.empty_table()]))

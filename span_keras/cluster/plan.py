@@ -28,7 +28,7 @@ LISTS = (".txt", ".csv", ".parquet")
 """Suffixes of lists of addresses."""
 
 COLUMN = "address"
-"""The column of a CSV or Parquet list that holds them; if there is none, the first."""
+"""The column of a CSV or Parquet list that holds them, unless it has one column alone."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def work_of(source: str, dest: str, options: Options, suffix: str | None, key: s
     )
     if not found.jobs and not found.settled:
         raise ImageError(f"{source} holds no images to upscale; expected some of {', '.join(READABLE)}.")
-    sizes = {entry.name: entry.size for entry in stores.listing(dest)} if made else {}
+    sizes = stores.sizes(dest, [row["target"] for row in made.values()]) if made else {}
     addresses = [address_of(job.source) for job in found.jobs]
     for job, entry in zip(found.jobs, entries or stores.described(addresses), strict=True):
         address, target = entry.name, address_of(job.target)
@@ -153,30 +153,45 @@ def addresses_of(source: str) -> Iterator[str]:
     Paths that are relative are relative to the list.
 
     Raises:
-        ImageError: it cannot be read.
+        ImageError: it cannot be read, or nothing tells which column holds addresses.
     """
     data, suffix = stores.read(source), PurePosixPath(source).suffix.lower()
     try:
         if suffix == ".parquet":
-            table = parquet.read_table(pa.BufferReader(data))
-            names = table.column(COLUMN if COLUMN in table.column_names else 0).to_pylist()
+            file = parquet.ParquetFile(pa.BufferReader(data))
+            column = _column(source, file.schema_arrow.names)
+            names = file.read([column]).column(0).to_pylist()
         elif suffix == ".csv":
-            rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))
-            head = rows[0] if rows else []
-            number = head.index(COLUMN) if COLUMN in head else 0
-            # A first line that names no image is a head.
-            rows = rows[1:] if COLUMN in head or (head and not PurePosixPath(head[0]).suffix) else rows
+            rows = [row for row in csv.reader(io.StringIO(data.decode("utf-8-sig"))) if row]
+            head = rows.pop(0) if rows and _is_head(rows[0]) else []
+            number = head.index(_column(source, head)) if head else 0
             names = [row[number] for row in rows if len(row) > number]
         else:
             names = data.decode("utf-8-sig").splitlines()
-        folder = PurePosixPath(source).parent
-        for name in filter(None, (str(name).strip() for name in names)):
-            yield name if stores.is_remote(name) else address_of(folder / name)
-    except (pa.ArrowException, UnicodeDecodeError, csv.Error, IndexError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
         raise ImageError(
             f"{source} should be a list of addresses, one a line or in a column {COLUMN!r}, but cannot be read "
             f"({error})."
         ) from error
+    folder = PurePosixPath(source).parent
+    for name in filter(None, (str(name).strip() for name in names if name is not None)):
+        yield name if stores.is_remote(name) else address_of(folder / name)
+
+
+def _is_head(row: list[str]) -> bool:
+    """Return whether the first line of a CSV list tells the columns' names, rather than the first image's."""
+    return COLUMN in row or not any(PurePosixPath(cell).suffix for cell in row)
+
+
+def _column(source: str, names: list[str]) -> str:
+    """Return the name of the column of a list that holds addresses, among those that it has.
+
+    Raises:
+        ImageError: no name tells.
+    """
+    if COLUMN in names or len(names) == 1:
+        return COLUMN if COLUMN in names else names[0]
+    raise ImageError(f"{source} should have a column {COLUMN!r}, found {', '.join(names) or 'none'}; rename one.")
 
 
 def with_addresses(outcome: Outcome) -> Outcome:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -30,13 +31,23 @@ MAX_BLOCKS = 10_000
 """Most tasks that the first stage is divided into; Ray keeps an entry of each."""
 
 TASK_IMAGES = 8
-"""Images of such a task, at least, if there are enough."""
+"""Images of such a task, at least, if there are enough for two tasks a worker."""
 
-MAX_DEATHS = 10
-"""Times that a task whose worker has died is tried again. Then its images fail, and the others go on."""
+CONNECT_SECONDS = 10.0
+"""Longest time in which a cluster must answer."""
+
+MIN_GPU = 0.01
+"""Smallest part of a GPU that a worker may ask for."""
+
+MAX_DEATHS = 3
+"""Times that a task whose worker has died is tried again while the others go on."""
 
 CODEC_CPUS = 0.5
 """What a task that decodes or encodes is said to need of a CPU: half of the time it waits for its files."""
+
+WORKER_CPUS = 0.1
+"""What a worker without a GPU is said to need of each of its cores: so little that those of machines that leave find
+room on the others, and that room is left there for the stages before and after them."""
 
 
 class ClusterError(SpanError):
@@ -63,11 +74,12 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connected(address: str, workers: int | None = None, gpus: float | None = None) -> Iterator[Cluster]:
+def connected(address: str, images: int, workers: int | None, gpus: float | None) -> Iterator[Cluster]:
     """Connect to a cluster, or start one on this machine, which ends with the block.
 
     Args:
-        address: ``LOCAL``, ``"auto"``, ``"host:6379"`` or ``"ray://host:10001"``.
+        address: ``LOCAL``, ``"auto"`` or ``"host:6379"``.
+        images: how many there are; there are no more workers.
         workers: copies of the network; None for one on each GPU, or on each core: several cores are less
             busy with one image than each with its own.
         gpus: GPUs of each; None for one if the cluster has any.
@@ -91,39 +103,47 @@ def connected(address: str, workers: int | None = None, gpus: float | None = Non
                 store = min(STORE_BYTES, (memory.available() or 2 * STORE_BYTES) // 3)
                 context = ray.init(LOCAL, num_cpus=cores(), object_store_memory=store, **quiet)
             else:
+                host, _, port = address.rpartition(":")
+                if host:  # where nothing answers, Ray would wait for minutes
+                    socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
                 context = ray.init(address, **quiet)
-        except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ClusterError(
                 f"expected a Ray cluster at {address}, found none ({reason}); start one with: ray start --head."
             ) from error
     try:
-        yield described(ray.cluster_resources(), workers, gpus, context.dashboard_url or "")
+        yield described(ray.cluster_resources(), images, workers, gpus, context.dashboard_url or "")
     finally:
         ray.shutdown()
 
 
-def described(resources: dict[str, float], workers: int | None, gpus: float | None, dashboard: str = "") -> Cluster:
-    """Return how a run uses a cluster of such resources.
+def described(
+    resources: dict[str, float], images: int, workers: int | None, gpus: float | None, dashboard: str = ""
+) -> Cluster:
+    """Return how a run of so many images uses a cluster of such resources.
 
     Raises:
         ClusterError: it has too few.
     """
     cpus, all_gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0)
     gpus = (1 if all_gpus else 0) if gpus is None else gpus
-    if gpus > 1 and gpus != int(gpus):
-        raise ClusterError(f"expected a part of one GPU or whole ones for a worker, found {gpus:g}; ask for 1 or less.")
+    if not (MIN_GPU <= gpus <= 1 or float(gpus).is_integer()):
+        raise ClusterError(
+            f"expected whole GPUs for a worker, or a part of one of at least {MIN_GPU:g}, found {gpus:g}; ask for 1."
+        )
     if gpus:
-        workers = workers or int(all_gpus / gpus)
-        if workers * gpus > all_gpus or not workers:
+        asked = workers or max(1, int(all_gpus / gpus))
+        if asked * gpus > all_gpus:
             raise ClusterError(
-                f"expected {max(workers, 1)} times {gpus:g} GPUs, found {all_gpus:g} in the cluster; "
+                f"expected {asked} times {gpus:g} GPUs, found {all_gpus:g} in the cluster; "
                 "ask for fewer by --workers or --gpus-per-worker."
             )
-        return Cluster(workers, gpus, None, cpus, dashboard)
-    workers = workers or max(1, cpus)
-    if workers > max(cpus, 1):
-        raise ClusterError(f"expected {workers} CPUs for as many workers, found {cpus}; ask for fewer by --workers.")
+        return Cluster(min(asked, images), gpus, None, cpus, dashboard)
+    asked = workers or max(1, cpus)
+    if asked > max(cpus, 1):
+        raise ClusterError(f"expected {asked} CPUs for as many workers, found {cpus}; ask for fewer by --workers.")
+    workers = min(asked, images)
     return Cluster(workers, 0, max(1, cpus // workers), cpus, dashboard)
 
 
@@ -147,21 +167,45 @@ def upscale_all(tasks: list[Task], setup: Setup, cluster: Cluster) -> Iterator[P
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     setup = replace(setup, threads=cluster.threads)
-    # A worker on CPUs is said to need half of its cores, so that stages before and after it find some.
-    cpus = {"num_cpus": cluster.threads // 2 or 0.5} if cluster.threads else {"num_cpus": 1}
+    waiting, left = {task.source: task for task in tasks}, None
+    # With a machine go blocks that Ray cannot always make again. What is lost goes through once more, in smaller tasks,
+    # until only images are left that end their workers.
+    while waiting and len(waiting) != left:
+        left = len(waiting)
+        try:
+            stages = _stages(list(waiting.values()), setup, cluster)
+            for table in stages.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                for parcel in unpacked(table):
+                    if waiting.pop(parcel.task.source, None):
+                        yield parcel
+        except ray.exceptions.RayError as error:
+            if len(waiting) == left:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
+                raise ClusterError(
+                    f"the cluster gave up ({reason}); run the same command again for what is missing."
+                ) from error
+    for task in waiting.values():
+        reason = f"{task.source} was lost: its workers died again and again or failed to load; see Ray's logs."
+        yield Parcel(task, Outcome(task.source, task.target, "failed", reason=reason, again=True))
+
+
+def _stages(tasks: list[Task], setup: Setup, cluster: Cluster):
+    """Return a Ray dataset of what becomes of tasks."""
+    import ray
+
+    cpus = {"num_cpus": WORKER_CPUS * cluster.threads if cluster.threads else 1}
     codec = {"num_cpus": 1 if cluster.gpus else CODEC_CPUS, "max_retries": MAX_DEATHS}
     batch = {"batch_format": "pyarrow", "zero_copy_batch": True}
     gather = setup.network.gather
-    blocks = min(-(-len(tasks) // TASK_IMAGES), MAX_BLOCKS)
-    waiting = {task.source: task for task in tasks}
-    stages = (
+    blocks = min(max(-(-len(tasks) // TASK_IMAGES), 2 * cluster.workers), len(tasks), MAX_BLOCKS)
+    return (
         ray.data.from_arrow(_divided(tasks, blocks))
         .map_batches(Decode(setup), batch_size=None, **batch, **codec)
         .map_batches(
             Enlarge,
             fn_constructor_args=(setup,),
             batch_size=4 * gather if gather > 1 else 1,
-            concurrency=cluster.workers,
+            concurrency=min(cluster.workers, len(tasks)),
             max_restarts=-1,
             max_task_retries=MAX_DEATHS,
             **batch,
@@ -170,19 +214,6 @@ def upscale_all(tasks: list[Task], setup: Setup, cluster: Cluster) -> Iterator[P
         )
         .map_batches(Encode(setup), batch_size=None, **batch, **codec)
     )
-    try:
-        for table in stages.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for parcel in unpacked(table):
-                if waiting.pop(parcel.task.source, None):
-                    yield parcel
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[-1].rstrip(".")
-        raise ClusterError(
-            f"the cluster gave up ({reason}); run the same command again for what is missing."
-        ) from error
-    for task in waiting.values():
-        reason = f"{task.source} was lost: its workers died {MAX_DEATHS} times or failed to load; see Ray's logs."
-        yield Parcel(task, Outcome(task.source, task.target, "failed", reason=reason, again=True))
 
 
 def _divided(tasks: list[Task], count: int) -> list:

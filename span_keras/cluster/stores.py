@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,17 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
+import pyarrow as pa
 from pyarrow import fs
 
 from span_keras import atomic
 from span_keras.errors import ImageError
 from span_keras.images.kinds import HEAD
 from span_keras.images.source import Encoded, Source
-from span_keras.images.write import UnwritableError, names_unwritable
+from span_keras.images.write import UnwritableError
 
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+)://([^/]*)/?(.*)", re.DOTALL)
 
-_COLLAPSED = re.compile(r"\b(s3|gs|gcs|hdfs|abfss?|az|adl|memory|https?):/(?!/)")
+_COLLAPSED = re.compile(r"(^[a-z][a-z0-9+.-]+|(?<![\w/.-])(?:s3|gs|gcs|hdfs|abfss?|az|adl|memory|https?)):/(?!/)")
+"""What ``path_of`` made of an address: one of any store by itself, or one of these in a sentence."""
 
 
 class Entry(NamedTuple):
@@ -54,17 +58,36 @@ def address_of(path: PurePath | str) -> str:
     return _COLLAPSED.sub(r"\1://", str(path))
 
 
-def listing(address: str) -> Iterator[Entry]:
-    """Yield the files of a folder or store and below it; none if it is missing.
+def listing(address: str, optional: bool = False) -> Iterator[Entry]:
+    """Yield the files of a store, or of a folder that no link leads round in a circle, and below it.
+
+    Args:
+        address: of the folder or store.
+        optional: yield none if it is missing.
+
+    Raises:
+        ImageError: it is missing, cannot be reached, or refuses.
+    """
+    with _names_unreadable(address):
+        files, base = _located(address)
+        for info in files.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=optional)):
+            if info.type != fs.FileType.Directory:
+                yield Entry(info.path[len(base) :].lstrip("/"), info.size, info.mtime_ns or 0)
+
+
+def sizes(address: str, names: Iterable[str]) -> dict[str, int]:
+    """Return the bytes of files of a folder or store by their names in it, without those that are missing.
 
     Raises:
         ImageError: the store cannot be reached, or refuses.
     """
-    with _names_unreadable(address):
-        files, base = _located(address)
-        for info in files.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True)):
-            if info.type != fs.FileType.Directory:
-                yield Entry(info.path[len(base) :].lstrip("/"), info.size, info.mtime_ns or 0)
+    if is_remote(address):  # one request tells of thousands of files
+        return {entry.name: entry.size for entry in listing(address, optional=True)}
+    found = {}
+    for name in names:
+        with contextlib.suppress(OSError):
+            found[name] = Path(address, name).stat().st_size
+    return found
 
 
 def described(addresses: Iterable[str]) -> Iterator[Entry]:
@@ -137,7 +160,7 @@ def write(address: str, file: BinaryIO) -> None:
     Raises:
         UnwritableError: it cannot be written.
     """
-    with names_unwritable(path_of(address)):
+    try:
         files, path = _located(address)
         if isinstance(files, fs.LocalFileSystem):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +170,10 @@ def write(address: str, file: BinaryIO) -> None:
         # An object store shows an object when it is complete.
         with files.open_output_stream(path) as target:
             shutil.copyfileobj(file, target, 2**20)
+    except (OSError, pa.ArrowException) as error:
+        raise UnwritableError(
+            f"{address} cannot be written ({_reason(error)}); check its name, your access and the free space."
+        ) from error
 
 
 def delete(address: str) -> None:
@@ -156,22 +183,15 @@ def delete(address: str) -> None:
         files.delete_file(path)
 
 
-def check_reachable(address: str) -> None:
-    """Check that a folder or store can be written to, or at least that it answers.
+def check_writable(address: str) -> None:
+    """Check that files can be written to a folder or store, which nothing but an attempt tells.
 
     Raises:
-        UnwritableError: it cannot.
+        UnwritableError: they cannot.
     """
-    try:
-        files, path = _located(address)
-        if isinstance(files, fs.LocalFileSystem):
-            Path(path).mkdir(parents=True, exist_ok=True)
-        else:
-            files.get_file_info(path)
-    except OSError as error:
-        raise UnwritableError(
-            f"{address} cannot be written to ({error.strerror or error}); check its name and your access."
-        ) from error
+    attempt = f"{address}/.{secrets.token_hex(4)}"
+    write(attempt, io.BytesIO(b"\n"))
+    delete(attempt)
 
 
 def _opened(address: str):
@@ -192,7 +212,9 @@ def _located(address: str) -> tuple[fs.FileSystem, str]:
 def _root(address: str) -> tuple[fs.FileSystem, str]:
     """Return the file system of a bucket or host, and its path in it. pyarrow's own are tried first, then fsspec's."""
     try:
-        return fs.FileSystem.from_uri(address)
+        # Google's library would try again for a quarter of an hour where nobody answers.
+        patience = "?retry_limit_seconds=60" if address.startswith(("gs://", "gcs://")) else ""
+        return fs.FileSystem.from_uri(address + patience)
     except (NotImplementedError, ValueError):  # what pyarrow says of a scheme that it does not know
         import fsspec
 
@@ -205,12 +227,16 @@ def _root(address: str) -> tuple[fs.FileSystem, str]:
 
 @contextlib.contextmanager
 def _names_unreadable(address: str) -> Iterator[None]:
-    """Turn an ``OSError`` of the block into an ``ImageError`` that names the file."""
+    """Turn what file systems raise in the block into an ``ImageError`` that names the file."""
     try:
         yield
     except FileNotFoundError as error:
         raise ImageError(f"{address} does not exist; check its name.") from error
-    except OSError as error:
-        raise ImageError(
-            f"{address} cannot be read ({error.strerror or error}); check its name and your access."
-        ) from error
+    except (OSError, pa.ArrowException) as error:
+        raise ImageError(f"{address} cannot be read ({_reason(error)}); check its name and your access.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says in one line, without a stop at its end."""
+    said = getattr(error, "strerror", None) or str(error)
+    return said.strip().partition("\n")[0].rstrip(".")

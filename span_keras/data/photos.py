@@ -24,6 +24,7 @@ def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list
 
     Raises:
         DataError: the folder is missing or holds none.
+        OSError: the folder cannot be looked at.
     """
     if not isinstance(source, (str, os.PathLike)):
         files = sorted(map(Path, source))
@@ -31,8 +32,10 @@ def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list
             raise DataError("Expected photographs, found an empty list of files.")
         return files
     folder = Path(source)
-    if not folder.exists():
-        raise DataError(f"Expected a folder of photographs, found nothing at {folder}; check the path.")
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"Expected a folder of photographs, found nothing at {folder}; check the path.") from None
     if folder.is_file():
         if folder.suffix.lower() not in READABLE:
             raise DataError(

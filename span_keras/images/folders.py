@@ -96,12 +96,11 @@ def survey(
     return found
 
 
-def image_files(folder: str | Path, *, suffixes: Collection[str] = READABLE, recursive: bool = True) -> list[Path]:
+def image_files(folder: str | Path, *, recursive: bool = True) -> list[Path]:
     """Return the images of a folder as ``survey`` finds them, sorted by path.
 
     Args:
         folder: it exists.
-        suffixes: what counts as an image, such as ``".png"``.
         recursive: look into subfolders too.
 
     Raises:
@@ -110,7 +109,7 @@ def image_files(folder: str | Path, *, suffixes: Collection[str] = READABLE, rec
     found = survey(folder, recursive)
     for path, reason in found.locked:
         raise ImageError(f"the folder {path} {reason}.")
-    return [path for path in found.images if path.suffix.lower() in suffixes]
+    return found.images
 
 
 def left_out(folder: str | Path, recursive: bool = True) -> list[str]:

@@ -29,6 +29,8 @@ from span_keras.images.source import Source
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 258, 262, 277, 284
 """TIFF tags."""
+YCBCR = 6
+"""A photometric interpretation of TIFF."""
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -56,6 +58,9 @@ def samples_of(image: Image.Image, source: Source | None = None) -> tuple[np.nda
     if in_planes and max(tags.get(BITS_PER_SAMPLE, (1,))) > 8:
         raise ImageError("has 16-bit samples in separate planes; save it with interleaved channels")
     mend_transparency(image)
+    if tags.get(PHOTOMETRIC) == YCBCR and [(tile[0], _rawmode(tile)) for tile in image.tile[:1]] == [("raw", "RGBX")]:
+        # So Pillow 12, the last for Python 3.10, takes three bytes a pixel for four.
+        image = Image.frombytes("YCbCr", image.size, _load_as(source, {"RGBX": "RGB"}).tobytes())
     transparent = image.info.get("transparency")
     if source and (decode := _decoder_of_16_bits(source, image)):
         samples = decode()

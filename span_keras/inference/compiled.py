@@ -9,9 +9,8 @@ import numpy as np
 from keras import ops
 
 from span_keras.errors import ConfigError
-from span_keras.inference.networks import Precision
+from span_keras.inference.device import Precision
 from span_keras.network import functional
-from span_keras.network.layers import pixel_shuffle
 from span_keras.network.topology import topology
 from span_keras.network.weights import SpanWeights
 
@@ -40,25 +39,17 @@ def compile_network(weights: SpanWeights, precision: Precision = "float32") -> C
     return (_compile_tensorflow if backend == "tensorflow" else _compile_jax)(weights, precision)
 
 
-def _features(weights: SpanWeights, precision: Precision) -> Callable:
-    """Return the deploy form up to its transposed convolution: that is for the browser, a plain shuffle is faster."""
-    if precision == "float32":
-        model = weights.deploy_model()
-        features = keras.Model(model.input, model.get_layer("upsampler").output)
-        return lambda x: features(x, training=False)
-    layer = functional.functions(weights.config, functional.fused_arrays(weights), precision)
-    without_shuffle = lambda kind, name: (lambda x: x) if kind == "pixel_shuffle" else layer(kind, name)  # noqa: E731
-    return lambda x: topology(x, weights.config, without_shuffle)
-
-
 def _compile_tensorflow(weights: SpanWeights, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    features, scale = _features(weights, precision), weights.config.scale
-    signature = [tf.TensorSpec((None, None, None, weights.config.in_channels), tf.float32)]
-    shuffle = (lambda x: tf.nn.depth_to_space(x, scale)) if scale > 1 else tf.identity
-    function = tf.function(lambda x: shuffle(features(x)), signature, autograph=False)
+    config = weights.config
+    plain = functional.functions(config, functional.fused_arrays(weights), precision)
+    # Instead of the three operations that other backends need.
+    shuffle = (lambda x: tf.nn.depth_to_space(x, config.scale)) if config.scale > 1 else tf.identity
+    layer = lambda kind, name: shuffle if kind == "pixel_shuffle" else plain(kind, name)  # noqa: E731
+    signature = [tf.TensorSpec((None, None, None, config.in_channels), tf.float32)]
+    function = tf.function(lambda x: topology(x, config, layer), signature, autograph=False)
     # As constants the kernels are rearranged for the CPU once instead of at every call.
     frozen = convert_variables_to_constants_v2(function.get_concrete_function())
     return lambda tiles: frozen(tf.constant(tiles))[0].numpy()
@@ -67,8 +58,8 @@ def _compile_tensorflow(weights: SpanWeights, precision: Precision) -> Callable[
 def _compile_jax(weights: SpanWeights, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
     import jax
 
-    features, scale = _features(weights, precision), weights.config.scale
-    exact = jax.jit(lambda x: pixel_shuffle(features(x), scale))
+    config, fused = weights.config, functional.fused_arrays(weights)
+    exact, scale = jax.jit(lambda x: functional.apply(fused, x, config, precision)), config.scale
     padded, shapes = jax.jit(padded_network(weights, precision)), set()
 
     def run(tiles: np.ndarray) -> np.ndarray:
@@ -95,8 +86,8 @@ def padded_network(weights: SpanWeights, precision: Precision = "float32") -> Ca
     Every convolution pads the image with zeros. What the one before makes of the padding is not zero, so it is made
     zero in front of each: then the image's own pixels come out as without padding.
     """
-    config, arrays = weights.config, functional.fused_arrays(weights)
-    plain = functional.functions(config, arrays, precision)
+    config = weights.config
+    plain = functional.functions(config, functional.fused_arrays(weights), precision)
 
     def network(x, height, width):
         rows, columns = ops.arange(x.shape[1]) < height, ops.arange(x.shape[2]) < width

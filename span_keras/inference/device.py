@@ -1,15 +1,19 @@
-"""Choose what the network runs on."""
+"""Choose what the network runs on, and how exactly it computes."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 from span_keras.errors import ConfigError
 
 ACCELERATORS = ("nvidia[0-9]*", "dxg", "kfd", "accel*", "vfio/[0-9]*")
 """Where Linux shows GPUs of NVIDIA, also under Windows, and of AMD, and TPUs; below ``/dev``."""
+
+Precision = Literal["float32", "bfloat16"]
+"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/upscaling.md."""
 
 
 def choose(name: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from span_keras.ambient import installed
 from span_keras.inference import device
-from span_keras.inference.networks import Precision
+from span_keras.inference.device import Precision
 from span_keras.network.weights import SpanWeights
 
 

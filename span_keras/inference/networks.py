@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from span_keras.constants import DEFAULT_NETWORK
 from span_keras.inference import device as devices
+from span_keras.inference.device import Precision
 from span_keras.inference.job import MAX_FACTOR
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 DEFAULT_NETWORKS = {4: DEFAULT_NETWORK, 2: "bundled:x2-photo"}
 """What enlarges where no ``--weights`` are named, by scale; the first one where no size is asked for either."""
-
-
-Precision = Literal["float32", "bfloat16"]
-"""Of the network's convolutions, but for the last one. What bfloat16 costs is in docs/upscaling.md."""
 
 
 @dataclass(frozen=True)

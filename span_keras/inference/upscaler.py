@@ -18,10 +18,10 @@ from span_keras.images.channels import to_rgb
 from span_keras.images.picture import Picture, scaled_metadata, to_samples, with_fitting_profile
 from span_keras.images.read import read_image
 from span_keras.images.samples import image_of, samples_of_array, samples_of_image
+from span_keras.inference.device import Precision
 from span_keras.inference.engine import compile_network
 from span_keras.inference.ensemble import over_orientations
 from span_keras.inference.gather import gathered
-from span_keras.inference.networks import Precision
 from span_keras.network.weights import SpanWeights
 
 TILE = 512

@@ -159,7 +159,7 @@ class SpanWeights:
         return model
 
     @classmethod
-    def from_model(cls, model, source: str = "memory", metadata: dict | None = None) -> SpanWeights:
+    def from_model(cls, model) -> SpanWeights:
         """Read the weights of a model made by ``build_span`` or ``build_deploy`` (Keras 3 or ``tf_keras``).
 
         Raises:
@@ -171,7 +171,7 @@ class SpanWeights:
             arrays = [np.asarray(w, np.float32) for w in model.get_layer(name).get_weights()]
             keys = ("kernel", "bias") if len(arrays) == 2 else reparam.REPCONV_WEIGHTS
             layers[name] = dict(zip(keys, arrays, strict=True))
-        return cls(config, layers, source, metadata or {})
+        return cls(config, layers)
 
 
 def _models():

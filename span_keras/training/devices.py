@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from span_keras.errors import TrainingError
+from span_keras.errors import BackendError, TrainingError
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,7 @@ def choose(name: str = "auto") -> Devices:
 def device_kind() -> str:
     """Return what this process computes on, such as ``"NVIDIA H100"``; ``"cpu"`` without an accelerator."""
     if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.local_devices()[0].device_kind
+        return _jax_devices()[0].device_kind
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -130,10 +128,27 @@ def _jax(name: str) -> Devices:
         )
     if coordinator and name in ("auto", "multiworker"):
         keras.distribution.initialize(coordinator, *span_processes(coordinator))
-    elif name == "none" or (name == "auto" and (len(jax.devices()) == 1 or jax.default_backend() == "cpu")):
+    elif name == "none" or (name == "auto" and (len(_jax_devices()) == 1 or jax.default_backend() == "cpu")):
         return Devices()
     strategy = keras.distribution.DataParallel(devices=keras.distribution.list_devices(), auto_shard_dataset=False)
     return Devices(strategy, jax.process_index(), jax.process_count(), len(jax.devices()))
+
+
+def _jax_devices() -> list:
+    """Return the devices of this process.
+
+    Raises:
+        BackendError: there is none of what the environment asks for.
+    """
+    import jax
+
+    try:
+        return jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # the second where JAX_PLATFORMS names what is not installed
+        raise BackendError(
+            f"expected JAX to find a device, found none for JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} "
+            f"({': '.join([type(error).__name__, *str(error).splitlines()[:1]])}); unset it, or set it to cpu."
+        ) from error
 
 
 def span_processes(coordinator: str) -> tuple[int, int]:

@@ -109,19 +109,39 @@ def context(chromium):
 @pytest.fixture
 def page(context):
     """A page that fails the test when a script of it fails."""
-    page = context.new_page()
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.problems = problems
+    page = watched(context.new_page())
     yield page
-    assert problems == []
+    assert page.problems == []
+
+
+def watched(page):
+    """The page, with what its scripts report as errors in ``problems``."""
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
+    return page
 
 
 @pytest.fixture
 def blank(page, site):
     """An empty page of the site's origin."""
     return open_blank(page, site)
+
+
+@pytest.fixture(scope="module")
+def page_of_the_file(chromium, site):
+    context = chromium.new_context(service_workers="block")
+    context.set_default_timeout(PATIENCE)
+    yield open_blank(watched(context.new_page()), site)
+    context.close()
+
+
+@pytest.fixture
+def shared_blank(page_of_the_file):
+    """An empty page for all tests of a file that leave its globals as they are: starting one takes a second."""
+    page_of_the_file.problems.clear()
+    yield page_of_the_file
+    assert page_of_the_file.problems == []
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def fast():
 
 
 @pytest.mark.parametrize("form", ["fused", "training", "float16", "authors", "averaged"])
-def test_a_network_of_ours_and_of_the_authors(form, blank, fast, tmp_path):
+def test_a_network_of_ours_and_of_the_authors(form, shared_blank, fast, tmp_path):
     path = tmp_path / "network.safetensors"
     if form in ("fused", "training"):
         write(fast if form == "fused" else fast.expand(), path, "float32")
@@ -66,12 +66,12 @@ def test_a_network_of_ours_and_of_the_authors(form, blank, fast, tmp_path):
         tensors = state_dict(fast)
         raw = {f"params.{name}": np.zeros_like(value) for name, value in tensors.items()}
         path.write_bytes(save({**raw, **{f"params_ema.{name}": value for name, value in tensors.items()}}))
-    check(blank, path)
+    check(shared_blank, path)
 
 
-def test_a_network_of_the_default_variant(blank, tmp_path):
+def test_a_network_of_the_default_variant(shared_blank, tmp_path):
     write(random_weights(SpanConfig(scale=3, channels=4, blocks=2)), tmp_path / "a.safetensors", "float32")
-    check(blank, tmp_path / "a.safetensors")
+    check(shared_blank, tmp_path / "a.safetensors")
 
 
 def header(entries) -> bytes:
@@ -79,7 +79,7 @@ def header(entries) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def test_files_that_hold_no_network(blank):
+def test_files_that_hold_no_network(shared_blank):
     tensor = {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}
     noise = random_weights(SpanConfig.official(scale=2, channels=4, blocks=6))
     official = {name: value for name, value in state_dict(noise).items() if name != "no_norm"}
@@ -97,6 +97,6 @@ def test_files_that_hold_no_network(blank):
         ),
         (save(official), "does not tell the range and mean of its network's input, and none in use fits"),
     ):
-        found = read(blank, "a.safetensors", content)
+        found = read(shared_blank, "a.safetensors", content)
         assert isinstance(found, str) and found.startswith("ModelError: ") and message in found
-    assert "a.pth is read by Python, not here; write a model.json from it" in read(blank, "a.pth", b"")
+    assert "a.pth is read by Python, not here; write a model.json from it" in read(shared_blank, "a.pth", b"")

@@ -23,12 +23,13 @@ return made;"""
 
 
 @pytest.fixture
-def enlarge(blank, tmp_path):
+def enlarge(shared_blank, tmp_path):
     """``(paths, options, backend) -> pictures``: what the page makes of files."""
 
     def enlarge(paths, options, backend="wasm"):
         pictures = []
-        for content, notes in library(blank, UPSCALE, [list(path.read_bytes()) for path in paths], options, backend):
+        files = [list(path.read_bytes()) for path in paths]
+        for content, notes in library(shared_blank, UPSCALE, files, options, backend):
             assert notes == []
             (tmp_path / "made.png").write_bytes(bytes(content))
             pictures.append(read_image(tmp_path / "made.png"))

@@ -134,20 +134,21 @@ def test_threads_that_never_answer_are_done_without(blank):
         blank,
         """
         const { setTimeout: wait } = globalThis;
-        globalThis.setTimeout = (work, milliseconds) => wait(work, milliseconds / 100);
+        let hurry = 1; // limits on what never answers run out sooner, on what does they do not
+        globalThis.setTimeout = (work, milliseconds) => wait(work, milliseconds / hurry);
         const t = await tf.loadTf(['wasm']);
         t.env().set('WASM_HAS_MULTITHREAD_SUPPORT', true);
         const factory = t.findBackendFactory('wasm');
         t.removeBackend('wasm');
-        let silent = given[0];
-        t.registerBackend('wasm', () => (silent-- > 0 ? new Promise(() => {}) : factory()));
+        const silent = () => ((hurry = 100), new Promise(() => {}));
+        const starts = [silent, () => ((hurry = 1), factory())];
+        t.registerBackend('wasm', () => starts.shift()());
         const { tf: started } = await backend.startBackend('wasm');
         const threads = t.env().getBool('WASM_HAS_MULTITHREAD_SUPPORT');
         t.removeBackend('wasm');
-        t.registerBackend('wasm', () => new Promise(() => {}));
+        t.registerBackend('wasm', silent);
         const failure = await backend.startBackend('wasm').catch((error) => error.message);
         return [started.getBackend(), threads, failure];""",
-        1,
     )
     assert (backend_name, threads) == ("wasm", False)
     assert message == "WebAssembly did not start within 30 s"

@@ -43,7 +43,7 @@ return [t.getBackend(), y.shape, [...await y.data()]];"""
 
 def load_layers_model(page, name: str, backend: str, pixels: np.ndarray) -> np.ndarray:
     """What ``tf.loadLayersModel`` makes of the export, with TF.js's own files and no module of the page."""
-    for library_file in VENDORED:
+    for library_file in VENDORED if page.evaluate("!globalThis.tf") else ():
         page.add_script_tag(url=f"/vendor/{library_file}.es2017.min.js")
     return received(backend, page.evaluate(PREDICT, given(name, backend, pixels)))
 
@@ -84,9 +84,9 @@ def read_golden(folder):
 
 @pytest.mark.parametrize("name", ["x2-none", "x3-official-none"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_tfjs_itself_gives_the_golden(backend, name, exports, blank, record_property):
+def test_tfjs_itself_gives_the_golden(backend, name, exports, shared_blank, record_property):
     tile, expected, tolerance = read_golden(exports / name)
-    difference = np.abs(load_layers_model(blank, name, backend, tile) - expected).max()
+    difference = np.abs(load_layers_model(shared_blank, name, backend, tile) - expected).max()
     record_property("difference", float(difference))
     assert expected.std() > 0.05
     assert difference <= tolerance
@@ -95,12 +95,12 @@ def test_tfjs_itself_gives_the_golden(backend, name, exports, blank, record_prop
 
 @pytest.mark.parametrize("mode", ["float16", "uint8"])
 @pytest.mark.parametrize("name", ["x2", "x3-official"])
-def test_tfjs_itself_reads_quantized_weights(name, mode, exports, blank, record_property):
+def test_tfjs_itself_reads_quantized_weights(name, mode, exports, shared_blank, record_property):
     """The golden was computed from the weights as they were written, so the quantisation costs no difference here."""
     tile, expected, tolerance = read_golden(exports / f"{name}-{mode}")
     manifest = json.loads((exports / f"{name}-{mode}" / "model.json").read_text())["weightsManifest"]
     assert mode in {spec.get("quantization", {}).get("dtype") for group in manifest for spec in group["weights"]}
-    difference = np.abs(load_layers_model(blank, f"{name}-{mode}", "wasm", tile) - expected).max()
+    difference = np.abs(load_layers_model(shared_blank, f"{name}-{mode}", "wasm", tile) - expected).max()
     record_property("difference", float(difference))
     assert difference <= tolerance
     assert difference <= ROUNDING * max(1, np.abs(expected).max())
@@ -250,7 +250,7 @@ def read_export(folder) -> tuple[dict, bytes]:
 
 @pytest.mark.parametrize("dtype", ["float16", "uint8"])
 @pytest.mark.parametrize("name", ["moving_mean", "moving_variance"])
-def test_a_quantized_normalization_is_refused(name, dtype, models, blank):
+def test_a_quantized_normalization_is_refused(name, dtype, models, shared_blank):
     description, binary = read_export(models / "x3-official")
     start, specs = 0, description["weightsManifest"][0]["weights"]
     for spec in specs:
@@ -261,30 +261,30 @@ def test_a_quantized_normalization_is_refused(name, dtype, models, blank):
             binary = binary[: start + short] + binary[start + size :]
             break
         start += size
-    assert config_of(blank, description, binary) == (
+    assert config_of(shared_blank, description, binary) == (
         f"ModelError: Expected normalize/{name} in float32, found {dtype}; write the model with span-export, "
         "which does not quantise it."
     )
 
 
-def test_integer_normalization_is_refused(models, blank):
+def test_integer_normalization_is_refused(models, shared_blank):
     description, binary = read_export(models / "x3-official")
     (spec,) = [s for s in description["weightsManifest"][0]["weights"] if s["name"] == "normalize/moving_mean"]
     spec["dtype"] = "int32"
-    message = config_of(blank, description, binary)
+    message = config_of(shared_blank, description, binary)
     assert message.startswith("ModelError: Expected normalize/moving_mean in float32, found int32;")
 
 
 @pytest.mark.parametrize("key", ["alpha", "negative_slope"])
-def test_another_slope_is_refused(key, models, blank):
+def test_another_slope_is_refused(key, models, shared_blank):
     """As Python refuses it: the network computes SPAN's slope only."""
     description, binary = read_export(models / "x2")
     layers = description["modelTopology"]["model_config"]["config"]["layers"]
     (layer,) = [layer for layer in layers if layer["config"]["name"] == "block_2_act1"]
     del layer["config"]["alpha"]
     layer["config"][key] = 0.1 + 1e-8  # float32's rounding of it is 0.1 too
-    assert config_of(blank, description, binary)["variant"] == "span"
+    assert config_of(shared_blank, description, binary)["variant"] == "span"
     layer["config"][key] = 0.2
-    assert config_of(blank, description, binary) == (
+    assert config_of(shared_blank, description, binary) == (
         "ModelError: Expected LeakyReLU with slope 0.1, found 0.2 in block_2_act1; use a model that span-export wrote."
     )

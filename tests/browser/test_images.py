@@ -11,10 +11,10 @@ from helpers.browser import library, make_scene
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_png_rows(alpha, blank):
+def test_png_rows(alpha, shared_blank):
     pixels = np.random.default_rng(0).integers(0, 256, (11, 7, 4), np.uint8)
     encoded = library(
-        blank,
+        shared_blank,
         """
         const [values, alpha] = given;
         const profile = Uint8Array.from({ length: 300 }, (_, i) => i);
@@ -76,16 +76,16 @@ return [read.result.split(',')[1], encoded];
 """Encodes an image that is worth a second thread, in a worker; returns the file, and how much that thread did."""
 
 
-def test_png_on_several_threads(blank):
+def test_png_on_several_threads(shared_blank):
     height, width = 1500, 1400
-    encoded, pieces = library(blank, PIECES, width, height)
+    encoded, pieces = library(shared_blank, PIECES, width, height)
     i = np.arange(width * height * 4)
     pixels = np.uint8(((i >> 2) * (3 + (i & 3)) + (i >> 13)) & 255).reshape(height, width, 4)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))), pixels)
     assert pieces > 0
 
 
-def test_a_profile_that_inflates_without_end(blank):
+def test_a_profile_that_inflates_without_end(shared_blank):
     """A few kilobytes of PNG may hold gigabytes; no profile has more than some megabytes."""
 
     def read(size):
@@ -93,7 +93,7 @@ def test_a_profile_that_inflates_without_end(blank):
         file = io.BytesIO()
         Image.new("RGB", (2, 2)).save(file, "png", icc_profile=profile)
         return library(
-            blank,
+            shared_blank,
             """
             const { readProfile } = await import('/images/icc.js');
             return (await readProfile(new Blob([new Uint8Array(given[0])])))?.length ?? 'none';""",
@@ -104,9 +104,9 @@ def test_a_profile_that_inflates_without_end(blank):
     assert read(5_000_000) == "none"
 
 
-def test_png_reports_a_full_disk(blank):
+def test_png_reports_a_full_disk(shared_blank):
     message = library(
-        blank,
+        shared_blank,
         """
         const write = async () => { throw new Error('The disk is full.') };
         const encoder = new png.PngEncoder(4, 4, { write });
@@ -118,13 +118,13 @@ def test_png_reports_a_full_disk(blank):
     assert message == "The disk is full."
 
 
-def test_metrics_equal_pythons(blank):
+def test_metrics_equal_pythons(shared_blank):
     from span_keras.images.metrics import evaluate_pair
 
     a = make_scene(40, 31)
     b = np.uint8(np.clip(a.astype(int) + np.random.default_rng(1).integers(-9, 10, a.shape), 0, 255))
     figures = library(
-        blank,
+        shared_blank,
         """
         const image = (data) => ({ width: 31, height: 40, data });
         return metrics.evaluatePair(image(given[0]), image(given[1]), 2);""",

@@ -15,9 +15,9 @@ from span_keras.network.config import SpanConfig
 
 
 @pytest.mark.parametrize("name", ["x2", "x3-official"])
-def test_webgpu_kernels_equal_the_plain_network(name, blank):
+def test_webgpu_kernels_equal_the_plain_network(name, shared_blank):
     difference, size = library(
-        blank,
+        shared_blank,
         """
         const artifacts = await model.fetchModel(`/models/${given[0]}/model.json`);
         const config = model.readConfig(artifacts);
@@ -56,8 +56,8 @@ def read_model(page, *files):
     )
 
 
-def test_the_files_of_a_model(blank, models):
-    read = functools.partial(read_model, blank)
+def test_the_files_of_a_model(shared_blank, models):
+    read = functools.partial(read_model, shared_blank)
     text = (models / "x2" / "model.json").read_bytes()
     (binary,) = (models / "x2").glob("*.bin")
     weights = (binary.name, binary.read_bytes())
@@ -90,7 +90,7 @@ def test_the_files_of_a_model(blank, models):
 
 
 @pytest.mark.parametrize(("dtype", "missing"), [("float32", "c1"), ("float16", "c2"), ("float32", "c3")])
-def test_weights_that_no_network_has_are_named(blank, tmp_path, dtype, missing):
+def test_weights_that_no_network_has_are_named(shared_blank, tmp_path, dtype, missing):
     quantization = {"float32": "none"}.get(dtype, dtype)
     export_model(random_weights(SpanConfig(scale=2, channels=4, blocks=2)), tmp_path, quantization)
     text = json.loads((tmp_path / "model.json").read_text())
@@ -99,7 +99,7 @@ def test_weights_that_no_network_has_are_named(blank, tmp_path, dtype, missing):
     content = bytearray(binary.read_bytes())
 
     def read():
-        return read_model(blank, ("model.json", json.dumps(text).encode()), (binary.name, content))
+        return read_model(shared_blank, ("model.json", json.dumps(text).encode()), (binary.name, content))
 
     assert read() == 4
     dtypes = {spec["name"]: np.dtype(spec.get("quantization", spec)["dtype"]) for spec in specs}

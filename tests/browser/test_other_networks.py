@@ -34,6 +34,27 @@ def network(scale, given, made):
     return weights
 
 
+SHAPES = [(1, 3, 3), (8, 3, 3), (2, 1, 1), (2, 1, 3), (2, 3, 1), (3, 4, 4)]
+"""Scale, channels taken and channels made."""
+
+
+@pytest.fixture(scope="module")
+def networks(site, tmp_path_factory):
+    """SpanWeights by shape; the site has their exports under names such as ``other/2-1-3``."""
+    made = {shape: network(*shape) for shape in SHAPES}
+    site.mounts["other"] = tmp_path_factory.mktemp("other")
+    for shape, weights in made.items():
+        folder = site.mounts["other"] / name_of(shape)
+        folder.mkdir()
+        write_model(weights, folder)
+    yield made
+    del site.mounts["other"]
+
+
+def name_of(shape) -> str:
+    return "-".join(map(str, shape))
+
+
 def image_of(kind: str) -> np.ndarray:
     """(33, 29, C) uint8, larger than a tile."""
     rgb = make_scene(33, 29)
@@ -45,18 +66,15 @@ def image_of(kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["colours", "grey", "transparent"])
-@pytest.mark.parametrize("shape", [(1, 3, 3), (8, 3, 3), (2, 1, 1), (2, 1, 3), (2, 3, 1), (3, 4, 4)])
-def test_the_page_makes_what_python_makes(blank, site, tmp_path, shape, kind):
-    weights, image = network(*shape), image_of(kind)
-    (tmp_path / "net").mkdir()
-    write_model(weights, tmp_path / "net")
-    site.mounts["other"] = tmp_path
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_page_makes_what_python_makes(shared_blank, networks, shape, kind):
+    image = image_of(kind)
     rgba = image if image.shape[2] == 4 else np.concatenate([image, np.full((33, 29, 1), 255, np.uint8)], 2)
     arguments = [base64.b64encode(rgba.tobytes()).decode(), 29, 33, kind == "transparent", kind == "grey"]
-    width, height, text, read = library(blank, RUN, "net", *arguments)
+    width, height, text, read = library(shared_blank, RUN, name_of(shape), *arguments)
     assert read == list(shape)
     made = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
-    expected = Upscaler(weights, tile=26)(image)
+    expected = Upscaler(networks[shape], tile=26)(image)
     alpha = expected[..., -1:] if expected.shape[2] % 2 == 0 else np.full((height, width, 1), 255, np.uint8)
     colors = expected[..., : expected.shape[2] - (expected.shape[2] % 2 == 0)]
     colors = np.repeat(colors, 3, 2) if colors.shape[2] == 1 else colors
@@ -66,14 +84,11 @@ def test_the_page_makes_what_python_makes(blank, site, tmp_path, shape, kind):
     assert difference(made[..., 3:], alpha) <= 1
 
 
-def test_training_refuses_them(blank, site, tmp_path):
-    (tmp_path / "net").mkdir()
-    write_model(network(2, 1, 1), tmp_path / "net")
-    site.mounts["other"] = tmp_path
+def test_training_refuses_them(shared_blank, networks):
     message = library(
-        blank,
+        shared_blank,
         """
-        const config = model.readConfig(await model.fetchModel('/other/net/model.json'));
+        const config = model.readConfig(await model.fetchModel('/other/2-1-1/model.json'));
         try { model.requireTrainable(config) } catch (error) { return error.message }""",
     )
     assert message == (
@@ -83,24 +98,21 @@ def test_training_refuses_them(blank, site, tmp_path):
 
 
 PLAIN = """
-async ([pixels, shape]) => {
+async ([name, pixels, shape]) => {
   await tf.setBackend('cpu');
-  const model = await tf.loadLayersModel('/other/net/model.json');
+  const model = await tf.loadLayersModel(`/other/${name}/model.json`);
   const y = model.predict(tf.tensor4d(pixels, [1, ...shape]));
   return [y.shape, [...await y.data()]];
 }"""
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 3), (8, 3, 3), (2, 1, 3), (3, 4, 4)])
-def test_a_plain_load_layers_model_reads_them(blank, site, tmp_path, shape):
-    weights, given = network(*shape), shape[1]
-    (tmp_path / "net").mkdir()
-    write_model(weights, tmp_path / "net")
-    site.mounts["other"] = tmp_path
+def test_a_plain_load_layers_model_reads_them(blank, networks):
     for name in ("tf-core", "tf-layers", "tf-backend-cpu"):
         blank.add_script_tag(url=f"/vendor/{name}.es2017.min.js")
-    image = np.random.default_rng(0).random((1, 6, 5, given), np.float32)
-    made_shape, values = blank.evaluate(PLAIN, [image.ravel().tolist(), [6, 5, given]])
-    expected = arrays.apply(weights, image)
-    assert tuple(made_shape) == expected.shape
-    np.testing.assert_allclose(np.reshape(values, made_shape), expected, atol=1e-5)
+    for shape in ((1, 3, 3), (8, 3, 3), (2, 1, 3), (3, 4, 4)):
+        given = shape[1]
+        image = np.random.default_rng(0).random((1, 6, 5, given), np.float32)
+        made_shape, values = blank.evaluate(PLAIN, [name_of(shape), image.ravel().tolist(), [6, 5, given]])
+        expected = arrays.apply(networks[shape], image)
+        assert tuple(made_shape) == expected.shape
+        np.testing.assert_allclose(np.reshape(values, made_shape), expected, atol=1e-5, err_msg=str(shape))

@@ -71,14 +71,14 @@ COMPARE = """
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_set_computes_the_network(name, blank):
+def test_a_set_computes_the_network(name, shared_blank):
     """Its last convolution, whose quads are the most, and a direct set's merge; plain kernels compute the rest.
 
     The software GPU compiles every kernel of a set for seconds. Shapes do not touch what comes after the sums, which
     ``test_any_width_in_any_shape`` tests in full.
     """
     found = library(
-        blank,
+        shared_blank,
         f"""{COMPARE}
         const set = SETS.find((one) => one.name === given[0]);
         const isLast = ({{ ending }}) => ['bytes', 'floats'].includes(ending);
@@ -113,10 +113,10 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_any_width_in_any_shape(shape, blank):
+def test_any_width_in_any_shape(shape, shared_blank):
     network, convolution, merging = SHAPES[shape]
     found = library(
-        blank,
+        shared_blank,
         f"""{COMPARE}
         const shaped = (generate, shape) => (options) => generate({{ shape, ...options }});
         const set = {{
@@ -134,8 +134,8 @@ def test_any_width_in_any_shape(shape, blank):
 
 
 @pytest.mark.parametrize("network", ["one-block", "odd-width", "wide"])
-def test_the_plain_set_computes_any_network(network, blank):
-    found = library(blank, f"{COMPARE} return compare(given[0], [PLAIN]);", network)
+def test_the_plain_set_computes_any_network(network, shared_blank):
+    found = library(shared_blank, f"{COMPARE} return compare(given[0], [PLAIN]);", network)
     assert found["used"] == "plain"
     assert found["worst"] <= 1e-3
     assert found["levels"] <= 1

@@ -108,7 +108,7 @@ def test_colours_of_any_profile_are_shown_as_in_the_file(open_page, save_image):
 
 
 @pytest.mark.parametrize("name", ["GIMP built-in Linear sRGB", "Not sRGB", "Display P3 of old"])
-def test_a_profile_that_only_mentions_a_colour_space_is_another(name, blank):
+def test_a_profile_that_only_mentions_a_colour_space_is_another(name, shared_blank):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     built_in = "sRGB built-in".encode("utf-16-be")
     at = profile.index(built_in)
@@ -122,11 +122,11 @@ def test_a_profile_that_only_mentions_a_colour_space_is_another(name, blank):
       const { colorSpaceOf } = await import('/images/color-space.js');
       return colorSpaceOf(new Uint8Array(icc)) ?? 'none';
     }"""
-    assert blank.evaluate(ask, list(profile)) == "srgb"
-    assert blank.evaluate(ask, list(other)) == "none"
+    assert shared_blank.evaluate(ask, list(profile)) == "srgb"
+    assert shared_blank.evaluate(ask, list(other)) == "none"
 
 
-def test_the_description_of_an_old_profile_is_read(blank):
+def test_the_description_of_an_old_profile_is_read(shared_blank):
     name = b"sRGB IEC61966-2.1"
     tag = b"desc" + bytes(4) + (len(name) + 1).to_bytes(4, "big") + name + bytes(20)
     profile = (
@@ -136,8 +136,8 @@ def test_the_description_of_an_old_profile_is_read(blank):
       const { colorSpaceOf } = await import('/images/color-space.js');
       return colorSpaceOf(new Uint8Array(icc)) ?? 'none';
     }"""
-    assert blank.evaluate(ask, list(profile)) == "srgb"
-    assert blank.evaluate(ask, list(profile[:150])) == "none"
+    assert shared_blank.evaluate(ask, list(profile)) == "srgb"
+    assert shared_blank.evaluate(ask, list(profile[:150])) == "none"
 
 
 @pytest.mark.parametrize("kind", ["gamma", "grey"])

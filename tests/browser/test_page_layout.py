@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.browser import AXE, PATIENCE, make_scene
+from helpers.browser import AXE, FIT, PATIENCE, make_scene
 
 
 def other_views(page):
@@ -10,6 +10,7 @@ def other_views(page):
     for tab, complete in (("measure", "#measure h2"), ("train", "#train[data-phase=idle]")):
         page.click(f"#tab-{tab}")
         page.wait_for_selector(complete)
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         yield tab
 
 
@@ -18,6 +19,14 @@ def test_the_address_changes_the_view_of_an_open_page(open_page):
     page.evaluate("() => void (location.hash = 'measure')")
     page.wait_for_selector("#measure-choose")
     assert page.get_attribute("#tab-measure", "aria-selected") == "true"
+
+
+def test_on_a_wide_screen_everything_stands_in_line(page, open_page):
+    page.set_viewport_size({"width": 1920, "height": 900})
+    open_page("x2", "wasm")
+    lefts = """() => ['h1', '#drop', '#status'].map((one) =>
+      Math.round(document.querySelector(one).getBoundingClientRect().left))"""
+    assert page.evaluate(lefts) == 3 * [292]  # (1920 - 1400) / 2 + 32
 
 
 @pytest.mark.parametrize("width", [390, 700])
@@ -46,6 +55,7 @@ def test_long_names_widen_no_view(width, page, open_page, models, photographs):
     page.click("#tab-train")
     page.wait_for_selector("#train[data-phase=idle]")
     page.set_input_files("#train-files", [file])
+    page.click("#train-more summary")
     page.fill("#train-vggWeight", "0")
     page.click("[data-do=start]")
     page.wait_for_selector("#train-problem:has-text('aaa')")
@@ -99,35 +109,8 @@ def test_the_work_fits_into_small_windows(width, height, page, open_page, save_i
     assert gap >= 0  # the footer does not lie on the buttons
 
 
-FIT = """() => {
-  const wide = document.documentElement.clientWidth;
-  const scrolls = '.queue, .scroll, .pane, .visually-hidden, input[type=range]';
-  const bad = document.documentElement.scrollWidth > wide ? ['the page scrolls sideways'] : [];
-  const shown = document.querySelector('dialog[open]') ?? document.body;
-  const seen = [...shown.querySelectorAll('*')].filter((one) => one.checkVisibility() && !one.closest(scrolls));
-  for (const one of seen) {
-    const { left, right } = one.getBoundingClientRect();
-    if (left < -1 || right > wide + 1) bad.push(`${one.outerHTML.slice(0, 80)} reaches from ${left} to ${right}`);
-    const isCut = getComputedStyle(one).overflow !== 'visible';
-    const isText = !isCut && one.matches('button, select, h1, h2, h3, dt, dd, p, label');
-    if (isText && one.scrollWidth > one.clientWidth + 1) bad.push(`${one.outerHTML.slice(0, 80)} overflows`);
-  }
-  const buttons = seen.filter((one) => one.matches('button, select') && !one.closest('.queue, .compare'));
-  buttons.forEach((one, i) => {
-    const box = one.getBoundingClientRect();
-    for (const other of buttons.slice(i + 1)) {
-      const { left, right, top, bottom } = other.getBoundingClientRect();
-      const across = Math.min(right, box.right) - Math.max(left, box.left);
-      const down = Math.min(bottom, box.bottom) - Math.max(top, box.top);
-      if (across > 1 && down > 1) bad.push(`${one.outerHTML.slice(0, 60)} and ${other.outerHTML.slice(0, 60)} overlap`);
-    }
-  });
-  return bad;
-}"""
-"""What of the page is wider than the window, overflows its box or lies on another button."""
-
-SMALL = """() => [...document.querySelectorAll('button, select, input[type=range], .segments label')]
-  .filter((one) => one.checkVisibility() && !one.closest('#train, dialog'))
+SMALL = """() => [...document.querySelectorAll('button, select, summary, input[type=range], .segments label')]
+  .filter((one) => one.checkVisibility())
   .map((one) => [one.getBoundingClientRect(), one.outerHTML.slice(0, 80)])
   .filter(([{ width, height }]) => width < 44 || height < 43.5)
   .map(([, text]) => text)"""
@@ -156,9 +139,9 @@ def test_a_phone(width, percent, chromium, site, save_image, photographs):
     found["failure"] = page.evaluate(FIT)
     page.click("#settings-button")
     page.wait_for_selector("#memory:has-text('tensors')")
-    found["details"] = page.evaluate(FIT)
+    found |= {"details": page.evaluate(FIT), "small, details": page.evaluate(SMALL)}
     page.keyboard.press("Escape")
     for tab in other_views(page):
-        found[tab] = page.evaluate(FIT)
+        found |= {tab: page.evaluate(FIT), f"small, {tab}": page.evaluate(SMALL)}
     context.close()
     assert found == {place: [] for place in found}

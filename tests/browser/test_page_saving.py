@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.browser import make_scene
+from helpers.browser import PATIENCE, make_scene, until
 
 WIDE_GREEN = """
 async () => {
@@ -121,3 +121,33 @@ def test_a_wide_gamut_is_kept_in_every_format(kind, suffix, open_page, tmp_path)
         colours[name] = np.asarray(image.convert("RGB"), float).mean(axis=(0, 1))
     assert download.value.suggested_filename == f"leaf-x2.{suffix}"
     assert np.abs(colours[kind] - colours["image/png"]).max() < 4
+
+
+SHARE = """
+  window.shared = [];
+  navigator.canShare = () => true;
+  navigator.share = async ({ files: [file] }) => {
+    if (shared.push([file.name, file.type, file.size]) === 1) throw new DOMException('changed my mind', 'AbortError');
+    if (shared.length === 2) throw new DOMException('No app takes it.', 'NotAllowedError');
+  };
+"""
+
+
+def test_a_phone_shares_a_result(chromium, site, save_image):
+    context = chromium.new_context(is_mobile=True, has_touch=True, service_workers="block")
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.add_init_script(SHARE)
+    page.goto(f"{site.url}/?model=/models/x2/model.json&backend=wasm")
+    page.set_input_files("#files", str(save_image(make_scene(12, 14), "cat.png")))
+    page.wait_for_selector("#share:visible")
+    page.select_option("#format", "image/jpeg")
+    is_asked = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    for _ in range(2):
+        page.click("#share")
+    page.wait_for_selector("#status:text('cat-x2.jpg could not be shared (No app takes it); take Download.')")
+    assert page.evaluate(is_asked)
+    page.click("#share")
+    until(page, lambda: not page.evaluate(is_asked))
+    assert [shared[:2] for shared in page.evaluate("shared")] == 3 * [["cat-x2.jpg", "image/jpeg"]]
+    context.close()

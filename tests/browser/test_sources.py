@@ -1,9 +1,11 @@
 """What span.js takes for an image, what it refuses, and from where it can be loaded."""
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.browser import Site, library, make_scene, open_blank
 
@@ -37,13 +39,13 @@ def rgba(pixels: np.ndarray) -> np.ndarray:
         "new ImageData(Float16Array.from(values, (v) => v / 255), width, height, { pixelFormat: 'rgba-float16' })",
     ],
 )
-def test_every_kind_of_image(blank, image, python_upscale):
+def test_every_kind_of_image(shared_blank, image, python_upscale):
     """A data URL stands for every address."""
     pixels = make_scene(20, 24)
-    if "Float16Array" in image and not blank.evaluate("'Float16Array' in globalThis"):
+    if "Float16Array" in image and not shared_blank.evaluate("'Float16Array' in globalThis"):
         pytest.skip("this Chromium has no Float16Array")
     values, width = library(
-        blank, f"{LOAD} {SCENE} const image = {image}; {PIXELS}", rgba(pixels).ravel().tolist(), 24, 20
+        shared_blank, f"{LOAD} {SCENE} const image = {image}; {PIXELS}", rgba(pixels).ravel().tolist(), 24, 20
     )
     result = np.uint8(values).reshape(40, width, 4)
     assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
@@ -67,9 +69,9 @@ def test_every_kind_of_image(blank, image, python_upscale):
         ("new ImageData(9, 9), { write: [] }", "TypeError: write must be a WritableStream; found Array."),
     ],
 )
-def test_what_is_no_image_is_refused(blank, arguments, message):
+def test_what_is_no_image_is_refused(shared_blank, arguments, message):
     found = library(
-        blank,
+        shared_blank,
         f"""{LOAD}
         const failure = await upscaler.upscale({arguments}).catch((error) => error);
         const after = await upscaler.upscale(new ImageData(9, 9), {{ output: 'pixels' }});
@@ -78,7 +80,7 @@ def test_what_is_no_image_is_refused(blank, arguments, message):
     )
     assert re.fullmatch(message, found[0])
     assert found[1] == 18
-    blank.problems[:] = [problem for problem in blank.problems if "404" not in problem]
+    shared_blank.problems[:] = [problem for problem in shared_blank.problems if "404" not in problem]
 
 
 @pytest.mark.parametrize(
@@ -88,14 +90,14 @@ def test_what_is_no_image_is_refused(blank, arguments, message):
         ("{ tile: 'abc' }", "tile must be a number of pixels; found abc."),
     ],
 )
-def test_options_that_there_are_not_are_refused(blank, options, message):
-    failure = library(blank, f"return span.loadUpscaler('/models/x2/model.json', {options}).catch(String);")
+def test_options_that_there_are_not_are_refused(shared_blank, options, message):
+    failure = library(shared_blank, f"return span.loadUpscaler('/models/x2/model.json', {options}).catch(String);")
     assert failure == f"TypeError: {message}"
 
 
-def test_colours_of_display_p3_keep_their_profile(blank):
+def test_colours_of_display_p3_keep_their_profile(shared_blank):
     space, profile = library(
-        blank,
+        shared_blank,
         f"""{LOAD}
         const image = new ImageData(12, 12, {{ colorSpace: 'display-p3' }});
         image.data.fill(255);
@@ -180,15 +182,22 @@ def test_where_canvases_lie_files_are_decoded_without_them(blank, name, save_ima
 
 
 def test_where_canvases_lie_other_images_are_refused_with_a_sentence(blank):
+    gif = io.BytesIO()
+    Image.new("L", (4, 4)).save(gif, "gif")
     failures = library(
         blank,
         NOISE.replace("given_place", "5")
         + """
         const { decode } = await import('/engine/decode.js');
-        const gif = Uint8Array.from('GIF89a--------', (letter) => letter.charCodeAt(0));
+        const [gif, heic] = given.map((text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
         const bitmap = await createImageBitmap(new ImageData(4, 4));
-        const sources = [new File([gif], 'a.gif'), bitmap];
+        const sources = [new File([gif], 'a.gif'), bitmap, new File([heic], 'b.heic')];
         return Promise.all(sources.map((source) => decode(source).catch((error) => error.message)));""",
+        gif.getvalue().decode("latin-1"),
+        "\0\0\0\x18ftypheic" + 40 * "\0",
     )
     assert failures[0].startswith("a.gif is neither PNG, JPEG nor WebP. This browser hides the content of other images")
     assert failures[1].startswith("This browser hides the content of images from pages, against fingerprinting: allow")
+    assert failures[2].startswith(
+        "b.heic is a HEIC photograph, which this browser does not read; open the page in Safari"
+    )

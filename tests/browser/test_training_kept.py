@@ -62,6 +62,7 @@ def test_only_one_tab_trains_at_a_time(view, context):
     other = context.new_page()
     other.goto(view.page.url.split("#")[0] + "#train")
     other.wait_for_selector("#train[data-phase=idle]")
+    other.click("#train-more summary")
     second = View(other)
     second.click("Start Training")
     assert second.wait_problem() == "A training is running in another tab of this page; stop it there first."
@@ -120,7 +121,7 @@ def test_what_keeps_a_training_from_starting_is_told_where_nothing_can_be_stored
     view.fill()
     view.page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
     view.click("Start Training")
-    assert view.wait_problem().startswith("No photograph can be used: a.png is not an image")
+    assert view.wait_problem().startswith("No photograph can be used: a.png (image/png) is damaged")
     view.wait("idle")
     assert view.page.is_disabled("[data-do=delete]")  # nothing is stored, and nothing damaged
 

@@ -25,7 +25,7 @@ def test_from_scratch_with_own_photographs(view, tmp_path):
     view.fill()
     view.train(2)
     assert "small.png is 10×10 pixels, smaller than the 24-pixel HR patch; it is left out." in view.log
-    assert "broken.jpg is not an image that this browser can read; it is left out." in view.log
+    assert "broken.jpg (image/jpeg) is damaged or not an image that this browser reads; try PNG" in view.log
     assert "Training x3, 4 channels, on JavaScript, from step 0, with 2 photographs" in view.log
     assert "the photographs trained on" in page.inner_text("#train-samples-note")
 
@@ -90,20 +90,24 @@ def test_useless_photographs_get_a_sentence_and_nothing_chosen_is_lost(view):
     page = view.page
     view.fill()
     view.train(1)
-    page.set_input_files("#train-files", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}])
+    files = {"a.png": b"no", "b.heic": b"\0\0\0\x18ftypheic" + bytes(40), "c.png": b"", "d.png": b"", "e.png": b""}
+    chosen = [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files.items()]
+    page.set_input_files("#train-files", chosen)
     page.check("input[name=origin][value=page]")
     view.fill(rate=0.005)
     view.click("Start Training")
     view.answer("Replace It")
     assert view.wait_problem() == (
-        "No photograph can be used: a.png is not an image that this browser can read; it is left out. "
-        "Choose others or a smaller patch."
+        "No photograph can be used: a.png (image/png) is damaged or not an image that this browser reads; try PNG, "
+        "JPEG, WebP or AVIF. It is left out. b.heic is a HEIC photograph, which this browser does not read; open the "
+        "page in Safari, or save the photograph as JPEG. It is left out. c.png is empty; choose another file. It is "
+        "left out. 2 more cannot be used either. Choose others or a smaller patch."
     )
     view.wait("idle")
     assert view.state == "The training did not start."
     assert page.input_value("#train-rate") == "0.005"
     assert page.is_checked("input[name=origin][value=page]")
-    assert page.inner_text("#train-photographs-text") == "1 photograph of your own."
+    assert page.inner_text("#train-photographs-text") == "5 photographs of your own."
 
 
 def test_without_curves_and_bundled_photographs_the_view_trains(page, open_page, save_image, photographs):
@@ -172,5 +176,4 @@ def test_photographs_that_do_not_fit_do_not_keep_the_state_from_being_stored(vie
     view.wait("idle")
     assert f"at step {reached:,}" in view.page.inner_text("[data-origin=stored]")
     assert "6 photographs bundled with the page" in view.page.inner_text("#train-photographs-text")
-    view.page.select_option("#train-backend", "cpu")
     assert view.train(1) > reached

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.browser import AXE, hook_workers
+from helpers.browser import AXE, FIT, hook_workers, until
 from helpers.training_view import View
 from helpers.weights import random_weights
 from span_export.export import export_model
@@ -33,8 +33,9 @@ def test_trains_stops_and_goes_on_after_a_reload(view):
     assert f"at step {reached:,}" in page.inner_text("[data-origin=stored]")
     assert page.input_value("#train-rate") == "0.002"
     assert "6 photographs of the stored training" in page.inner_text("#train-photographs-text")
-    page.select_option("#train-backend", "webgl")
+    assert page.input_value("#train-backend") == "webgl"
     again = view.train(2)
+    assert page.inner_text("[data-figure=backend]") == "WebGL"
     assert again >= reached + 2
     assert f"from step {reached}" in view.log
     assert page.get_attribute("#train", "data-tensors") == page.get_attribute("#train", "data-resting")
@@ -104,6 +105,29 @@ def test_a_loaded_model_is_trained_on_and_a_stored_one_is_replaced_only_when_con
     assert "x3, 4 channels" in view.page.inner_text("[data-origin=stored]")
 
 
+def test_how_long_is_chosen_by_one_of_three_sizes(view):
+    """Rare settings fold; what is wrong among them unfolds them."""
+    page = view.page
+    values = "() => ['epochs', 'patch'].map((key) => document.querySelector(`#train-${key}`).value)"
+    assert page.is_checked("input[name=size][value=long]")  # the defaults of span-train
+    assert page.get_by_role("group", name="How long").get_by_role("radio").count() == 3
+    page.focus("input[name=size][value=long]")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(values) == ["100", "48"]
+    assert page.is_checked("input[name=size][value=usual]")
+    page.click("text=A small ×2 network")
+    assert page.evaluate(values) == ["20", "32"]
+    assert page.is_checked("input[name=origin][value=scratch]")
+    page.fill("#train-epochs", "0")
+    assert page.locator("input[name=size]:checked").count() == 0
+    page.click("#train-more summary")
+    assert page.is_hidden("#train-epochs")
+    view.click("Start Training")
+    assert page.is_visible("#train-epochs")
+    page.fill("#train-epochs", "20")
+    assert page.is_checked("input[name=size][value=quick]")
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
@@ -151,7 +175,7 @@ def test_absurd_settings_stop_the_start(view):
     assert view.problem == "Channels must be a whole number from 4 to 128, found nothing."
     page.check("input[name=origin][value=page]")
     assert page.inner_text("#train-network-problem") == ""
-    view.click("Restore Defaults")
+    page.check("input[name=size][value=long]")
     assert page.input_value("#train-halveAt") == "200, 300"
     assert page.input_value("#train-rate") == "0.0001"
 
@@ -271,4 +295,7 @@ def test_the_view_with_curves_and_samples_is_accessible(page, open_page, photogr
     )
     assert [violation for violation in found if violation[1] in ("serious", "critical")] == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.set_viewport_size({"width": 320, "height": 800})
+    page.evaluate("() => void (document.documentElement.style.fontSize = '200%')")
+    until(page, lambda: page.evaluate(FIT) == [], lambda: page.evaluate(FIT))  # charts follow with the next frames
     page.problems[:] = [problem for problem in page.problems if "404" not in problem]

@@ -125,6 +125,8 @@ PAIRS = [
     ("state_dict.net_g", "state_dict.net_g_ema.module"),
     ("state_dict", "ema_state_dict"),
     ("state_dict", "model_ema"),
+    ("state_dict.net", "state_dict.swa_model.module"),
+    ("model", "averaged_model"),
 ]
 
 
@@ -156,7 +158,7 @@ def test_raw_weights_are_taken_where_there_is_nothing_else(tmp_path):
     state = state_dict(nearest_weights(official()))
     path = write_zip(tmp_path / "a.pth", {"params": state, "net_d": state})
     assert notes(load_weights(path))[0] == (
-        f"Note: {path} holds several networks; took the weights, none of which are averaged, of params."
+        f"Note: {path} holds several networks; took params, none being called averaged."
     )
     assert len(notes(load_weights(write_zip(path, {"params": state})))) == 1, "one network leaves no choice"
 

@@ -44,6 +44,7 @@ BESIDE = {
     "decimal": decimal.Decimal("1.5"),
     "identifier": uuid.UUID(int=1),
     "set": {1, 2},
+    "frozen set": frozenset([1]),
     "complex": 1j,
     "type": float,
     "bytes": b"\x00\xff",
@@ -66,6 +67,11 @@ def test_configurations_of_trainers_are_passed_over(tmp_path, weights, name):
     module, _, name = name.rpartition(".")
     path = write_zip(tmp_path / "a.ckpt", {"hyper_parameters": Call(module, name), "state_dict": state_dict(weights)})
     assert load_weights(path).config == weights.config
+
+
+@pytest.mark.parametrize("wrap", [lambda state: [state], lambda state: (3, {"model": state})], ids=["list", "tuple"])
+def test_lists_may_hold_the_weights(tmp_path, weights, wrap):
+    assert load_weights(write_zip(tmp_path / "a.pth", wrap(state_dict(weights)))).config == weights.config
 
 
 def test_a_default_dictionary_may_hold_the_weights(tmp_path, weights):

@@ -1,5 +1,6 @@
-"""A real Ray cluster of two nodes on this machine, and a real S3 server."""
+"""A real Ray cluster on this machine, and a real S3 server."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -18,8 +19,8 @@ from span_keras.network.config import SpanConfig
 collect_ignore_glob = [] if installed("pyarrow") else ["test_*.py"]
 """Without the extra "bulk" there is nothing to test, as where Ray has no wheels."""
 
-MARK = "SPAN_TEST_CLUSTER"
-"""Variable by whose value the processes of a cluster are known."""
+MARK, NODE = "SPAN_TEST_CLUSTER", "SPAN_TEST_NODE"
+"""Variables by whose values the processes of a cluster, and of one of its nodes, are known."""
 
 
 @pytest.fixture(scope="session")
@@ -39,51 +40,70 @@ def free_port() -> int:
 
 
 class Cluster:
-    """Two nodes of one CPU each, whose processes all carry a mark."""
+    """Nodes of one CPU each on this machine, whose processes all carry a mark. There is one, until others join."""
 
     def __init__(self, folder: str, environment: dict[str, str]):
-        ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # tests beside it must not starve it
+        ray = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # tests beside it must not starve it
+            "RAY_health_check_period_ms": "500",  # a node that has gone is missed soon
+            "RAY_TMPDIR": folder,  # where ``auto`` looks for it
+        }
         self.environment = {**os.environ, **environment, **ray, MARK: folder}
         self.address = f"127.0.0.1:{free_port()}"
         self.nodes = []
-        common = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
         port = self.address.split(":")[1]
-        head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
-        self._start(*head, "--include-dashboard=false", "--ray-client-server-port", str(free_port()), *common)
-        self._start(f"--address={self.address}", *common)
+        head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+        self._start(*head, "--ray-client-server-port", str(free_port()))
+
+    def join(self) -> int:
+        """Start one more node, and return its number."""
+        cached = next(Path(self.environment[MARK]).glob("ray/session_2*/node_ip_address.json"))
+        head = cached.read_bytes()
+        self._start(f"--address={self.address}", f"--node-ip-address=127.0.0.{len(self.nodes) + 1}")
+        # A driver attaches to the node of this address, with which it ends. On one machine the last node wrote its own.
+        cached.write_bytes(head)
+        return len(self.nodes) - 1
 
     def _start(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments]
+        common = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, *common]
         log = Path(self.environment[MARK], f"node-{len(self.nodes)}.log")
+        environment = {**self.environment, NODE: str(len(self.nodes))}
         with log.open("wb") as output:
-            node = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output, start_new_session=True)
+            node = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
         self.nodes.append(node)
         deadline = time.monotonic() + 120
         while b"Ray runtime started" not in log.read_bytes():
             assert node.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
 
-    def processes(self, title: str = "") -> list[int]:
-        """Processes of the cluster and its drivers' workers whose command line begins so."""
-        found = []
+    def processes(self, title: str = "", node: int | None = None) -> list[int]:
+        """Processes of all nodes, or of one, and of drivers, whose command line begins so."""
+        found, marks = [], [f"{MARK}={self.environment[MARK]}"] + ([] if node is None else [f"{NODE}={node}"])
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if f"{MARK}={self.environment[MARK]}".encode() in (folder / "environ").read_bytes() and (
-                    folder / "cmdline"
-                ).read_bytes().startswith(title.encode()):
+                environment = (folder / "environ").read_bytes().split(b"\0")
+                if all(mark.encode() in environment for mark in marks) and (folder / "cmdline").read_bytes().startswith(
+                    title.encode()
+                ):
                     found.append(int(folder.name))
             except OSError:  # it has ended meanwhile, or is somebody else's
                 continue
         return found
 
+    def kill(self, title: str = "", node: int | None = None) -> int:
+        """Kill such processes, and return how many there were."""
+        found = self.processes(title, node)
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        return len(found)
+
     def end(self) -> None:
         """End every process, whatever state it is in."""
         for _ in range(3):
-            for process in self.processes():
-                try:
-                    os.kill(process, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+            self.kill()
         for node in self.nodes:
             node.wait()
 
@@ -118,8 +138,19 @@ def store():
 
 
 @pytest.fixture(scope="session")
+def google_store():
+    """The environment in which gs:// leads to a server on this machine, with a bucket ``photos``."""
+    server_of = pytest.importorskip("gcp_storage_emulator.server").create_server
+    port = free_port()
+    server = server_of("127.0.0.1", port, in_memory=True, default_bucket="photos")
+    server.start()
+    yield {"CLOUD_STORAGE_EMULATOR_ENDPOINT": f"http://127.0.0.1:{port}"}
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def cluster(store):
-    """A cluster of two nodes, every process of which is ended with the tests."""
+    """A cluster of one node, every process of which is ended with the tests."""
     pytest.importorskip("ray.data")
     if sys.platform != "linux":
         pytest.skip("finds the processes to end in /proc")

@@ -1,8 +1,6 @@
 """span-bulk on a real cluster: every image once, the same bytes as span-upscale makes, whoever is killed."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -61,8 +59,9 @@ def expected(photos, tiny, tmp_path_factory):
 class Driver:
     """span-bulk in a process of its own."""
 
-    def __init__(self, cluster, *arguments):
-        self.command = [sys.executable, "-m", "span_keras.bulk", *map(str, arguments), "--address", cluster.address]
+    def __init__(self, cluster, *arguments, address=None):
+        address = address or cluster.address
+        self.command = [sys.executable, "-m", "span_keras.bulk", *map(str, arguments), "--address", address]
         self.process = subprocess.Popen(
             self.command, env=cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -92,24 +91,24 @@ def test_whoever_is_killed_all_results_are_there_and_right(cluster, photos, expe
     reference, said = expected
     arguments = [photos, out, "-w", tiny]
 
+    machine = cluster.join()
     first = Driver(cluster, *arguments)
     wait_for(out, 20, first)
-    killed = cluster.processes("ray::MapWorker")
-    assert killed
-    for worker in killed:
-        os.kill(worker, signal.SIGKILL)
+    assert cluster.kill("ray::MapWorker")
     wait_for(out, 120, first)
     first.process.kill()
     first.end()
     assert len(names(out)) < len(names(reference))
 
     second = Driver(cluster, *arguments)
+    wait_for(out, 160, second)
+    cluster.kill("ray::MapBatches")  # those that decode and encode, or wait to
     wait_for(out, 200, second)
-    for worker in cluster.processes("ray::MapBatches"):  # those that decode and encode, or wait to
-        os.kill(worker, signal.SIGKILL)
+    assert cluster.kill(node=machine)
     code, _, err = second.end()
     assert code == 1, err
     assert "images were made before and have not changed" in err
+    assert names(out) == names(reference), err
     assert contents(out) == contents(reference)
     shared = [line for line in sentences(said, reference) if "Error" in line]
     assert [line for line in sentences(err, out) if "Error" in line] == shared
@@ -136,7 +135,7 @@ def test_a_store_in_and_out(cluster, store, photos, expected, tiny, tmp_path, mo
         data = (photos / name).read_bytes() if (photos / name).exists() else b"\x89PNG\r\n\x1a\n"
         client.put_object(Bucket="photos", Key=f"in/{name}", Body=data)
     arguments = ["s3://photos/in", "s3://photos/out", "-w", tiny]
-    code, out, err = Driver(cluster, *arguments).end()
+    code, out, err = Driver(cluster, *arguments, address="auto").end()
     assert code == 1, err
     assert "s3://photos/in/corrupt.png" in err and "s3://photos/in/camera.dng is a camera's raw file" in err
     assert "s3://photos/in: passed over what is no picture: 1 .txt." in err

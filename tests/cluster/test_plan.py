@@ -92,17 +92,29 @@ def test_the_key_tells_whatever_results_depend_on():
     assert key_of(Options(), NetworkOptions("w", tile=64, batch=8), ["a"], None) == keys[0]
 
 
-@pytest.mark.parametrize("kind", ["txt", "csv", "csv without a head", "parquet"])
-def test_lists_of_addresses(photos, tmp_path, kind):
-    names = [str(photos / "a.png"), "in/b.jpg", "s3://bucket/c d.png"]
-    file = tmp_path / f"list.{kind.split(' ', maxsplit=1)[0]}"
-    if kind == "parquet":
-        parquet.write_table(pa.table({"id": [1, 2, 3], "address": names}), file)
-    elif kind == "csv":
-        file.write_text("id,address\n" + "".join(f"{number},{name}\n" for number, name in enumerate(names)))
+NAMES = ["a.png", "in/b.jpg", "s3://bucket/c d.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.txt", "\n".join(NAMES) + "\n\n"),
+        ("list.txt", "\ufeff" + "\r\n".join(NAMES)),
+        ("list.csv", "\n".join(NAMES)),
+        ("list.csv", "photo\n" + "\n".join(NAMES)),
+        ("list.csv", "\ufeffaddress,id\r\n" + "".join(f"{name},{len(name)}\r\n" for name in NAMES)),
+        ("list.csv", "bytes.raw,address\n" + "".join(f"{len(name)},{name}\n" for name in NAMES)),
+        ("list.parquet", {"id": [1, 2, 3], "address": NAMES}),
+        ("list.parquet", {"photo": [*NAMES, None]}),
+    ],
+)
+def test_lists_of_addresses(tmp_path, name, content):
+    file = tmp_path / name
+    if isinstance(content, dict):
+        parquet.write_table(pa.table(content), file)
     else:
-        file.write_text("\n".join(names) + "\n\n")
-    expected = [str(photos / "a.png"), str(photos / "b.jpg"), "s3://bucket/c d.png"]
+        file.write_bytes(content.encode())
+    expected = [str(tmp_path / "a.png"), str(tmp_path / "in/b.jpg"), "s3://bucket/c d.png"]
     assert list(plan.addresses_of(str(file))) == expected
 
 
@@ -114,11 +126,23 @@ def test_names_of_a_list_that_clash_fail(photos, tmp_path):
     assert "would both become" in found.settled[0].reason
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.parquet", b"PAR1"), ("a.txt", b"\xff\xfe\x00"), ("none.csv", None)])
-def test_lists_that_cannot_be_read(tmp_path, name, content):
-    if content is not None:
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.parquet", b"PAR1", ".*cannot be read"),
+        ("a.txt", b"\xff\xfe\x00", ".*cannot be read"),
+        ("none.csv", None, "does not exist"),
+        ("a.csv", b"id,url\n1,a.png\n", "should have a column 'address', found id, url; rename one."),
+        ("a.parquet", {"id": [1], "url": ["a.png"]}, "should have a column 'address', found id, url; rename one."),
+        ("a.parquet", {}, "should have a column 'address', found none"),
+    ],
+)
+def test_lists_that_cannot_be_read(tmp_path, name, content, reason):
+    if isinstance(content, dict):
+        parquet.write_table(pa.table(content), tmp_path / name)
+    elif content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(ImageError, match=name):
+    with pytest.raises(ImageError, match=f"{name} {reason}"):
         work(tmp_path / name, tmp_path / "out")
 
 

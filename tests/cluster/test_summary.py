@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from math import inf, nan
 
 import pytest
 from click.testing import CliRunner
@@ -63,7 +64,12 @@ def test_summary_on_gpus():
     ],
 )
 def test_how_a_cluster_is_used(resources, asked, expected):
-    assert run.described(resources, *asked) == expected
+    assert run.described(resources, 1000, *asked) == expected
+
+
+def test_there_are_no_more_workers_than_images():
+    assert run.described({"CPU": 8.0}, 2, None, None) == Cluster(2, 0, 4, 8)
+    assert run.described({"CPU": 8.0, "GPU": 4.0}, 1, 4, None) == Cluster(1, 1, None, 8)
 
 
 @pytest.mark.parametrize(
@@ -72,17 +78,39 @@ def test_how_a_cluster_is_used(resources, asked, expected):
         ({"CPU": 2.0}, (3, None), "expected 3 CPUs for as many workers, found 2"),
         ({"CPU": 2.0}, (None, 1), "expected 1 times 1 GPUs, found 0 in the cluster"),
         ({"CPU": 2.0, "GPU": 2.0}, (2, 2), "expected 2 times 2 GPUs, found 2 in the cluster"),
-        ({"CPU": 2.0, "GPU": 4.0}, (1, 1.5), "expected a part of one GPU or whole ones"),
+        ({"CPU": 2.0, "GPU": 4.0}, (None, 1000), "expected 1 times 1000 GPUs, found 4 in the cluster"),
+        *(({"CPU": 2.0, "GPU": 4.0}, (1, odd), "expected whole GPUs for a worker") for odd in (1.5, 1e-9, inf, nan)),
     ],
 )
 def test_a_cluster_that_is_too_small_is_refused(resources, asked, reason):
     with pytest.raises(ClusterError, match=reason):
-        run.described(resources, *asked)
+        run.described(resources, 1000, *asked)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:none", "nowhere.invalid:6379"])
+def test_an_address_where_no_cluster_answers(address):
+    pytest.importorskip("ray.data")
+    reason = f"^expected a Ray cluster at {address}, found none [^\\n]*; start one with: ray start --head.$"
+    with pytest.raises(ClusterError, match=reason), run.connected(address, 1, None, None):
+        raise AssertionError("connected to nothing")
 
 
 def test_a_source_that_is_not_there_is_wrong_usage(tmp_path):
     result = CliRunner().invoke(bulk.main, [str(tmp_path / "none"), str(tmp_path / "out")])
     assert result.exit_code == 2 and "none does not exist." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--workers", "0", "0 is not in the range"),
+        ("--gpus-per-worker", "-1", "-1.0 is not in the range"),
+        ("--address", "ray://head:10001", "found ray://head:10001, through which Ray Data does not run"),
+    ],
+)
+def test_what_no_cluster_can_do_is_wrong_usage(photos, tmp_path, option, value, reason):
+    result = CliRunner().invoke(bulk.main, [str(photos), str(tmp_path / "out"), option, value])
+    assert result.exit_code == 2 and reason in result.stderr
 
 
 def test_without_ray_one_sentence_says_what_to_install(tmp_path, photos, tiny):

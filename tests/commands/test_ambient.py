@@ -158,8 +158,9 @@ MAIN = "import sys; from span_keras.upscale import main; main(['p.png', '-o', 'q
         (None, {"KERAS_BACKEND": "torch"}, "the backend torch, found that it cannot"),
         (None, {"KERAS_BACKEND": "nonsense"}, "the backend nonsense, found that it cannot"),
         ({"floatx": "bfloat16"}, {}, "Invalid `floatx` configuration"),
+        ("[1]", {}, "found that it cannot ('list' object"),
     ],
-    ids=["torch", "nonsense", "floatx"],
+    ids=["torch", "nonsense", "floatx", "list"],
 )
 def test_what_cannot_work_is_one_sentence(folder, settings, environment, reason):
     from PIL import Image

@@ -19,6 +19,18 @@ def test_names_as_long_as_names_may_be(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "new"
 
 
+def test_names_that_the_locale_cannot_express(tmp_path):
+    """As where files keep their UTF-8 names and the locale is an old one."""
+    script = "import os, sys; from pathlib import Path; from span_keras import atomic\n"
+    script += "with atomic.replaced(Path(sys.argv[1])) as written: written.write_text('new')"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "ü.png"], env=os.environ | plain, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ü.png").read_text() == "new"
+
+
 def test_what_a_killed_program_left_is_removed(tmp_path):
     """But not what is being written, nor what other programs call so."""
     (tmp_path / "photo.partial").touch()

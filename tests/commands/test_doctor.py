@@ -45,7 +45,11 @@ def test_it_names_what_is_missing(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(BackendError("No backend."), "; No backend;"), (RuntimeError("driver\nmore"), "(RuntimeError: driver);")],
+    [
+        (BackendError("No backend."), "; No backend;"),
+        (RuntimeError("driver\nmore"), "(RuntimeError: driver);"),
+        (AssertionError(), "(AssertionError);"),
+    ],
 )
 def test_it_never_fails(monkeypatch, error, words):
     def fail():

@@ -15,7 +15,7 @@ from span_keras.errors import ExportError
 
 @pytest.fixture
 def address(tmp_path):
-    for name in ("index.html", "span.js", "model.json", "a.bin", "b.wasm", "vendor.mjs", "m.webmanifest"):
+    for name in ("index.html", "span.js", "model.json", "a.bin", "b.wasm", "c.webp", "vendor.mjs", "m.webmanifest"):
         (tmp_path / name).write_text("content")
     with make_server(tmp_path, 0) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -47,9 +47,16 @@ def test_types_and_headers(address, name, kind):
 
 @pytest.mark.parametrize(
     ("name", "encoding"),
-    [("", "gzip"), ("?model=a.json", "gzip"), ("span.js", "gzip"), ("model.json", "gzip"), ("a.bin", None)],
+    [
+        ("", "gzip"),
+        ("?model=a.json", "gzip"),
+        ("span.js", "gzip"),
+        ("a.bin", "gzip"),
+        ("b.wasm", "gzip"),
+        ("c.webp", None),
+    ],
 )
-def test_texts_are_compressed_for_those_who_take_them_so(address, name, encoding):
+def test_files_are_compressed_for_those_who_take_them_so(address, name, encoding):
     request = urllib.request.Request(f"{address}/{name}", headers={"Accept-Encoding": "gzip, br"})
     with urllib.request.urlopen(request) as answer:
         body = answer.read()

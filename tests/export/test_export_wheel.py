@@ -19,7 +19,8 @@ from span_keras.checkpoints import save_weights
 from span_keras.network.config import SpanConfig
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("span_keras", "recipes", "export", "web_demo", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("span_keras", "recipes", "export", "web_demo")
+PARTS += ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,15 @@ def pip(*arguments):
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", [(3, 9), (3, 15)])
+def test_other_pythons_are_named(version):
+    """By what every pip runs before it looks at requirements."""
+    code = f"import runpy, sys; sys.version_info = {version}; runpy.run_path('setup.py')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("span-keras needs Python 3.10 to 3.14, found 3.")
 
 
 def test_holds_the_page_the_weights_and_the_licence(wheel):

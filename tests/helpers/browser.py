@@ -31,9 +31,38 @@ CHROMIUM = [
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
+    # Tests of the page take a sixth less of the processor if the software GPU does not draw the page itself, too.
+    "--disable-gpu-compositing",
 ]
 PATIENCE = 120_000
 """Milliseconds to wait for the page: the software GPU compiles slowly on a busy machine."""
+
+FIT = """() => {
+  const wide = document.documentElement.clientWidth;
+  const scrolls = '.queue, .scroll, .pane, .visually-hidden, input[type=range]';
+  const bad = document.documentElement.scrollWidth > wide ? ['the page scrolls sideways'] : [];
+  const shown = document.querySelector('dialog[open]') ?? document.body;
+  const seen = [...shown.querySelectorAll('*')].filter((one) => one.checkVisibility() && !one.closest(scrolls));
+  for (const one of seen) {
+    const { left, right } = one.getBoundingClientRect();
+    if (left < -1 || right > wide + 1) bad.push(`${one.outerHTML.slice(0, 80)} reaches from ${left} to ${right}`);
+    const isCut = getComputedStyle(one).overflow !== 'visible';
+    const isText = !isCut && one.matches('button, select, h1, h2, h3, dt, dd, p, label');
+    if (isText && one.scrollWidth > one.clientWidth + 1) bad.push(`${one.outerHTML.slice(0, 80)} overflows`);
+  }
+  const buttons = seen.filter((one) => one.matches('button, select') && !one.closest('.queue, .compare'));
+  buttons.forEach((one, i) => {
+    const box = one.getBoundingClientRect();
+    for (const other of buttons.slice(i + 1)) {
+      const { left, right, top, bottom } = other.getBoundingClientRect();
+      const across = Math.min(right, box.right) - Math.max(left, box.left);
+      const down = Math.min(bottom, box.bottom) - Math.max(top, box.top);
+      if (across > 1 && down > 1) bad.push(`${one.outerHTML.slice(0, 60)} and ${other.outerHTML.slice(0, 60)} overlap`);
+    }
+  });
+  return bad;
+}"""
+"""What of the page is wider than the window, overflows its box or lies on another button."""
 
 MODULES = (
     *("rpc", "span"),

@@ -20,6 +20,7 @@ class View:
     def open(self):
         self.page.click("#tab-train")
         self.wait("idle")
+        self.page.click("#train-more summary")
         return self
 
     def wait(self, phase: str):

@@ -144,6 +144,16 @@ def test_commands_find_the_convention_or_refuse(tmp_path, unknown, community, sa
     np.testing.assert_allclose(np.int16(Image.open(tmp_path / "b.png")), repeated(samples, 2), atol=1)
 
 
+def test_the_command_takes_a_mean_for_each_channel(tmp_path, make_weights, samples):
+    unknown = make_weights(SpanConfig(2, 4, 1, "official", rgb_mean=(0,), in_channels=1, out_channels=1))
+    path = write_zip(tmp_path / "a.pth", state_dict(unknown))
+    Image.fromarray(samples).save(tmp_path / "a.png")
+    arguments = [str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), "-w", str(path), "--img-range", "1"]
+    assert CliRunner().invoke(upscale.main, [*arguments, "--rgb-mean", "0,0"]).exit_code == 2
+    stated = CliRunner().invoke(upscale.main, [*arguments, "--rgb-mean", "0.5"])
+    assert stated.exit_code == 0, stated.output
+
+
 def test_the_command_turns_grey_into_colours(tmp_path, samples):
     weights = network(2, 1, 3)
     path = write_zip(tmp_path / "a.pth", state_dict(replace(weights, config=weights.config)))

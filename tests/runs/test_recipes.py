@@ -66,11 +66,11 @@ def test_shipped_recipes_say_where_to_get_the_files_that_they_name():
     for name in names():
         recipe = load(name)
         options = ("init", "teacher", "perceptual_weights")
-        named = {stage.values[option] for stage in recipe.stages for option in options if option in stage.values}
+        named = {stage.values[option] for stage in recipe.stages for option in options if stage.values.get(option)}
         assert {file for file in named if not file.startswith("bundled:")} == recipe.sources.keys(), name
 
 
-@pytest.mark.parametrize("name", sorted(set(names()) - {"default", "paper"}))
+@pytest.mark.parametrize("name", [name for name in names() if name not in ("default", "paper") and "-mae" not in name])
 def test_a_shipped_network_took_the_steps_of_its_recipe(name):
     """And has the network of its last stage."""
     network, stages = load_weights(f"bundled:{name}"), load(name).stages

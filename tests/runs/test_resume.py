@@ -111,35 +111,28 @@ def test_killed_without_warning(photos, whole, tmp_path):
     killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert 6 <= RunFolder(out).load_checkpoint().progress["step"] < len(sequence(out)) == 10
-    command = [sys.executable, "-m", "span_keras.train", *options, "--resume"]
-    subprocess.run(command, check=True, capture_output=True)
+    train(settings(photos), out, resume=True, echo=lambda text: None)
     assert_equal_runs(out, whole)
 
 
 def test_a_discriminator_goes_on_where_it_was_killed(photos, tmp_path):
     """SIGKILL as above, with everything that trains on photographs: degradations, mean colours, a discriminator."""
-    recipe = tmp_path / "recipe.toml"
+    whole, parts, recipe = (tmp_path / name for name in ("whole", "parts", "recipe.toml"))
     recipe.write_text(
         "[step]\nrate_epochs = [1, 2]\nadversarial_weight = 0.1\ndiscriminator_channels = 2\ncolour_weight = 1.0\n"
         '[data]\ndegrade = "light"\n[run]\ncheckpoint_every = 3\n'
     )
     options = tiny_flags(**LENGTH, patch_size=8, val_images=1, log_every=1)
-    options += [f"--recipe={recipe}", f"--data={photos}"]
-    whole = [sys.executable, "-m", "span_keras.train", *options, f"--out={tmp_path / 'whole'}"]
-    options.append(f"--out={tmp_path / 'parts'}")
-    with subprocess.Popen(whole, stdout=subprocess.DEVNULL) as meanwhile:
-        killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
-    assert meanwhile.returncode == 0
+    options += [f"--recipe={recipe}", f"--data={photos}", f"--out={parts}"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    command = [sys.executable, "-m", "span_keras.train", *options, "--resume"]
-    subprocess.run(command, check=True, capture_output=True)
-    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
-    arrays = RunFolder(tmp_path / "parts").load_checkpoint().arrays
-    assert arrays["discriminator_updates"] == STEPS
-    # Without the discriminator the run cannot go on.
-    less = subprocess.run([*command, "--adversarial-weight=0"], capture_output=True, text=True)
-    assert less.returncode == 1
-    assert "expected a checkpoint without a discriminator, found one with it" in less.stderr
+    same = resolve({}, RunFolder(parts).config)
+    train(same, parts, resume=True, echo=lambda text: None)
+    train(same, whole, echo=lambda text: None)
+    assert_equal_runs(whole, parts)
+    assert RunFolder(parts).load_checkpoint().arrays["discriminator_updates"] == STEPS
+    with pytest.raises(TrainingError, match="expected a checkpoint without a discriminator, found one with it"):
+        train(same.having(adversarial_weight=0.0), parts, resume=True, echo=lambda text: None)
 
 
 def test_stopped_by_the_clock_and_by_a_signal(photos, whole, tmp_path):

@@ -135,12 +135,22 @@ KILLED = """
 import os
 import signal
 import sys
-from pathlib import Path
 
+import span_keras.runs.run  # what takes long to import is imported once
 from span_keras.runs.folder import RunFolder
 from span_keras.train import main
 
-place, step = sys.argv.pop(1).split(":")
+places, out, *options = sys.argv[1:]
+for place in places.split():
+    if not (child := os.fork()):
+        break
+    _, status = os.waitpid(child, 0)
+    print(place, os.waitstatus_to_exitcode(status), os.path.exists(os.path.join(out, "weights.safetensors")))
+    options = ["--resume"]
+if child:
+    sys.exit()
+
+place, step = place.split(":")
 append, write, save = RunFolder.append, RunFolder.write, RunFolder.save_checkpoint
 
 
@@ -168,19 +178,17 @@ def write_or_die(folder, name, content):
 
 RunFolder.append, RunFolder.write = append_and_die, write_or_die
 RunFolder.save_checkpoint = save_or_die
-main()
+main([*options, f"--out={out}"])
 """
 
 
 def test_killed_without_warning(whole, recipe, photos, tmp_path):
     """Inside a stage, at the boundary to the next, before the last file: --resume needs neither recipe nor --data."""
-    out, options = tmp_path / "run", [f"--recipe={recipe}", f"--data={photos}"]
-    for place in ("1-start:5", "2-mse:begin", "2-mse:7", "run:end"):
-        command = [sys.executable, "-c", KILLED, place, *options, f"--out={out}"]
-        killed = subprocess.run(command, capture_output=True, text=True)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not (out / "weights.safetensors").exists()
-        options = ["--resume"]
+    out, places = tmp_path / "run", ("1-start:5", "2-mse:begin", "2-mse:7", "run:end")
+    command = [sys.executable, "-u", "-c", KILLED, " ".join(places), out, f"--recipe={recipe}", f"--data={photos}"]
+    killed = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    ends = [line for line in killed.stdout.splitlines() if line.startswith(places)]
+    assert ends == [f"{place} {-signal.SIGKILL:d} False" for place in places], killed.stderr
     resumed = train("--out", out, "--resume")
     assert "Stage 1 of 2, start: finished before." in resumed and "Stage 2 of 2, mse: finished before." in resumed
     assert_equal_runs(out, whole[0])

@@ -3,7 +3,7 @@
  * WebAssembly). They are loaded only where the browser's own way cannot be trusted: see images/canvas.js.
  */
 import { containerOf, join } from '../images/containers.js';
-import { ImageError } from '../images/decode.js';
+import { ImageError, openFile } from '../images/decode.js';
 import { FROM_EXIF, turned } from '../images/orientation.js';
 import { readMetadata } from '../metadata/metadata.js';
 import { fileUrl, loadModule } from './tf.js';
@@ -39,6 +39,7 @@ export async function decodeFile(file, { deep = false } = {}) {
   const name = file.name ?? 'The image';
   const kind = containerOf(new Uint8Array(await file.slice(0, 12).arrayBuffer()));
   if (!kind) {
+    (await openFile(file)).close(); // what the browser does not read itself is refused as that
     throw new ImageError(
       `${name} is neither PNG, JPEG nor WebP. This browser hides the content of other images from pages, against ` +
         'fingerprinting: allow this site to read canvases, or take one of those formats.',

@@ -30,7 +30,7 @@ export class ImageError extends Error {
 export async function decode(source) {
   if (source instanceof ImageData) return decodeData(source);
   const profile = source instanceof Blob ? await profileOf(source) : { icc: undefined, colorSpace: SRGB };
-  const bitmap = source instanceof Blob ? await decodeFile(source, profile.icc) : source;
+  const bitmap = source instanceof Blob ? await openFile(source, profile.icc) : source;
   try {
     return { ...readBitmap(bitmap), ...profile };
   } finally {
@@ -57,7 +57,14 @@ async function decodeData({ width, height, data, colorSpace }) {
   return { ...pixels, ...(await profileOf(await canvas.convertToBlob())) };
 }
 
-async function decodeFile(blob, icc) {
+/**
+ * Open an image file by the browser.
+ * @param {Blob & {name?: string}} blob
+ * @param {Uint8Array} [icc] its profile, which is not applied
+ * @returns {Promise<ImageBitmap>}
+ * @throws {ImageError} the browser does not read it
+ */
+export async function openFile(blob, icc) {
   const name = blob.name ?? 'The image';
   if (blob.size === 0) throw new ImageError(`${name} is empty; choose another file.`);
   try {

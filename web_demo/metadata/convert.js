@@ -1,9 +1,9 @@
 /** What an enlarged PNG says about its pixels, put into a JPEG or WebP of the same pixels. */
 import { pngChunks } from '../images/containers.js';
+import { NAMES } from '../images/formats.js';
 import { readMetadata } from './metadata.js';
 import { intoJpeg, intoWebp } from './write.js';
 
-const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
 /** Of a PNG's header: where its bits per sample stand. */
 const DEPTH_AT = 8;
 

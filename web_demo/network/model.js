@@ -1,5 +1,8 @@
 /** Reading exported models: from an address, and what is inside them. Needs no TensorFlow.js. */
 import { CHANNEL_PAIRS, LEAKY_SLOPE, MAX_SCALE, SCALES } from '../constants.js';
+import { byteLength, storedWeights } from './weights.js';
+
+/** @typedef {import('./weights.js').WeightSpec} WeightSpec */
 
 /**
  * @typedef {object} ModelArtifacts TensorFlow.js's own form of a layers model in memory
@@ -7,14 +10,6 @@ import { CHANNEL_PAIRS, LEAKY_SLOPE, MAX_SCALE, SCALES } from '../constants.js';
  * @property {WeightSpec[]} weightSpecs
  * @property {ArrayBuffer} weightData
  * @property {Record<string, any>} [userDefinedMetadata]
- */
-
-/**
- * @typedef {object} WeightSpec what a stored weight is; its values lie in `weightData` in the same order
- * @property {string} name
- * @property {number[]} shape
- * @property {'float32' | 'int32' | 'bool' | 'string' | 'complex64'} dtype
- * @property {{dtype: 'float16' | 'uint8' | 'uint16', scale?: number, min?: number}} [quantization]
  */
 
 /**
@@ -176,11 +171,6 @@ function isLayersModel(json) {
 
 const layersOf = ({ modelTopology }) => (modelTopology.model_config ?? modelTopology).config?.layers ?? [];
 
-const BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
-/** @param {WeightSpec} spec */
-const storedType = ({ dtype, quantization }) => quantization?.dtype ?? dtype;
-const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[storedType(spec)];
-
 /**
  * Every trainable weight in forward order.
  * @param {Pick<SpanConfig, 'scale' | 'channels' | 'blocks' | 'inChannels' | 'outChannels'>} config
@@ -316,24 +306,6 @@ function readNormalization(weights, inChannels) {
     if (name === 'normalize/moving_variance') plain.imgRange = Number((values()[0] ** -0.5).toPrecision(6));
   }
   return plain;
-}
-
-/**
- * @param {Pick<ModelArtifacts, 'weightSpecs' | 'weightData'>} artifacts
- * @returns {Map<string, {shape: number[], dtype: string, quantization?: WeightSpec['quantization'],
- *   data: () => ArrayBuffer}>} by name, as stored
- */
-export function storedWeights({ weightSpecs, weightData }) {
-  let end = 0;
-  /** @type {Array<[string, any]>} */
-  const entries = weightSpecs.map((spec) => {
-    const start = end;
-    end += byteLength(spec);
-    const data = () => weightData.slice(start, start + byteLength(spec));
-    const { name, shape, quantization } = spec;
-    return [name, { shape, dtype: storedType(spec), quantization, data }];
-  });
-  return new Map(entries);
 }
 
 /** @returns {{height, width, input: Uint8Array, output: Float32Array, tolerance: number}} a golden's arrays */

@@ -24,6 +24,8 @@ export function createNetwork(tf, artifacts, config, { plain = false } = {}) {
 }
 
 export class Network {
+  /** Tiles that may be under way at once. */
+  depth = 1;
   /** The most bytes that tensors, and a GPU where the backend tells, took in any run since `forgetPeak`. */
   peak = { bytes: 0, gpuBytes: 0 };
 

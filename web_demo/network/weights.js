@@ -1,5 +1,36 @@
-/** A model's weights as numbers, without TensorFlow.js. */
-import { storedWeights } from './model.js';
+/** A model's weights: as they are stored, and as numbers. Without TensorFlow.js. */
+
+/**
+ * @typedef {object} WeightSpec what a stored weight is; its values lie in `weightData` in the same order
+ * @property {string} name
+ * @property {number[]} shape
+ * @property {'float32' | 'int32' | 'bool' | 'string' | 'complex64'} dtype
+ * @property {{dtype: 'float16' | 'uint8' | 'uint16', scale?: number, min?: number}} [quantization]
+ */
+
+const BYTES = { float32: 4, int32: 4, float16: 2, uint16: 2, uint8: 1, bool: 1 };
+/** @param {WeightSpec} spec */
+const storedType = ({ dtype, quantization }) => quantization?.dtype ?? dtype;
+/** @param {WeightSpec} spec @returns {number} that its values take; NaN for what is no number */
+export const byteLength = (spec) => spec.shape.reduce((n, d) => n * d, 1) * BYTES[storedType(spec)];
+
+/**
+ * @param {Pick<import('./model.js').ModelArtifacts, 'weightSpecs' | 'weightData'>} artifacts
+ * @returns {Map<string, {shape: number[], dtype: string, quantization?: WeightSpec['quantization'],
+ *   data: () => ArrayBuffer}>} by name, as stored
+ */
+export function storedWeights({ weightSpecs, weightData }) {
+  let end = 0;
+  /** @type {Array<[string, any]>} */
+  const entries = weightSpecs.map((spec) => {
+    const start = end;
+    end += byteLength(spec);
+    const data = () => weightData.slice(start, start + byteLength(spec));
+    const { name, shape, quantization } = spec;
+    return [name, { shape, dtype: storedType(spec), quantization, data }];
+  });
+  return new Map(entries);
+}
 
 /**
  * Decode every weight that is a list of numbers, as `tf.io.decodeWeights` does.

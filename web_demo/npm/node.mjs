@@ -12,11 +12,9 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Ahead } from '../engine/ahead.js';
 import { startOwn } from '../engine/own.js';
-import { computeRegion } from '../engine/region.js';
+import { computeTiles, placeTile } from '../engine/tiles.js';
 import { describe } from '../images/decode.js';
-import { planTiles } from '../images/tiling.js';
 import { assemble, parse, readConfig } from '../network/model.js';
 
 /** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
@@ -74,27 +72,17 @@ export class NodeUpscaler {
     if (data?.length !== width * height * 4) {
       throw new TypeError(`Expected RGBA, ${width}×${height}×4 values; found ${data?.length}.`);
     }
-    const { network, config, tile } = this;
-    const { scale } = config;
+    const { scale } = this.config;
     const pixels = describe(width, height, new Uint8ClampedArray(data.buffer, data.byteOffset, data.length));
-    const engine = { ...this, tf: null, backend: /** @type {const} */ ('webgpu') };
-    const { rows, columns, count } = planTiles(width, height, tile, config.halo);
-    const regions = rows.flatMap((row) => columns.map((column) => ({ row, column })));
-    const start = ({ row, column }) => computeRegion(engine, pixels, column, row, { signal });
-    const ahead = new Ahead(regions, start, () => network.depth);
+    const engine = { ...this, tf: null, backend: /** @type {const} */ ('webgpu'), lost: this.network.lost };
     const result = {
       data: new Uint8ClampedArray(data.length * scale ** 2),
       width: width * scale,
       height: height * scale,
     };
-    for (const [i, { row, column }] of regions.entries()) {
-      const part = await Promise.race([ahead.take(), network.lost]);
-      const across = (column.to - column.from) * scale * 4;
-      for (let y = 0; y * across < part.length; y++) {
-        const to = ((row.from * scale + y) * result.width + column.from * scale) * 4;
-        result.data.set(part.subarray(y * across, (y + 1) * across), to);
-      }
-      onProgress({ done: i + 1, total: count });
+    for await (const part of computeTiles(engine, pixels, { signal })) {
+      placeTile(part, result.data, result.width);
+      onProgress(part.progress);
     }
     return result;
   }

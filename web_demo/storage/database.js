@@ -14,7 +14,7 @@ const WORK_LIMIT = 120_000;
  */
 
 /** The browser did not keep or read something; `message` is its own wording. */
-export class DatabaseError extends Error {
+class DatabaseError extends Error {
   name = 'DatabaseError';
 
   /**

@@ -88,8 +88,8 @@ export class Compare {
   name(before, after) {
     const isFinished = after !== undefined;
     this.root.classList.toggle('unfinished', !isFinished);
-    this.tags.before.textContent = before?.width ? `Before · ${size(before.width, before.height)}` : 'Before';
-    this.tags.after.textContent = after ? `After · ${size(after.width, after.height)}` : 'After';
+    this.tags.before.textContent = before?.width ? `Before · ${unbroken(before)}` : 'Before';
+    this.tags.after.textContent = after ? `After · ${unbroken(after)}` : 'After';
     if (isFinished === this.isFinished) return;
     this.isFinished = isFinished;
     this.#draw();
@@ -246,6 +246,9 @@ export class Compare {
     this.#draw();
   }
 }
+
+/** A size that a narrow tag does not break. */
+const unbroken = ({ width, height }) => size(width, height).replaceAll(' ', '\u00a0');
 
 /** A canvas for a result, reduced if it is larger than canvases may be. */
 export function resultCanvas({ width, height, colorSpace }) {

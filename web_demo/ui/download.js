@@ -2,6 +2,7 @@
 import { loadZip } from '../engine/tf.js';
 import { isCanvasTrue } from '../images/canvas.js';
 import { profileOf } from '../images/decode.js';
+import { MAX_SIDES, NAMES } from '../images/formats.js';
 import { size } from './format.js';
 import { announce } from './page.js';
 
@@ -23,9 +24,31 @@ export function save(blob, name) {
  * @returns {Promise<void>}
  */
 export async function saveOne(item, type) {
+  save(await fileOf(item, type), resultName(item, type));
+}
+
+/**
+ * Hand a finished image to another app, as a file of its own.
+ * @param {import('./item.js').Item} item
+ * @param {string} type as for `convert`
+ * @returns {Promise<boolean>} whether the user went through with it
+ */
+export async function shareOne(item, type) {
+  const file = new File([await fileOf(item, type)], resultName(item, type), { type });
+  try {
+    await navigator.share({ files: [file] });
+    return true;
+  } catch (error) {
+    if (error.name === 'AbortError') return false;
+    throw new Error(`${file.name} could not be shared (${error.message.replace(/\.$/, '')}); take Download.`);
+  }
+}
+
+/** A finished image in a format; what that cannot hold is said. @returns {Promise<Blob>} */
+async function fileOf(item, type) {
   const { blob, notes } = await convert(item, type);
-  save(blob, resultName(item, type));
   if (notes.length) announce(`${item.name} as ${NAMES[type]}: ${notes.join(' ')}`);
+  return blob;
 }
 
 /**
@@ -74,10 +97,6 @@ export async function askForFile(item) {
     return error.name === 'SecurityError' ? undefined : null;
   }
 }
-
-/** Encoders take sides up to these (JPEG's is libjpeg's, below the format's own) and silently cut off what is beyond. */
-const MAX_SIDES = { 'image/jpeg': 65500, 'image/webp': 16383 };
-const NAMES = { 'image/jpeg': 'JPEG', 'image/webp': 'WebP' };
 
 /** Bytes at the beginning of a result in which its metadata and its profile lie. */
 const HEAD = 16e6;

@@ -16,6 +16,7 @@ import { bytes, duration, size } from './format.js';
  * @property {boolean} [unwritable] the page may ask for no file: the result stays in memory
  * @property {boolean} [accepted] the user knows how long it takes
  * @property {Array<{model: import('./models.js').Model, label: string}>} [choices] other models for one that is held
+ * @property {boolean} [hopeless] it failed for what its file is, which no other run changes
  * @property {boolean} [saved] its result was handed to the user
  * @property {number} [scale] of the model that enlarged it: another may be loaded by the time it is saved
  * @property {{width: number, height: number}} [from] its own size in pixels, once it is known

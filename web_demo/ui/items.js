@@ -48,6 +48,7 @@ export class Items {
     $('remove').addEventListener('click', () => this.#remove(this.#items.filter((item) => item === this.#current)));
     $('clear').addEventListener('click', () => this.#remove(this.#items));
     $('download').addEventListener('click', () => this.#download().catch(complain));
+    $('share').addEventListener('click', () => this.#share(/** @type {Item} */ (this.#current)).catch(complain));
     $('download-all').addEventListener('click', () => this.#downloadAll().catch(complain));
     $('job-choices').addEventListener('click', ({ target }) => {
       const choice = this.#current?.choices?.[target.dataset.choice];
@@ -207,6 +208,11 @@ export class Items {
     if (item.state === 'held') return this.#chooseFile(item);
     await (await import('./download.js')).saveOne({ ...item }, $('format').value);
     item.saved = true;
+  }
+
+  async #share(item) {
+    const { shareOne } = await import('./download.js');
+    if (await shareOne({ ...item }, $('format').value)) item.saved = true;
   }
 
   async #downloadAll() {

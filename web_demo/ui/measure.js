@@ -16,7 +16,7 @@ const TEMPLATE = `
       <div class="row">
         <button class="button" id="measure-choose">Choose an original</button>
         <button class="button primary" id="measure-start" disabled>Measure</button>
-        <button class="button" id="measure-cancel" disabled>Cancel</button>
+        <button class="button" id="measure-cancel" hidden>Cancel</button>
       </div>
       <input type="file" id="measure-file" accept="image/*" hidden aria-label="Original photograph" />
     </div>
@@ -29,7 +29,7 @@ const TEMPLATE = `
         <tbody id="measure-rows"><tr><td colspan="6" class="note">The figures appear here.</td></tr></tbody>
       </table>
     </div>
-    <div class="measure-chart"><canvas id="measure-chart" role="img" aria-label="Time and memory by backend"></canvas></div>
+    <div class="measure-chart" id="measure-picture" hidden><canvas id="measure-chart" role="img" aria-label="Time and memory by backend"></canvas></div>
   </div>`;
 
 /** GPUs round up and keep spare memory; where the backend tells, that is what a run takes. */
@@ -133,8 +133,8 @@ export async function mountMeasure(root, { getSource }) {
   function busy(on) {
     const focused = document.activeElement;
     isBusy = start.disabled = choose.disabled = on;
-    cancel.disabled = !on;
-    if (focused === (on ? start : cancel)) (on ? cancel : start).focus(); // a disabled button would lose it
+    cancel.hidden = !on;
+    if (focused === (on ? start : cancel)) (on ? cancel : start).focus(); // a button that goes would lose it
   }
 
   async function draw(results) {
@@ -142,6 +142,7 @@ export async function mountMeasure(root, { getSource }) {
     const style = getComputedStyle(root);
     const color = (name) => style.getPropertyValue(name).trim();
     chart?.destroy();
+    find('picture').hidden = false;
     const canvas = find('chart');
     const said = results.map(
       (result) => `${LABELS[result.backend]} ${duration(result.milliseconds)} and ${memory(result)}`,

@@ -96,6 +96,7 @@ export class Work {
       Object.assign(item, { state: 'cancelled', detail: 'Cancelled' });
       say(`${item.name} was cancelled.`);
     } else {
+      item.hopeless = error.name === 'ImageError';
       this.#giveUp(item, error.message);
     }
   }

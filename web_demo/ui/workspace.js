@@ -4,6 +4,11 @@ import { $ } from './page.js';
 
 /** @typedef {import('./item.js').Item} Item */
 
+/** On phones, that is the way to the photographs and to other apps. */
+const CAN_SHARE =
+  matchMedia('(pointer: coarse)').matches &&
+  Boolean(navigator.canShare?.({ files: [new File([''], 'a.png', { type: 'image/png' })] }));
+
 /**
  * @param {object} shown
  * @param {Item[]} shown.items
@@ -27,17 +32,18 @@ export function drawWorkspace({ items, current, isStuck, old, focused }) {
 
 /** @param {Item} item @param {boolean} isStuck @param {boolean} isOld */
 function drawJob(item, isStuck, isOld) {
-  const { state, name, detail = '', progress, result, accepted, choices = [] } = item;
+  const { state, name, detail = '', progress, result, accepted, hopeless = false, choices = [] } = item;
   $('job').dataset.state = isStuck ? 'failed' : state;
   $('job-name').textContent = name;
   $('job-detail').textContent = isStuck ? 'Waiting for a model that can be used' : detail;
   $('job-progress').value = progress;
   const isHeld = state === 'held';
   $('cancel').hidden = !isPending(item);
-  $('again').hidden = !(isOld || state === 'failed' || state === 'cancelled');
+  $('again').hidden = !(isOld || (state === 'failed' && !hopeless) || state === 'cancelled');
   $('download').textContent = !isHeld ? 'Download' : accepted === false ? 'Start' : 'Choose file';
   $('download').disabled = !isHeld && !result?.blob;
   $('save').hidden = !isHeld && !result?.blob;
+  $('share').hidden = !CAN_SHARE || !result?.blob;
   $('format').hidden = isHeld;
   $('job-choices').hidden = !isHeld || !choices.length;
   $('job-choices').replaceChildren(...(isHeld ? choices : []).map(({ label }, i) => choiceButton(label, i)));

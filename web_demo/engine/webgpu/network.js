@@ -7,6 +7,7 @@ import { Program } from './program.js';
 import { Runner } from './runner.js';
 import { PLAIN, SETS, fitting } from './sets.js';
 import { quadsOf } from './shaders/source.js';
+import { TileBuffers } from './tile-buffers.js';
 import { keptOf } from './tile.js';
 import { convolutionsOf } from './weights.js';
 
@@ -37,10 +38,6 @@ export class GpuNetwork {
   runs = 0;
   /** Of a usual tile, if they were measured. @type {number | undefined} */
   milliseconds;
-  /** Buffers that tiles under way are read through, free ones last. @type {GPUBuffer[]} */
-  #readable = [];
-  /** What passes read and write, which grows to the largest tile. @type {Map<'input' | Output, GPUBuffer>} */
-  #buffers = new Map();
   /** Tiles that were begun and are not read yet. */
   #underWay = 0;
   /** Whether the buffers of tiles go when none is under way. */
@@ -86,6 +83,7 @@ export class GpuNetwork {
     this.sets = sets;
     this.arena = new Arena(gpu.device);
     this.convolutions = convolutionsOf(artifacts, config);
+    this.buffers = new TileBuffers(this.arena);
     this.runner = new Runner(this.arena, config);
     /** In use, for tiles of the usual size and small ones. @type {{usual?: Program, small?: Program}} */
     this.programs = {};
@@ -211,8 +209,8 @@ export class GpuNetwork {
    */
   enqueue(tile, program = this.programFor(tile.width * tile.height)) {
     const kind = /** @type {const} */ ('bytes');
-    const source = this.#bufferOf('input', tile.width * tile.height * 4);
-    const target = this.#bufferOf(kind, this.#bytesOf(kind, tile));
+    const source = this.buffers.storage('input', tile.width * tile.height * 4);
+    const target = this.buffers.storage(kind, this.#bytesOf(kind, tile));
     this.runner.submit(program, { kind, resource: source }, { kind, resource: target }, tile);
   }
 
@@ -255,10 +253,10 @@ export class GpuNetwork {
     const bytes = this.#bytesOf(output, tile);
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
-    const readable = this.#takeReadable(bytes);
-    const source = this.#bufferOf('input', values.byteLength);
+    const readable = this.buffers.takeReadable(bytes);
+    const source = this.buffers.storage('input', values.byteLength);
     device.queue.writeBuffer(source, 0, /** @type {Float32Array<ArrayBuffer>} */ (values));
-    const target = this.#bufferOf(output, bytes);
+    const target = this.buffers.storage(output, bytes);
     this.runner.submit(program, { kind, resource: source }, { kind: output, resource: target }, tile, {
       blocks,
       after: (encoder) => encoder.copyBufferToBuffer(target, 0, readable, 0, bytes),
@@ -276,34 +274,13 @@ export class GpuNetwork {
       use(readable.getMappedRange(0, bytes));
     } finally {
       readable.unmap();
-      this.#readable.push(readable);
+      this.buffers.giveBack(readable);
     }
   }
 
   #freeTiles() {
-    for (const buffer of [...this.#readable, ...this.#buffers.values()]) this.arena.free(buffer);
-    this.#readable = [];
-    this.#buffers.clear();
+    this.buffers.free();
     this.runner.rest();
-  }
-
-  #takeReadable(bytes) {
-    const at = this.#readable.findIndex(({ size }) => size >= bytes);
-    if (at >= 0) return this.#readable.splice(at, 1)[0];
-    const small = this.#readable.pop();
-    if (small) this.arena.free(small);
-    return this.arena.readable(bytes);
-  }
-
-  /** @param {'input' | Output} name @param {number} bytes @returns {GPUBuffer} that holds as many */
-  #bufferOf(name, bytes) {
-    let buffer = this.#buffers.get(name);
-    if (!buffer || buffer.size < bytes) {
-      if (buffer) this.arena.free(buffer);
-      buffer = this.arena.storage(bytes);
-      this.#buffers.set(name, buffer);
-    }
-    return buffer;
   }
 
   /** @param {Output} output @param {Tile} tile @returns {number} of the part that is kept */

@@ -1,6 +1,7 @@
 /** Photographs -> batches of random paired patches, the same for the same seed and step. */
 
 import { decode } from '../../engine/decode.js';
+import { ImageError } from '../../images/decode.js';
 import { downscale, dropAlpha } from '../../images/bicubic.js';
 import { TrainingError } from '../errors.js';
 import { uniformStream } from './random.js';
@@ -9,7 +10,9 @@ import { uniformStream } from './random.js';
 /** @typedef {{name: string, hr: Picture, lr: Picture}} Pair */
 
 /** Pixel bytes held at most; what does not fit is left out and named. */
-export const MEMORY_LIMIT = 600e6;
+const MEMORY_LIMIT = 600e6;
+/** Photographs of which a sentence says why they cannot be used; more are counted. */
+const MAX_TOLD = 3;
 
 /** @returns {Picture} laid over white where it is transparent, as Python's `load_pair` does */
 function toPicture({ width, height, data, alpha }) {
@@ -58,10 +61,14 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   let bytes = 0;
   for (const [i, { name, blob }] of files.entries()) {
     onProgress(i, files.length);
-    const pixels = await decode(blob).catch(() => null);
+    let refusal = `${name} is not an image that this browser can read; it is left out.`;
+    const pixels = await decode(new File([blob], name, { type: blob.type })).catch((error) => {
+      if (error instanceof ImageError) refusal = `${error.message} It is left out.`;
+      return null;
+    });
     const size = pixels ? pixels.width * pixels.height * 3 * (1 + scale ** -2) : 0;
     if (!pixels) {
-      problems.push(`${name} is not an image that this browser can read; it is left out.`);
+      problems.push(refusal);
     } else if (Math.min(pixels.height, pixels.width) < patch * scale) {
       const found = `${pixels.width}×${pixels.height} pixels`;
       problems.push(`${name} is ${found}, smaller than the ${patch * scale}-pixel HR patch; it is left out.`);
@@ -78,7 +85,12 @@ export async function loadPairs(files, { scale, patch }, onProgress = () => {}) 
   }
   onProgress(files.length, files.length);
   if (!pairs.length) {
-    throw new TrainingError(`No photograph can be used: ${problems[0]} Choose others or a smaller patch.`);
+    const others = problems.length - MAX_TOLD;
+    const told = [
+      ...problems.slice(0, MAX_TOLD),
+      ...(others > 0 ? [`${others} more cannot be used either.`] : []),
+    ].join(' ');
+    throw new TrainingError(`No photograph can be used: ${told} Choose others or a smaller patch.`);
   }
   return { pairs, problems };
 }

@@ -60,8 +60,8 @@ export class TrainingSession {
     await this.stored.read();
     if (!this.stored.kept) return null;
     const { state, photographs } = this.stored.kept;
-    const { config, settings, step, history } = state;
-    return { config, settings, step, history, photographs };
+    const { config, settings, backend, step, history } = state;
+    return { config, settings, backend, step, history, photographs };
   }
 
   /** Go on after another session, which was ended: `kept` is what that could not store, or null. */
@@ -133,7 +133,8 @@ export class TrainingSession {
     this.stored.forgetReports();
     await this.job?.catch(() => {}); // it may be computing on another backend
     const log = (message) => this.log(message);
-    const { tf, name: backend, lost } = await startTrainable(request.backend, this.lostBackends, log);
+    const preferred = request.backend === 'auto' ? request.suggested : request.backend;
+    const { tf, name: backend, lost } = await startTrainable(preferred, this.lostBackends, log);
     Object.assign(this, { backend, lost });
     const resting = tf.memory().numTensors;
     /** @type {PerceptualLoss | null} */

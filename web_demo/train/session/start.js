@@ -17,7 +17,9 @@ import { readParameters } from './layers-model.js';
  * @property {Record<string, unknown>} settings
  * @property {{kind: 'stored'} | {kind: 'scratch', config: Config} | {kind: 'model', name: string, artifacts: ModelArtifacts}} origin
  * @property {Photograph[] | null} photographs `null` keeps those of the stored training
- * @property {string} [backend] tried first
+ * @property {'auto' | import('../../engine/backend.js').BackendName} [backend] that was chosen: tried first, and kept with
+ *   the training
+ * @property {string} [suggested] tried first where none was chosen
  * @property {string} perceptualUrl
  * @property {boolean} [untimed] begin without timing a step before
  */
@@ -32,14 +34,14 @@ import { readParameters } from './layers-model.js';
  * @throws {TrainingError} a setting is wrong, or nothing is stored to go on with
  * @throws {import('../../network/model.js').ModelError} the model that was chosen cannot be used
  */
-export async function prepare(tf, stored, { origin, settings: typed, photographs }) {
+export async function prepare(tf, stored, { origin, settings: typed, photographs, backend }) {
   if (origin.kind === 'stored') {
     const { state, photographs: chosen, others, fresh } = await stored.resume(photographs);
     const settings = checked(typed);
     // Losses of another function or other images do not compare with those before.
     const comparable = !others && settings.vggWeight === state.settings.vggWeight;
     const recentLosses = comparable ? state.recentLosses : [];
-    return { state: { ...state, settings, recentLosses }, photographs: chosen, fresh };
+    return { state: { ...state, settings, backend, recentLosses }, photographs: chosen, fresh };
   }
   const artifacts = origin.kind === 'model' ? origin.artifacts : null;
   const config = origin.kind === 'model' ? readConfig(origin.artifacts) : origin.config;
@@ -56,6 +58,7 @@ export async function prepare(tf, stored, { origin, settings: typed, photographs
     config: { scale, channels, blocks, variant, imgRange, rgbMean },
     origin: { name: origin.kind === 'model' ? origin.name : 'scratch', source, license },
     settings,
+    backend,
     step: 0,
     skipped: 0,
     streak: 0,

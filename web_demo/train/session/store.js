@@ -21,6 +21,7 @@ const FORMAT = 1;
  * @property {import('./layers-model.js').NetworkConfig} config
  * @property {{name: string, source?: {name: string, sha256: string}, license?: string}} origin what the training started from
  * @property {import('../settings.js').Settings} settings
+ * @property {'auto' | import('../../engine/backend.js').BackendName} [backend] that was chosen
  * @property {number} step steps done, skipped ones included
  * @property {number} skipped
  * @property {number} streak

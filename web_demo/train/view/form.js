@@ -9,41 +9,50 @@ const NETWORK_FIELDS = [
   { key: 'blocks', label: 'Blocks', min: 1, max: 12 },
 ];
 const HINTS = { vggWeight: '0: MAE alone', halveAt: 'Leave empty for a constant rate.' };
+const SIZE_NAMES = /** @type {Array<keyof typeof SIZES>} */ (Object.keys(SIZES));
 
 /** @param {HTMLFormElement} root */
 export function mountForm(root) {
   root.innerHTML = `
     <fieldset class="train-fields">
       <legend><h3>Start from</h3></legend>
-      <div class="train-origins" id="train-origins" role="radiogroup" aria-label="Start from">
-        ${originChoice('stored', 'The stored training')}${originChoice('page', 'The model of this page')}
-        ${originChoice('file', 'The loaded file')}${originChoice('scratch', 'Scratch')}
+      <div class="train-options" id="train-origins">
+        ${card('origin', 'stored', 'The stored training')}${card('origin', 'page', 'The model of this page')}
+        ${card('origin', 'file', 'The loaded file')}${card('origin', 'scratch', 'Scratch', 'A new network')}
       </div>
-      <div class="train-network" id="train-network" hidden>
-        <label class="field"><span>Scale</span><select id="train-scale">${options(SCALES, (s) => `×${s}`)}</select></label>
-        ${NETWORK_FIELDS.map(networkField).join('')}
-        <label class="field wide"><span>Variant</span><select id="train-variant">
-          <option value="span">LeakyReLU, tanh</option><option value="official">SiLU, sigmoid</option></select></label>
-        <p class="train-problem" id="train-network-problem"></p>
-      </div>
+      <label class="field" id="train-new" hidden><span>Scale</span>
+        <select id="train-scale">${options(SCALES, (s) => `×${s}`)}</select></label>
     </fieldset>
     <fieldset class="train-fields">
-      <legend><h3>Settings</h3></legend>
-      <div class="row" id="train-sizes" role="group" aria-label="How much to train">
-        ${Object.entries(SIZES).map(sizeButton).join('')}
+      <legend><h3>How long</h3></legend>
+      <div class="train-options" id="train-sizes">
+        ${SIZE_NAMES.map((size) => card('size', size, SIZES[size].label, SIZES[size].hint)).join('')}
       </div>
-      <div class="train-grid">
-        ${FIELDS.map(fieldMarkup).join('')}
-        <label class="field wide"><span>Backend</span><select id="train-backend"><option value="auto">Automatic</option>
-          ${options(CHAIN, (name) => LABELS[name])}</select></label>
-      </div>
-      <button type="button" class="button" id="train-reset">Restore Defaults</button>
-    </fieldset>`;
+    </fieldset>
+    <details id="train-more">
+      <summary><h3>More settings</h3></summary>
+      <fieldset class="train-fields">
+        <legend class="visually-hidden">More settings</legend>
+        <div class="train-grid" id="train-network" hidden>
+          ${NETWORK_FIELDS.map(networkField).join('')}
+          <label class="field wide"><span>Variant</span><select id="train-variant">
+            <option value="span">LeakyReLU, tanh</option><option value="official">SiLU, sigmoid</option></select></label>
+          <p class="train-problem" id="train-network-problem"></p>
+        </div>
+        <div class="train-grid">
+          ${FIELDS.map(fieldMarkup).join('')}
+          <label class="field wide"><span>Backend</span><select id="train-backend"><option value="auto">Automatic</option>
+            ${options(CHAIN, (name) => LABELS[name])}</select></label>
+        </div>
+      </fieldset>
+    </details>`;
   /** @type {(id: string) => any} */
   const find = (id) => root.querySelector(`#${id}`);
   const input = (key) => find(`train-${key}`);
   /** @type {(kind: string) => any} */
   const radio = (kind) => root.querySelector(`input[name=origin][value=${kind}]`);
+  /** @type {NodeListOf<HTMLInputElement>} */
+  const sizes = root.querySelectorAll('input[name=size]');
   find('train-scale').value = '4';
   find('train-channels').value = String(CHANNELS);
   find('train-blocks').value = '6';
@@ -63,6 +72,7 @@ export function mountForm(root) {
     const network = networkProblems();
     for (const { key } of NETWORK_FIELDS) mark(key, network[key]);
     find('train-network-problem').textContent = Object.values(network).join(' ');
+    for (const one of sizes) one.checked = isSize(one.value, settings);
     return { settings, problems: { ...network, ...problems } };
   };
   const mark = (key, problem) => input(key).setAttribute('aria-invalid', String(Boolean(problem)));
@@ -80,7 +90,7 @@ export function mountForm(root) {
     originChanged();
   };
   const originChanged = () => {
-    find('train-network').hidden = api.originKind() !== 'scratch';
+    find('train-network').hidden = find('train-new').hidden = api.originKind() !== 'scratch';
     check();
   };
   const describe = (kind, text) => {
@@ -91,28 +101,30 @@ export function mountForm(root) {
   root.addEventListener('submit', (event) => event.preventDefault());
   root.addEventListener('input', check);
   find('train-origins').addEventListener('change', originChanged);
-  find('train-reset').addEventListener('click', () => write(DEFAULTS));
-  find('train-sizes').addEventListener('click', ({ target }) => {
-    if (target.dataset.size) api.choose(target.dataset.size);
-  });
+  find('train-sizes').addEventListener('change', ({ target }) => api.choose(target.value));
 
   const api = {
     write,
     /** @returns {string} */
     originKind: () => /** @type {any} */ (root.querySelector('input[name=origin]:checked')).value,
     backend: () => find('train-backend').value,
+    /** @param {string} [name] by default, what the page takes */
+    chooseBackend: (name = 'auto') => (find('train-backend').value = name),
     /** Fill in one of `SIZES`; a small network is a new one. @param {keyof typeof SIZES} size */
     choose(size) {
-      const { settings, network } = SIZES[size];
+      const { network } = SIZES[size];
       for (const [key, value] of Object.entries(network)) find(`train-${key}`).value = String(value);
       if (size === 'quick') select('scratch');
-      write({ ...DEFAULTS, ...settings });
+      write(settingsOf(size));
     },
     /** @returns {{settings: import('../settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
       const { settings, problems } = check();
       const [wrong] = Object.keys(problems);
-      if (wrong) input(wrong).focus();
+      if (wrong) {
+        find('train-more').open = true;
+        input(wrong).focus();
+      }
       return { settings, problem: problems[wrong] ?? '' };
     },
     network: () => ({
@@ -144,21 +156,25 @@ export function mountForm(root) {
     },
   };
 
-  write(DEFAULTS);
   describe('stored', null);
   describe('file', null);
   select('page');
+  write(DEFAULTS);
   return api;
 }
 
-const originChoice = (kind, title) => `
-  <label class="train-origin"><input type="radio" name="origin" value="${kind}" ${kind === 'page' ? 'checked' : ''} />
-    <span><strong>${title}</strong><span class="note" data-origin="${kind}">${kind === 'scratch' ? 'A new network' : ''}</span></span></label>`;
+/** @param {keyof typeof SIZES} size @returns {import('../settings.js').Settings} */
+const settingsOf = (size) => ({ ...DEFAULTS, ...SIZES[size].settings });
+
+/** Whether settings are those of a size; what was changed by hand is of none. */
+const isSize = (size, settings) =>
+  Object.entries(settingsOf(size)).every(([key, value]) => String(settings[key]) === String(value));
+
+const card = (name, value, title, note = '') => `
+  <label class="train-option"><input type="radio" name="${name}" value="${value}" />
+    <span><strong>${title}</strong><span class="note" data-${name}="${value}">${note}</span></span></label>`;
 
 const options = (values, label) => values.map((value) => `<option value="${value}">${label(value)}</option>`).join('');
-
-const sizeButton = ([size, { label, hint }]) =>
-  `<button type="button" class="button" data-size="${size}" title="${hint}">${label}</button>`;
 
 const networkField = ({ key, label, min, max }) => `
   <label class="field"><span>${label}</span><input type="number" id="train-${key}" min="${min}" max="${max}" step="1"

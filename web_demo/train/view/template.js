@@ -41,6 +41,8 @@ export const TEMPLATE = `
       <section class="card train-charts" aria-label="Curves">
         <div class="train-chart"><h3>Loss</h3><div><canvas id="train-loss" role="img" aria-label="Loss by step"></canvas></div></div>
         <div class="train-chart"><h3>Quality and rate</h3><div><canvas id="train-quality" role="img" aria-label="PSNR and learning rate by step"></canvas></div></div>
+        <p class="note train-meaning">Loss falls while the network learns. PSNR is the likeness to the original: above the
+          line of bicubic, the network beats plain enlarging.</p>
         <p class="note train-empty" id="train-empty">The curves appear when the training starts.</p>
       </section>
       <section class="card" id="train-samples" aria-labelledby="train-samples-title" hidden>

@@ -124,6 +124,7 @@ class TrainingView {
     this.form.describeStored(this.stored);
     if (!this.stored) return;
     this.form.write(this.stored.settings);
+    this.form.chooseBackend(this.stored.backend);
     this.photographs.setStored(this.stored.photographs);
     this.report.showStored(this.stored);
   }
@@ -189,8 +190,9 @@ class TrainingView {
       if (text && (await this.ask(text, 'Replace It')) !== 'yes') return null;
     }
     const photographs = await this.photographs.get();
-    const backend = this.form.backend() === 'auto' ? document.documentElement.dataset.backend : this.form.backend();
-    return { origin, photographs, backend, perceptualUrl: new URL(PERCEPTUAL, document.baseURI).href };
+    const perceptualUrl = new URL(PERCEPTUAL, document.baseURI).href;
+    const suggested = document.documentElement.dataset.backend;
+    return { origin, photographs, backend: this.form.backend(), suggested, perceptualUrl };
   }
 
   async origin() {
