@@ -107,7 +107,6 @@ def build(name: str = "vgg16", weights_file: str | os.PathLike | None = None, fr
     return model
 
 
-@keras.saving.register_keras_serializable("span_keras")
 class UnitLength(keras.layers.Layer):
     """Scale every place's features to length 1 over their channels, then each channel by a factor of its own.
 
