@@ -9,8 +9,11 @@ Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 201
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numba
 import numpy as np
+from numba.misc.appdirs import AppDirs
 
 BLOCK = 128
 """Floats of a plane that are transformed at a time: the scratch of both directions stays in the first cache."""
@@ -26,10 +29,15 @@ _TWO, _FOUR, _EIGHT = map(np.float32, (2, 4, 8))
 
 def _compiled(function):
     """Compile a kernel, once for all processes where its machine code can be kept."""
+    usual, cache = numba.config.CACHE_DIR, AppDirs("span-keras", appauthor=False).user_cache_dir
+    # Beside the module it would outlive an uninstallation, and what is left of the package's folder hide a checkout.
+    numba.config.CACHE_DIR = usual or (cache if Path(cache).is_absolute() else "")
     try:
         return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+    except RuntimeError:  # neither the user's cache nor the package's folder can be written
         return numba.njit(nogil=True)(function)
+    finally:
+        numba.config.CACHE_DIR = usual
 
 
 @_compiled

@@ -1,6 +1,10 @@
 """Winograd's convolutions on the CPU: the pixels of direct ones, for images of any size, from several threads."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,3 +54,19 @@ def test_threads_do_not_disturb_each_other(make_weights):
     with ThreadPoolExecutor(4) as pool:
         for together, expected in zip(pool.map(run, images), alone, strict=True):
             np.testing.assert_array_equal(together, expected)
+
+
+WHERE = "from span_keras.inference import winograd_kernels as k; print(k.transform_input._cache.cache_path)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have the user's cache elsewhere")
+@pytest.mark.parametrize("cache", ["cache", ""])
+def test_machine_code_is_kept_in_the_users_cache_if_there_is_one(tmp_path, cache):
+    """Beside the module it would stay when the package is uninstalled."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / cache) if cache else "", "NUMBA_CACHE_DIR": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", WHERE], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    where = Path(done.stdout.strip())
+    assert (tmp_path / "cache" / "span-keras" in where.parents) == bool(cache)
+    assert where.is_absolute() and list(tmp_path.iterdir()) == ([tmp_path / "cache"] if cache else [])
