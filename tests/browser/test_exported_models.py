@@ -157,7 +157,7 @@ def no_vendor(context):
         def answer(route):
             name = route.request.url.split("/")[-1]
             page.asked.append(route.request.url.removeprefix(CDN))
-            body = (PAGE / "vendor" / name).read_bytes()
+            body = (PAGE / "vendor" / re.sub(r"\.mjs$", ".js", name)).read_bytes()
             kind = "application/wasm" if name.endswith(".wasm") else "text/javascript"
             headers = {"Access-Control-Allow-Origin": "*", "Content-Type": kind}
             route.fulfill(body=body + b"\n" if name == altered else body, headers=headers)
@@ -185,7 +185,7 @@ def test_without_vendored_files_the_page_takes_the_pinned_packages(
     pinned = re.findall(r"path: '(\S+)'", (PAGE / "engine/libraries.js").read_text())
     assert set(page.asked) <= set(pinned)
     names = [path.split("/")[-1].split(".")[0] for path in page.asked]
-    assert names == ["tf-core", "tf-backend-wasm", "tfjs-backend-wasm-threaded-simd"]
+    assert names == ["tf-core", "tf-backend-wasm", "tfjs-backend-wasm-threaded-simd", "pako_deflate"]
 
 
 def test_altered_libraries_are_refused(no_vendor, site):

@@ -209,6 +209,7 @@ def test_leaving_the_page_in_the_middle_of_a_training_is_asked_about(view):
     view.page.reload()
     view.wait("idle")
     assert asked == []
+    view.unfold()
     view.page.select_option("#train-backend", "cpu")
     view.click("Start Training")
     view.wait("training")

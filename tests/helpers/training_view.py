@@ -20,8 +20,13 @@ class View:
     def open(self):
         self.page.click("#tab-train")
         self.wait("idle")
-        self.page.click("#train-more summary")
+        self.unfold()
         return self
+
+    def unfold(self):
+        """Show all settings."""
+        if not self.page.evaluate("() => document.querySelector('#train-more').open"):
+            self.page.click("#train-more summary")
 
     def wait(self, phase: str):
         self.page.wait_for_selector(f"#train[data-phase={phase}]")
@@ -30,6 +35,7 @@ class View:
         until(self.page, condition, lambda: f"{self.state} {self.problem}")
 
     def fill(self, backend: str | None = "cpu", **settings):
+        self.unfold()
         for key, value in {**TINY, **settings}.items():
             self.page.fill(f"#train-{key}", str(value))
         if backend:
