@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from span_keras.errors import BackendError
+from span_keras.errors import BackendError, first_line
 
 BACKENDS = ("tensorflow", "jax")
 """What the package runs on, the one that is preferred first."""
@@ -86,7 +86,7 @@ class _WhenKerasLoads(importlib.abc.MetaPathFinder):
 
 def _unusable(error: Exception) -> BackendError:
     backend = os.environ.get("KERAS_BACKEND") or _stated_backend()
-    reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    reason = first_line(error).rstrip(".")
     return BackendError(
         f"expected Keras to load with the backend {backend}, found that it cannot ({reason}); install that backend, "
         f"set KERAS_BACKEND to {' or '.join(BACKENDS)}, or mend {settings_file()}."

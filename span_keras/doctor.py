@@ -10,7 +10,7 @@ from pathlib import Path
 
 import span_keras
 from span_keras.ambient import BACKENDS, installed
-from span_keras.errors import SpanError
+from span_keras.errors import SpanError, named
 
 OPTIONAL = {
     "numba": "fast upscaling on a CPU",
@@ -62,7 +62,7 @@ def _backend() -> str:
     except SpanError as error:
         return str(error).rstrip(".")
     except Exception as error:  # a backend may fail in any way on a machine that it does not know
-        return f"Keras does not start ({': '.join([type(error).__name__, *str(error).strip().splitlines()[:1]])[:200]})"
+        return f"Keras does not start ({named(error)[:200]})"
     if device != "cpu":
         return f"{described}, GPU {device}"
     return f"{described}, cpu, {_unseen_gpu(backend)}"

@@ -1,6 +1,16 @@
 """Errors a user can act on. Each message says what was expected, what was found and what to do."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its type's name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def named(error: Exception) -> str:
+    """Return an error's type and the first line of what it says: ``"RuntimeError: no device"``."""
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+
+
 class SpanError(Exception):
     """Base of every error raised on purpose; command lines print it as one sentence and exit 1."""
 

@@ -15,7 +15,7 @@ from span_keras.checkpoints.detect import detect
 from span_keras.checkpoints.files import MAX_BYTES, sha256, suffix_of
 from span_keras.checkpoints.several import is_averaged
 from span_keras.checkpoints.trial import RESEMBLES
-from span_keras.errors import CheckpointError
+from span_keras.errors import CheckpointError, named
 from span_keras.network.weights import SpanWeights
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
@@ -90,7 +90,7 @@ def _load(file: Path, source: str, asked: dict) -> SpanWeights:
     except PermissionError as error:
         raise CheckpointError(f"{source} cannot be opened ({error.strerror}); you may not read it.") from error
     except Exception as error:  # A damaged or hostile file can make a parser raise anything.
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
+        reason = named(error)[:200]
         raise CheckpointError(
             f"{source} could not be read as {suffix}: it is truncated, damaged or something else ({reason})."
         ) from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from span_keras.cluster.plan import Task
 from span_keras.cluster.stages import Decode, Encode, Enlarge, Parcel, Setup, packed, unpacked
-from span_keras.errors import SpanError
+from span_keras.errors import SpanError, first_line
 from span_keras.images import memory
 from span_keras.inference.job import Outcome
 from span_keras.inference.work import cores
@@ -108,7 +108,7 @@ def connected(address: str, images: int, workers: int | None, gpus: float | None
                     socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
                 context = ray.init(address, **quiet)
         except (OSError, ValueError, RuntimeError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            reason = first_line(error).rstrip(".")
             raise ClusterError(
                 f"expected a Ray cluster at {address}, found none ({reason}); start one with: ray start --head."
             ) from error

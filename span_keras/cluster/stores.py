@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from span_keras import atomic
-from span_keras.errors import ImageError
+from span_keras.errors import ImageError, first_line
 from span_keras.images.kinds import HEAD
 from span_keras.images.source import Encoded, Source
 from span_keras.images.write import UnwritableError
@@ -238,5 +238,4 @@ def _names_unreadable(address: str) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """Return what an error says in one line, without a stop at its end."""
-    said = getattr(error, "strerror", None) or str(error)
-    return said.strip().partition("\n")[0].rstrip(".")
+    return (getattr(error, "strerror", None) or first_line(error)).rstrip(".")

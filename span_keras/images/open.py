@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from span_keras.errors import ImageError
+from span_keras.errors import ImageError, first_line
 from span_keras.images import memory
 from span_keras.images.formats import FORMATS, NAMES, PNG_SIGNATURE, READABLE
 from span_keras.images.kinds import Kind, kind_of, unread_kind
@@ -120,7 +120,7 @@ def reason_unusable(error: BaseException, source: Source | None = None) -> str:
             return "does not fit into memory"
         case OSError(errno=errno.ENOSPC):
             return "is so large that it is decoded into a temporary file, for which the disk has no space left"
-    said = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
+    said = first_line(error).split(". ")[0]
     mistaken = f" {kind.label}" if source and (kind := misnamed(source)) else ""
     return f"is{mistaken or ''}{' that is' if mistaken else ''} damaged or truncated and cannot be decoded ({said})"
 

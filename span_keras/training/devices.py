@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from span_keras.errors import BackendError, TrainingError
+from span_keras.errors import BackendError, TrainingError, named
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _jax_devices() -> list:
     except (RuntimeError, AssertionError) as error:  # the second where JAX_PLATFORMS names what is not installed
         raise BackendError(
             f"expected JAX to find a device, found none for JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} "
-            f"({': '.join([type(error).__name__, *str(error).splitlines()[:1]])}); unset it, or set it to cpu."
+            f"({named(error)}); unset it, or set it to cpu."
         ) from error
 
 
