@@ -24,7 +24,7 @@ import numpy as np
 from keras import ops
 
 from span_keras.errors import CheckpointError, ConfigError
-from span_keras.training.features import VGG16, assign, chain, read_into
+from span_keras.training.features import VGG16, Conv, assign, chain, read_into
 from span_keras.training.lpips import NETS, read_lpips
 from span_keras.training.options import PERCEPTUALS
 
@@ -57,7 +57,7 @@ class Perceptual:
 
 
 LPIPS_NET = "vgg16"
-_LPIPS_CHANNELS = (64, 128, 256, 512, 512)
+_CHANNELS = {layer.name: layer.channels for layer in VGG16 if isinstance(layer, Conv)}
 
 SHORTEST = 1e-3
 """Length of features that counts as none. Usual ones are 1 to 100 long; the gradient of shorter ones would explode."""
@@ -68,7 +68,7 @@ PERCEPTUAL = {
         "vgg16_deep_features", {"block1_conv2": 0.1, "block2_conv2": 0.1, "block3_conv3": 1.0, "block4_conv3": 1.0}
     ),
     # LPIPS sums over channels where a mean is taken here.
-    "lpips": Perceptual("lpips_features", dict(zip(NETS[LPIPS_NET].features, _LPIPS_CHANNELS, strict=True)), "mse"),
+    "lpips": Perceptual("lpips_features", {name: _CHANNELS[name] for name in NETS[LPIPS_NET].features}, "mse"),
 }
 
 _BY_NAME = {perceptual.name: perceptual for perceptual in PERCEPTUAL.values()}
