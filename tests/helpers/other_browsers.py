@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import os
@@ -24,12 +25,12 @@ class BrowserMissing(Exception):
     """The browser is not installed; the message says what would install it."""
 
 
-class Session:
+class Session(abc.ABC):
     """One window. Subclasses send WebDriver's commands in their protocol."""
 
+    @abc.abstractmethod
     def send(self, command: str, verb: str, path: str, body: dict | None = None):
         """Send a command by its name in Marionette, and its verb and path in WebDriver; return its value."""
-        raise NotImplementedError
 
     def open(self, address: str) -> None:
         self.send("WebDriver:Navigate", "POST", "url", {"url": address})
