@@ -28,11 +28,16 @@ export async function startTf() {
 /** @returns {Promise<{artifacts: object, config: object}>} of an exported model */
 export async function readModel(folder) {
   const { readConfig } = await import(join(WEB, 'network/model.js'));
+  const artifacts = await readArtifacts(folder);
+  return { artifacts, config: readConfig(artifacts) };
+}
+
+/** @returns {Promise<object>} a layers model of any kind, as TensorFlow.js holds it in memory */
+export async function readArtifacts(folder) {
   const { readModelFiles } = await import(join(WEB, 'checkpoints/model-files.js'));
   const { weightsManifest } = JSON.parse(readFileSync(join(folder, 'model.json')));
   const names = ['model.json', ...weightsManifest.flatMap((group) => group.paths)];
-  const artifacts = await readModelFiles(names.map((name) => new File([readFileSync(join(folder, name))], name)));
-  return { artifacts, config: readConfig(artifacts) };
+  return readModelFiles(names.map((name) => new File([readFileSync(join(folder, name))], name)));
 }
 
 export function median(values) {

@@ -7,7 +7,7 @@
 // Needs what kernels.mjs needs.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { WEB, installWebgpu, median, readModel } from './dawn.mjs';
+import { WEB, installWebgpu, median, readArtifacts } from './dawn.mjs';
 import { KernelTimes } from './kernel_times.mjs';
 
 const { values: options } = parseArgs({
@@ -61,8 +61,7 @@ for (const patch of options.patches.split(',').map(Number)) {
 process.exit(0);
 
 async function readPerceptual(folder) {
-  const { artifacts } = await readModel(folder);
-  return new PerceptualLoss(tf, await tf.loadLayersModel(tf.io.fromMemory(artifacts)));
+  return new PerceptualLoss(tf, await tf.loadLayersModel(tf.io.fromMemory(await readArtifacts(folder))));
 }
 
 /** What fails is told, and the rest goes on. */
