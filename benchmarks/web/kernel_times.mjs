@@ -36,8 +36,8 @@ export class KernelTimes {
     unwatch();
     const rows = [...sums].sort(([, a], [, b]) => b.time - a.time);
     const all = rows.reduce((sum, [, { time }]) => sum + time, 0);
-    const calls = rows.reduce((sum, [, row]) => sum + row.calls, 0);
-    console.log(`  GPU: ${(all / count).toFixed(3)} ms a step in ${Math.round(calls / count)} kernels`);
+    const dispatches = rows.reduce((sum, [, { calls }]) => sum + calls, 0);
+    console.log(`  GPU: ${(all / count).toFixed(3)} ms a step in ${Math.round(dispatches / count)} kernels`);
     for (const [kernel, { time, calls }] of rows) {
       console.log(
         `  ${kernel.padEnd(56)} ${(time / count).toFixed(3).padStart(9)} ms ${String(Math.round(calls / count)).padStart(4)}x`,

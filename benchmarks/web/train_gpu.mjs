@@ -99,7 +99,9 @@ async function timeSteps(way, trainer) {
   const recording = timeOfDifferentiate(trainer);
   const losses = [];
   for (let i = 0; i < 5; i++) losses.push(await trainer.trainStep());
-  console.log(`${way}: MAE ${losses.map(({ mae }) => mae.toPrecision(7)).join(' ')}, first gradient's norm ${losses[0].norm}`);
+  console.log(
+    `${way}: MAE ${losses.map(({ mae }) => mae.toPrecision(7)).join(' ')}, first gradient's norm ${losses[0].norm}`,
+  );
   for (const until = performance.now() + WARM; performance.now() < until;) await trainer.trainStep();
   const whole = [];
   recording.length = 0;

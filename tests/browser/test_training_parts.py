@@ -17,7 +17,7 @@ from span_keras.training.step import TrainStep
 
 TRAINING_BACKENDS = ("webgpu", "webgl", "wasm", "cpu")
 SESSION = ("history", "init", "layers-model", "patches", "random", "samples", "session", "step", "store", "vgg-loss")
-SESSION += ("wasm-gradients",)
+SESSION += ("wasm-gradients", "webgpu-convolutions")
 MODULES = ["/train/settings.js", *(f"/train/session/{name}.js" for name in SESSION)]
 SETTINGS = {"epochs": 1, "stepsPerEpoch": 100, "rate": 1e-3, "halveAt": [], "weightDecay": 1e-2, "vggWeight": 0.5}
 
@@ -39,6 +39,7 @@ def train(page, site):
                     await tfModule.loadTf(['layers']);
                     const {{ tf }} = await backends.startBackend(name);
                     if (name === 'wasm') t.registerGradients(tf);
+                    if (name === 'webgpu') t.registerConvolutions(tf);
                     return tf;
                 }};
                 const tensor = ({{ shape, data }}) => ({{ shape, data: new Float32Array(data) }});
@@ -124,6 +125,71 @@ class FusedStep(TrainStep):
     def network(self, parameters, lr, dtype):
         fused = {name: (parameters[f"{name}/kernel"], parameters[f"{name}/bias"]) for name in layer_shapes(self.config)}
         return apply(fused, lr, self.config, dtype)
+
+
+SHAPES = [(1, 1, 1, 1, 1, 3), (2, 9, 11, 3, 6, 3), (1, 5, 17, 8, 12, 3), (1, 6, 5, 20, 24, 1), (2, 9, 3, 5, 7, 1)]
+SHAPES += [(1, 4, 9, 12, 27, 3), (1, 5, 4, 4, 68, 3)]
+"""Images, height, width, input and output channels, side of the filter."""
+
+CONVOLVE = """
+    const convolve = async (name, [count, height, width, inputs, outputs, side], stride = 1) => {
+      await tf.setBackend(name);
+      const x = tf.tensor4d(noise(count * height * width * inputs, 1), [count, height, width, inputs]);
+      const filter = tf.tensor4d(noise(side * side * inputs * outputs, 2), [side, side, inputs, outputs]);
+      const out = (length) => Math.ceil(length / stride);
+      const change = [count, out(height), out(width), outputs];
+      const dy = tf.tensor4d(noise(change.reduce((a, b) => a * b), 3), change);
+      const { value, grads } = tf.valueAndGrads((x, filter) => tf.conv2d(x, filter, stride, 'same'))([x, filter], dy);
+      return Promise.all([value, ...grads].map(async (tensor) => [...(await tensor.data())]));
+    };
+    const noise = (count, seed) => {
+      const uniform = t.uniformStream(seed, 1);
+      return Float32Array.from({ length: count }, () => uniform() - 0.5);
+    };
+"""
+
+
+def test_our_convolutions_and_their_gradients_are_those_of_the_cpu(train):
+    found = train(
+        f"""const tf = await start('webgpu');
+           {CONVOLVE}
+           await start('cpu');
+           const results = [];
+           for (const [...shape] of given[0]) {{
+             results.push([await convolve('webgpu', shape), await convolve('cpu', shape)]);
+           }}
+           const strided = [await convolve('webgpu', given[1], 2), await convolve('cpu', given[1], 2)];
+           return [...results, strided];""",
+        *(SHAPES, (1, 6, 5, 4, 4, 3)),
+    )
+    for shape, (ours, expected) in zip([*SHAPES, "stride 2"], found, strict=True):
+        for part, a, b in zip(("output", "input's gradient", "filter's gradient"), ours, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5, err_msg=f"{shape}, {part}")
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_our_convolutions_are_used_only_where_they_compute_right(train, breaks):
+    found = train(
+        """const { createShaderModule } = GPUDevice.prototype;
+           const made = [];
+           GPUDevice.prototype.createShaderModule = function (description) {
+             const isOurs = description.code.includes('fn changesAt');
+             made.push(isOurs);
+             const code = isOurs && given[0] ? description.code.replaceAll('fma(', '-fma(') : description.code;
+             return createShaderModule.call(this, { ...description, code });
+           };
+           await tfModule.loadTf(['layers']);
+           const { tf } = await backends.startBackend('webgpu');
+           const tensors = tf.memory().numTensors;
+           const used = [await t.useConvolutions(tf), await t.useConvolutions(tf)];
+           const leaked = tf.memory().numTensors - tensors;
+           made.length = 0;
+           const x = tf.ones([1, 2, 2, 5]);
+           await tf.grad((filter) => tf.conv2d(x, filter, 1, 'same'))(tf.ones([3, 3, 5, 5])).data();
+           return { used, ours: made.includes(true), leaked };""",
+        breaks,
+    )
+    assert found == {"used": [not breaks] * 2, "ours": not breaks, "leaked": 0}
 
 
 GOOD_STEPS, STEPS_AFTER = 5, 2

@@ -5,6 +5,7 @@ import { gpuProblem } from '../../engine/hardware.js';
 import { loadTf } from '../../engine/tf.js';
 import { TrainingError } from '../errors.js';
 import { registerGradients } from './wasm-gradients.js';
+import { useConvolutions } from './webgpu-convolutions.js';
 
 /** @typedef {import('../../engine/backend.js').BackendName} BackendName */
 
@@ -35,6 +36,9 @@ export async function startTrainable(preferred, lostBackends, log) {
       if (name === 'wasm') registerGradients(tf);
       lost.catch(() => lostBackends.add(name));
       await Promise.race([checkGradient(tf), lost]);
+      if (name === 'webgpu' && !(await Promise.race([useConvolutions(tf), lost]))) {
+        log('Our convolutions compute wrong values on this GPU; training uses those of TensorFlow.js.');
+      }
       if (reasons.length) log(`${reasons.join(' ')} Training uses ${LABELS[name]}.`);
       return { tf, name, lost };
     } catch (error) {

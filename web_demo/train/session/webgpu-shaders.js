@@ -62,7 +62,9 @@ export function convolution([count, height, width, channels], filterShape, flipp
   const each = (line) => range(pixels).flatMap((p) => range(perThread).map((j) => line(p, j)));
   const block = flipped
     ? `transpose(mat4x4<f32>(${range(4)
-        .map((j) => `weightsAt(((${taps - 1} - tap) * ${inputs} + min(made + ${j}, ${inputs - 1})) * ${outputs} + read)`)
+        .map(
+          (j) => `weightsAt(((${taps - 1} - tap) * ${inputs} + min(made + ${j}, ${inputs - 1})) * ${outputs} + read)`,
+        )
         .join(', ')}))`
     : `mat4x4<f32>(${range(4)
         .map((j) => `weightsAt((tap * ${inputs} + min(read + ${j}, ${inputs - 1})) * ${outputs} + made)`)
