@@ -127,38 +127,32 @@ class FusedStep(TrainStep):
         return apply(fused, lr, self.config, dtype)
 
 
-SHAPES = [(1, 1, 1, 1, 1, 3), (2, 9, 11, 3, 6, 3), (1, 5, 17, 8, 12, 3), (1, 6, 5, 20, 24, 1), (2, 9, 3, 5, 7, 1)]
-SHAPES += [(1, 4, 9, 12, 27, 3), (1, 5, 4, 4, 68, 3)]
+SHAPES = [(1, 1, 1, 1, 1, 3), (2, 9, 11, 3, 6, 3), (1, 6, 5, 20, 24, 1), (2, 9, 3, 5, 7, 1), (1, 5, 4, 4, 68, 3)]
 """Images, height, width, input and output channels, side of the filter."""
-
-CONVOLVE = """
-    const convolve = async (name, [count, height, width, inputs, outputs, side], stride = 1) => {
-      await tf.setBackend(name);
-      const x = tf.tensor4d(noise(count * height * width * inputs, 1), [count, height, width, inputs]);
-      const filter = tf.tensor4d(noise(side * side * inputs * outputs, 2), [side, side, inputs, outputs]);
-      const out = (length) => Math.ceil(length / stride);
-      const change = [count, out(height), out(width), outputs];
-      const dy = tf.tensor4d(noise(change.reduce((a, b) => a * b), 3), change);
-      const { value, grads } = tf.valueAndGrads((x, filter) => tf.conv2d(x, filter, stride, 'same'))([x, filter], dy);
-      return Promise.all([value, ...grads].map(async (tensor) => [...(await tensor.data())]));
-    };
-    const noise = (count, seed) => {
-      const uniform = t.uniformStream(seed, 1);
-      return Float32Array.from({ length: count }, () => uniform() - 0.5);
-    };
-"""
 
 
 def test_our_convolutions_and_their_gradients_are_those_of_the_cpu(train):
     found = train(
-        f"""const tf = await start('webgpu');
-           {CONVOLVE}
+        """const tf = await start('webgpu');
            await start('cpu');
+           const noise = (shape, seed) => {
+             const uniform = t.uniformStream(seed, 1);
+             const size = tf.util.sizeFromShape(shape);
+             return tf.tensor4d(Float32Array.from({ length: size }, () => uniform() - 0.5), shape);
+           };
+           const convolve = async (name, [count, height, width, inputs, outputs, side], stride) => {
+             await tf.setBackend(name);
+             const [x, filter] = [noise([count, height, width, inputs], 1), noise([side, side, inputs, outputs], 2)];
+             const dy = noise([count, Math.ceil(height / stride), Math.ceil(width / stride), outputs], 3);
+             const run = tf.valueAndGrads((x, filter) => tf.conv2d(x, filter, stride, 'same'));
+             const { value, grads } = run([x, filter], dy);
+             return Promise.all([value, ...grads].map(async (tensor) => [...(await tensor.data())]));
+           };
+           const both = async (shape, stride) =>
+             [await convolve('webgpu', shape, stride), await convolve('cpu', shape, stride)];
            const results = [];
-           for (const [...shape] of given[0]) {{
-             results.push([await convolve('webgpu', shape), await convolve('cpu', shape)]);
-           }}
-           const strided = [await convolve('webgpu', given[1], 2), await convolve('cpu', given[1], 2)];
+           for (const shape of given[0]) results.push(await both(shape, 1));
+           const strided = await both(given[1], 2);
            return [...results, strided];""",
         *(SHAPES, (1, 6, 5, 4, 4, 3)),
     )
