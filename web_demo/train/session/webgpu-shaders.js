@@ -5,7 +5,7 @@
 import { divide, lines, quadsOf, range, sliceQuads } from '../../engine/webgpu/shaders/source.js';
 
 /** Pixels of a workgroup of a convolution, and how many of a row a thread computes. */
-const TILE = { across: 8, down: 8, pixels: 4 };
+const TILE = { across: 8, down: 8, pixels: 2 };
 
 /** Pixels that a workgroup of a filter's gradient reads at once, and the input channels that it computes. */
 const PIECE = { across: 8, down: 4, channels: 16 };
