@@ -201,6 +201,39 @@ def test_saves_while_it_is_prepared_and_while_it_trains(view, tmp_path):
     assert view.page.get_attribute("#train", "data-tensors") == view.page.get_attribute("#train", "data-resting")
 
 
+def test_saves_for_the_tools_of_pytorch(view, tmp_path):
+    page = view.page
+    view.fill()
+    page.check("input[name=origin][value=scratch]")
+    for key, value in {"channels": "4", "blocks": "2"}.items():
+        page.fill(f"#train-{key}", value)
+    page.select_option("#train-variant", "official")
+    view.train(1)
+    page.get_by_label("Format of the saved model").select_option("pth")
+    view.click("Save Model")
+    assert view.wait_problem() == (
+        "This network has 2 blocks, but the PyTorch tools for SPAN expect 6. Save it in the format of TensorFlow.js."
+    )
+    page.check("input[name=origin][value=scratch]")
+    page.fill("#train-blocks", "6")
+    view.click("Start Training")
+    view.answer("Replace It")
+    view.wait("training")
+    for suffix in (".pth", ".safetensors"):
+        page.select_option("#train-format", suffix[1:])
+        with page.expect_download() as download:
+            view.click("Save Model")
+        name = download.value.suggested_filename
+        assert name.startswith("span-x4-step-")
+        assert name.endswith(suffix)
+        download.value.save_as(tmp_path / name)
+        view.until(lambda name=name: view.state == f"Saved {name}.")
+        config = load_weights(tmp_path / name).config
+        assert (config.scale, config.channels, config.blocks, config.variant) == (4, 4, 6, "official")
+    view.click("Stop Training")
+    view.wait("idle")
+
+
 def test_leaving_the_page_in_the_middle_of_a_training_is_asked_about(view):
     asked = []
     view.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))

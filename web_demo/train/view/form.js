@@ -1,7 +1,7 @@
 /** The card with what the training starts from and its settings. */
 
 import { CHAIN, LABELS } from '../../engine/backend.js';
-import { CHANNELS, SCALES } from '../../constants.js';
+import { BLOCKS, CHANNELS, SCALES } from '../../constants.js';
 import { DEFAULTS, FIELDS, SIZES, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
@@ -37,6 +37,7 @@ export function mountForm(root) {
           ${NETWORK_FIELDS.map(networkField).join('')}
           <label class="field wide"><span>Variant</span><select id="train-variant">
             <option value="span">LeakyReLU, tanh</option><option value="official">SiLU, sigmoid</option></select></label>
+          <p class="note wide">PyTorch tools such as spandrel and chaiNNer know SiLU and ${BLOCKS} blocks only.</p>
           <p class="train-problem" id="train-network-problem"></p>
         </div>
         <div class="train-grid">
@@ -55,7 +56,7 @@ export function mountForm(root) {
   const sizes = root.querySelectorAll('input[name=size]');
   find('train-scale').value = '4';
   find('train-channels').value = String(CHANNELS);
-  find('train-blocks').value = '6';
+  find('train-blocks').value = String(BLOCKS);
 
   const write = (settings) => {
     for (const { key, list } of FIELDS) input(key).value = list ? settings[key].join(', ') : String(settings[key]);

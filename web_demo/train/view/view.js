@@ -3,11 +3,10 @@
 import { LABELS } from '../../engine/backend.js';
 import { modelFile, readModelFiles } from '../../checkpoints/model-files.js';
 import { readConfig, requireTrainable } from '../../network/model.js';
-import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
 import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
-import { defaultConfig, toFiles } from '../session/layers-model.js';
+import { defaultConfig } from '../session/layers-model.js';
 import { SessionThread, TrainingEnded } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
@@ -16,11 +15,11 @@ import { Reminder } from './reminder.js';
 import { Report, count } from './report.js';
 import { Runner } from './runner.js';
 import { TEMPLATE } from './template.js';
+import { TRAINED, deleteFromModels, keepAmongModels, modelFilesOf } from './trained.js';
 
 /** Beside the page, from `span-export --perceptual`. */
 const PERCEPTUAL = 'perceptual/model.json';
-/** Name of the trained model among the page's models. */
-const TRAINED = 'Trained in this browser';
+
 /**
  * @param {HTMLElement} root an empty section
  * @param {object} context what the page gives
@@ -211,9 +210,11 @@ class TrainingView {
 
   async save() {
     const { name, artifacts } = await this.session.call('export');
-    for (const file of toFiles(artifacts, name)) save(file, file.name);
+    const files = await modelFilesOf(this.find('#train-format').value, artifacts, name);
+    for (const file of files) save(file, file.name);
     this.reminder.saved(this.stored?.step ?? 0);
-    this.say(`Saved ${name}.json and ${name}.bin; keep the two together.`);
+    const names = files.map((file) => file.name).join(' and ');
+    this.say(`Saved ${names}${files.length > 1 ? '; keep the two together' : ''}.`);
   }
 
   load() {
@@ -244,11 +245,7 @@ class TrainingView {
     this.form.describeStored(null);
     this.report.clear();
     this.update();
-    const models = await store.listModels();
-    if (models.some(({ name }) => name === TRAINED)) {
-      await store.deleteModel(TRAINED);
-      this.context.onModelsChanged();
-    }
+    if (await deleteFromModels()) this.context.onModelsChanged();
     const isUsed = this.context.getName() === TRAINED;
     this.say(
       `The trained model was deleted${isUsed ? '; the Upscale view goes on with it until another is chosen' : ''}.`,
@@ -258,16 +255,12 @@ class TrainingView {
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
   async use() {
     const { artifacts } = await this.session.call('export');
-    let unkept = '';
-    try {
-      await store.saveModel(TRAINED, artifacts);
-      this.context.onModelsChanged();
-    } catch (error) {
-      unkept = ` until the page is closed: ${error.message}`;
-    }
+    const problem = await keepAmongModels(artifacts);
+    if (!problem) this.context.onModelsChanged();
     const used = await this.context.setModel({ name: TRAINED, artifacts });
     // Otherwise the page has announced why.
-    if (used) this.say(`The Upscale view now uses the trained model${unkept || '.'}`);
+    const end = problem ? ` until the page is closed: ${problem}` : '.';
+    if (used) this.say(`The Upscale view now uses the trained model${end}`);
     else this.setState('The Upscale view could not take the trained model into use.');
   }
 
