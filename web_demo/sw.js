@@ -37,7 +37,7 @@ const FILES = [
   'train/session/store.js', 'train/session/stored.js', 'train/session/timing.js', 'train/session/training-backend.js',
   'train/session/vgg-loss.js', 'train/session/wasm-gradients.js', 'train/session/worker.js',
   'train/view/chart.js', 'train/view/client.js', 'train/view/estimate.js', 'train/view/form.js', 'train/view/photographs.js',
-  'train/view/question.js', 'train/view/reminder.js', 'train/view/report.js', 'train/view/runner.js', 'train/view/sample-strip.js', 'train/view/template.js',
+  'train/view/question.js', 'train/view/reminder.js', 'train/view/report.js', 'train/view/runner.js', 'train/view/sample-strip.js', 'train/view/sizing.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/trained.js', 'train/view/view.js',
   'sample/before.jpg', 'sample/after.webp',
   'ui/awake.js', 'ui/choices.js', 'ui/chosen.js', 'ui/compare.css', 'ui/compare.js', 'ui/cost.js', 'ui/download.js', 'ui/drop.js', 'ui/format.js',

@@ -28,6 +28,7 @@ export function mountForm(root) {
       <div class="train-options" id="train-sizes">
         ${SIZE_NAMES.map((size) => card('size', size, SIZES[size].label, SIZES[size].hint)).join('')}
       </div>
+      <p class="note" id="train-size-note"></p>
     </fieldset>
     <details id="train-more">
       <summary><h3>More settings</h3></summary>
@@ -94,13 +95,17 @@ export function mountForm(root) {
     find('train-network').hidden = find('train-new').hidden = api.originKind() !== 'scratch';
     check();
   };
+  const explain = (text) => (find('train-size-note').textContent = text);
   const describe = (kind, text) => {
     radio(kind).closest('label').hidden = !text;
     radio(kind).parentElement.querySelector('[data-origin]').textContent = text ?? '';
   };
 
   root.addEventListener('submit', (event) => event.preventDefault());
-  root.addEventListener('input', check);
+  root.addEventListener('input', () => {
+    explain('');
+    check();
+  });
   find('train-origins').addEventListener('change', originChanged);
   find('train-sizes').addEventListener('change', ({ target }) => api.choose(target.value));
 
@@ -118,6 +123,8 @@ export function mountForm(root) {
       if (size === 'quick') select('scratch');
       write(settingsOf(size));
     },
+    /** Say why a size was chosen, until the user changes something. @param {string} text */
+    explain,
     /** @returns {{settings: import('../settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
       const { settings, problems } = check();

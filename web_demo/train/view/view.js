@@ -14,6 +14,7 @@ import { mountQuestion } from './question.js';
 import { Reminder } from './reminder.js';
 import { Report, count } from './report.js';
 import { Runner } from './runner.js';
+import { Sizing } from './sizing.js';
 import { TEMPLATE } from './template.js';
 import { TRAINED, deleteFromModels, keepAmongModels, modelFilesOf } from './trained.js';
 
@@ -52,6 +53,8 @@ class TrainingView {
     this.reminder = new Reminder(this.find('#train-reminder'));
     this.ask = mountQuestion(this.find('#train-question'));
     this.runner = new Runner(this.session, this.ask);
+    this.sizing = new Sizing();
+    this.find('#train-form').addEventListener('input', () => this.sizing.end());
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
     this.phase = 'opening';
@@ -78,6 +81,17 @@ class TrainingView {
   async begin() {
     await Promise.all([this.report.loadCharts(), this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
     this.setPhase('idle');
+    if (!this.stored && !this.damaged) this.proposeSize();
+  }
+
+  /** Begin with what this device can carry, unless the user chooses first. */
+  async proposeSize() {
+    this.form.explain('Timing what this device can carry…');
+    const proposal = await this.sizing.propose(document.documentElement.dataset.backend);
+    this.form.explain(proposal?.text ?? '');
+    if (!proposal) return;
+    this.form.choose(proposal.size);
+    this.context.announce(proposal.text);
   }
 
   show() {
@@ -133,6 +147,7 @@ class TrainingView {
   async start() {
     const { settings, problem } = this.form.read();
     if (problem) return this.showProblem(problem);
+    this.sizing.end();
     // From here on, a second click finds the button disabled.
     this.setPhase('starting');
     const request = await this.request().catch((error) => {
@@ -227,6 +242,7 @@ class TrainingView {
     const config = readConfig(artifacts);
     requireTrainable(config);
     const { name } = modelFile(files);
+    this.sizing.end();
     this.loaded = { name, artifacts };
     this.form.describeFile(name, config);
     this.update();
