@@ -12,7 +12,7 @@ const CACHE = `span-${VERSION}`;
  */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'constants.js', 'early.js', 'launch.js', 'limit.js', 'worker.js',
+  'constants.js', 'early.js', 'launch.js', 'limit.js', 'options.js', 'worker.js',
   'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js', 'engine/ensemble.js',
   'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
   'engine/png.js', 'engine/png-threads.js', 'engine/png-worker.js',
@@ -34,9 +34,9 @@ const FILES = [
   'train/session/history.js', 'train/session/init.js', 'train/session/layers-model.js', 'train/session/optimizer.js',
   'train/session/patches.js', 'train/session/samples.js', 'train/session/saved-model.js',
   'train/session/self-check.js', 'train/session/session.js', 'train/session/start.js', 'train/session/step.js',
-  'train/session/store.js', 'train/session/stored.js', 'train/session/timing.js', 'train/session/training-backend.js',
+  'train/session/store.js', 'train/session/stored.js', 'train/session/telling.js', 'train/session/timing.js', 'train/session/training-backend.js',
   'train/session/vgg-loss.js', 'train/session/wasm-gradients.js', 'train/session/worker.js',
-  'train/view/chart.js', 'train/view/client.js', 'train/view/estimate.js', 'train/view/form.js', 'train/view/photographs.js',
+  'train/view/chart.js', 'train/view/client.js', 'train/view/estimate.js', 'train/view/form.js', 'train/view/origin.js', 'train/view/photographs.js',
   'train/view/question.js', 'train/view/reminder.js', 'train/view/report.js', 'train/view/runner.js', 'train/view/sample-strip.js', 'train/view/sizing.js', 'train/view/template.js',
   'train/view/train.css', 'train/view/trained.js', 'train/view/view.js',
   'sample/before.jpg', 'sample/after.webp',

@@ -6,14 +6,14 @@ import { readConfig, requireTrainable } from '../../network/model.js';
 import { save } from '../../ui/download.js';
 import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
-import { defaultConfig } from '../session/layers-model.js';
 import { SessionThread, TrainingEnded } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { mountQuestion } from './question.js';
+import { originOf } from './origin.js';
 import { Reminder } from './reminder.js';
 import { Report, count } from './report.js';
-import { Runner } from './runner.js';
+import { Runner, describeEnd } from './runner.js';
 import { Sizing } from './sizing.js';
 import { TEMPLATE } from './template.js';
 import { TRAINED, deleteFromModels, keepAmongModels, modelFilesOf } from './trained.js';
@@ -89,9 +89,7 @@ class TrainingView {
     this.form.explain('Timing what this device can carry…');
     const proposal = await this.sizing.propose(document.documentElement.dataset.backend);
     this.form.explain(proposal?.text ?? '');
-    if (!proposal) return;
-    this.form.choose(proposal.size);
-    this.context.announce(proposal.text);
+    if (proposal) this.form.choose(proposal.size);
   }
 
   show() {
@@ -165,7 +163,9 @@ class TrainingView {
     awake.hold('training');
     const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
     try {
-      this.say(this.describeEnd(await this.runner.start({ settings, ...request })));
+      const end = await this.runner.start({ settings, ...request });
+      if (end.declined === 'quick') this.form.choose('quick');
+      this.say(describeEnd(end));
     } catch (error) {
       if (error instanceof TrainingEnded) {
         return this.say('Stopped in the middle of a step; Start Training goes on from the last one kept.');
@@ -184,20 +184,9 @@ class TrainingView {
     }
   }
 
-  /** @param {Awaited<ReturnType<Runner['start']>>} end */
-  describeEnd({ finished, step = 0, declined }) {
-    if (declined === 'quick') {
-      this.form.choose('quick');
-      return 'Start Training begins with these settings.';
-    }
-    if (declined) return 'The training did not start.';
-    const done = count(step);
-    return finished ? `Finished after ${done} steps.` : `Stopped at step ${done}; Start Training goes on from here.`;
-  }
-
   /** What to start with, beside the settings; `null` if a stored training is not to be replaced. */
   async request() {
-    const origin = await this.origin();
+    const origin = await originOf(this.form, this.loaded, this.context.getModel);
     if (origin.kind !== 'stored') {
       await this.peek().catch(() => {}); // another tab may have trained; what is damaged may be replaced
       const text = this.stored?.step && `This replaces the stored training at step ${count(this.stored.step)}.`;
@@ -207,15 +196,6 @@ class TrainingView {
     const perceptualUrl = new URL(PERCEPTUAL, document.baseURI).href;
     const suggested = document.documentElement.dataset.backend;
     return { origin, photographs, backend: this.form.backend(), suggested, perceptualUrl };
-  }
-
-  async origin() {
-    const kind = this.form.originKind();
-    if (kind === 'stored') return { kind };
-    if (kind === 'scratch') return { kind, config: defaultConfig(this.form.network()) };
-    const { name, artifacts } = kind === 'file' ? this.loaded : await this.context.getModel();
-    requireTrainable(readConfig(artifacts)); // tells what is wrong before anything starts
-    return { kind: 'model', name, artifacts };
   }
 
   async stop() {
