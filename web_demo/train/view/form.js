@@ -28,7 +28,7 @@ export function mountForm(root) {
       <div class="train-options" id="train-sizes">
         ${SIZE_NAMES.map((size) => card('size', size, SIZES[size].label, SIZES[size].hint)).join('')}
       </div>
-      <p class="note" id="train-size-note"></p>
+      <p class="note" id="train-size-note" role="status"></p>
     </fieldset>
     <details id="train-more">
       <summary><h3>More settings</h3></summary>
