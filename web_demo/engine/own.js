@@ -21,7 +21,7 @@ export async function startOwn(artifacts, config, device) {
   const network = await GpuNetwork.start(artifacts, config, {
     device,
     async choose(sets, gpu) {
-      known = await recallChoice(keyOf(gpu.name, config));
+      known = await recallChoice(keyOf(gpu, config));
       const usual = sets.find(({ name }) => name === known?.usual);
       return usual ? [usual, ...sets.filter((set) => set !== usual)] : sets;
     },
@@ -50,11 +50,12 @@ export async function settle(network, config) {
   const choice = await tune(network).catch(() => null); // a device that was lost tells whoever works with it
   measuring.delete(network);
   network.milliseconds = choice?.milliseconds;
-  if (choice) await rememberChoice(keyOf(network.gpu.name, config), choice);
+  if (choice) await rememberChoice(keyOf(network.gpu, config), choice);
   return choice !== null;
 }
 
 /** @type {WeakSet<GpuNetwork>} */
 const measuring = new WeakSet();
 
-const keyOf = (name, { channels, scale, variant }) => `${name}, ${channels} channels, ×${scale}, ${variant}`;
+const keyOf = ({ name, matrix }, { channels, scale, variant }) =>
+  `${name}, ${channels} channels, ×${scale}, ${variant}${matrix ? ', matrices' : ''}`;

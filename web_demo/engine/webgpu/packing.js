@@ -1,4 +1,5 @@
 /** The order of weights that the kernels of `shaders/` read: quads of output channels, padded with zeros. */
+import { toHalf } from '../../network/weights.js';
 import { quadsOf, sliceQuads } from './shaders/source.js';
 
 /** @typedef {import('./shaders/source.js').Division} Division */
@@ -25,10 +26,12 @@ export function packBias({ bias }, division) {
 /**
  * @param {Convolution} convolution
  * @param {import('./shaders/source.js').Kernel} kernel that will read them
- * @returns {Float32Array}
+ * @returns {Float32Array | Uint16Array} the latter are halves
  */
-export function packKernel(convolution, { order, division }) {
-  return { pixels: packPixels, direct: packDirect, winograd: packWinograd }[order](convolution, division);
+export function packKernel(convolution, { order, division, block = 0 }) {
+  if (order === 'matrix') return packMatrix(convolution, division, block);
+  if (order === 'winograd' || order === 'winograd4') return packWinograd(convolution, division, WINOGRAD[order]);
+  return { pixels: packPixels, direct: packDirect }[order](convolution, division);
 }
 
 /** (slice, tap, colour, channel) */
@@ -57,33 +60,85 @@ function packDirect({ kernel, inputs, outputs, merged = [] }, division) {
   return concat(main, extra);
 }
 
-/** (slice, quad of inputs, position, channel of the quad, output) */
-function packWinograd({ kernel, inputs, outputs }, division) {
-  const transformed = transform(kernel, inputs, outputs);
-  return join(division, quadsOf(inputs) * 64, outputs, (row) => {
-    const [quad, position, lane] = [Math.floor(row / 64), Math.floor(row / 4) % 16, row % 4];
+/**
+ * (slice, quad of inputs, position, channel of the quad, output)
+ * @param {Convolution} convolution
+ * @param {Division} division
+ * @param {number[][]} matrix G
+ */
+function packWinograd({ kernel, inputs, outputs }, division, matrix) {
+  const transformed = transform(kernel, inputs * outputs, matrix);
+  const positions = matrix.length ** 2;
+  return join(division, quadsOf(inputs) * positions * 4, outputs, (row) => {
+    const [quad, position, lane] = [Math.floor(row / (4 * positions)), Math.floor(row / 4) % positions, row % 4];
     const input = quad * 4 + lane;
     const from = (position * inputs + input) * outputs;
     return input < inputs ? transformed.subarray(from, from + outputs) : null;
   });
 }
 
-/** G of F(2×2, 3×3). */
-const G = [
-  [1, 0, 0],
-  [0.5, 0.5, 0.5],
-  [0.5, -0.5, 0.5],
-  [0, 0, 1],
-];
+/**
+ * (slice, block of inputs, column, row, block of outputs, input, output); then (slice, input, block of inputs, block of
+ * outputs, input of the block, output) of those merged.
+ * @param {Convolution} convolution
+ * @param {Division} division
+ * @param {number} block channels
+ */
+function packMatrix({ kernel, inputs, outputs, merged = [] }, division, block) {
+  const inBlocks = Math.ceil(inputs / block);
+  const width = sliceQuads(division) * 4;
+  const packed = new Uint16Array(division.slices * width * inBlocks * block * (9 + merged.length));
+  let at = 0;
+  /** The blocks of a slice's outputs for a block of inputs, from the values of one tap. */
+  const put = (values, slice, k) => {
+    for (let first = slice * width; first < (slice + 1) * width; first += block) {
+      for (let input = k * block; input < (k + 1) * block; input++) {
+        for (let output = first; output < first + block; output++) {
+          const exists = input < inputs && output < outputs;
+          packed[at++] = exists ? toHalf(values[input * outputs + output]) : 0;
+        }
+      }
+    }
+  };
+  const tap = (row, column) => kernel.subarray((row * 3 + column) * inputs * outputs);
+  for (let slice = 0; slice < division.slices; slice++) {
+    for (let k = 0; k < inBlocks; k++) {
+      for (let i = 0; i < 9; i++) put(tap(i % 3, Math.floor(i / 3)), slice, k);
+    }
+  }
+  for (let slice = 0; slice < division.slices; slice++) {
+    for (const values of merged) {
+      for (let k = 0; k < inBlocks; k++) put(values, slice, k);
+    }
+  }
+  return packed;
+}
 
-/** G · kernel · Gᵀ of every pair of channels: (16, inputs, outputs). */
-function transform(kernel, inputs, outputs) {
-  const pairs = inputs * outputs;
-  const transformed = new Float32Array(16 * pairs);
-  for (let position = 0; position < 16; position++) {
-    const factors = Array.from({ length: 9 }, (_, tap) => {
-      return G[position >> 2][Math.floor(tap / 3)] * G[position & 3][tap % 3];
-    });
+/** G of F(2×2, 3×3) and F(4×4, 3×3). */
+const WINOGRAD = {
+  winograd: [
+    [1, 0, 0],
+    [0.5, 0.5, 0.5],
+    [0.5, -0.5, 0.5],
+    [0, 0, 1],
+  ],
+  winograd4: [
+    [1 / 4, 0, 0],
+    [-1 / 6, -1 / 6, -1 / 6],
+    [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 24, 1 / 12, 1 / 6],
+    [1 / 24, -1 / 12, 1 / 6],
+    [0, 0, 1],
+  ],
+};
+
+/** G · kernel · Gᵀ of every pair of channels: (position, pair). */
+function transform(kernel, pairs, matrix) {
+  const side = matrix.length;
+  const transformed = new Float32Array(side ** 2 * pairs);
+  for (let position = 0; position < side ** 2; position++) {
+    const [above, beside] = [matrix[Math.floor(position / side)], matrix[position % side]];
+    const factors = Array.from({ length: 9 }, (_, tap) => above[Math.floor(tap / 3)] * beside[tap % 3]);
     for (let pair = 0; pair < pairs; pair++) {
       let sum = 0;
       for (let tap = 0; tap < 9; tap++) sum += factors[tap] * kernel[tap * pairs + pair];
