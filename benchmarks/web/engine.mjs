@@ -1,8 +1,8 @@
 // Times and checks our own WebGPU engine on a GPU, without a browser, beside the page's TensorFlow.js path:
 //   node benchmarks/web/engine.mjs MODEL_DIR... [--sizes 64,128,256,512] [--sets] [--frames MODEL_DIR] [--photo SIDE]
-//     [--pairs FILE] [--only] [--precision float16] [--candidates]
-// --sets times every set of kernels of the first model, --candidates others too that the engine does not offer,
-// --precision float16 those for matrix units too;
+//     [--pairs FILE] [--only] [--precision float16]
+// --sets times every set of kernels of the first model, --precision
+// float16 those for matrix units too;
 // --frames video frames of 1280×720, --photo a square photograph to a PNG file; --pairs compares photographs with
 // Python's results, which benchmarks/web/pairs.py wrote for the first model, and in floats with direct convolution;
 // --only leaves out the times of tiles.
@@ -24,11 +24,9 @@ const { values: options, positionals: folders } = parseArgs({
     pairs: { type: 'string' },
     only: { type: 'boolean' },
     precision: { type: 'string', default: 'float32' },
-    candidates: { type: 'boolean' },
   },
 });
 const sizes = options.sizes.split(',').map(Number);
-const eachSet = options.sets || options.candidates;
 const features = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
 installWebgpu(options.precision === 'float16' ? [`enable-dawn-features=${features}`] : []);
 const load = (path) => import(join(WEB, path));
@@ -39,13 +37,12 @@ const { Engine } = await load('engine/engine.js');
 const { Frames } = await load('engine/frames.js');
 const { checkProgram } = await load('engine/webgpu/check.js');
 const { Program } = await load('engine/webgpu/program.js');
-const { fitting } = await load('engine/webgpu/sets.js');
 
 for (const folder of options.only ? [] : folders) {
   const model = await readModel(folder);
   const { scale, channels, variant } = model.config;
   console.log(`\n## ${folder.split('/').at(-1)}: ×${scale}, ${channels} channels, ${variant}`);
-  await timeNetwork(model, eachSet && folder === folders[0]);
+  await timeNetwork(model, options.sets && folder === folders[0]);
   await timeToday(model);
 }
 if (options.pairs) await comparePhotographs(await readModel(folders[0]), options.pairs);
@@ -81,7 +78,7 @@ async function timeNetwork({ artifacts, config }, eachSet) {
   row('own kernels, RGBA8 on the CPU, one at a time', awaited);
   row('own kernels, RGBA8 on the CPU, in flight', flowing);
   if (eachSet) {
-    for (const set of await setsOf(network)) {
+    for (const set of network.sets) {
       const program = await programOf(network, set);
       if (!program) continue;
       const times = [];
@@ -93,22 +90,9 @@ async function timeNetwork({ artifacts, config }, eachSet) {
   network.dispose();
 }
 
-async function startNetwork(artifacts, config) {
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
-  const names = ['maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX'];
-  const limits = options.candidates ? Object.fromEntries(names.map((name) => [name, adapter.limits[name]])) : {};
-  const device = { limits, precision: options.precision };
-  const network = await GpuNetwork.start(artifacts, config, { device });
-  network.lost.catch((error) => console.log(error.message));
-  return network;
-}
-
-/** Those that fit and, if they were asked for, candidates. */
-async function setsOf(network) {
-  if (!options.candidates) return network.sets;
-  const { candidates } = await import('./candidates.mjs');
-  const { matrix, device } = network.gpu;
-  return [...network.sets, ...fitting(candidates(matrix), network.config, device.limits)];
+function startNetwork(artifacts, config) {
+  const { precision } = options;
+  return GpuNetwork.start(artifacts, config, { device: { precision } });
 }
 
 /** A set's program, also one that computes roughly, which is then said; null for one that does not compile. */
@@ -194,7 +178,7 @@ async function timeToday({ artifacts, config }) {
 async function comparePhotographs({ artifacts, config }, file) {
   const network = await startNetwork(artifacts, config);
   const exact = await network.makeProgram(network.sets.find(({ name }) => name.startsWith('direct')));
-  for (const set of network.gpu.software && !eachSet ? [network.programs.usual.set] : await setsOf(network)) {
+  for (const set of network.gpu.software && !options.sets ? [network.programs.usual.set] : network.sets) {
     const program = await programOf(network, set);
     if (!program) continue;
     let [values, different, worst, count] = [0, 0, 0, 0];
@@ -220,7 +204,9 @@ async function comparePhotographs({ artifacts, config }, file) {
     const equal = (100 * (1 - different / values)).toFixed(4);
     console.log(`${count} photographs, ${set.name}: ${equal} % of the values equal Python's, at most ${worst} off;`);
     const psnr = 10 * Math.log10(values / squares);
-    console.log(`  against direct convolution at most ${(furthest * 255).toPrecision(2)} levels, ${psnr.toFixed(1)} dB`);
+    console.log(
+      `  against direct convolution at most ${(furthest * 255).toPrecision(2)} levels, ${psnr.toFixed(1)} dB`,
+    );
     network.dropProgram(program);
   }
   network.dispose();

@@ -34,12 +34,7 @@ const FEATURES = /** @type {any[]} */ (['shader-f16', 'subgroups', 'chromium-exp
  * @returns {Promise<Gpu>}
  * @throws {Error} there is no WebGPU here, or not with these limits
  */
-export async function openDevice({
-  limits = {},
-  device,
-  gpu = globalThis.navigator?.gpu,
-  precision = 'float32',
-} = {}) {
+export async function openDevice({ limits = {}, device, gpu = globalThis.navigator?.gpu, precision = 'float32' } = {}) {
   const tell = (opened, info, owned) => {
     const matrix = precision === 'float16' ? matrixOf(opened.features, info) : null;
     return { ...describe(opened, info), matrix, owned };

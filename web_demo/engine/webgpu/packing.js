@@ -30,8 +30,7 @@ export function packBias({ bias }, division) {
  */
 export function packKernel(convolution, { order, division, block = 0 }) {
   if (order === 'matrix') return packMatrix(convolution, division, block);
-  if (order === 'winograd' || order === 'winograd4') return packWinograd(convolution, division, WINOGRAD[order]);
-  return { pixels: packPixels, direct: packDirect }[order](convolution, division);
+  return { pixels: packPixels, direct: packDirect, winograd: packWinograd }[order](convolution, division);
 }
 
 /** (slice, tap, colour, channel) */
@@ -60,17 +59,11 @@ function packDirect({ kernel, inputs, outputs, merged = [] }, division) {
   return concat(main, extra);
 }
 
-/**
- * (slice, quad of inputs, position, channel of the quad, output)
- * @param {Convolution} convolution
- * @param {Division} division
- * @param {number[][]} matrix G
- */
-function packWinograd({ kernel, inputs, outputs }, division, matrix) {
-  const transformed = transform(kernel, inputs * outputs, matrix);
-  const positions = matrix.length ** 2;
-  return join(division, quadsOf(inputs) * positions * 4, outputs, (row) => {
-    const [quad, position, lane] = [Math.floor(row / (4 * positions)), Math.floor(row / 4) % positions, row % 4];
+/** (slice, quad of inputs, position, channel of the quad, output) */
+function packWinograd({ kernel, inputs, outputs }, division) {
+  const transformed = transform(kernel, inputs, outputs);
+  return join(division, quadsOf(inputs) * 64, outputs, (row) => {
+    const [quad, position, lane] = [Math.floor(row / 64), Math.floor(row / 4) % 16, row % 4];
     const input = quad * 4 + lane;
     const from = (position * inputs + input) * outputs;
     return input < inputs ? transformed.subarray(from, from + outputs) : null;
@@ -114,31 +107,22 @@ function packMatrix({ kernel, inputs, outputs, merged = [] }, division, block) {
   return packed;
 }
 
-/** G of F(2×2, 3×3) and F(4×4, 3×3). */
-const WINOGRAD = {
-  winograd: [
-    [1, 0, 0],
-    [0.5, 0.5, 0.5],
-    [0.5, -0.5, 0.5],
-    [0, 0, 1],
-  ],
-  winograd4: [
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-  ],
-};
+/** G of F(2×2, 3×3). */
+const G = [
+  [1, 0, 0],
+  [0.5, 0.5, 0.5],
+  [0.5, -0.5, 0.5],
+  [0, 0, 1],
+];
 
-/** G · kernel · Gᵀ of every pair of channels: (position, pair). */
-function transform(kernel, pairs, matrix) {
-  const side = matrix.length;
-  const transformed = new Float32Array(side ** 2 * pairs);
-  for (let position = 0; position < side ** 2; position++) {
-    const [above, beside] = [matrix[Math.floor(position / side)], matrix[position % side]];
-    const factors = Array.from({ length: 9 }, (_, tap) => above[Math.floor(tap / 3)] * beside[tap % 3]);
+/** G · kernel · Gᵀ of every pair of channels: (16, inputs, outputs). */
+function transform(kernel, inputs, outputs) {
+  const pairs = inputs * outputs;
+  const transformed = new Float32Array(16 * pairs);
+  for (let position = 0; position < 16; position++) {
+    const factors = Array.from({ length: 9 }, (_, tap) => {
+      return G[position >> 2][Math.floor(tap / 3)] * G[position & 3][tap % 3];
+    });
     for (let pair = 0; pair < pairs; pair++) {
       let sum = 0;
       for (let tap = 0; tap < 9; tap++) sum += factors[tap] * kernel[tap * pairs + pair];

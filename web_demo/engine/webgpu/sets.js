@@ -73,7 +73,7 @@ export function matrixSets(matrix, shapes = MATRIX_SHAPES) {
 
 const MATRIX_SHAPES = [
   { rows: 4, across: 1, down: 1 },
-  { rows: 2, across: 1, down: 2 },
+  { rows: 2, across: 1, down: 1 },
 ];
 
 /**

@@ -59,7 +59,7 @@ export function matrixConvolution({ matrix, shape, inputs, outputs, ending, vari
   const [eachRow, eachBlock] = [range(rows), range(perSlice)];
   const load = (side, from, at, stride) =>
     `subgroupMatrixLoad<subgroup_matrix_${side}<f16, ${side === 'left' ? `${block}, ${pixels}` : `${block}, ${block}`}>, row_major>(&${from}, ${at}, ${stride})`;
-  const loadPixels = (from, at, r) => load('left', from, `${at} + ${r}u * pitch * ${block}u`, `${block}u`);
+  const loadPixels = (from, at, r) => load('left', from, `${at} + ${r}u * stride * ${block}u`, `${block}u`);
   const multiply = (offset, first) =>
     eachBlock.map(
       (n) => `      {
@@ -68,7 +68,7 @@ ${eachRow.map((r) => `        sum${r}_${n} = subgroupMatrixMultiplyAccumulate(in
       }`,
     );
   const merge = (extra) => `  for (var k = 0u; k < ${inBlocks}u; k++) {
-    let at = ((k * rows() + y + 1u) * pitch + x + 1u) * ${block}u;
+    let at = ((k * rows() + y + 1u) * stride + x + 1u) * ${block}u;
     let w = ${slices * weights}u + ((group.z * 3u + ${extra}u) * ${inBlocks}u + k) * ${perSlice * weight}u;
 ${lines(rows, (r) => `    let in${r} = ${loadPixels(`extra${extra}`, 'at', r)};`)}
 ${multiply(0, 0).join('\n')}
@@ -86,11 +86,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let lane = thread % ${lanes}u;
   let x = group.x * ${width}u + subgroup % ${across}u * ${pixels}u;
   let y = group.y * ${height}u + subgroup / ${across}u * ${rows}u;
-  let pitch = pitch();
+  let stride = pitch();
 ${eachRow.map((r) => `  ${eachBlock.map((n) => `var sum${r}_${n} = subgroup_matrix_result<f32, ${block}, ${pixels}>();`).join(' ')}`).join('\n')}
   for (var k = 0u; k < ${inBlocks}u; k++) {
     for (var column = 0u; column < 3u; column++) {
-      let at = ((k * rows() + y) * pitch + x + column) * ${block}u;
+      let at = ((k * rows() + y) * stride + x + column) * ${block}u;
       let w = group.z * ${weights}u + (k * 3u + column) * ${3 * perSlice * weight}u;
 ${lines(rows + 2, (r) => `      let in${r} = ${loadPixels('input', 'at', r)};`)}
 ${range(3)

@@ -7,7 +7,7 @@
  * @property {number} shared bytes of workgroup memory
  * @property {(width: number, height: number) => [number, number, number]} groups workgroups for a tile of that size
  * @property {Division} division of the output channels
- * @property {'pixels' | 'direct' | 'winograd' | 'winograd4' | 'matrix'} order in which `../packing.js` lays out its weights
+ * @property {'pixels' | 'direct' | 'winograd' | 'matrix'} order in which `../packing.js` lays out its weights
  * @property {number} [block] channels of a block of weights, in the order `matrix`
  */
 
