@@ -9,11 +9,12 @@
  * the comments here.
  */
 
-import { CHAIN, LABELS } from './engine/backend.js';
+import { LABELS } from './engine/backend.js';
 import { recall, remember } from './engine/remembered.js';
 import { nameOf, toSource } from './images/source.js';
 import { startThread } from './launch.js';
 import { within } from './limit.js';
+import { checkLoad, checkUpscale, pipeInto } from './options.js';
 
 /** @typedef {import('./engine/backend.js').BackendName} BackendName */
 /** @typedef {import('./engine/running-model.js').Status} Status */
@@ -161,18 +162,6 @@ export async function loadUpscaler(
     throw error;
   } finally {
     signal?.removeEventListener('abort', giveUp);
-  }
-}
-
-function checkLoad({ backend, tile, precision }) {
-  if (backend !== 'auto' && !CHAIN.includes(backend)) {
-    throw new TypeError(`backend must be 'auto' or one of ${CHAIN.join(', ')}; found ${backend}.`);
-  }
-  if (tile !== undefined && !(Number.isFinite(tile) && tile > 0)) {
-    throw new TypeError(`tile must be a number of pixels; found ${tile}.`);
-  }
-  if (precision !== 'float32' && precision !== 'float16') {
-    throw new TypeError(`precision must be 'float32' or 'float16'; found ${precision}.`);
   }
 }
 
@@ -366,33 +355,4 @@ export class Upscaler {
       throw error;
     }
   }
-}
-
-/** @param {UpscaleOptions<any, any>} options */
-function checkUpscale({ output = 'png', width, write }) {
-  if (output !== 'png' && output !== 'pixels') {
-    throw new TypeError(`output must be 'png' or 'pixels'; found ${output}.`);
-  }
-  if (width !== undefined && !(Number.isInteger(width) && width > 0)) {
-    throw new TypeError(`width must be a whole number of pixels; found ${width}.`);
-  }
-  if (write && output === 'pixels') {
-    throw new TypeError("write takes a PNG file; it does not go with output: 'pixels'.");
-  }
-  if (write && !(write instanceof WritableStream)) {
-    throw new TypeError(`write must be a WritableStream; found ${nameOf(write)}.`);
-  }
-}
-
-/**
- * A stream that crosses to a worker would tell it neither when all is written nor that closing failed. So it stays, and
- * another one crosses that is piped into it.
- * @param {WritableStream<Uint8Array>} stream
- */
-function pipeInto(stream) {
-  const { readable, writable } = /** @type {TransformStream<Uint8Array, Uint8Array>} */ (new TransformStream());
-  const failure = new AbortController();
-  const written = readable.pipeTo(stream, { signal: failure.signal });
-  written.catch((error) => readable.cancel(error)).catch(() => {}); // ends the worker's writing
-  return { writable, written, abort: (reason) => failure.abort(reason) };
 }
