@@ -10,13 +10,16 @@ import { nameOf } from './images/source.js';
  * @typedef {import('./span.js').UpscaleOptions<Output, Write>} UpscaleOptions
  */
 
-/** @param {Pick<LoadOptions, 'backend' | 'tile'>} options @throws {TypeError} */
-export function checkLoad({ backend = 'auto', tile }) {
+/** @param {Pick<LoadOptions, 'backend' | 'tile' | 'precision'>} options @throws {TypeError} */
+export function checkLoad({ backend = 'auto', tile, precision = 'float32' }) {
   if (backend !== 'auto' && !CHAIN.includes(backend)) {
     throw new TypeError(`backend must be 'auto' or one of ${CHAIN.join(', ')}; found ${backend}.`);
   }
   if (tile !== undefined && !(Number.isFinite(tile) && tile > 0)) {
     throw new TypeError(`tile must be a number of pixels; found ${tile}.`);
+  }
+  if (precision !== 'float32' && precision !== 'float16') {
+    throw new TypeError(`precision must be 'float32' or 'float16'; found ${precision}.`);
   }
 }
 

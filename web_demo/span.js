@@ -35,6 +35,9 @@ const RIVAL_LIMIT = 60_000;
  *   the default, takes the first that works, and changes over when a GPU has proved faster; a page's browser remembers
  *   that for the next visit
  * @property {number} [tile] side of the tiles in pixels of the input; by default what suits the backend
+ * @property {'float32' | 'float16'} [precision] the lowest of the factors that are multiplied on WebGPU; 'float32' is the
+ *   default. With 'float16' a GPU's matrix units are used where the browser offers them: results are half a level off
+ *   at most on photographs, and more where a picture is noise.
  * @property {(status: Status) => void} [onStatus] called when another backend or tile is taken, as after a lost GPU, and
  *   when a GPU has been compared
  * @property {AbortSignal} [signal] gives the load up and ends its worker; the promise rejects with its reason, an
@@ -129,8 +132,11 @@ const RIVAL_LIMIT = 60_000;
  * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it, and with a
  *   `TypeError` for options that there are not
  */
-export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = () => {}, signal } = {}) {
-  checkLoad({ backend, tile });
+export async function loadUpscaler(
+  model,
+  { backend = 'auto', tile, precision = 'float32', onStatus = () => {}, signal } = {},
+) {
+  checkLoad({ backend, tile, precision });
   const state = { status: /** @type {any} */ (null), others: /** @type {Status['demoted']} */ ([]), onStatus };
   const thread = startThread((status) => {
     state.status = status;
@@ -142,12 +148,13 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const isAddress = typeof model === 'string' || model instanceof URL;
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
     const first = backend === 'auto' ? recall() : undefined;
-    const answer = await thread.call('load', { ...source, options: { backend, first, tile } }, { signal });
+    const options = { tile, precision };
+    const answer = await thread.call('load', { ...source, options: { backend, first, ...options } }, { signal });
     state.status = answer.status;
-    const upscaler = new Upscaler(thread, answer.config, state, source);
+    const upscaler = new Upscaler(thread, answer.config, state, { ...source, precision });
     const used = answer.status.backend;
     if (backend === 'auto' && used === first) remember(used);
-    else if (backend === 'auto') upscaler.compare(answer.artifacts ?? model, tile);
+    else if (backend === 'auto') upscaler.compare(answer.artifacts ?? model, options);
     return upscaler;
   } catch (error) {
     thread.end();
@@ -186,7 +193,7 @@ export class Upscaler {
    * @param {Config} config
    * @param {{status: Status, others: Status['demoted'], onStatus: (status: Status) => void}} state what the worker told
    *   last; why backends are not used that it never tried
-   * @param {{url: string} | {artifacts: ModelArtifacts}} source of the model
+   * @param {({url: string} | {artifacts: ModelArtifacts}) & {precision: 'float32' | 'float16'}} source of the model
    */
   constructor(thread, config, state, source) {
     this.#thread = thread;
@@ -199,9 +206,9 @@ export class Upscaler {
    * Compare a GPU with the backend in use, in another worker, and change over to it if it is faster.
    * @internal
    * @param {ModelArtifacts} artifacts of the model
-   * @param {number} [tile]
+   * @param {{tile?: number, precision: 'float32' | 'float16'}} options as for `loadUpscaler`
    */
-  async compare(artifacts, tile) {
+  async compare(artifacts, options) {
     const state = this.#state;
     const than = state.status.measured;
     let isUsed = false;
@@ -222,7 +229,7 @@ export class Upscaler {
       state.onStatus({ ...merged(state), notice });
     };
     try {
-      const trial = rival.call('rival', { artifacts, options: { than, tile } });
+      const trial = rival.call('rival', { artifacts, options: { than, ...options } });
       const { status, isFaster } = await within(trial, RIVAL_LIMIT, 'it did not show its speed');
       if (isFaster) {
         state.onStatus({ ...merged(state), faster: status.backend });
@@ -316,7 +323,7 @@ export class Upscaler {
     ]);
     const artifacts = 'url' in source ? await fetchModel(source.url) : source.artifacts;
     try {
-      return await Frames.start(artifacts, device);
+      return await Frames.start(artifacts, { device, precision: source.precision });
     } catch (error) {
       this.#frames = null; // a later call tries again
       throw error;
