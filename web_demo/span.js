@@ -9,11 +9,12 @@
  * the comments here.
  */
 
-import { CHAIN, LABELS } from './engine/backend.js';
+import { LABELS } from './engine/backend.js';
 import { recall, remember } from './engine/remembered.js';
 import { nameOf, toSource } from './images/source.js';
 import { startThread } from './launch.js';
 import { within } from './limit.js';
+import { checkLoad, checkUpscale, pipeInto } from './options.js';
 
 /** @typedef {import('./engine/backend.js').BackendName} BackendName */
 /** @typedef {import('./engine/running-model.js').Status} Status */
@@ -34,6 +35,9 @@ const RIVAL_LIMIT = 60_000;
  *   the default, takes the first that works, and changes over when a GPU has proved faster; a page's browser remembers
  *   that for the next visit
  * @property {number} [tile] side of the tiles in pixels of the input; by default what suits the backend
+ * @property {'float32' | 'float16'} [precision] the lowest of the factors that are multiplied on WebGPU; 'float32' is the
+ *   default. With 'float16' a GPU's matrix units are used where the browser offers them: results are half a level off
+ *   at most on photographs, and more where a picture is noise.
  * @property {(status: Status) => void} [onStatus] called when another backend or tile is taken, as after a lost GPU, and
  *   when a GPU has been compared
  * @property {AbortSignal} [signal] gives the load up and ends its worker; the promise rejects with its reason, an
@@ -128,8 +132,11 @@ const RIVAL_LIMIT = 60_000;
  * @returns {Promise<Upscaler>} rejects with a `ModelError` if the model cannot be used or no backend runs it, and with a
  *   `TypeError` for options that there are not
  */
-export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = () => {}, signal } = {}) {
-  checkLoad({ backend, tile });
+export async function loadUpscaler(
+  model,
+  { backend = 'auto', tile, precision = 'float32', onStatus = () => {}, signal } = {},
+) {
+  checkLoad({ backend, tile, precision });
   const state = { status: /** @type {any} */ (null), others: /** @type {Status['demoted']} */ ([]), onStatus };
   const thread = startThread((status) => {
     state.status = status;
@@ -141,12 +148,13 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     const isAddress = typeof model === 'string' || model instanceof URL;
     const source = isAddress ? { url: new URL(model, document.baseURI).href } : { artifacts: model };
     const first = backend === 'auto' ? recall() : undefined;
-    const answer = await thread.call('load', { ...source, options: { backend, first, tile } }, { signal });
+    const options = { tile, precision };
+    const answer = await thread.call('load', { ...source, options: { backend, first, ...options } }, { signal });
     state.status = answer.status;
-    const upscaler = new Upscaler(thread, answer.config, state, source);
+    const upscaler = new Upscaler(thread, answer.config, state, { ...source, precision });
     const used = answer.status.backend;
     if (backend === 'auto' && used === first) remember(used);
-    else if (backend === 'auto') upscaler.compare(answer.artifacts ?? model, tile);
+    else if (backend === 'auto') upscaler.compare(answer.artifacts ?? model, options);
     return upscaler;
   } catch (error) {
     thread.end();
@@ -154,15 +162,6 @@ export async function loadUpscaler(model, { backend = 'auto', tile, onStatus = (
     throw error;
   } finally {
     signal?.removeEventListener('abort', giveUp);
-  }
-}
-
-function checkLoad({ backend, tile }) {
-  if (backend !== 'auto' && !CHAIN.includes(backend)) {
-    throw new TypeError(`backend must be 'auto' or one of ${CHAIN.join(', ')}; found ${backend}.`);
-  }
-  if (tile !== undefined && !(Number.isFinite(tile) && tile > 0)) {
-    throw new TypeError(`tile must be a number of pixels; found ${tile}.`);
   }
 }
 
@@ -194,7 +193,7 @@ export class Upscaler {
    * @param {Config} config
    * @param {{status: Status, others: Status['demoted'], onStatus: (status: Status) => void}} state what the worker told
    *   last; why backends are not used that it never tried
-   * @param {{url: string} | {artifacts: ModelArtifacts}} source of the model
+   * @param {({url: string} | {artifacts: ModelArtifacts}) & {precision: 'float32' | 'float16'}} source of the model
    */
   constructor(thread, config, state, source) {
     this.#thread = thread;
@@ -207,9 +206,9 @@ export class Upscaler {
    * Compare a GPU with the backend in use, in another worker, and change over to it if it is faster.
    * @internal
    * @param {ModelArtifacts} artifacts of the model
-   * @param {number} [tile]
+   * @param {{tile?: number, precision: 'float32' | 'float16'}} options as for `loadUpscaler`
    */
-  async compare(artifacts, tile) {
+  async compare(artifacts, options) {
     const state = this.#state;
     const than = state.status.measured;
     let isUsed = false;
@@ -230,7 +229,7 @@ export class Upscaler {
       state.onStatus({ ...merged(state), notice });
     };
     try {
-      const trial = rival.call('rival', { artifacts, options: { than, tile } });
+      const trial = rival.call('rival', { artifacts, options: { than, ...options } });
       const { status, isFaster } = await within(trial, RIVAL_LIMIT, 'it did not show its speed');
       if (isFaster) {
         state.onStatus({ ...merged(state), faster: status.backend });
@@ -324,7 +323,7 @@ export class Upscaler {
     ]);
     const artifacts = 'url' in source ? await fetchModel(source.url) : source.artifacts;
     try {
-      return await Frames.start(artifacts, device);
+      return await Frames.start(artifacts, { device, precision: source.precision });
     } catch (error) {
       this.#frames = null; // a later call tries again
       throw error;
@@ -356,33 +355,4 @@ export class Upscaler {
       throw error;
     }
   }
-}
-
-/** @param {UpscaleOptions<any, any>} options */
-function checkUpscale({ output = 'png', width, write }) {
-  if (output !== 'png' && output !== 'pixels') {
-    throw new TypeError(`output must be 'png' or 'pixels'; found ${output}.`);
-  }
-  if (width !== undefined && !(Number.isInteger(width) && width > 0)) {
-    throw new TypeError(`width must be a whole number of pixels; found ${width}.`);
-  }
-  if (write && output === 'pixels') {
-    throw new TypeError("write takes a PNG file; it does not go with output: 'pixels'.");
-  }
-  if (write && !(write instanceof WritableStream)) {
-    throw new TypeError(`write must be a WritableStream; found ${nameOf(write)}.`);
-  }
-}
-
-/**
- * A stream that crosses to a worker would tell it neither when all is written nor that closing failed. So it stays, and
- * another one crosses that is piped into it.
- * @param {WritableStream<Uint8Array>} stream
- */
-function pipeInto(stream) {
-  const { readable, writable } = /** @type {TransformStream<Uint8Array, Uint8Array>} */ (new TransformStream());
-  const failure = new AbortController();
-  const written = readable.pipeTo(stream, { signal: failure.signal });
-  written.catch((error) => readable.cancel(error)).catch(() => {}); // ends the worker's writing
-  return { writable, written, abort: (reason) => failure.abort(reason) };
 }

@@ -1,9 +1,11 @@
 // Times and checks our own WebGPU engine on a GPU, without a browser, beside the page's TensorFlow.js path:
 //   node benchmarks/web/engine.mjs MODEL_DIR... [--sizes 64,128,256,512] [--sets] [--frames MODEL_DIR] [--photo SIDE]
-//     [--pairs FILE] [--only]
-// --sets times every set of kernels of the first model, --frames video frames of 1280×720, --photo a square photograph to a PNG file;
-// --pairs compares photographs with Python's results, which benchmarks/web/pairs.py wrote for the first model; --only
-// leaves out the times of tiles.
+//     [--pairs FILE] [--only] [--precision float16]
+// --sets times every set of kernels of the first model, --precision
+// float16 those for matrix units too;
+// --frames video frames of 1280×720, --photo a square photograph to a PNG file; --pairs compares photographs with
+// Python's results, which benchmarks/web/pairs.py wrote for the first model, and in floats with direct convolution;
+// --only leaves out the times of tiles.
 // Needs what kernels.mjs needs.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,16 +23,20 @@ const { values: options, positionals: folders } = parseArgs({
     photo: { type: 'string' },
     pairs: { type: 'string' },
     only: { type: 'boolean' },
+    precision: { type: 'string', default: 'float32' },
   },
 });
 const sizes = options.sizes.split(',').map(Number);
-installWebgpu();
+const features = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+installWebgpu(options.precision === 'float16' ? [`enable-dawn-features=${features}`] : []);
 const load = (path) => import(join(WEB, path));
 const { GpuNetwork } = await load('engine/webgpu/network.js');
 const { timeOf } = await load('engine/webgpu/tune.js');
 const { settle } = await load('engine/own.js');
 const { Engine } = await load('engine/engine.js');
 const { Frames } = await load('engine/frames.js');
+const { checkProgram } = await load('engine/webgpu/check.js');
+const { Program } = await load('engine/webgpu/program.js');
 
 for (const folder of options.only ? [] : folders) {
   const model = await readModel(folder);
@@ -50,7 +56,7 @@ function row(name, times) {
 
 async function timeNetwork({ artifacts, config }, eachSet) {
   const started = performance.now();
-  const network = await GpuNetwork.start(artifacts, config);
+  const network = await startNetwork(artifacts, config);
   const ready = performance.now();
   await settle(network, config);
   console.log(`${network.description}; ready after ${(ready - started).toFixed(0)} ms, measured in`);
@@ -71,9 +77,10 @@ async function timeNetwork({ artifacts, config }, eachSet) {
   row('own kernels, queued', queued);
   row('own kernels, RGBA8 on the CPU, one at a time', awaited);
   row('own kernels, RGBA8 on the CPU, in flight', flowing);
-  if (eachSet && !network.gpu.software) {
+  if (eachSet) {
     for (const set of network.sets) {
-      const program = await network.makeProgram(set);
+      const program = await programOf(network, set);
+      if (!program) continue;
       const times = [];
       for (const size of sizes) times.push([size, await timeOf(network, program, size)]);
       row(`  ${set.name}, queued`, times);
@@ -81,6 +88,43 @@ async function timeNetwork({ artifacts, config }, eachSet) {
     }
   }
   network.dispose();
+}
+
+function startNetwork(artifacts, config) {
+  const { precision } = options;
+  return GpuNetwork.start(artifacts, config, { device: { precision } });
+}
+
+/** A set's program, also one that computes roughly, which is then said; null for one that does not compile. */
+async function programOf(network, set) {
+  const { device } = network.gpu;
+  const program = new Program(network.arena, network.convolutions, network.config, set);
+  const started = performance.now();
+  const { createShaderModule } = device;
+  device.createShaderModule = (descriptor) => {
+    const module = createShaderModule.call(device, descriptor);
+    module.getCompilationInfo().then(({ messages }) => {
+      for (const { type, message, lineNum } of messages) {
+        const line = descriptor.code.split('\n')[lineNum - 1];
+        if (type === 'error') console.log(`${descriptor.label}: ${message} in line ${lineNum}: ${line}`);
+      }
+    });
+    return module;
+  };
+  try {
+    await Promise.all([program.prepare('bytes', 'floats'), program.prepare('bytes', 'bytes')]);
+    const took = ((performance.now() - started) / 1000).toFixed(1);
+    const { threads, shared } = program.kernels.activate;
+    console.log(`  ${set.name}: ${threads} threads, ${(shared / 1024).toFixed(1)} KB, compiled in ${took} s`);
+    await checkProgram(network, program, Promise.resolve()).catch(({ message }) => console.log(`    ${message}`));
+    return program;
+  } catch (error) {
+    console.log(`  ${set.name}: ${error.message}`);
+    network.dropProgram(program);
+    return null;
+  } finally {
+    device.createShaderModule = createShaderModule;
+  }
 }
 
 /** Milliseconds each of 30 tiles, so many under way at once. */
@@ -132,10 +176,21 @@ async function timeToday({ artifacts, config }) {
 
 /** Photographs against what Python made of them: levels. */
 async function comparePhotographs({ artifacts, config }, file) {
-  const network = await GpuNetwork.start(artifacts, config);
-  for (const program of await programsOf(network)) {
+  const network = await startNetwork(artifacts, config);
+  const exact = await network.makeProgram(network.sets.find(({ name }) => name.startsWith('direct')));
+  for (const set of network.gpu.software && !options.sets ? [network.programs.usual.set] : network.sets) {
+    const program = await programOf(network, set);
+    if (!program) continue;
     let [values, different, worst, count] = [0, 0, 0, 0];
+    let [squares, furthest] = [0, 0];
     for (const { width, height, lr, sr } of readPairs(file, config.scale)) {
+      const pixels = { data: lr, width, height };
+      const floats = [await network.compute(pixels, program), await network.compute(pixels, exact)];
+      floats[0].forEach((value, i) => {
+        const off = value - floats[1][i];
+        squares += off * off;
+        if (!(Math.abs(off) <= furthest)) furthest = Math.abs(off);
+      });
       const out = await network.enlarge({ data: lr }, { width, height }, { program });
       for (let i = 0, j = 0; i < out.length; i++) {
         if (i % 4 === 3) continue;
@@ -147,17 +202,14 @@ async function comparePhotographs({ artifacts, config }, file) {
       count++;
     }
     const equal = (100 * (1 - different / values)).toFixed(4);
+    console.log(`${count} photographs, ${set.name}: ${equal} % of the values equal Python's, at most ${worst} off;`);
+    const psnr = 10 * Math.log10(values / squares);
     console.log(
-      `${count} photographs, ${program.set.name}: ${equal} % of the values equal Python's, at most ${worst} off`,
+      `  against direct convolution at most ${(furthest * 255).toPrecision(2)} levels, ${psnr.toFixed(1)} dB`,
     );
+    network.dropProgram(program);
   }
   network.dispose();
-}
-
-/** Of every set; on a software device, which compiles them for minutes, of the one in use. */
-function programsOf(network) {
-  if (network.gpu.software) return [network.programs.usual];
-  return Promise.all(network.sets.map((set) => network.makeProgram(set)));
 }
 
 /** @returns {Generator<{width, height, lr: Uint8Array, sr: Uint8Array}>} RGBA of the input, RGB of the result */

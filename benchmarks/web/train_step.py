@@ -24,8 +24,8 @@ FLAGS = ["--no-sandbox", "--headless=new", "--ignore-gpu-blocklist", "--use-angl
 FLAGS += ["--enable-unsafe-swiftshader", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
 STEPS = """
 async ([backend, steps, { batch, patch, ...network }]) => {
-  const addresses = ['/engine/backend.js', '/engine/tf.js', '/train/settings.js',
-    ...['step', 'layers-model', 'init', 'random', 'wasm-gradients'].map((name) => `/train/session/${name}.js`)];
+  const addresses = ['/engine/backend.js', '/engine/tf.js', '/train/settings.js', '/network/random.js',
+    ...['step', 'layers-model', 'init', 'wasm-gradients'].map((name) => `/train/session/${name}.js`)];
   const modules = await Promise.all(addresses.map((address) => import(address)));
   const t = Object.assign({}, ...modules);
   await t.loadTf(['layers']);

@@ -36,6 +36,10 @@ TASK_IMAGES = 8
 CONNECT_SECONDS = 10.0
 """Longest time in which a cluster must answer."""
 
+IDLE_MS = 600_000
+"""Time in milliseconds after which a local cluster ends a process that waits for a task to decode or to encode. Ray's
+own second is shorter than what the network takes for the next block, and each new process loads Python and Ray again."""
+
 MIN_GPU = 0.01
 """Smallest part of a GPU that a worker may ask for."""
 
@@ -100,6 +104,7 @@ def connected(address: str, images: int, workers: int | None, gpus: float | None
     with _same_signals():
         try:
             if address == LOCAL:
+                os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(IDLE_MS))
                 store = min(STORE_BYTES, (memory.available() or 2 * STORE_BYTES) // 3)
                 context = ray.init(LOCAL, num_cpus=cores(), object_store_memory=store, **quiet)
             else:

@@ -120,6 +120,7 @@ def test_any_width_in_any_shape(shape, shared_blank):
         f"""{COMPARE}
         const shaped = (generate, shape) => (options) => generate({{ shape, ...options }});
         const set = {{
+          ...PLAIN,
           name: 'of this test',
           convolution: shaped({convolution}),
           merge: shaped(directConvolution, {merging}),
@@ -212,6 +213,36 @@ def test_kernels_that_are_wrong_step_aside(spoil, reason, blank):
     assert name == "webgpu"
     assert re.match(r"our own kernels do not run here: " + reason, why)
     assert found == 18 * 18 * 4
+
+
+def test_kernels_for_matrix_units_step_aside(shared_blank):
+    """Where they do not compile, as on the software GPU, or are rougher than they may be."""
+    used, memory = library(
+        shared_blank,
+        """
+        const { GpuNetwork } = await import('/engine/webgpu/network.js');
+        const { PLAIN, matrixSets } = await import('/engine/webgpu/sets.js');
+        const artifacts = await model.fetchModel('/models/one-block/model.json');
+        const sets = [
+          ...matrixSets({ pixels: 16, block: 16, lanes: 32 }),
+          { ...PLAIN, name: 'rough', bound: 1e-12 },
+        ];
+        const used = [];
+        for (const set of sets) {
+          const net = await GpuNetwork.start(artifacts, model.readConfig(artifacts), {
+            sets: [set],
+            device: { precision: 'float16' },
+          });
+          const reason = await net.makeProgram(set).catch((error) => error.message);
+          used.push([net.programs.usual.set.name, reason]);
+        }
+        const net = await GpuNetwork.start(artifacts, model.readConfig(artifacts), { sets: [{ ...PLAIN, bound: 0.002 }] });
+        return [used, net.memory.tensors];""",
+    )
+    assert [name for name, _ in used] == ["plain"] * 3
+    assert all("ShaderModule" in reason for _, reason in used[:2])
+    assert re.match(r"it computed (the self-check wrongly|33×17 pixels too roughly) \(off by", used[2][1])
+    assert memory > 20
 
 
 LOSSES = {

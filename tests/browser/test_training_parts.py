@@ -16,9 +16,9 @@ from span_keras.training.options import StepOptions
 from span_keras.training.step import TrainStep
 
 TRAINING_BACKENDS = ("webgpu", "webgl", "wasm", "cpu")
-SESSION = ("history", "init", "layers-model", "patches", "random", "samples", "session", "step", "store", "vgg-loss")
+SESSION = ("history", "init", "layers-model", "patches", "samples", "session", "step", "store", "vgg-loss")
 SESSION += ("wasm-gradients", "webgpu-convolutions")
-MODULES = ["/train/settings.js", *(f"/train/session/{name}.js" for name in SESSION)]
+MODULES = ["/train/settings.js", "/network/random.js", *(f"/train/session/{name}.js" for name in SESSION)]
 SETTINGS = {"epochs": 1, "stepsPerEpoch": 100, "rate": 1e-3, "halveAt": [], "weightDecay": 1e-2, "vggWeight": 0.5}
 
 

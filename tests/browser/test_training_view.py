@@ -128,6 +128,51 @@ def test_how_long_is_chosen_by_one_of_three_sizes(view):
     assert page.is_checked("input[name=size][value=quick]")
 
 
+def test_begins_with_the_size_that_this_device_carries(page, open_page, photographs):
+    open_page("x2", "wasm")
+    page.click("#tab-train")
+    note = page.locator("#train-size-note")
+    until(page, lambda: "is chosen." in note.inner_text() or "fast enough" in note.inner_text(), note.inner_text)
+    chosen = page.inner_text("label:has(input[name=size]:checked) strong")
+    said = note.inner_text()
+    assert f"so {chosen} is chosen." in said or said == "This device is fast enough for Long on WebAssembly."
+    page.check("input[name=size][value=usual]")
+    assert note.inner_text() == ""
+    assert page.locator("input[name=size]:checked").input_value() == "usual"
+
+
+@pytest.mark.parametrize("chosen", ["", "long"])
+def test_a_size_that_the_user_chose_is_kept(page, open_page, photographs, chosen):
+    page.add_init_script("window.held = [];")
+    hook_workers(page, outgoing="({ method }, pass) => (method === 'fitSize' ? held.push(pass) : pass())")
+    fit = "{ size: 'quick', backend: 'wasm', beyond: { size: 'usual', milliseconds: 18e6 } }"
+    page.route(
+        "**/train/session/timing.js",
+        lambda route: route.fulfill(
+            content_type="text/javascript", body=f"export const timeStep = null, fitSize = async () => ({fit});"
+        ),
+    )
+    open_page("x2", "wasm")
+    page.click("#tab-train")
+    until(page, lambda: page.evaluate("held.length"))
+    assert page.is_checked("input[name=size][value=long]")
+    assert page.inner_text("#train-size-note") == "Timing what this device can carry…"
+    if chosen:
+        page.check("input[name=size][value=usual]")
+        page.check(f"input[name=size][value={chosen}]")
+    page.evaluate("held.shift()()")
+    if chosen:
+        assert page.inner_text("#train-size-note") == ""
+        page.wait_for_function("() => document.querySelector('#train').dataset.phase === 'idle'")
+        page.wait_for_timeout(300)
+        assert page.is_checked("input[name=size][value=long]")
+        return
+    said = "Usual would take about 5 h on WebAssembly here, so Quick is chosen."
+    until(page, lambda: page.inner_text("#train-size-note") == said)
+    assert page.is_checked("input[name=size][value=quick]")
+    assert page.is_checked("input[name=origin][value=scratch]")
+
+
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
@@ -199,6 +244,39 @@ def test_saves_while_it_is_prepared_and_while_it_trains(view, tmp_path):
     view.wait("idle")
     assert view.problem == ""
     assert view.page.get_attribute("#train", "data-tensors") == view.page.get_attribute("#train", "data-resting")
+
+
+def test_saves_for_the_tools_of_pytorch(view, tmp_path):
+    page = view.page
+    view.fill()
+    page.check("input[name=origin][value=scratch]")
+    for key, value in {"channels": "4", "blocks": "2"}.items():
+        page.fill(f"#train-{key}", value)
+    page.select_option("#train-variant", "official")
+    view.train(1)
+    page.get_by_label("Format of the saved model").select_option("pth")
+    view.click("Save Model")
+    assert view.wait_problem() == (
+        "This network has 2 blocks, but the PyTorch tools for SPAN expect 6. Save it in the format of TensorFlow.js."
+    )
+    page.check("input[name=origin][value=scratch]")
+    page.fill("#train-blocks", "6")
+    view.click("Start Training")
+    view.answer("Replace It")
+    view.wait("training")
+    for suffix in (".pth", ".safetensors"):
+        page.select_option("#train-format", suffix[1:])
+        with page.expect_download() as download:
+            view.click("Save Model")
+        name = download.value.suggested_filename
+        assert name.startswith("span-x4-step-")
+        assert name.endswith(suffix)
+        download.value.save_as(tmp_path / name)
+        view.until(lambda name=name: view.state == f"Saved {name}.")
+        config = load_weights(tmp_path / name).config
+        assert (config.scale, config.channels, config.blocks, config.variant) == (4, 4, 6, "official")
+    view.click("Stop Training")
+    view.wait("idle")
 
 
 def test_leaving_the_page_in_the_middle_of_a_training_is_asked_about(view):

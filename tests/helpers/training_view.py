@@ -18,8 +18,12 @@ class View:
         self.page = page
 
     def open(self):
+        """Begin with the page's model and the recipe of ``span-train``, whatever this machine can carry."""
         self.page.click("#tab-train")
         self.wait("idle")
+        self.page.dispatch_event("#train-form", "input")  # the user has the word from here on
+        for name, value in {"size": "long", "origin": "page"}.items():
+            self.page.locator(f"input[name={name}][value={value}]").dispatch_event("click")
         self.unfold()
         return self
 

@@ -8,7 +8,7 @@ import { filesIn } from '../../web_demo/ui/drop.js';
 const file = (name, type = '') => /** @type {File} */ ({ name, type });
 
 test('images are told by type or ending, others are named or counted', () => {
-  const images = [file('a', 'image/png'), file('b.HEIC'), file('c.jfif'), file('d.svg'), file('e.dng')];
+  const images = [file('a', 'image/png'), file('b.HEIC'), file('c.jfif'), file('d.svg'), file('e.dng'), file('f.mpo')];
   assert.deepEqual(sortFiles(images), { images, problem: '' });
   const texts = ['1.txt', '2.txt', '3.txt', '4.txt'].map((name) => file(name));
   assert.deepEqual(sortFiles([images[0], texts[0]]).images, [images[0]]);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { MIN_PATCH_SIZE } from '../../web_demo/constants.js';
 import { History } from '../../web_demo/train/session/history.js';
 import { PatchSource, copyPatch, crop, makePair } from '../../web_demo/train/session/patches.js';
-import { normalStream, uniformStream } from '../../web_demo/train/session/random.js';
+import { normalStream, uniformStream } from '../../web_demo/network/random.js';
 import { makeSamples, split } from '../../web_demo/train/session/samples.js';
 import { DEFAULTS, FIELDS, rateAt, validate } from '../../web_demo/train/settings.js';
 

@@ -3,7 +3,7 @@
  * authors' PyTorch code, in the training form or fused.
  */
 import { ModelError, readConfig } from '../network/model.js';
-import { fuse } from './fuse.js';
+import { fuse } from './reparam.js';
 import { findNormalization } from './trial.js';
 
 /** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */

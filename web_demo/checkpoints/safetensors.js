@@ -54,6 +54,27 @@ export function readSafetensors(file, name) {
   return { tensors, stated };
 }
 
+/**
+ * Write a file.
+ * @param {Map<string, import('./authors.js').Tensor>} tensors
+ * @param {Record<string, string>} stated texts that lie beside them
+ * @returns {BlobPart[]} its bytes
+ */
+export function writeSafetensors(tensors, stated) {
+  let end = 0;
+  const entries = [...tensors].map(([name, { shape, values }]) => {
+    const start = end;
+    end += values.byteLength;
+    return [name, { dtype: 'F32', shape, data_offsets: [start, end] }];
+  });
+  const header = new TextEncoder().encode(JSON.stringify({ __metadata__: stated, ...Object.fromEntries(entries) }));
+  const padding = -header.length & 7; // so that the values begin where float64 may
+  const length = new DataView(new ArrayBuffer(8));
+  length.setBigUint64(0, BigInt(header.length + padding), true);
+  const values = [...tensors.values()].map((tensor) => /** @type {Float32Array<ArrayBuffer>} */ (tensor.values));
+  return [length, header, ' '.repeat(padding), ...values];
+}
+
 /** The upper half of a float. */
 function fromBfloat(data) {
   const halves = new Uint16Array(data);

@@ -34,13 +34,15 @@ export class Frames {
   /**
    * Start our kernels for frames.
    * @param {import('../network/model.js').ModelArtifacts} artifacts
-   * @param {GPUDevice} [device] that textures belong to; else an own one
+   * @param {object} [options]
+   * @param {GPUDevice} [options.device] that textures belong to; else an own one
+   * @param {import('./webgpu/device.js').Precision} [options.precision] the lowest that kernels may have
    * @returns {Promise<Frames>}
    * @throws {Error} they do not run here
    */
-  static async start(artifacts, device) {
+  static async start(artifacts, options) {
     const config = readConfig(artifacts);
-    const network = await startOwn(artifacts, config, { device }).catch((error) => {
+    const network = await startOwn(artifacts, config, options).catch((error) => {
       throw new Error(`Frames need WebGPU, which does not run here (${error.message}); use upscale() instead.`);
     });
     return new Frames(network, config);

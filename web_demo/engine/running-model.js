@@ -31,6 +31,7 @@ const POOL = 2 ** 30;
 /** @typedef {import('../network/network.js').Network} Network */
 /** @typedef {import('./webgpu/network.js').GpuNetwork} GpuNetwork */
 /** @typedef {import('./backend.js').BackendName} BackendName */
+/** @typedef {import('./webgpu/device.js').Precision} Precision */
 
 /**
  * @typedef {object} Status
@@ -72,6 +73,8 @@ export class RunningModel {
   tf;
   /** @type {Promise<never>} rejects if the GPU goes away */
   lost;
+  /** @type {Precision | undefined} */
+  precision;
 
   /**
    * @param {(status: Status) => void} onStatus called whenever another backend or tile is taken
@@ -85,11 +88,15 @@ export class RunningModel {
   /**
    * Take a model into use.
    * @param {ModelArtifacts} artifacts
-   * @param {{backend?: BackendName | 'auto', first?: BackendName, tile?: number}} [options] `backend`: where to begin in
-   *   the chain; with 'auto' `first` is tried first, then what starts soon, which is also timed
+   * @param {object} [options]
+   * @param {BackendName | 'auto'} [options.backend] where to begin in the chain; with 'auto' `first` is tried first, then
+   *   what starts soon, which is also timed
+   * @param {BackendName} [options.first]
+   * @param {number} [options.tile]
+   * @param {Precision} [options.precision] the lowest that our own kernels may have
    */
-  async load(artifacts, { backend = 'auto', first, tile } = {}) {
-    this.#take(artifacts, tile);
+  async load(artifacts, { backend = 'auto', first, tile, precision } = {}) {
+    this.#take(artifacts, { tile, precision });
     const isAuto = backend === 'auto';
     const chain = isAuto
       ? [...new Set(first ? [first, ...READY_CHAIN] : READY_CHAIN)]
@@ -104,24 +111,26 @@ export class RunningModel {
   /**
    * Take a model into use on a GPU that is faster than what another engine runs it on.
    * @param {ModelArtifacts} artifacts
-   * @param {{than: Status['measured'], tile?: number}} options `than`: what the other engine measured
+   * @param {{than: Status['measured'], tile?: number, precision?: Precision}} options `than`: what the other engine
+   *   measured
    * @returns {Promise<{config: SpanConfig, status: Status, isFaster: boolean}>} if not faster, nothing is in use, and
    *   `status.demoted` says why
    */
-  async rival(artifacts, { than, tile }) {
-    this.#take(artifacts, tile);
+  async rival(artifacts, { than, tile, precision }) {
+    this.#take(artifacts, { tile, precision });
     this.measured = { ...than };
     await this.#startFastest();
     this.rest();
     return { config: this.config, status: this.status, isFaster: this.network !== null };
   }
 
-  #take(artifacts, tile) {
+  #take(artifacts, { tile, precision }) {
     this.release();
     this.artifacts = artifacts;
     this.config = readConfig(artifacts);
     this.golden = this.config.golden && decodeGolden(this.config.golden);
     this.requestedTile = tile;
+    this.precision = precision;
     this.demoted = [];
     this.#refused = '';
     this.measured = {};
@@ -263,7 +272,8 @@ export class RunningModel {
   async #startOwn() {
     try {
       const { startOwn } = await import('./own.js'); // few visits need these modules to become ready
-      const network = await within(startOwn(this.artifacts, this.config), CHECK_LIMIT, 'it did not answer');
+      const { artifacts, config, precision } = this;
+      const network = await within(startOwn(artifacts, config, { precision }), CHECK_LIMIT, 'it did not answer');
       Object.assign(this, { network, lost: network.lost, backend: 'webgpu' });
       this.tile = this.#tileFor(network.tile);
       return true;

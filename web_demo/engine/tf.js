@@ -32,7 +32,7 @@ export async function loadChart() {
 
 /**
  * Load client-zip, in a page only.
- * @returns {Promise<{downloadZip: (files: Array<{name: string, input: Blob}>) => Response}>}
+ * @returns {Promise<{downloadZip: (files: Array<{name: string, input: BlobPart, lastModified?: Date}>) => Response}>}
  */
 export const loadZip = () => loadModule('zip');
 

@@ -61,3 +61,15 @@ export function fromHalf(bits) {
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return exponent ? sign * (1 + fraction / 1024) * 2 ** (exponent - 15) : sign * fraction * 2 ** -24;
 }
+
+/** @param {number} value @returns {number} the bits of the nearest half float; of two as near, the even one */
+export function toHalf(value) {
+  const size = Math.abs(value);
+  const sign = value < 0 ? 0x8000 : 0;
+  if (size >= 65520) return sign | 0x7c00;
+  const exponent = Math.max(-14, Math.floor(Math.log2(size))); // below that, all have the same distance
+  const steps = size * 2 ** (10 - exponent);
+  const whole = Math.floor(steps);
+  const isUp = steps - whole > 0.5 || (steps - whole === 0.5 && whole % 2 === 1);
+  return sign | ((exponent + 14) * 1024 + whole + Number(isUp));
+}

@@ -24,6 +24,7 @@ import { assemble, parse, readConfig } from '../network/model.js';
  * @typedef {object} NodeOptions
  * @property {GPU} [gpu] by default that of `navigator`
  * @property {number} [tile] side of the tiles in pixels of the input
+ * @property {'float32' | 'float16'} [precision] as in a page
  */
 
 /**
@@ -40,11 +41,11 @@ import { assemble, parse, readConfig } from '../network/model.js';
  * @returns {Promise<NodeUpscaler>}
  * @throws {Error} the model cannot be used, there is no GPU, or it does not reproduce the model's self-check
  */
-export async function loadUpscaler(model, { gpu, tile } = {}) {
+export async function loadUpscaler(model, { gpu, tile, precision } = {}) {
   const isPlace = typeof model === 'string' || model instanceof URL;
   const artifacts = isPlace ? await readModel(model) : model;
   const config = readConfig(artifacts);
-  const network = await startOwn(artifacts, config, gpu && { gpu });
+  const network = await startOwn(artifacts, config, { gpu, precision });
   return new NodeUpscaler(network, config, Math.max(tile ?? network.tile, 2 * config.halo + 8));
 }
 

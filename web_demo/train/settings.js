@@ -52,25 +52,28 @@ export const DEFAULTS = /** @type {Settings} */ (Object.fromEntries(FIELDS.map((
 
 /**
  * How much to train, as people choose it: settings, and the network where it begins from scratch.
- * @type {Record<'quick' | 'usual' | 'long', {label: string, hint: string, settings: Partial<Settings>,
- *   network: {scale: number, channels: number, blocks: number}}>}
+ * @type {Record<'quick' | 'usual' | 'long', {label: string, hint: string, hours: number, settings: Partial<Settings>,
+ *   network: {scale: number, channels: number, blocks: number}}>} `hours`: the page begins with a size that takes no more
  */
 export const SIZES = {
   quick: {
     label: 'Quick',
     hint: 'A small ×2 network: minutes, also without a GPU.',
+    hours: Infinity,
     settings: { epochs: 20, stepsPerEpoch: 100, patch: 32, rate: 1e-3, halveAt: [10, 15, 18], vggWeight: 0 },
     network: { scale: 2, channels: 16, blocks: 2 },
   },
   usual: {
     label: 'Usual',
     hint: 'Shows what the network can do: an hour or so on a GPU.',
+    hours: 2,
     settings: { epochs: 100, stepsPerEpoch: 100, rate: 2e-4, halveAt: [50, 70, 85, 95] },
     network: { scale: 2, channels: 28, blocks: 6 },
   },
   long: {
     label: 'Long',
     hint: 'The recipe of span-train: hours on a GPU.',
+    hours: 12,
     settings: {},
     network: { scale: 4, channels: CHANNELS, blocks: BLOCKS },
   },

@@ -1,7 +1,7 @@
 /** Which files of a choice, a folder or a drop are images, and what to say of the others. */
 
 /** What some systems give no type for. Those that browsers do not decode are said to be that when they are read. */
-const IMAGE_ENDING = /\.(apng|avif|bmp|dng|gif|hei[cf]|hif|jfif|jpe?g?|jxl|png|svg|tiff?|webp)$/i;
+const IMAGE_ENDING = /\.(apng|avif|bmp|dng|gif|hei[cf]|hif|jfif|jpe?g?|jxl|mpo|png|svg|tiff?|webp)$/i;
 const MODEL_ENDING = /\.(bin|ckpt|h5|json|keras|onnx|pth?|safetensors|tflite)$/i;
 /** Names that a sentence lists; more are counted. */
 const MAX_NAMES = 3;

@@ -33,7 +33,7 @@ export class Models extends EventTarget {
   #isLoading = true;
   #isBusy = false;
 
-  /** @param {URLSearchParams} query of the page's address: `model`, `backend` and `tile` choose */
+  /** @param {URLSearchParams} query of the page's address: `model`, `backend`, `tile` and `precision` choose */
   constructor(query) {
     super();
     const url = query.get('model');
@@ -44,6 +44,7 @@ export class Models extends EventTarget {
     this.backend = Object.hasOwn(LABELS, backend) ? /** @type {any} */ (backend) : 'auto';
     this.isChosen = url !== null;
     this.tile = Number(query.get('tile')) || undefined;
+    this.precision = query.get('precision') === 'float16' ? /** @type {const} */ ('float16') : undefined;
   }
 
   /**
@@ -81,7 +82,8 @@ export class Models extends EventTarget {
     let upscaler;
     try {
       const onStatus = (status) => upscaler && upscaler === this.upscaler && this.#showStatus(status);
-      upscaler = await loadUpscaler(sourceOf(model), { backend, tile: this.tile, onStatus, signal });
+      const { tile, precision } = this;
+      upscaler = await loadUpscaler(sourceOf(model), { backend, tile, precision, onStatus, signal });
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
       return false;

@@ -36,10 +36,10 @@ export class Arena {
     return this.#create(size, USAGE.MAP_READ | USAGE.COPY_DST);
   }
 
-  /** @param {Float32Array} values @returns {GPUBuffer} for kernels, with these values */
+  /** @param {Float32Array | Uint16Array} values @returns {GPUBuffer} for kernels, with these values */
   upload(values) {
     const buffer = this.storage(values.byteLength);
-    this.device.queue.writeBuffer(buffer, 0, values);
+    this.device.queue.writeBuffer(buffer, 0, /** @type {Float32Array<ArrayBuffer>} */ (values));
     return buffer;
   }
 

@@ -4,10 +4,10 @@ import { goldenError } from '../../network/network.js';
 import { referenceOutput } from '../../network/reference.js';
 
 /** Larger than one workgroup of any shape in both directions, and odd. */
-const [WIDTH, HEIGHT] = [33, 17];
+const SIZE = { width: 33, height: 17 };
 
 /**
- * Check the model's golden tile in floats, and finished pixels at a size of several workgroups against plain JavaScript.
+ * Check the model's golden tile in floats, and another image at a size of several workgroups against plain JavaScript.
  * @param {import('./network.js').GpuNetwork} network
  * @param {import('./program.js').Program} program
  * @param {Promise<unknown>} compiled
@@ -15,37 +15,60 @@ const [WIDTH, HEIGHT] = [33, 17];
  */
 export async function checkProgram(network, program, compiled) {
   const { artifacts, config } = network;
-  const expected = expectationOf(artifacts, config); // while the shaders are compiled
+  const { bound = Infinity } = program.set;
+  const image = bound === Infinity ? NOISE : WAVES;
+  const expected = expectationOf(artifacts, config, image); // while the shaders are compiled
   await compiled;
   if (config.golden) {
     const golden = decodeGolden(config.golden);
     const error = await goldenError((pixels) => network.compute(pixels, program), golden);
-    if (!(error <= golden.tolerance)) {
+    if (!(error <= Math.min(bound, golden.tolerance))) {
       throw new Error(`it computed the self-check wrongly (off by ${error.toPrecision(2)})`);
     }
   }
-  const found = await network.enlarge(expected, { width: WIDTH, height: HEIGHT }, { program, blocks: 1 });
+  const { data, blocks } = image;
+  const found = await network.enlarge({ data }, SIZE, { program, blocks });
   const wrong = expected.levels.findIndex((level, i) => Math.abs(level - found[i]) > 1);
+  const size = `${SIZE.width}×${SIZE.height}`;
   if (wrong >= 0) {
-    throw new Error(`it computed ${WIDTH}×${HEIGHT} pixels wrongly (${found[wrong]}, not ${expected.levels[wrong]})`);
+    throw new Error(`it computed ${size} pixels wrongly (${found[wrong]}, not ${expected.levels[wrong]})`);
   }
+  if (bound === Infinity) return;
+  const values = await network.compute({ data, ...SIZE }, program);
+  const error = values.reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected.values[i])), 0);
+  if (!(error <= bound)) throw new Error(`it computed ${size} pixels too roughly (off by ${error.toPrecision(2)})`);
 }
 
-/** @type {WeakMap<object, {data: Uint8Array, levels: Uint8ClampedArray}>} by artifacts */
+/** @param {(i: number) => number} level @returns {Uint8Array} RGBA */
+const paint = (level) =>
+  Uint8Array.from({ length: SIZE.width * SIZE.height * 4 }, (_, i) => (i % 4 === 3 ? 255 : level(i)));
+
+/** What shows every error, through one block, which has every kernel and takes JavaScript little time. */
+const NOISE = { data: paint((i) => (i * 7919) % 251), blocks: 1 };
+
+/** What is like a photograph, through the whole network: noise takes values far out of range, and so do their errors. */
+const WAVES = {
+  data: paint((i) => {
+    const [x, y, color] = [(i >> 2) % SIZE.width, Math.floor((i >> 2) / SIZE.width), i % 4];
+    return 128 + 90 * Math.sin(x / 5 + color) * Math.cos(y / 4);
+  }),
+  blocks: undefined,
+};
+
+/** @type {WeakMap<object, Map<object, {values: Float32Array, levels: Uint8ClampedArray}>>} by artifacts and image */
 const expectations = new WeakMap();
 
-/** An image and what the network makes of it with one block, which has every kernel and takes JavaScript little time. */
-function expectationOf(artifacts, config) {
-  let known = expectations.get(artifacts);
-  if (!known) {
-    const data = Uint8Array.from({ length: WIDTH * HEIGHT * 4 }, (_, i) => (i % 4 === 3 ? 255 : (i * 7919) % 251));
-    const values = referenceOutput(artifacts, { ...config, blocks: 1 }, { data, width: WIDTH, height: HEIGHT });
-    const pixels = values.length / 3;
-    const levels = Uint8ClampedArray.from({ length: pixels * 4 }, (_, i) => {
+/** What the network makes of an image. */
+function expectationOf(artifacts, config, image) {
+  const known = expectations.get(artifacts) ?? new Map();
+  expectations.set(artifacts, known);
+  if (!known.has(image)) {
+    const { data, blocks = config.blocks } = image;
+    const values = referenceOutput(artifacts, { ...config, blocks }, { data, ...SIZE });
+    const levels = Uint8ClampedArray.from({ length: (values.length / 3) * 4 }, (_, i) => {
       return i % 4 === 3 ? 255 : Math.floor(values[Math.floor(i / 4) * 3 + (i % 4)] * 255 + 0.5);
     });
-    known = { data, levels };
-    expectations.set(artifacts, known);
+    known.set(image, { values, levels });
   }
-  return known;
+  return known.get(image);
 }

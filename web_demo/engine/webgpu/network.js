@@ -5,7 +5,7 @@ import { checkProgram } from './check.js';
 import { openDevice } from './device.js';
 import { Program } from './program.js';
 import { Runner } from './runner.js';
-import { PLAIN, SETS, fitting } from './sets.js';
+import { PLAIN, SETS, fitting, matrixSets } from './sets.js';
 import { quadsOf } from './shaders/source.js';
 import { TileBuffers } from './tile-buffers.js';
 import { keptOf } from './tile.js';
@@ -50,17 +50,18 @@ export class GpuNetwork {
    * @param {object} [options]
    * @param {(sets: KernelSet[], gpu: import('./device.js').Gpu) => Promise<KernelSet[]>} [options.choose] orders those
    *   that fit by preference
-   * @param {KernelSet[]} [options.sets]
+   * @param {KernelSet[]} [options.sets] by default those that are good on GPUs like this one
    * @param {Parameters<typeof openDevice>[0]} [options.device]
    * @returns {Promise<GpuNetwork>}
    * @throws {Error} no device, or none of the sets is right on it; a reason for each
    */
-  static async start(artifacts, config, { choose = async (sets) => sets, sets = SETS, device } = {}) {
+  static async start(artifacts, config, { choose = async (sets) => sets, sets, device } = {}) {
     const gpu = await openDevice(device);
-    const network = new GpuNetwork(gpu, artifacts, config, fitting(sets, config, gpu.device.limits));
+    const offered = sets ?? [...(gpu.matrix ? matrixSets(gpu.matrix) : []), ...SETS];
+    const network = new GpuNetwork(gpu, artifacts, config, fitting(offered, config, gpu.device.limits));
     try {
       // A software device compiles the others for seconds, and gains nothing.
-      const wanted = gpu.software && sets === SETS ? [] : await choose(network.sets, gpu);
+      const wanted = gpu.software && !sets ? [] : await choose(network.sets, gpu);
       await Promise.race([network.#take([...wanted, PLAIN]), gpu.lost]);
       return network;
     } catch (error) {

@@ -1,4 +1,5 @@
 /** The order of weights that the kernels of `shaders/` read: quads of output channels, padded with zeros. */
+import { toHalf } from '../../network/weights.js';
 import { quadsOf, sliceQuads } from './shaders/source.js';
 
 /** @typedef {import('./shaders/source.js').Division} Division */
@@ -25,9 +26,10 @@ export function packBias({ bias }, division) {
 /**
  * @param {Convolution} convolution
  * @param {import('./shaders/source.js').Kernel} kernel that will read them
- * @returns {Float32Array}
+ * @returns {Float32Array | Uint16Array} the latter are halves
  */
-export function packKernel(convolution, { order, division }) {
+export function packKernel(convolution, { order, division, block = 0 }) {
+  if (order === 'matrix') return packMatrix(convolution, division, block);
   return { pixels: packPixels, direct: packDirect, winograd: packWinograd }[order](convolution, division);
 }
 
@@ -66,6 +68,43 @@ function packWinograd({ kernel, inputs, outputs }, division) {
     const from = (position * inputs + input) * outputs;
     return input < inputs ? transformed.subarray(from, from + outputs) : null;
   });
+}
+
+/**
+ * (slice, block of inputs, column, row, block of outputs, input, output); then (slice, input, block of inputs, block of
+ * outputs, input of the block, output) of those merged.
+ * @param {Convolution} convolution
+ * @param {Division} division
+ * @param {number} block channels
+ */
+function packMatrix({ kernel, inputs, outputs, merged = [] }, division, block) {
+  const inBlocks = Math.ceil(inputs / block);
+  const width = sliceQuads(division) * 4;
+  const packed = new Uint16Array(division.slices * width * inBlocks * block * (9 + merged.length));
+  let at = 0;
+  /** The blocks of a slice's outputs for a block of inputs, from the values of one tap. */
+  const put = (values, slice, k) => {
+    for (let first = slice * width; first < (slice + 1) * width; first += block) {
+      for (let input = k * block; input < (k + 1) * block; input++) {
+        for (let output = first; output < first + block; output++) {
+          const exists = input < inputs && output < outputs;
+          packed[at++] = exists ? toHalf(values[input * outputs + output]) : 0;
+        }
+      }
+    }
+  };
+  const tap = (row, column) => kernel.subarray((row * 3 + column) * inputs * outputs);
+  for (let slice = 0; slice < division.slices; slice++) {
+    for (let k = 0; k < inBlocks; k++) {
+      for (let i = 0; i < 9; i++) put(tap(i % 3, Math.floor(i / 3)), slice, k);
+    }
+  }
+  for (let slice = 0; slice < division.slices; slice++) {
+    for (const values of merged) {
+      for (let k = 0; k < inBlocks; k++) put(values, slice, k);
+    }
+  }
+  return packed;
 }
 
 /** G of F(2×2, 3×3). */

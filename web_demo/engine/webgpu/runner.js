@@ -1,6 +1,5 @@
 /** Runs a program's dispatches for one tile after another on buffers that grow to the largest tile. */
 import { BUFFERS, planSteps } from './plan.js';
-import { quadsOf } from './shaders/source.js';
 import { TILE_BYTES, tileValues } from './tile.js';
 
 /** @typedef {import('./program.js').Program} Program */
@@ -10,8 +9,10 @@ import { TILE_BYTES, tileValues } from './tile.js';
 /** @typedef {{kind: Output, resource: GPUBuffer | GPUTextureView}} Target */
 
 export class Runner {
-  /** Pixels of the input that the buffers hold. */
+  /** Bytes of each buffer. */
   #capacity = 0;
+  /** For what the buffers hold zeros around the tile, if they do. */
+  #zeroed = '';
   /** @type {Map<import('./plan.js').BufferName, GPUBuffer>} */
   #buffers = new Map();
   /** Bind groups of the steps between, by program and number of blocks. @type {Map<Program, Map<number, GPUBindGroup[]>>} */
@@ -38,11 +39,18 @@ export class Runner {
    */
   submit(program, source, target, tile, { blocks = this.config.blocks, after = () => {} } = {}) {
     const { device } = this.arena;
-    this.#reserve(tile.width * tile.height);
+    const { layout } = program.set;
+    const bytes = layout.bytes(this.config.channels, tile.width, tile.height);
+    this.#reserve(bytes);
     device.queue.writeBuffer(this.#uniform, 0, tileValues(tile, this.config.scale));
     const steps = planSteps(blocks);
     const between = this.#bindBetween(program, steps);
     const encoder = device.createCommandEncoder();
+    const zeroed = layout.bordered ? `${program.set.name} ${tile.width}×${tile.height}` : '';
+    if (zeroed && zeroed !== this.#zeroed) {
+      for (const buffer of this.#buffers.values()) encoder.clearBuffer(buffer, 0, bytes);
+    }
+    this.#zeroed = zeroed;
     const pass = encoder.beginComputePass();
     steps.forEach((step, i) => {
       const { kernel, pipeline } = program.compiled(step, source.kind, target.kind);
@@ -67,14 +75,14 @@ export class Runner {
     this.#buffers.clear();
     this.#between.clear();
     this.#capacity = 0;
+    this.#zeroed = '';
   }
 
-  #reserve(pixels) {
-    if (pixels <= this.#capacity) return;
+  #reserve(bytes) {
+    if (bytes <= this.#capacity) return;
     this.rest();
-    const bytes = pixels * quadsOf(this.config.channels) * 16;
     this.#buffers = new Map(BUFFERS.map((name) => [name, this.arena.storage(bytes)]));
-    this.#capacity = pixels;
+    this.#capacity = bytes;
   }
 
   #bindBetween(program, steps) {

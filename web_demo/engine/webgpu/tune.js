@@ -27,6 +27,10 @@ export async function tune(network) {
   const best = {};
   for (const size of /** @type {const} */ (['usual', 'small'])) {
     for (const [program, time] of times) time[size] = await timeOf(network, program, SIDES[size]);
+    for (const [program, time] of times) {
+      time[size] = Math.min(time[size], await timeOf(network, program, SIDES[size]));
+      break; // an adapter that idled still ran slowly when it was the first one's turn
+    }
     const sorted = [...times].sort(([, a], [, b]) => a[size] - b[size]);
     best[size] = sorted[0]?.[0];
   }

@@ -20,7 +20,7 @@ import {
 } from '../../constants.js';
 import { weightTable } from '../../network/model.js';
 import { buildModel, weightCount } from './layers-model.js';
-import { normalStream, uniformStream } from './random.js';
+import { normalStream, uniformStream } from '../../network/random.js';
 
 /** Convolutions that are not a Conv3XC; their kernels start as Keras's do by default. */
 const PLAIN_LAYERS = ['conv_cat', 'upsampler'];

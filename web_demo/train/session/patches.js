@@ -4,7 +4,7 @@ import { decode } from '../../engine/decode.js';
 import { ImageError } from '../../images/decode.js';
 import { downscale, dropAlpha } from '../../images/bicubic.js';
 import { TrainingError } from '../errors.js';
-import { uniformStream } from './random.js';
+import { uniformStream } from '../../network/random.js';
 
 /** @typedef {{height: number, width: number, data: Uint8Array | Uint8ClampedArray}} Picture RGB, three values a pixel */
 /** @typedef {{name: string, hr: Picture, lr: Picture}} Pair */

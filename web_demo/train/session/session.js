@@ -13,6 +13,7 @@ import { makeModel } from './saved-model.js';
 import { prepare } from './start.js';
 import { Trainer } from './step.js';
 import { StoredTraining } from './stored.js';
+import { describeSkipped, describeStart, describeStep, progressOf } from './telling.js';
 import { timeStep } from './timing.js';
 import { startTrainable } from './training-backend.js';
 import { PerceptualLoss } from './vgg-loss.js';
@@ -158,10 +159,7 @@ export class TrainingSession {
         heldOut,
         weights: weightCount(config),
       });
-      this.log(
-        `Training x${config.scale}, ${config.channels} channels, on ${LABELS[backend]}, from step ${state.step}, ` +
-          `with ${training.length} photographs; loss: ${perceptual ? `MAE + ${settings.vggWeight} · VGG` : 'MAE alone'}.`,
-      );
+      this.log(describeStart({ state, backend, photographs: training.length, perceptual: Boolean(perceptual) }));
       const source = new PatchSource(training, { ...settings, scale: config.scale });
       const { parameters } = state;
       this.stored.begin(state, photographs, fresh);
@@ -223,7 +221,7 @@ export class TrainingSession {
       last = await this.onGpu(trainer.trainStep());
       times.push(performance.now() - begin);
       if (times.length > 20) times.shift();
-      if (last.skipped) this.logSkipped(last);
+      if (last.skipped) this.log(describeSkipped(trainer, last));
       else this.history.addLoss({ step: trainer.step, mae: last.mae, perceptual: last.perceptual, rate: last.rate });
       const now = performance.now();
       const done = trainer.step === trainer.totalSteps || this.stopping;
@@ -286,39 +284,13 @@ export class TrainingSession {
     this.send('history', { history: this.history.toJSON() });
   }
 
-  report({ mae, perceptual, rate }, stepTime) {
-    const { trainer } = this;
-    const { numTensors, numBytes } = trainer.tf.memory();
-    this.send('progress', {
-      step: trainer.step,
-      totalSteps: trainer.totalSteps,
-      epoch: trainer.epoch,
-      skipped: trainer.skipped,
-      mae,
-      perceptual,
-      rate,
-      stepTime,
-      remaining: stepTime * (trainer.totalSteps - trainer.step),
-      tensors: numTensors,
-      bytes: numBytes,
-    });
+  report(last, stepTime) {
+    this.send('progress', progressOf(this.trainer, last, stepTime));
     this.send('history', { history: this.history.toJSON() });
   }
 
-  logStep({ mae, perceptual, rate }, stepTime) {
-    const { trainer } = this;
-    const psnr = this.history.quality.at(-1)?.psnr ?? NaN;
-    const vgg = trainer.perceptual ? `, VGG ${perceptual.toPrecision(4)}` : '';
-    this.log(
-      `Step ${trainer.step}, epoch ${Math.ceil(trainer.step / trainer.settings.stepsPerEpoch)} of ${trainer.settings.epochs}: MAE ${mae.toFixed(5)}${vgg}, ` +
-        `PSNR ${psnr.toFixed(2)} dB, rate ${rate.toPrecision(3)}, ${(stepTime / 1000).toPrecision(3)} s per step.`,
-    );
-  }
-
-  logSkipped({ restored }) {
-    const { step, streak } = this.trainer;
-    const restoring = restored ? ` After ${streak} in a row the averaged weights took over.` : '';
-    this.log(`Step ${step} was skipped: its loss or gradient is not a finite number, or the loss leapt.${restoring}`);
+  logStep(last, stepTime) {
+    this.log(describeStep(this.trainer, last, stepTime, this.history.quality.at(-1)?.psnr ?? NaN));
   }
 
   log(message) {

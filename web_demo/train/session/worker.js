@@ -3,6 +3,7 @@
 import { notify, serve } from '../../rpc.js';
 import { TrainingError } from '../errors.js';
 import { TrainingSession } from './session.js';
+import { fitSize } from './timing.js';
 
 const session = new TrainingSession(notify);
 
@@ -16,6 +17,7 @@ serve(
     export: () => session.export(),
     keepNow: () => session.keepNow(),
     remove: () => session.remove(),
+    fitSize: (preferred) => fitSize(preferred),
   },
   (error) => {
     // Other errors are defects; the page shows a sentence only.

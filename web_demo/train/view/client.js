@@ -10,6 +10,16 @@ export class TrainingEnded extends TrainingError {
   name = 'TrainingEnded';
 }
 
+/**
+ * @param {(event: string, detail: any) => void} onEvent receives what the session sends
+ * @returns {Thread} of a `TrainingSession`
+ */
+export function startThread(onEvent) {
+  const worker = new Worker(new URL('../session/worker.js', import.meta.url), { type: 'module', name: 'training' });
+  const explain = (reason) => new TrainingError(`The training thread stopped (${reason || MISSING}); reload the page.`);
+  return new Thread(worker, { onEvent, explain });
+}
+
 /** The training session's thread, which can be ended in the middle of a step: what it had kept goes on in a new one. */
 export class SessionThread {
   /** @type {Thread} */
@@ -42,16 +52,10 @@ export class SessionThread {
   }
 
   #start() {
-    this.#thread = new Thread(
-      new Worker(new URL('../session/worker.js', import.meta.url), { type: 'module', name: 'training' }),
-      {
-        onEvent: (event, detail) => {
-          if (event === 'saved') this.#unsaved = null;
-          if (event === 'unsaved') this.#unsaved = detail.kept;
-          this.#onEvent(event, detail);
-        },
-        explain: (reason) => new TrainingError(`The training thread stopped (${reason || MISSING}); reload the page.`),
-      },
-    );
+    this.#thread = startThread((event, detail) => {
+      if (event === 'saved') this.#unsaved = null;
+      if (event === 'unsaved') this.#unsaved = detail.kept;
+      this.#onEvent(event, detail);
+    });
   }
 }

@@ -1,7 +1,7 @@
 /** The card with what the training starts from and its settings. */
 
 import { CHAIN, LABELS } from '../../engine/backend.js';
-import { CHANNELS, SCALES } from '../../constants.js';
+import { BLOCKS, CHANNELS, SCALES } from '../../constants.js';
 import { DEFAULTS, FIELDS, SIZES, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
@@ -28,6 +28,7 @@ export function mountForm(root) {
       <div class="train-options" id="train-sizes">
         ${SIZE_NAMES.map((size) => card('size', size, SIZES[size].label, SIZES[size].hint)).join('')}
       </div>
+      <p class="note" id="train-size-note" role="status"></p>
     </fieldset>
     <details id="train-more">
       <summary><h3>More settings</h3></summary>
@@ -37,6 +38,7 @@ export function mountForm(root) {
           ${NETWORK_FIELDS.map(networkField).join('')}
           <label class="field wide"><span>Variant</span><select id="train-variant">
             <option value="span">LeakyReLU, tanh</option><option value="official">SiLU, sigmoid</option></select></label>
+          <p class="note wide">PyTorch tools such as spandrel and chaiNNer know SiLU and ${BLOCKS} blocks only.</p>
           <p class="train-problem" id="train-network-problem"></p>
         </div>
         <div class="train-grid">
@@ -55,7 +57,7 @@ export function mountForm(root) {
   const sizes = root.querySelectorAll('input[name=size]');
   find('train-scale').value = '4';
   find('train-channels').value = String(CHANNELS);
-  find('train-blocks').value = '6';
+  find('train-blocks').value = String(BLOCKS);
 
   const write = (settings) => {
     for (const { key, list } of FIELDS) input(key).value = list ? settings[key].join(', ') : String(settings[key]);
@@ -93,13 +95,17 @@ export function mountForm(root) {
     find('train-network').hidden = find('train-new').hidden = api.originKind() !== 'scratch';
     check();
   };
+  const explain = (text) => (find('train-size-note').textContent = text);
   const describe = (kind, text) => {
     radio(kind).closest('label').hidden = !text;
     radio(kind).parentElement.querySelector('[data-origin]').textContent = text ?? '';
   };
 
   root.addEventListener('submit', (event) => event.preventDefault());
-  root.addEventListener('input', check);
+  root.addEventListener('input', () => {
+    explain('');
+    check();
+  });
   find('train-origins').addEventListener('change', originChanged);
   find('train-sizes').addEventListener('change', ({ target }) => api.choose(target.value));
 
@@ -117,6 +123,8 @@ export function mountForm(root) {
       if (size === 'quick') select('scratch');
       write(settingsOf(size));
     },
+    /** Say why a size was chosen, until the user changes something. @param {string} text */
+    explain,
     /** @returns {{settings: import('../settings.js').Settings, problem: string}} the first problem's field has the focus */
     read() {
       const { settings, problems } = check();

@@ -95,3 +95,14 @@ export class Runner {
     }
   }
 }
+
+/**
+ * @param {Awaited<ReturnType<Runner['start']>>} end
+ * @returns {string} a sentence
+ */
+export function describeEnd({ finished, step = 0, declined }) {
+  if (declined === 'quick') return 'Start Training begins with these settings.';
+  if (declined) return 'The training did not start.';
+  const done = step.toLocaleString('en');
+  return finished ? `Finished after ${done} steps.` : `Stopped at step ${done}; Start Training goes on from here.`;
+}

@@ -24,7 +24,12 @@ export const TEMPLATE = `
       </dl>
       <p class="train-problem" id="train-problem" role="alert" hidden></p>
       <div class="train-actions train-model">
-        <button class="button" data-do="save" disabled>Save Model</button>
+        <div class="joined"><button class="button" data-do="save" disabled>Save Model</button>
+          <select id="train-format" aria-label="Format of the saved model">
+            <option value="tfjs">TensorFlow.js</option>
+            <option value="pth">PyTorch (.pth)</option>
+            <option value="safetensors">.safetensors</option>
+          </select></div>
         <button class="button" data-do="load" disabled>Load Model</button>
         <button class="button" data-do="delete" disabled>Delete Model</button>
         <button class="button" data-do="use" disabled>Upscale with It</button>

@@ -3,24 +3,24 @@
 import { LABELS } from '../../engine/backend.js';
 import { modelFile, readModelFiles } from '../../checkpoints/model-files.js';
 import { readConfig, requireTrainable } from '../../network/model.js';
-import * as store from '../../storage/models.js';
 import { save } from '../../ui/download.js';
 import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
-import { defaultConfig, toFiles } from '../session/layers-model.js';
 import { SessionThread, TrainingEnded } from './client.js';
 import { mountForm } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { mountQuestion } from './question.js';
+import { originOf } from './origin.js';
 import { Reminder } from './reminder.js';
 import { Report, count } from './report.js';
-import { Runner } from './runner.js';
+import { Runner, describeEnd } from './runner.js';
+import { Sizing } from './sizing.js';
 import { TEMPLATE } from './template.js';
+import { TRAINED, deleteFromModels, keepAmongModels, modelFilesOf } from './trained.js';
 
 /** Beside the page, from `span-export --perceptual`. */
 const PERCEPTUAL = 'perceptual/model.json';
-/** Name of the trained model among the page's models. */
-const TRAINED = 'Trained in this browser';
+
 /**
  * @param {HTMLElement} root an empty section
  * @param {object} context what the page gives
@@ -53,6 +53,8 @@ class TrainingView {
     this.reminder = new Reminder(this.find('#train-reminder'));
     this.ask = mountQuestion(this.find('#train-question'));
     this.runner = new Runner(this.session, this.ask);
+    this.sizing = new Sizing();
+    this.find('#train-form').addEventListener('input', () => this.sizing.end());
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
     this.phase = 'opening';
@@ -79,6 +81,15 @@ class TrainingView {
   async begin() {
     await Promise.all([this.report.loadCharts(), this.photographs.loadBundled(), this.attempt(() => this.refresh())]);
     this.setPhase('idle');
+    if (!this.stored && !this.damaged) this.proposeSize();
+  }
+
+  /** Begin with what this device can carry, unless the user chooses first. */
+  async proposeSize() {
+    this.form.explain('Timing what this device can carry…');
+    const proposal = await this.sizing.propose(document.documentElement.dataset.backend);
+    this.form.explain(proposal?.text ?? '');
+    if (proposal) this.form.choose(proposal.size);
   }
 
   show() {
@@ -134,6 +145,7 @@ class TrainingView {
   async start() {
     const { settings, problem } = this.form.read();
     if (problem) return this.showProblem(problem);
+    this.sizing.end();
     // From here on, a second click finds the button disabled.
     this.setPhase('starting');
     const request = await this.request().catch((error) => {
@@ -151,7 +163,9 @@ class TrainingView {
     awake.hold('training');
     const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
     try {
-      this.say(this.describeEnd(await this.runner.start({ settings, ...request })));
+      const end = await this.runner.start({ settings, ...request });
+      if (end.declined === 'quick') this.form.choose('quick');
+      this.say(describeEnd(end));
     } catch (error) {
       if (error instanceof TrainingEnded) {
         return this.say('Stopped in the middle of a step; Start Training goes on from the last one kept.');
@@ -170,20 +184,9 @@ class TrainingView {
     }
   }
 
-  /** @param {Awaited<ReturnType<Runner['start']>>} end */
-  describeEnd({ finished, step = 0, declined }) {
-    if (declined === 'quick') {
-      this.form.choose('quick');
-      return 'Start Training begins with these settings.';
-    }
-    if (declined) return 'The training did not start.';
-    const done = count(step);
-    return finished ? `Finished after ${done} steps.` : `Stopped at step ${done}; Start Training goes on from here.`;
-  }
-
   /** What to start with, beside the settings; `null` if a stored training is not to be replaced. */
   async request() {
-    const origin = await this.origin();
+    const origin = await originOf(this.form, this.loaded, this.context.getModel);
     if (origin.kind !== 'stored') {
       await this.peek().catch(() => {}); // another tab may have trained; what is damaged may be replaced
       const text = this.stored?.step && `This replaces the stored training at step ${count(this.stored.step)}.`;
@@ -195,15 +198,6 @@ class TrainingView {
     return { origin, photographs, backend: this.form.backend(), suggested, perceptualUrl };
   }
 
-  async origin() {
-    const kind = this.form.originKind();
-    if (kind === 'stored') return { kind };
-    if (kind === 'scratch') return { kind, config: defaultConfig(this.form.network()) };
-    const { name, artifacts } = kind === 'file' ? this.loaded : await this.context.getModel();
-    requireTrainable(readConfig(artifacts)); // tells what is wrong before anything starts
-    return { kind: 'model', name, artifacts };
-  }
-
   async stop() {
     this.setPhase('stopping', 'Stopping after this step…');
     await this.runner.stop();
@@ -211,9 +205,11 @@ class TrainingView {
 
   async save() {
     const { name, artifacts } = await this.session.call('export');
-    for (const file of toFiles(artifacts, name)) save(file, file.name);
+    const files = await modelFilesOf(this.find('#train-format').value, artifacts, name);
+    for (const file of files) save(file, file.name);
     this.reminder.saved(this.stored?.step ?? 0);
-    this.say(`Saved ${name}.json and ${name}.bin; keep the two together.`);
+    const names = files.map((file) => file.name).join(' and ');
+    this.say(`Saved ${names}${files.length > 1 ? '; keep the two together' : ''}.`);
   }
 
   load() {
@@ -226,6 +222,7 @@ class TrainingView {
     const config = readConfig(artifacts);
     requireTrainable(config);
     const { name } = modelFile(files);
+    this.sizing.end();
     this.loaded = { name, artifacts };
     this.form.describeFile(name, config);
     this.update();
@@ -244,11 +241,7 @@ class TrainingView {
     this.form.describeStored(null);
     this.report.clear();
     this.update();
-    const models = await store.listModels();
-    if (models.some(({ name }) => name === TRAINED)) {
-      await store.deleteModel(TRAINED);
-      this.context.onModelsChanged();
-    }
+    if (await deleteFromModels()) this.context.onModelsChanged();
     const isUsed = this.context.getName() === TRAINED;
     this.say(
       `The trained model was deleted${isUsed ? '; the Upscale view goes on with it until another is chosen' : ''}.`,
@@ -258,16 +251,12 @@ class TrainingView {
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
   async use() {
     const { artifacts } = await this.session.call('export');
-    let unkept = '';
-    try {
-      await store.saveModel(TRAINED, artifacts);
-      this.context.onModelsChanged();
-    } catch (error) {
-      unkept = ` until the page is closed: ${error.message}`;
-    }
+    const problem = await keepAmongModels(artifacts);
+    if (!problem) this.context.onModelsChanged();
     const used = await this.context.setModel({ name: TRAINED, artifacts });
     // Otherwise the page has announced why.
-    if (used) this.say(`The Upscale view now uses the trained model${unkept || '.'}`);
+    const end = problem ? ` until the page is closed: ${problem}` : '.';
+    if (used) this.say(`The Upscale view now uses the trained model${end}`);
     else this.setState('The Upscale view could not take the trained model into use.');
   }
 

@@ -1,6 +1,7 @@
 /** A 3×3 convolution, multiplied out: the kernel for every device, and the only one that merges further inputs. */
 import { epilogue } from './epilogue.js';
-import { INPUTS, divide, fetcher, lines, quadsOf, range, sliceQuads } from './source.js';
+import { PLANES, inputsOf } from './layout.js';
+import { divide, fetcher, lines, quadsOf, range, sliceQuads } from './source.js';
 
 /**
  * @typedef {object} DirectShape
@@ -57,7 +58,7 @@ ${lines(
     }`,
 )}
 ${lines(fetchedWeights, (i) => `    if (thread + ${i * threads}u < ${weights}u) { w[thread + ${i * threads}u] = nextW${i}; }`)}`;
-  const code = `${INPUTS}
+  const code = `${inputsOf(PLANES)}
 ${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale })}
 var<workgroup> seen: array<vec4<f32>, ${pitch * rows}>;
 var<workgroup> w: array<vec4<f32>, ${weights}>;

@@ -1,5 +1,6 @@
 /** What a convolution does with its sums before it stores them. */
 import { LEAKY_SLOPE, LUMA } from '../../../constants.js';
+import { PLANES } from './layout.js';
 
 /**
  * @typedef {'linear' | 'activate' | 'attend' | 'merge' | Output} Ending `merge` is linear with three more inputs that go
@@ -51,17 +52,21 @@ const TARGETS = {
 
 /**
  * The bindings and functions with which a convolution ends: `put(o, x, y, v)` stores quad `o` of the sums at pixel
- * (x, y) of the tile. Where pixels come out, quad `o` is pixel (o % scale, o / scale) of the enlarged pixel.
+ * (x, y) of the tile. Where pixels come out, quad `o` is pixel (o % scale, o / scale) of the enlarged pixel; else the
+ * kernel holds the layout's `quad_at`.
  * @param {object} options
  * @param {Ending} options.ending
  * @param {'span' | 'official'} options.variant
  * @param {number} options.quads of the output that exist
  * @param {boolean} options.padded whether more are computed
  * @param {number} options.scale
+ * @param {import('./layout.js').Layout} [options.layout] of activations
  * @returns {string} WGSL
  */
-export function epilogue({ ending, variant, quads, padded, scale }) {
-  const extra = (i) => `@group(0) @binding(${5 + i}) var<storage, read> extra${i}: array<vec4<f32>>;`;
+export function epilogue({ ending, variant, quads, padded, scale, layout = PLANES }) {
+  const quad = `vec4<${layout.scalar}>`;
+  const element = ending === 'merge' ? layout.element : quad;
+  const extra = (i) => `@group(0) @binding(${5 + i}) var<storage, read> extra${i}: array<${element}>;`;
   const output = (text) => `@group(0) @binding(3) ${text}`;
   const guard = padded ? `if (o >= ${quads}u) { return; }` : '';
   const put = (body) => `fn put(o: u32, x: u32, y: u32, v: vec4<f32>) {\n  ${guard}\n  ${body}\n}`;
@@ -77,14 +82,13 @@ export function epilogue({ ending, variant, quads, padded, scale }) {
     linear: { extras: 0, code: '', value: 'v' },
     merge: { extras: 3, code: '', value: 'v' },
     activate: { extras: 0, code: ACTIVATE[variant], value: 'activate(v)' },
-    attend: { extras: 1, code: ATTEND[variant], value: 'attend(v, extra0[at])' },
+    attend: { extras: 1, code: ATTEND[variant], value: 'attend(v, vec4<f32>(extra0[at]))' },
   };
   const { extras, code, value } = values[ending];
-  const at = 'let at = (o * tile.size.y + y) * tile.size.x + x;';
   return [
-    output(`var<storage, read_write> output: array<vec4<f32>>;`),
+    output(`var<storage, read_write> output: array<${quad}>;`),
     ...Array.from({ length: extras }, (_, i) => extra(i)),
     code,
-    put(`${at}\n  output[at] = ${value};`),
+    put(`let at = quad_at(o, vec2<u32>(x, y));\n  output[at] = ${quad}(${value});`),
   ].join('\n');
 }

@@ -3,7 +3,8 @@
  * devices that can hold nothing else, and for software ones, which take long to compile the others.
  */
 import { epilogue } from './epilogue.js';
-import { INPUTS, lines, quadsOf } from './source.js';
+import { PLANES, inputsOf } from './layout.js';
+import { lines, quadsOf } from './source.js';
 
 const SIDE = 8;
 
@@ -26,7 +27,7 @@ export function plainConvolution({ inputs, outputs, ending, variant, scale = 1 }
         let i = ${weights};
         sum += v.x * weights[i] + v.y * weights[i + 1u] + v.z * weights[i + 2u] + v.w * weights[i + 3u];
       }`;
-  const code = `${INPUTS}
+  const code = `${inputsOf(PLANES)}
 ${epilogue({ ending, variant, quads: outQuads, padded: false, scale })}
 @compute @workgroup_size(${SIDE}, ${SIDE})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -7,7 +7,8 @@
  * @property {number} shared bytes of workgroup memory
  * @property {(width: number, height: number) => [number, number, number]} groups workgroups for a tile of that size
  * @property {Division} division of the output channels
- * @property {'pixels' | 'direct' | 'winograd'} order in which `../packing.js` lays out its weights
+ * @property {'pixels' | 'direct' | 'winograd' | 'matrix'} order in which `../packing.js` lays out its weights
+ * @property {number} [block] channels of a block of weights, in the order `matrix`
  */
 
 /**
@@ -55,13 +56,6 @@ export const TILE = `struct Tile {
   grey: u32, // whether colours become their luma
 }
 @group(0) @binding(4) var<uniform> tile: Tile;`;
-
-/** What a convolution between hidden layers reads; pixels lie quad by quad of four channels. */
-export const INPUTS = `@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
-${TILE}
-fn quad_at(quad: u32, at: vec2<u32>) -> u32 { return (quad * tile.size.y + at.y) * tile.size.x + at.x; }`;
 
 /**
  * Return a generator of the lines that fetch a quad's pixels and weights into the registers `next…` and `nextW…`, each

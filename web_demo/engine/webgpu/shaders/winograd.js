@@ -4,7 +4,8 @@
  * Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, section 4.1.
  */
 import { epilogue } from './epilogue.js';
-import { INPUTS, divide, fetcher, lines, quadsOf, range, sliceQuads } from './source.js';
+import { PLANES, inputsOf } from './layout.js';
+import { divide, fetcher, lines, quadsOf, range, sliceQuads } from './source.js';
 
 /**
  * @typedef {object} WinogradShape in units of 2×2 pixels
@@ -69,7 +70,7 @@ export function winogradConvolution({ shape, inputs, outputs, ending, variant, s
         ${eachQuad.map((j) => `let w${j} = s[wAt + ${i * slice + j * groups}u];`).join(' ')}
 ${eachUnit.map((u) => eachQuad.map((j) => `        sum${u}_${j} = fma(vec4<f32>(in${u}.${lane}), w${j}, sum${u}_${j});`).join(' ')).join('\n')}
       }`;
-  const code = `${INPUTS}
+  const code = `${inputsOf(PLANES)}
 ${epilogue({ ending, variant, quads: outQuads, padded: slices * slice > outQuads, scale })}
 var<workgroup> s: array<vec4<f32>, ${places}>;
 // The inverse transform of one row of pixels of a unit, from the sums of the quads that begin at o.

@@ -1,4 +1,9 @@
-/** Re-parameterisation, as `span_keras/network/reparam.py` does it: four convolutions to one. */
+/**
+ * Re-parameterisation in both directions, as `span_keras/network/reparam.py` does it: four convolutions to one, and one back
+ * to four.
+ */
+
+import { uniformStream } from '../network/random.js';
 
 /**
  * @typedef {object} Expanded the weights of a training form's convolution, kernels with inputs before outputs
@@ -43,4 +48,46 @@ function addProduct(out, a, b, n, m, d) {
       for (let j = 0; j < d; j++) out[i * d + j] += factor * b[k * d + j];
     }
   }
+}
+
+/**
+ * A trainable form that computes exactly the given 3×3 convolution, up to float32's rounding.
+ *
+ * Half of the hidden channels carry the kernel unchanged. The other half is random behind a projection of zeros, so every
+ * weight can learn.
+ * @param {Float32Array} kernel (3, 3, c, d)
+ * @param {Float32Array} bias (d)
+ * @param {number} [seed] of the half that is random
+ * @returns {Expanded}
+ */
+export function expandKernel(kernel, bias, seed = 0) {
+  const d = bias.length;
+  const c = kernel.length / (9 * d);
+  const uniform = uniformStream(seed);
+  const random = (fanIn, fanOut) =>
+    Float32Array.from({ length: fanIn * fanOut }, () => (2 * uniform() - 1) / Math.sqrt(fanIn));
+  const skip = random(c, d);
+  const first = random(c, 2 * c);
+  const conv = random(9 * 2 * c, 2 * d);
+  const project = new Float32Array(2 * d * d);
+  for (let i = 0; i < c; i++) for (let j = 0; j < c; j++) first[i * 2 * c + j] = Number(i === j);
+  for (let tap = 0; tap < 9; tap++) {
+    for (let i = 0; i < 2 * c; i++) {
+      for (let j = 0; j < d; j++) {
+        const inMiddle = tap === 4 ? skip[i * d + j] : 0; // the skip adds it again
+        conv[(tap * 2 * c + i) * 2 * d + j] = i < c ? kernel[(tap * c + i) * d + j] - inMiddle : 0;
+      }
+    }
+  }
+  for (let j = 0; j < d; j++) project[j * d + j] = 1;
+  return {
+    skip,
+    skipBias: new Float32Array(d),
+    expand: first,
+    expandBias: new Float32Array(2 * c),
+    conv,
+    convBias: new Float32Array(2 * d),
+    project,
+    projectBias: Float32Array.from(bias),
+  };
 }
