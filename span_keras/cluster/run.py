@@ -38,7 +38,7 @@ CONNECT_SECONDS = 10.0
 
 IDLE_MS = 600_000
 """Time in milliseconds after which a local cluster ends a process that waits for a task to decode or to encode. Ray's
-own second is shorter than what the network takes for the next block, and each new process loads Python and Ray again."""
+own second is shorter than what the network takes for a block, and each new process loads Python and Ray again."""
 
 MIN_GPU = 0.01
 """Smallest part of a GPU that a worker may ask for."""

@@ -236,7 +236,8 @@ def test_kernels_for_matrix_units_step_aside(shared_blank):
           const reason = await net.makeProgram(set).catch((error) => error.message);
           used.push([net.programs.usual.set.name, reason]);
         }
-        const net = await GpuNetwork.start(artifacts, model.readConfig(artifacts), { sets: [{ ...PLAIN, bound: 0.002 }] });
+        const config = model.readConfig(artifacts);
+        const net = await GpuNetwork.start(artifacts, config, { sets: [{ ...PLAIN, bound: 0.002 }] });
         return [used, net.memory.tensors];""",
     )
     assert [name for name, _ in used] == ["plain"] * 3
