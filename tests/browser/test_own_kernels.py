@@ -217,7 +217,7 @@ def test_kernels_that_are_wrong_step_aside(spoil, reason, blank):
 
 def test_kernels_for_matrix_units_step_aside(shared_blank):
     """Where they do not compile, as on the software GPU, or are rougher than they may be."""
-    used, memory = library(
+    used = library(
         shared_blank,
         """
         const { GpuNetwork } = await import('/engine/webgpu/network.js');
@@ -226,6 +226,7 @@ def test_kernels_for_matrix_units_step_aside(shared_blank):
         const sets = [
           ...matrixSets({ pixels: 16, block: 16, lanes: 32 }),
           { ...PLAIN, name: 'rough', bound: 1e-12 },
+          { ...PLAIN, name: 'fine', bound: 0.002 },
         ];
         const used = [];
         for (const set of sets) {
@@ -236,14 +237,11 @@ def test_kernels_for_matrix_units_step_aside(shared_blank):
           const reason = await net.makeProgram(set).catch((error) => error.message);
           used.push([net.programs.usual.set.name, reason]);
         }
-        const config = model.readConfig(artifacts);
-        const net = await GpuNetwork.start(artifacts, config, { sets: [{ ...PLAIN, bound: 0.002 }] });
-        return [used, net.memory.tensors];""",
+        return used;""",
     )
-    assert [name for name, _ in used] == ["plain"] * 3
+    assert [name for name, _ in used] == ["plain"] * 3 + ["fine"]
     assert all("ShaderModule" in reason for _, reason in used[:2])
     assert re.match(r"it computed (the self-check wrongly|33×17 pixels too roughly) \(off by", used[2][1])
-    assert memory > 20
 
 
 LOSSES = {

@@ -88,6 +88,7 @@ def test_what_is_no_image_is_refused(shared_blank, arguments, message):
     [
         ("{ backend: 'WASM' }", "backend must be 'auto' or one of webgpu, webgl, wasm, cpu; found WASM."),
         ("{ tile: 'abc' }", "tile must be a number of pixels; found abc."),
+        ("{ precision: 'half' }", "precision must be 'float32' or 'float16'; found half."),
     ],
 )
 def test_options_that_there_are_not_are_refused(shared_blank, options, message):
