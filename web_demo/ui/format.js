@@ -7,6 +7,9 @@
  */
 export const size = (width, height) => `${width} × ${height}`;
 
+/** @param {number} value a whole one @returns {string} 12,345 */
+export const count = (value) => value.toLocaleString('en');
+
 /**
  * @param {number} ms milliseconds
  * @returns {string} 12 ms, 1.2 s, 12 s, 1 min 12 s or 1 h 12 min
@@ -33,12 +36,12 @@ export function longDuration(ms) {
 }
 
 /**
- * @param {number} count
+ * @param {number} number
  * @returns {string} 12 B, 1.2 kB, 1.2 MB or 1.2 GB; units are powers of 1000
  */
-export function bytes(count) {
+export function bytes(number) {
   const units = ['B', 'kB', 'MB', 'GB'];
   let step = 0;
-  while (step < 3 && count / 1000 ** step >= (step ? 999.95 : 1000)) step++; // 1.0 MB, not 1000.0 kB
-  return `${(count / 1000 ** step).toFixed(step ? 1 : 0)} ${units[step]}`;
+  while (step < 3 && number / 1000 ** step >= (step ? 999.95 : 1000)) step++; // 1.0 MB, not 1000.0 kB
+  return `${(number / 1000 ** step).toFixed(step ? 1 : 0)} ${units[step]}`;
 }

@@ -1,7 +1,7 @@
 /** What is said before a training that would take very long here. */
 
 import { LABELS } from '../../engine/backend.js';
-import { longDuration } from '../../ui/format.js';
+import { count, longDuration } from '../../ui/format.js';
 import { SIZES } from '../settings.js';
 
 /** Milliseconds that timing a step may take: a device that needs more is slow enough. */
@@ -17,7 +17,7 @@ const SLOW_TRAINING = 12 * 3600_000;
  */
 export function describeLength({ backend, milliseconds, steps }) {
   if (milliseconds < SLOW_STEP && milliseconds * steps < SLOW_TRAINING) return '';
-  const all = `${longDuration(milliseconds * steps)} for ${steps.toLocaleString('en')} steps`;
+  const all = `${longDuration(milliseconds * steps)} for ${count(steps)} steps`;
   return `This device needs about ${longDuration(milliseconds)} per step on ${LABELS[backend]}: ${all}. ${ADVICE}`;
 }
 

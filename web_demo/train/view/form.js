@@ -2,6 +2,7 @@
 
 import { CHAIN, LABELS } from '../../engine/backend.js';
 import { BLOCKS, CHANNELS, SCALES } from '../../constants.js';
+import { count } from '../../ui/format.js';
 import { DEFAULTS, FIELDS, SIZES, validate } from '../settings.js';
 
 const NETWORK_FIELDS = [
@@ -144,8 +145,7 @@ export function mountForm(root) {
     /** @param {any} stored see `TrainingSession.peek`; null if nothing is */
     describeStored(stored) {
       const text =
-        stored &&
-        `x${stored.config.scale}, ${stored.config.channels} channels, at step ${stored.step.toLocaleString('en')}`;
+        stored && `x${stored.config.scale}, ${stored.config.channels} channels, at step ${count(stored.step)}`;
       describe('stored', text);
       if (stored) select('stored');
       else if (api.originKind() === 'stored') select('page');

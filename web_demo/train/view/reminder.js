@@ -1,5 +1,7 @@
 /** What a trained network deserves: a word when it has become good, and one that it lies in this browser only. */
 
+import { count } from '../../ui/format.js';
+
 /** A gain in PSNR that is more than chance, in decibels. */
 const MIN_GAIN = 0.02;
 
@@ -33,7 +35,7 @@ export class Reminder {
     if (this.#isSaid || !(psnr > bicubic + MIN_GAIN)) return '';
     this.#isSaid = true;
     const gain = (psnr - bicubic).toFixed(2);
-    return `Step ${step.toLocaleString('en')}: the network beats bicubic interpolation by ${gain} dB.`;
+    return `Step ${count(step)}: the network beats bicubic interpolation by ${gain} dB.`;
   }
 
   /** @param {number} step that was saved as files */

@@ -2,7 +2,7 @@
 
 import { LABELS } from '../../engine/backend.js';
 import { loadChart } from '../../engine/tf.js';
-import { bytes, duration, longDuration } from '../../ui/format.js';
+import { bytes, count, duration, longDuration } from '../../ui/format.js';
 import { createCharts } from './chart.js';
 import { showSamples } from './sample-strip.js';
 
@@ -155,6 +155,3 @@ export class Report {
     this.find(`[data-figure=${name}]`).textContent = text;
   }
 }
-
-/** @param {number} value a whole number */
-export const count = (value) => value.toLocaleString('en');

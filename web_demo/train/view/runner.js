@@ -1,5 +1,6 @@
 /** One training from Start to Stop, as the page sees it: asked about if it takes long, ended if it does not listen. */
 
+import { count } from '../../ui/format.js';
 import { SIZES } from '../settings.js';
 import { TrainingEnded } from './client.js';
 import { TIMING_LIMIT, TOO_SLOW, describeLength } from './estimate.js';
@@ -103,6 +104,6 @@ export class Runner {
 export function describeEnd({ finished, step = 0, declined }) {
   if (declined === 'quick') return 'Start Training begins with these settings.';
   if (declined) return 'The training did not start.';
-  const done = step.toLocaleString('en');
+  const done = count(step);
   return finished ? `Finished after ${done} steps.` : `Stopped at step ${done}; Start Training goes on from here.`;
 }

@@ -1,5 +1,7 @@
 /** LR, bicubic, SPAN and HR of one sample side by side; a row of buttons chooses the sample. */
 
+import { count } from '../../ui/format.js';
+
 /** @typedef {import('../session/samples.js').ShownSample} ShownSample */
 
 /** @type {WeakMap<HTMLElement, number>} */
@@ -45,7 +47,7 @@ export function showSamples(root, event, heldOut) {
   );
   const whose = heldOut ? 'photographs that are not trained on' : 'the photographs trained on';
   find('train-samples-note').textContent =
-    `Step ${step.toLocaleString('en')}: mean PSNR ${psnr.toFixed(2)} dB, bicubic ${bicubic.toFixed(2)} dB (averaged weights, luma, on ${whose}).`;
+    `Step ${count(step)}: mean PSNR ${psnr.toFixed(2)} dB, bicubic ${bicubic.toFixed(2)} dB (averaged weights, luma, on ${whose}).`;
 }
 
 function figure(title, detail, { width, height, data }) {
