@@ -7,23 +7,27 @@
  * it in: padding follows normalisation, so the function stays the same.
  */
 import { BLOCKS, DIV2K_MEAN } from '../constants.js';
-import { ModelError, readConfig, weightTable } from '../network/model.js';
+import { ModelError, PLAIN_LAYERS, readConfig, weightTable } from '../network/model.js';
 import { readWeights } from '../network/weights.js';
-import { expandKernel } from './reparam.js';
+import { expandKernel, expandedShapes } from './reparam.js';
 
 /** @typedef {{shape: number[], values: Float32Array}} Tensor */
 
 /** Input range of the authors' code. */
 const RANGE = 255;
-/** Convolutions that are no Conv3XC. */
-const PLAIN_LAYERS = ['conv_cat', 'upsampler'];
-/** The authors' names in a Conv3XC, in their order: which of `Expanded`, rows and columns of taps, inputs and outputs. */
-const PARTS = (c, d) => [
-  { part: 'sk', weight: 'skip', bias: 'skipBias', shape: [1, 1, c, d] },
-  { part: 'conv.0', weight: 'expand', bias: 'expandBias', shape: [1, 1, c, 2 * c] },
-  { part: 'conv.1', weight: 'conv', bias: 'convBias', shape: [3, 3, 2 * c, 2 * d] },
-  { part: 'conv.2', weight: 'project', bias: 'projectBias', shape: [1, 1, 2 * d, d] },
-];
+/** Submodules of the authors' Conv3XC by the convolution of our training form. */
+const PARTS = { skip: 'sk', expand: 'conv.0', conv: 'conv.1', project: 'conv.2' };
+
+/**
+ * The authors' name of a convolution.
+ * @param {string} layer our name of its layer
+ * @param {string} [part] which of the training form's convolutions; else the fused one, or the only one
+ * @returns {string} without `.weight` or `.bias`
+ */
+export function moduleOf(layer, part) {
+  if (PLAIN_LAYERS.includes(layer)) return layer === 'upsampler' ? 'upsampler.0' : layer;
+  return `${layer.replace(/^(block_\d+)_(c\d)$/, '$1.$2_r')}.${part ? PARTS[part] : 'eval_conv'}`;
+}
 
 /**
  * The tensors of a network under the authors' names.
@@ -48,14 +52,13 @@ export function stateDict(artifacts) {
     let bias = /** @type {Float32Array} */ (weights.get(`${layer}/bias`));
     if (layer === 'conv_1') kernel = kernel.map((value) => value * gain);
     if (layer === 'upsampler') [kernel, bias] = [kernel, bias].map((values) => toChannelMajor(values, d));
-    const module = layer.replace(/^(block_\d+)_(c\d)$/, '$1.$2_r');
-    if (PLAIN_LAYERS.includes(layer)) {
-      put(layer === 'upsampler' ? 'upsampler.0' : layer, kernel, bias, shape);
-      continue;
+    if (!PLAIN_LAYERS.includes(layer)) {
+      const expanded = expandKernel(kernel, bias);
+      for (const [part, partShape] of Object.entries(expandedShapes(c, d))) {
+        put(moduleOf(layer, part), expanded[part], expanded[`${part}Bias`], partShape);
+      }
     }
-    const expanded = expandKernel(kernel, bias);
-    for (const one of PARTS(c, d)) put(`${module}.${one.part}`, expanded[one.weight], expanded[one.bias], one.shape);
-    put(`${module}.eval_conv`, kernel, bias, shape);
+    put(moduleOf(layer), kernel, bias, shape);
   }
   if (!normalizes) state.set('no_norm', { shape: [1], values: new Float32Array(1) });
   return state;

@@ -2,8 +2,9 @@
  * From named tensors to a network, as `span_keras/checkpoints/detect.py` reads them: our own names, or those of the
  * authors' PyTorch code, in the training form or fused.
  */
-import { ModelError, readConfig } from '../network/model.js';
-import { fuse } from './reparam.js';
+import { ModelError, PLAIN_LAYERS, readConfig } from '../network/model.js';
+import { moduleOf } from './authors.js';
+import { expandedShapes, fuse } from './reparam.js';
 import { findNormalization } from './trial.js';
 
 /** @typedef {import('../network/model.js').ModelArtifacts} ModelArtifacts */
@@ -12,8 +13,6 @@ import { findNormalization } from './trial.js';
 
 /** Names that only SPAN has in the authors' code, behind any prefix. */
 const MARKS = /^(|.*\.)(?:conv_1\.(?:sk|eval_conv|conv\.0)|block_1\.c1_r\.(?:sk|eval_conv|conv\.0)|conv_cat)\.weight$/;
-/** Submodules of the authors' Conv3XC by our weight's name. */
-const PARTS = { skip: 'sk', expand: 'conv.0', conv: 'conv.1', project: 'conv.2' };
 const PARAMETERS = { kernel: 'weight', bias: 'bias' };
 
 /**
@@ -76,11 +75,8 @@ function authorsNames(tensors, name) {
   const layers = new Set(['conv_1', ...blocks, 'conv_2', 'conv_cat', 'upsampler']);
   const weight = (layer, key) => {
     const [, part, kind] = /** @type {string[]} */ (/^(?:(.+)_)?(kernel|bias)$/.exec(key));
-    const module = layer.replace(/^(block_\d+)_(c\d)$/, '$1.$2_r');
-    const isPlain = layer === 'conv_cat' || layer === 'upsampler';
-    const place = isPlain ? (layer === 'upsampler' ? '.0' : '') : `.${part ? PARTS[part] : 'eval_conv'}`;
-    if (isPlain && part) return undefined;
-    return toKernel(weightOf(find(`${module}${place}.${PARAMETERS[kind]}`)));
+    if (part && PLAIN_LAYERS.includes(layer)) return undefined;
+    return toKernel(weightOf(find(`${moduleOf(layer, part)}.${PARAMETERS[kind]}`)));
   };
   return { layers, weight, hasNoNorm: Boolean(find('no_norm')) };
 }
@@ -125,18 +121,17 @@ function convolutionOf(weight, name) {
   const skip = weight('skip_kernel');
   if (!skip) return { kernel: weight('kernel'), bias: weight('bias') };
   const [, , c, d] = skip.shape;
-  const shapes = {
-    ...{ skip_kernel: [1, 1, c, d], skip_bias: [d], expand_kernel: [1, 1, c, 2 * c], expand_bias: [2 * c] },
-    ...{ conv_kernel: [3, 3, 2 * c, 2 * d], conv_bias: [2 * d], project_kernel: [1, 1, 2 * d, d], project_bias: [d] },
-  };
-  const values = Object.entries(shapes).map(([key, shape]) => {
+  const valuesOf = (key, shape) => {
     const found = weight(key);
-    if (found?.shape.join('×') === shape.join('×')) return found.values;
+    if (found && found.shape.join('×') === shape.join('×')) return found.values;
     const problem = found ? `has shape ${found.shape.join('×')}` : 'is missing';
     throw new ModelError(`${name} is not what SPAN has: its ${key} ${problem}, expected ${shape.join('×')}.`);
-  });
-  const [skipKernel, skipBias, expand, expandBias, conv, convBias, project, projectBias] = values;
-  const made = fuse({ skip: skipKernel, skipBias, expand, expandBias, conv, convBias, project, projectBias });
+  };
+  const values = Object.entries(expandedShapes(c, d)).flatMap(([part, shape]) => [
+    [part, valuesOf(`${part}_kernel`, shape)],
+    [`${part}Bias`, valuesOf(`${part}_bias`, shape.slice(3))],
+  ]);
+  const made = fuse(Object.fromEntries(values));
   return { kernel: { shape: [3, 3, c, d], values: made.kernel }, bias: { shape: [d], values: made.bias } };
 }
 

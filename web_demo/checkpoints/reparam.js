@@ -51,6 +51,19 @@ function addProduct(out, a, b, n, m, d) {
 }
 
 /**
+ * Shapes of the kernels of a training form's convolution from c to d channels; a bias has its kernel's outputs.
+ * @param {number} c
+ * @param {number} d
+ * @returns {Record<'skip' | 'expand' | 'conv' | 'project', number[]>} in the order in which they compute
+ */
+export const expandedShapes = (c, d) => ({
+  skip: [1, 1, c, d],
+  expand: [1, 1, c, 2 * c],
+  conv: [3, 3, 2 * c, 2 * d],
+  project: [1, 1, 2 * d, d],
+});
+
+/**
  * A trainable form that computes exactly the given 3×3 convolution, up to float32's rounding.
  *
  * Half of the hidden channels carry the kernel unchanged. The other half is random behind a projection of zeros, so every

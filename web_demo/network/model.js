@@ -171,6 +171,9 @@ function isLayersModel(json) {
 
 const layersOf = ({ modelTopology }) => (modelTopology.model_config ?? modelTopology).config?.layers ?? [];
 
+/** Convolutions that are no Conv3XC: in the training form too they are one. */
+export const PLAIN_LAYERS = ['conv_cat', 'upsampler'];
+
 /**
  * Every trainable weight in forward order.
  * @param {Pick<SpanConfig, 'scale' | 'channels' | 'blocks' | 'inChannels' | 'outChannels'>} config

@@ -18,12 +18,9 @@ import {
   OUTPUT_STD,
   REPCONV_GAIN,
 } from '../../constants.js';
-import { weightTable } from '../../network/model.js';
+import { PLAIN_LAYERS, weightTable } from '../../network/model.js';
 import { buildModel, weightCount } from './layers-model.js';
 import { normalStream, uniformStream } from '../../network/random.js';
-
-/** Convolutions that are not a Conv3XC; their kernels start as Keras's do by default. */
-const PLAIN_LAYERS = ['conv_cat', 'upsampler'];
 
 /**
  * Weights of a new network.
@@ -84,7 +81,7 @@ function targetDeviation(name, variant) {
   return name.endsWith('_c3') ? ATTENTION_STD[variant] : FEATURE_STD;
 }
 
-/** Keras's default kernel initialiser. */
+/** Keras's default kernel initialiser, for what is no Conv3XC. */
 function glorot(shape, uniform) {
   const [h, w, c, d] = shape;
   const limit = Math.sqrt(6 / (h * w * (c + d)));
