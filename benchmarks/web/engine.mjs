@@ -1,11 +1,10 @@
 // Times and checks our own WebGPU engine on a GPU, without a browser, beside the page's TensorFlow.js path:
 //   node benchmarks/web/engine.mjs MODEL_DIR... [--sizes 64,128,256,512] [--sets] [--frames MODEL_DIR] [--photo SIDE]
 //     [--pairs FILE] [--only] [--precision float16]
-// --sets times every set of kernels of the first model, --precision
-// float16 those for matrix units too;
-// --frames video frames of 1280×720, --photo a square photograph to a PNG file; --pairs compares photographs with
-// Python's results, which benchmarks/web/pairs.py wrote for the first model, and in floats with direct convolution;
-// --only leaves out the times of tiles.
+// --sets times every set of kernels of the first model, --precision float16 those for matrix units too; --frames times
+// video frames of 1280×720, --photo a square photograph to a PNG file; --pairs compares photographs with Python's results,
+// which benchmarks/web/pairs.py wrote for the first model, and in floats with direct convolution; --only leaves out the
+// times of tiles.
 // Needs what kernels.mjs needs.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -177,21 +176,23 @@ async function timeToday({ artifacts, config }) {
 /** Photographs against what Python made of them: levels. */
 async function comparePhotographs({ artifacts, config }, file) {
   const network = await startNetwork(artifacts, config);
-  const exact = await network.makeProgram(network.sets.find(({ name }) => name.startsWith('direct')));
+  const direct = await network.makeProgram(network.sets.find(({ name }) => name.startsWith('direct')));
+  const pairs = [];
+  for (const { sr, ...pixels } of readPairs(file, config.scale)) {
+    pairs.push({ pixels, sr, exact: await network.compute(pixels, direct) });
+  }
   for (const set of network.gpu.software && !options.sets ? [network.programs.usual.set] : network.sets) {
     const program = await programOf(network, set);
     if (!program) continue;
-    let [values, different, worst, count] = [0, 0, 0, 0];
+    let [values, different, worst] = [0, 0, 0];
     let [squares, furthest] = [0, 0];
-    for (const { width, height, lr, sr } of readPairs(file, config.scale)) {
-      const pixels = { data: lr, width, height };
-      const floats = [await network.compute(pixels, program), await network.compute(pixels, exact)];
-      floats[0].forEach((value, i) => {
-        const off = value - floats[1][i];
+    for (const { pixels, sr, exact } of pairs) {
+      (await network.compute(pixels, program)).forEach((value, i) => {
+        const off = value - exact[i];
         squares += off * off;
         if (!(Math.abs(off) <= furthest)) furthest = Math.abs(off);
       });
-      const out = await network.enlarge({ data: lr }, { width, height }, { program });
+      const out = await network.enlarge(pixels, pixels, { program });
       for (let i = 0, j = 0; i < out.length; i++) {
         if (i % 4 === 3) continue;
         const off = Math.abs(out[i] - sr[j++]);
@@ -199,10 +200,11 @@ async function comparePhotographs({ artifacts, config }, file) {
         worst = Math.max(worst, off);
         values++;
       }
-      count++;
     }
     const equal = (100 * (1 - different / values)).toFixed(4);
-    console.log(`${count} photographs, ${set.name}: ${equal} % of the values equal Python's, at most ${worst} off;`);
+    console.log(
+      `${pairs.length} photographs, ${set.name}: ${equal} % of the values equal Python's, at most ${worst} off;`,
+    );
     const psnr = 10 * Math.log10(values / squares);
     console.log(
       `  against direct convolution at most ${(furthest * 255).toPrecision(2)} levels, ${psnr.toFixed(1)} dB`,
@@ -212,19 +214,19 @@ async function comparePhotographs({ artifacts, config }, file) {
   network.dispose();
 }
 
-/** @returns {Generator<{width, height, lr: Uint8Array, sr: Uint8Array}>} RGBA of the input, RGB of the result */
+/** @returns {Generator<{width, height, data: Uint8Array, sr: Uint8Array}>} RGBA of the input, RGB of the result */
 function* readPairs(file, scale) {
   const bytes = gunzipSync(readFileSync(file));
   for (let at = 0; at < bytes.length;) {
     const [width, height] = [bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4)];
     const pixels = width * height;
     const rgb = bytes.subarray(at + 8, at + 8 + pixels * 3);
-    const lr = new Uint8Array(pixels * 4).fill(255);
-    for (let i = 0; i < pixels; i++) lr.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
+    const data = new Uint8Array(pixels * 4).fill(255);
+    for (let i = 0; i < pixels; i++) data.set(rgb.subarray(3 * i, 3 * i + 3), 4 * i);
     at += 8 + pixels * 3;
     const sr = bytes.subarray(at, at + pixels * scale ** 2 * 3);
     at += sr.length;
-    yield { width, height, lr, sr };
+    yield { width, height, data, sr };
   }
 }
 

@@ -36,9 +36,7 @@ const load = (path) => import(join(WEB, path));
 const { loadTf } = await load('engine/tf.js');
 await loadTf(['layers', 'cpu']);
 const { tf } = await (await load('engine/backend.js')).startBackend('webgpu');
-const { info } = tf.backend().device.adapterInfo
-  ? { info: tf.backend().device.adapterInfo }
-  : await navigator.gpu.requestAdapter();
+const { info } = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
 console.log(`${info.vendor} ${info.device} ${info.description}`);
 const { Trainer } = await load('train/session/step.js');
 const { defaultConfig } = await load('train/session/layers-model.js');
@@ -80,10 +78,8 @@ async function compare(name, patch) {
   const uniform = uniformStream(1, 1);
   const random = (count) => Float32Array.from({ length: count }, () => uniform());
   const side = patch * config.scale;
-  const data = {
-    ...{ lr: random(batch * patch ** 2 * 3), lrShape: [batch, patch, patch, 3] },
-    ...{ hr: random(batch * side ** 2 * 3), hrShape: [batch, side, side, 3] },
-  };
+  const [lrShape, hrShape] = [patch, side].map((length) => [batch, length, length, 3]);
+  const data = { lr: random(batch * patch ** 2 * 3), lrShape, hr: random(batch * side ** 2 * 3), hrShape };
   const settings = { ...DEFAULTS, batch, patch, vggWeight: perceptual ? DEFAULTS.vggWeight : 0 };
   for (const [way, begin] of WAYS) {
     const end = begin();
