@@ -108,10 +108,15 @@ def settle(pairs: Iterable[Pair], options: Options, found: Plan, results: Collec
             )
         else:
             taken[target] = source
-            if not options.overwrite and target.exists():
-                found.settled.append(kept(source, target))
+            try:
+                exists = not options.overwrite and target.exists()
+            except OSError as error:  # such as a name that became too long
+                found.fail(source, f"{target} cannot be written ({error.strerror}); choose another output.")
             else:
-                found.jobs.append(Job(source, target, options, adapt))
+                if exists:
+                    found.settled.append(kept(source, target))
+                else:
+                    found.jobs.append(Job(source, target, options, adapt))
 
 
 def _place(path: PurePath) -> PurePath:

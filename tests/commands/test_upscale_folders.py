@@ -149,6 +149,16 @@ def test_clashing_names_fail_one_image_alone(run, tmp_path):
     assert result.stderr.rstrip().endswith("1 of 3 images could not be upscaled.")
 
 
+def test_a_name_that_becomes_too_long_fails_one_image_alone(run, tmp_path):
+    images = [tmp_path / "a.png", tmp_path / f"{'b' * 251}.png"]
+    for path in images:
+        save(path)
+    result = run(*images)
+    assert result.exit_code == 1
+    assert (tmp_path / "a_x2.png").is_file()
+    assert "_x2.png cannot be written (File name too long); choose another output." in result.stderr
+
+
 def test_results_lie_beside_their_sources_where_no_output_is_named(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "photo.png")
