@@ -188,6 +188,7 @@ def test_several_sizes_colours_that_are_none_and_devices_that_are_none_are_wrong
         (["--width", 3, "--height", 4], 2, "expected one of --outscale, --width, --height and --longest"),
         (["--outscale", 17], 2, "Invalid value for '--outscale'"),
         (["--outscale", 0], 2, "Invalid value for '--outscale'"),
+        (["--outscale", "nan"], 2, "Invalid value for '--outscale': expected a finite number, found nan"),
         (["--width", 0], 2, "Invalid value for '--width'"),
         (["--background", "reddish"], 2, "expected a colour such as white or #ffffff, found 'reddish'"),
         (["--device", "tpu"], 1, "expected the device auto, cpu, gpu or gpu:NUMBER, found 'tpu'"),
@@ -266,6 +267,16 @@ def test_a_closed_terminal_leaves_nothing_behind(weights, tmp_path):
     done = in_a_process("os.kill(os.getpid(), signal.SIGHUP)", weights, tmp_path)
     assert done.returncode == 128 + signal.SIGHUP, done.stderr
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_closed_streams_take_no_part_of_a_result(run, weights, tmp_path):
+    """A service may start programs without standard streams; what is opened first would get their numbers."""
+    save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "span_keras.upscale", str(tmp_path / "a.png"), "-w", str(weights)]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command, "-o", str(tmp_path / "b.png")])
+    assert done.returncode == 0
+    assert run(tmp_path / "a.png", "-o", tmp_path / "c.png").exit_code == 0
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to give up root's right to enter every folder")
