@@ -1,5 +1,6 @@
-/** What the npm package says in Node where it cannot work. Where it can: tests/browser/test_package.py. */
+/** The npm package in Node where it cannot work, and for TypeScript before 6. The rest: tests/browser/test_package.py. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadUpscaler as loadInNode } from '../../web_demo/npm/node.mjs';
 import { loadUpscaler } from '../../web_demo/span.js';
@@ -18,3 +19,14 @@ test('without a GPU and without a model, one learns what is missing', async () =
     message: 'Expected a model.json at no/model.json, found none that can be read (ENOENT); check the path.',
   });
 });
+
+for (const file of ['span.d.ts', 'npm/node.d.mts']) {
+  test(`${file} names the types of WebGPU that it refers to`, () => {
+    const code = readFileSync(new URL(`../../web_demo/${file}`, import.meta.url), 'utf8').replace(/\/\*[^]*?\*\//g, '');
+    const [used, declared] = [/\bGPU\w*/g, /(?<=interface )GPU\w*(?= \{\})/g].map(
+      (words) => new Set(code.match(words)),
+    );
+    assert.ok(used.size);
+    assert.deepEqual([...used].sort(), [...declared].sort());
+  });
+}
