@@ -43,8 +43,8 @@ export class Runner {
    * @param {import('./tile.js').Tile} tile
    * @param {object} [options]
    * @param {number} [options.blocks] fewer than the network has
-   * @param {(encoder: GPUCommandEncoder, status: GPUBuffer) => void} [options.after] adds what follows the pass, whose
-   *   status tells whether it computed all pixels, and numbers: `STATUS`
+   * @param {(encoder: GPUCommandEncoder, status: GPUBuffer) => void} [options.after] adds what follows the pass; the bits
+   *   of `STATUS` tell how it went
    */
   submit(program, source, target, tile, { blocks = this.config.blocks, after = () => {} } = {}) {
     const { device } = this.arena;

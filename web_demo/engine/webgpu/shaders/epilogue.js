@@ -24,7 +24,7 @@ const ATTEND = {
 }`,
 };
 
-/** Bits of the status, which says how pixels came out: all that was asked for is done, and a value was not finite. */
+/** Bits of the status, which says how pixels came out: the last one was stored, and a value of any was not finite. */
 export const STATUS = { done: 1, notFinite: 2 };
 
 /** Sums are looked at as bits: a shader may be compiled as if NaN did not exist. */
