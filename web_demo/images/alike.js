@@ -29,7 +29,7 @@ const GIF_END = 0x3b;
 export async function completed(bytes) {
   const container = containerOf(bytes);
   if (container === 'png') return completedPng(bytes);
-  if (container === 'webp') return 8 + viewOf(bytes).getUint32(4, true) > bytes.length ? null : bytes;
+  if (container === 'webp') return isCutWebp(bytes) ? null : bytes;
   if (/^GIF8[79]a/.test(text(bytes, 0, 6))) return completedGif(bytes);
   return isCutBmp(bytes) ? null : bytes;
 }
@@ -64,11 +64,16 @@ function pngChunk(name, data) {
   return chunk;
 }
 
-/** The first frame is what counts. */
+/** Some programs leave out the last byte, which only makes the length even. */
+function isCutWebp(bytes) {
+  return 8 + viewOf(bytes).getUint32(4, true) > bytes.length + 1;
+}
+
+/** The first frame is what counts. With other data among its blocks, browsers may know better. */
 function completedGif(bytes) {
   let end = 0;
   for (const { isFrame, stop } of gifBlocks(bytes)) if (isFrame) end = stop;
-  if (!end) return null;
+  if (!end) return bytes.at(-1) === GIF_END ? bytes : null;
   return bytes.includes(GIF_END, end) ? bytes : join([bytes.subarray(0, end), [GIF_END]]);
 }
 
