@@ -97,7 +97,8 @@ def settle(pairs: Iterable[Pair], options: Options, found: Plan, results: Collec
                 Outcome(str(source), status="kept", reason=f"{source} is a result of before, and is kept.")
             )
         elif target in taken:
-            found.fail(source, f"{taken[target]} and {source} would both become {target}; upscale {source} by itself.")
+            reason = f"{taken[target]} and {source} would both become {target}; upscale {source} into another folder."
+            found.fail(source, reason)
         elif _place(target) == _place(source):
             found.fail(source, f"{source} would be overwritten by its own result; choose another output.")
         elif target.suffix.lower() not in WRITABLE:

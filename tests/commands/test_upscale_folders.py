@@ -146,6 +146,7 @@ def test_clashing_names_fail_one_image_alone(run, tmp_path):
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.webp", "b.webp"]
     assert "a.jpg and " in result.stderr and "a.png would both become " in result.stderr
+    assert "a.png into another folder." in result.stderr  # in this one its name is taken
     assert result.stderr.rstrip().endswith("1 of 3 images could not be upscaled.")
 
 
