@@ -99,8 +99,8 @@ def test_nothing_is_left_on_the_backend(backend, blank):
         backend,
     )
     assert counts == [counts[0]] * 7
-    # Kernels and biases of ten convolutions. Our kernels fold two of them; two more buffers say where a tile lies, and how
-    # it came out.
+    # Kernels and biases of ten convolutions. Our kernels fold two of them; two more buffers say where a tile lies, and
+    # how it came out.
     assert counts[0]["tensors"] == 20
 
 
