@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, load_networks, reports_errors, version_option
+from span_keras.cli import CONTEXT, FiniteRange, load_networks, reports_errors, version_option
 from span_keras.cli_images import Report, check_image_options, image_options, network_options
 from span_keras.inference.job import Options
 from span_keras.inference.networks import DEFAULT_NETWORKS
@@ -61,7 +61,7 @@ def _refuse_client(context, parameter, address: str) -> str:
 )
 @click.option(
     "--gpus-per-worker",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="G",
     help="GPUs of each; 0.5 lets two share one. [default: 1 if there are any]",
 )
@@ -71,7 +71,7 @@ def _refuse_client(context, parameter, address: str) -> str:
     metavar="N",
     help=f"Tiles of all images per call of the network. [default: {GPU_BATCH} on a GPU, 1 on a CPU]",
 )
-@click.option("--price", type=click.FloatRange(0), metavar="P", help="Of the cluster an hour, for the summary.")
+@click.option("--price", type=FiniteRange(0), metavar="P", help="Of the cluster an hour, for the summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per file instead of names of results.")
 @version_option
 @reports_errors

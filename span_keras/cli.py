@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import math
 import os
 import signal
+import sys
 import threading
+from pathlib import Path
 
 import click
 
@@ -24,10 +27,34 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 """Click's settings of every command."""
 
 
+class FiniteRange(click.FloatRange):
+    """A number within bounds. NaN is within any of click's."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, found {value}.", param, ctx)
+        return number
+
+
 class Failure(click.ClickException):
     """End a command with one sentence on stderr and exit code 1."""
 
     exit_code = 1
+
+
+def _open_closed_streams() -> None:
+    """Give the standard streams a place where whoever started the command closed them, as some services do.
+
+    Else files that are opened later would get their numbers, and what is printed would go into results.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor < 3:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 -- for as long as the process runs
 
 
 @contextlib.contextmanager
@@ -59,6 +86,7 @@ def reports_errors(function):
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
+        _open_closed_streams()
         try:
             with _cleans_up_when_terminated():
                 return function(*args, **kwargs)
@@ -172,7 +200,7 @@ def weights_options(function=None, *, default: str | None = DEFAULT_NETWORK, sho
         click.option("--variant", type=click.Choice(VARIANTS), help="Activations, where the file cannot tell."),
         click.option(
             "--img-range",
-            type=click.FloatRange(min=0, min_open=True),
+            type=FiniteRange(min=0, min_open=True),
             metavar="R",
             help="Input range, where the file cannot tell (255 or 1).",
         ),

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from span_keras.cli import Failure, weights_options
+from span_keras.cli import Failure, FiniteRange, weights_options
 from span_keras.images.formats import FORMATS
 from span_keras.inference.batch import AUTO
 from span_keras.inference.job import MAX_FACTOR, Outcome
@@ -24,7 +24,7 @@ def image_options(function):
         weights_options(default=None, shown=f"{DEFAULT_NETWORKS[4]}, or what fits the size"),
         click.option(
             "--outscale",
-            type=click.FloatRange(0, MAX_FACTOR, min_open=True),
+            type=FiniteRange(0, MAX_FACTOR, min_open=True),
             metavar="F",
             help=f"Enlarge by any factor up to {MAX_FACTOR}. [default: that of the network]",
         ),

@@ -12,8 +12,16 @@ import { format, resolveConfig } from 'prettier';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const target = join(root, 'span.d.ts');
-const HEADER =
-  '/** Types of span.js: upscale images with a SPAN network in the browser. Written by declare.mjs. */\n\n';
+/** What WebGPU's types are called is all that TypeScript before 6 has to know; later, its own are merged with these. */
+const HEADER = `/** Types of span.js: upscale images with a SPAN network in the browser. Written by declare.mjs. */
+
+declare global {
+  // TypeScript before 6 does not know them.
+  interface GPUDevice {}
+  interface GPUTexture {}
+}
+
+`;
 /** A module's type in another one's declaration. */
 const IMPORTED = /import\(["'](\.[^"']+)["']\)\.(\w+)/g;
 /** An exported declaration with the comment before it: on one line, or up to a brace at a line's beginning. */

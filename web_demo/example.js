@@ -2,9 +2,17 @@ import { loadUpscaler } from './span.js';
 
 const loading = loadUpscaler('model.json');
 /** @type {any} */
-const [input, progress, image] = ['input', 'progress', 'img'].map((name) => document.querySelector(name));
+const [input, progress, output, image] = ['input', 'progress', 'output', 'img'].map((name) =>
+  document.querySelector(name),
+);
 input.onchange = async () => {
+  if (!input.files.length) return; // the dialog was cancelled
   const onProgress = ({ done, total }) => (progress.value = done / total);
-  const { blob } = await (await loading).upscale(input.files[0], { onProgress });
-  image.src = URL.createObjectURL(/** @type {Blob} */ (blob));
+  output.value = '';
+  try {
+    const { blob } = await (await loading).upscale(input.files[0], { onProgress });
+    image.src = URL.createObjectURL(/** @type {Blob} */ (blob));
+  } catch (error) {
+    output.value = error.message;
+  }
 };

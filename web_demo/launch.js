@@ -37,8 +37,13 @@ function launch() {
   return launched;
 }
 
-/** @throws {Error} the page's security policy forbids it */
+/** @throws {Error} the page's security policy forbids it, or this is no page, as where a server renders one */
 function startWorker() {
+  if (!globalThis.Worker) {
+    throw new Error(
+      'Expected a browser, found no Worker; load the model in the page, or take span-upscaler/node in Node.',
+    );
+  }
   const options = /** @type {WorkerOptions} */ ({ type: 'module', name: 'span' });
   try {
     return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'span' });

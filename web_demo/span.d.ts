@@ -1,5 +1,11 @@
 /** Types of span.js: upscale images with a SPAN network in the browser. Written by declare.mjs. */
 
+declare global {
+  // TypeScript before 6 does not know them.
+  interface GPUDevice {}
+  interface GPUTexture {}
+}
+
 export type BackendName = 'webgpu' | 'webgl' | 'wasm' | 'cpu';
 
 export type Status = {

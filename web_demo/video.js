@@ -15,11 +15,12 @@ let turn = 0;
 model.onchange = () => {
   loading?.then((upscaler) => upscaler.dispose()).catch(() => {});
   loading = null;
-  if (file.files.length) start();
+  start();
 };
 file.onchange = start;
 
 async function start() {
+  if (!file.files.length) return; // the dialog was cancelled
   const mine = ++turn;
   output.value = 'Loading the model…';
   URL.revokeObjectURL(video.src);

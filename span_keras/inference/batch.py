@@ -97,7 +97,8 @@ def settle(pairs: Iterable[Pair], options: Options, found: Plan, results: Collec
                 Outcome(str(source), status="kept", reason=f"{source} is a result of before, and is kept.")
             )
         elif target in taken:
-            found.fail(source, f"{taken[target]} and {source} would both become {target}; upscale {source} by itself.")
+            reason = f"{taken[target]} and {source} would both become {target}; upscale {source} into another folder."
+            found.fail(source, reason)
         elif _place(target) == _place(source):
             found.fail(source, f"{source} would be overwritten by its own result; choose another output.")
         elif target.suffix.lower() not in WRITABLE:
@@ -108,10 +109,15 @@ def settle(pairs: Iterable[Pair], options: Options, found: Plan, results: Collec
             )
         else:
             taken[target] = source
-            if not options.overwrite and target.exists():
-                found.settled.append(kept(source, target))
+            try:
+                exists = not options.overwrite and target.exists()
+            except OSError as error:  # such as a name that became too long
+                found.fail(source, f"{target} cannot be written ({error.strerror}); choose another output.")
             else:
-                found.jobs.append(Job(source, target, options, adapt))
+                if exists:
+                    found.settled.append(kept(source, target))
+                else:
+                    found.jobs.append(Job(source, target, options, adapt))
 
 
 def _place(path: PurePath) -> PurePath:

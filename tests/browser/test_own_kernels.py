@@ -195,6 +195,16 @@ BREAK = """
         ("code.replaceAll('0.1 * v', '0.2 * v')", r"plain: it computed the self-check wrongly"),
         ("code.replace('tile.size.x +', 'tile.size.y +')", r"plain: it computed .+ wrongly"),
         ("code.replace('fn main', 'fn mean')", r"plain: "),
+        (
+            """code.includes('fn levels') ? code.replace('y: u32, v: vec4<f32>) {', `y: u32, sums: vec4<f32>) {
+              var v = sums;
+              if (x == 20u && y == 9u) { v.g = bitcast<f32>(tile.size.x | 0x7fc00000u); }`) : code""",
+            r"plain: WebGPU returned values that are not numbers",
+        ),
+        (
+            "code.replace('y: u32, v: vec4<f32>) {', '$& if (x > 5u) { return; }')",
+            r"plain: WebGPU did not compute all pixels of a tile",
+        ),
     ],
 )
 def test_kernels_that_are_wrong_step_aside(spoil, reason, blank):
@@ -312,28 +322,60 @@ def test_a_device_that_fails_while_it_compiles(failure, message, blank):
     assert tensors > 20
 
 
-def test_a_full_gpu_gets_smaller_tiles(blank, python_upscale):
-    pixels = make_scene(30, 70)
-    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
-    data, notices = library(
-        blank,
+FAILURES = {
+    "no memory": (
         """
-        const notices = [];
-        const eng = new engine.Engine((status) => notices.push([status.backend, status.tile, status.notice]));
-        await eng.load(await model.fetchModel('/models/x2/model.json'), { backend: 'webgpu', tile: 60 });
         const { popErrorScope } = GPUDevice.prototype;
         const failure = Promise.resolve(new GPUOutOfMemoryError('no memory is left'));
         GPUDevice.prototype.popErrorScope = () => {
           GPUDevice.prototype.popErrorScope = popErrorScope;
           return failure;
+        };""",
+        "WebGPU failed: no memory is left",
+    ),
+    "a pass that does not run": (
+        """
+        const { dispatchWorkgroups } = GPUComputePassEncoder.prototype;
+        const { finish } = GPUCommandEncoder.prototype;
+        let encoders = 0;
+        GPUComputePassEncoder.prototype.dispatchWorkgroups = function (...count) {
+          if (encoders !== 1) dispatchWorkgroups.apply(this, count); // the second tile finds the first one's pixels
         };
-        const { data } = await eng.pixels(new ImageData(Uint8ClampedArray.from(given[0]), 70, 30));
+        GPUCommandEncoder.prototype.finish = function () {
+          encoders++;
+          return finish.apply(this);
+        };""",
+        "WebGPU did not compute all pixels of a tile",
+    ),
+    "a value that is no number": (
+        """
+        const { device } = eng.network.gpu;
+        const { usual } = eng.network.programs;
+        const [, biases] = usual.weights({ kind: 'last', place: [] }, usual.kernels.last('bytes'));
+        device.queue.writeBuffer(biases, 8, Float32Array.of(NaN)); // blue of one pixel in four""",
+        "WebGPU returned values that are not numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_gpu_that_fails_gets_smaller_tiles(failure, blank, python_upscale):
+    pixels = make_scene(30, 70)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    data, notices = library(
+        blank,
+        f"""
+        const notices = [];
+        const eng = new engine.Engine((status) => notices.push([status.backend, status.tile, status.notice]));
+        await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: 'webgpu', tile: 60 }});
+        {FAILURES[failure][0]}
+        const {{ data }} = await eng.pixels(new ImageData(Uint8ClampedArray.from(given[0]), 70, 30));
         return [[...data], notices];""",
         rgba.ravel().tolist(),
     )
     result = np.uint8(data).reshape(60, 140, 4)
     assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
-    assert notices == [["webgpu", 30, "WebGPU failed: no memory is left; going on with smaller tiles"]]
+    assert notices == [["webgpu", 30, f"{FAILURES[failure][1]}; going on with smaller tiles"]]
 
 
 def test_grey_and_transparent_images(blank):

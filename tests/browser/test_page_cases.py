@@ -20,6 +20,7 @@ upscaler.dispose();
 return found;"""
 
 MADE = [64, 48]
+UPRIGHT = [48, 64]
 
 
 def encoded(kind: str, **options) -> bytes:
@@ -47,14 +48,29 @@ def gain_map() -> bytes:
     return encoded("JPEG", xmp=xmp)
 
 
+def turned(kind: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(kind, exif=exif)
+
+
 JPEG = encoded("JPEG", quality=95)
+PNG = encoded("PNG")
+LACKS_END = "The file lacks its end, but all pixels are there."
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(8)
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 HEIC = struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic"
 
 CASES = {
-    "noeoi.jpg": (JPEG[:-2], MADE, "The file lacks its end, but all pixels are there."),
+    "noeoi.jpg": (JPEG[:-2], MADE, LACKS_END),
+    "noiend.png": (PNG[:-12], MADE, LACKS_END),
+    "noend.gif": (encoded("GIF")[:-1], MADE, LACKS_END),
     "half.jpg": (JPEG[: len(JPEG) * 2 // 3], MADE, "The file is cut off; "),
+    **{
+        f"half.{kind}": (data[: len(data) * 2 // 3], None, f"half.{kind} is cut off: ")
+        for kind, data in {"png": PNG, **{kind: encoded(kind) for kind in ("webp", "gif", "bmp")}}.items()
+    },
+    **{f"turned.{kind}": (turned(kind), UPRIGHT, "") for kind in ("jpeg", "png", "webp")},
     "badtextcrc.png": (with_bad_text(), MADE, "A damaged tEXt chunk is left out."),
     "anim.gif": (frames("GIF"), MADE, "It holds 3 frames; only the first is used."),
     "anim.png": (frames("PNG"), MADE, "It holds 3 frames; only the first is used."),

@@ -14,14 +14,21 @@ def test_many_images_and_all_downloads(open_page, save_image, tmp_path, python_u
     page = open_page("x2", "wasm")
     focused = "() => document.activeElement.id"
     page.focus("#choose")
-    page.set_input_files("#files", [*map(str, paths[:2])])
+    others = [tmp_path / "notes.txt", tmp_path / "bad.png"]
+    for other in others:
+        other.write_text("no image")
+    page.set_input_files("#files", [*map(str, paths[:2]), str(others[0])])
     page.wait_for_selector("#workspace:visible")
     assert page.evaluate(focused) == "add"
-    page.set_input_files("#files", str(paths[2]))
+    page.wait_for_selector("#queue li:nth-child(2) .mark:text('✓')")
+    assert page.inner_text("footer").endswith("Left out, because they are no images: notes.txt.")
+    page.set_input_files("#files", [str(paths[2]), str(others[1])])
+    page.wait_for_selector("#queue li:nth-child(4) .mark:text('!')")
     page.wait_for_selector("#queue li:nth-child(3) .mark:text('✓')")
     with page.expect_download() as download:
         page.click("#download-all")
     download.value.save_as(tmp_path / "all.zip")
+    page.wait_for_selector("#status:text('Not in the archive, because there is no result: bad.png.')")
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["0-x2.png", "1-x2.png", "2-x2.png"]

@@ -45,6 +45,13 @@ def test_measuring(open_page, save_image):
     ]
     assert rows[1].startswith("SPAN on WebAssembly")
     assert re.match(r"30 × 26 to 60 × 52: [\d.]+ dB (better|worse) than bicubic\.", page.inner_text("#measure-state"))
+    page.set_input_files("#measure-file", str(save_image(hr[:1, :1], "small.png")))
+    page.click("#measure-start")
+    page.wait_for_selector("#measure-rows td:has-text('The image is too small to measure: at least 15 pixels')")
+    page.uncheck("#measure input[value=wasm]")
+    page.click("#measure-start:enabled")
+    assert page.inner_text("#measure-state") == "Choose a backend to measure on."
+    page.check("#measure input[value=wasm]")
     page.set_input_files("#measure-file", str(save_image(np.full((40, 40, 3), 90, np.uint8), "flat.png")))
     page.focus("#measure-start")
     page.keyboard.press("Enter")

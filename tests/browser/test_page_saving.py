@@ -55,12 +55,13 @@ def test_equal_names_in_an_archive_are_numbered(blank):
               const { saveAll } = await import('/ui/download.js');
               const png = (text) => new Blob([text], { type: 'image/png' });
               const item = (name, text) => ({ name, scale: 2, result: { blob: png(text) } });
-              await saveAll([item('a.png', '1'), item('b.png', '2'), item('a.jpg', '3'), item('a', '4')], 'image/png');
+              const items = [item('a.png', '1'), item('b.png', '2'), item('A.jpg', '3'), item('a', '4')];
+              await saveAll(items, 'image/png');
             }"""
         )
     with zipfile.ZipFile(download.value.path()) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["a-x2.png", "b-x2.png", "a-x2 (2).png", "a-x2 (3).png"]
+        assert archive.namelist() == ["a-x2.png", "b-x2.png", "A-x2 (2).png", "a-x2 (3).png"]
         assert [archive.read(name) for name in archive.namelist()] == [b"1", b"2", b"3", b"4"]
 
 

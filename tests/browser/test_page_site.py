@@ -86,6 +86,9 @@ def test_the_example_takes_a_file_before_its_model_is_there(page, site, models, 
     waiting[0].fulfill(path=models / "x2" / "model.json")
     page.wait_for_selector("img[src^=blob]")
     assert page.locator("img").evaluate("async (image) => (await image.decode(), image.naturalWidth)") == 24
+    page.set_input_files("input", [])  # as when the dialog is cancelled
+    page.set_input_files("input", [{"name": "empty.png", "mimeType": "image/png", "buffer": b""}])
+    page.wait_for_selector("output:text('empty.png is empty; choose another file.')")
 
 
 @pytest.fixture

@@ -146,7 +146,18 @@ def test_clashing_names_fail_one_image_alone(run, tmp_path):
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.webp", "b.webp"]
     assert "a.jpg and " in result.stderr and "a.png would both become " in result.stderr
+    assert "a.png into another folder." in result.stderr  # in this one its name is taken
     assert result.stderr.rstrip().endswith("1 of 3 images could not be upscaled.")
+
+
+def test_a_name_that_becomes_too_long_fails_one_image_alone(run, tmp_path):
+    images = [tmp_path / "a.png", tmp_path / f"{'b' * 251}.png"]
+    for path in images:
+        save(path)
+    result = run(*images)
+    assert result.exit_code == 1
+    assert (tmp_path / "a_x2.png").is_file()
+    assert "_x2.png cannot be written (File name too long); choose another output." in result.stderr
 
 
 def test_results_lie_beside_their_sources_where_no_output_is_named(run, tmp_path, monkeypatch):
@@ -178,6 +189,7 @@ def test_several_sizes_colours_that_are_none_and_devices_that_are_none_are_wrong
         (["--width", 3, "--height", 4], 2, "expected one of --outscale, --width, --height and --longest"),
         (["--outscale", 17], 2, "Invalid value for '--outscale'"),
         (["--outscale", 0], 2, "Invalid value for '--outscale'"),
+        (["--outscale", "nan"], 2, "Invalid value for '--outscale': expected a finite number, found nan"),
         (["--width", 0], 2, "Invalid value for '--width'"),
         (["--background", "reddish"], 2, "expected a colour such as white or #ffffff, found 'reddish'"),
         (["--device", "tpu"], 1, "expected the device auto, cpu, gpu or gpu:NUMBER, found 'tpu'"),
@@ -256,6 +268,16 @@ def test_a_closed_terminal_leaves_nothing_behind(weights, tmp_path):
     done = in_a_process("os.kill(os.getpid(), signal.SIGHUP)", weights, tmp_path)
     assert done.returncode == 128 + signal.SIGHUP, done.stderr
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_closed_streams_take_no_part_of_a_result(run, weights, tmp_path):
+    """A service may start programs without standard streams; what is opened first would get their numbers."""
+    save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "span_keras.upscale", str(tmp_path / "a.png"), "-w", str(weights)]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command, "-o", str(tmp_path / "b.png")])
+    assert done.returncode == 0
+    assert run(tmp_path / "a.png", "-o", tmp_path / "c.png").exit_code == 0
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to give up root's right to enter every folder")

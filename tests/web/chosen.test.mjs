@@ -1,8 +1,9 @@
 /** Which files are images, and what is said of the others. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { latin1 } from '../../web_demo/images/containers.js';
 import { refusalOf } from '../../web_demo/images/kinds.js';
-import { isModel, sortFiles } from '../../web_demo/ui/chosen.js';
+import { isModel, sortFiles, typed } from '../../web_demo/ui/chosen.js';
 import { filesIn } from '../../web_demo/ui/drop.js';
 
 const file = (name, type = '') => /** @type {File} */ ({ name, type });
@@ -54,13 +55,29 @@ function folder(name, ...entries) {
 }
 const entry = (name) => ({ name, isFile: true, file: (resolve) => resolve(file(name)) });
 
-test('a folder gives all that is in it and in its folders, in order, but nothing hidden', async () => {
-  const inner = folder('b', entry('10.png'), entry('9.png'), entry('.DS_Store'));
-  const found = await filesIn(folder('all', entry('c.png'), inner, entry('a.txt'), folder('.git', entry('x.png'))));
+test('a folder gives all that can be read in it and in its folders, in order, but nothing hidden', async () => {
+  const unread = [];
+  const closed = { name: 'own', createReader: () => ({ readEntries: (_, reject) => reject(new Error('denied')) }) };
+  const gone = { name: 'gone.png', isFile: true, file: (_, reject) => reject(new Error('not found')) };
+  const inner = folder('b', entry('10.png'), closed, entry('9.png'), entry('.DS_Store'));
+  const hidden = folder('.git', entry('x.png'));
+  const found = await filesIn(folder('all', entry('c.png'), inner, gone, entry('a.txt'), hidden), unread);
   assert.deepEqual(
     found.map(({ name }) => name),
     ['a.txt', '9.png', '10.png', 'c.png'],
   );
-  const closed = { name: 'own', createReader: () => ({ readEntries: (_, reject) => reject(new Error('denied.')) }) };
-  await assert.rejects(filesIn(closed), { message: 'The folder own cannot be read (denied).' });
+  assert.deepEqual(unread, ['own', 'gone.png']);
+});
+
+test('what files are that have no type, their first bytes tell', async () => {
+  const starts = {
+    IMG_1: '\xff\xd8\xff\xe0',
+    'photo.jpg_large': '\x89PNG\r\n\x1a\n',
+    shot: '\0\0\0\x18ftypheic',
+    Makefile: 'BMake it',
+    'a.bin': '\xff\xd8\xff',
+  };
+  const files = Object.entries(starts).map(([name, start]) => new File([latin1(start)], name));
+  const types = (await typed(files)).map(({ type }) => type);
+  assert.deepEqual(types, ['image/jpeg', 'image/png', 'image/heic', '', '']);
 });

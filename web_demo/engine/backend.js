@@ -77,8 +77,22 @@ const isRunning = (tf, name) => name in tf.engine().registry;
 /** @returns {Promise<boolean>} false, not an exception, if it cannot initialise */
 const begin = (tf, name, limit) => within(tf.setBackend(name), limit, `${LABELS[name]} did not start`);
 
+/** Begins every module of WebAssembly, and is one. */
+const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+
+/** @throws {Error} the browser has no WebAssembly, or the page forbids it: what starts it would not say so */
+export function requireWasm() {
+  if (!globalThis.WebAssembly) throw new Error('this browser has no WebAssembly');
+  try {
+    new WebAssembly.Module(EMPTY_MODULE);
+  } catch {
+    throw new Error("the content security policy forbids it; allow 'wasm-unsafe-eval' in script-src");
+  }
+}
+
 /** With threads where the browser has them; where these never come, without. */
 async function startWasm(tf) {
+  requireWasm();
   if (isRunning(tf, 'wasm') || !(await tf.env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT'))) {
     return begin(tf, 'wasm', START_LIMIT);
   }

@@ -2,6 +2,7 @@
  * Decoding and encoding without a canvas, by the codecs of jSquash (libjpeg, libwebp and the image crates of Rust as
  * WebAssembly). They are loaded only where the browser's own way cannot be trusted: see images/canvas.js.
  */
+import { LACKS_END } from '../images/alike.js';
 import { containerOf, join } from '../images/containers.js';
 import { ImageError, openFile } from '../images/decode.js';
 import { FROM_EXIF, turned } from '../images/orientation.js';
@@ -88,7 +89,7 @@ export async function decodeCut(file) {
   const pixels = image.width * image.height;
   const lost = Array.from({ length: pixels }, isOther).filter(Boolean).length / pixels;
   const missing = `The file is cut off; ${Math.max(1, Math.round(lost * 100))} % of the image is missing and grey.`;
-  return { image, note: lost ? missing : 'The file lacks its end, but all pixels are there.' };
+  return { image, note: lost ? missing : LACKS_END };
 }
 
 /**

@@ -1,6 +1,6 @@
 /** How good and how fast an upscaler is on a photograph whose original is known. Runs in the worker. */
 import { downscale, dropAlpha, upscale } from '../images/bicubic.js';
-import { evaluatePair } from '../images/metrics.js';
+import { evaluatePair, requireSides } from '../images/metrics.js';
 import { decode } from './decode.js';
 
 /**
@@ -25,6 +25,7 @@ import { decode } from './decode.js';
 export async function measure(engine, source, signal) {
   const { scale } = engine.config;
   const hr = modcrop(await decode(source), scale);
+  requireSides(hr, scale); // before the work
   const lr = downscale(hr, scale);
   const bicubic = upscale(lr, scale);
   const input = toRgba(lr);

@@ -23,7 +23,8 @@ const PROBE_LIMIT = 1000;
  * @throws {BackendLost} the backend failed; a `DeviceLost` if its device went away
  */
 export async function run({ tf, backend, network }, pixels) {
-  const device = backend === 'webgpu' && !('enlarge' in network) ? tf.backend().device : null; // our own sees to itself
+  if ('enlarge' in network) return network.compute(pixels); // our own kernels see to themselves
+  const device = backend === 'webgpu' ? tf.backend().device : null;
   device?.pushErrorScope('validation');
   device?.pushErrorScope('out-of-memory');
   const values = await network.compute(pixels);

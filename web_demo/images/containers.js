@@ -80,6 +80,23 @@ export function* webpChunks(bytes) {
   }
 }
 
+/**
+ * List the blocks of a GIF up to its end, or up to one that is cut off. Source: GIF89a, sections 18 to 27.
+ * @param {Uint8Array} bytes
+ * @returns {Generator<{isFrame: boolean, stop: number}>} `stop`: one past the block's end
+ */
+export function* gifBlocks(bytes) {
+  const table = (flags) => (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);
+  let at = 13 + table(bytes[10]);
+  while (bytes[at] === 0x2c || bytes[at] === 0x21) {
+    const isFrame = bytes[at] === 0x2c;
+    at += isFrame ? 11 + table(bytes[at + 9]) : 2;
+    while (bytes[at]) at += bytes[at] + 1;
+    if (++at > bytes.length) return;
+    yield { isFrame, stop: at };
+  }
+}
+
 /** @param {Iterable<ArrayLike<number>>} parts @returns {Uint8Array<ArrayBuffer>} one after the other */
 export function join(parts) {
   const all = [...parts];

@@ -23,14 +23,23 @@ export function evaluatePair(sr, hr, shave) {
       `The two images must have the same size, found ${sr.width} × ${sr.height} and ${hr.width} × ${hr.height}.`,
     );
   }
+  requireSides(hr, shave);
   const width = sr.width - 2 * shave;
   const height = sr.height - 2 * shave;
-  if (Math.min(width, height) < SSIM_WINDOW) {
-    throw new RangeError(`The image is too small to measure: at least ${SSIM_WINDOW + 2 * shave} pixels per side.`);
-  }
   const a = cut(sr, shave, width, height);
   const b = cut(hr, shave, width, height);
   return { psnrY: psnr(a.luma, b.luma), ssimY: ssim(a.luma, b.luma, width, height), psnrRgb: psnr(a.rgb, b.rgb) };
+}
+
+/**
+ * @param {{width: number, height: number}} image
+ * @param {number} shave as for `evaluatePair`
+ * @throws {RangeError} what is left of the image is smaller than the window of SSIM
+ */
+export function requireSides({ width, height }, shave) {
+  const least = SSIM_WINDOW + 2 * shave;
+  if (Math.min(width, height) >= least) return;
+  throw new RangeError(`The image is too small to measure: at least ${least} pixels per side.`);
 }
 
 /** PSNR of Y alone, of images as small as may be; as `evaluatePair`. */

@@ -1,5 +1,15 @@
 /** What a file holds that one picture of 8 bits cannot show: further frames, HDR, a video. */
-import { END, SCAN, containerOf, jpegSegments, pngChunks, text, viewOf, webpChunks } from '../images/containers.js';
+import {
+  END,
+  SCAN,
+  containerOf,
+  gifBlocks,
+  jpegSegments,
+  pngChunks,
+  text,
+  viewOf,
+  webpChunks,
+} from '../images/containers.js';
 
 /** Bytes in which the properties of an AVIF or HEIC lie. */
 const HEAD = 65536;
@@ -23,7 +33,7 @@ export function unseen(bytes) {
 }
 
 function framesOf(bytes) {
-  if (/^GIF8[79]a/.test(text(bytes, 0, 6))) return gifFrames(bytes);
+  if (/^GIF8[79]a/.test(text(bytes, 0, 6))) return [...gifBlocks(bytes)].filter(({ isFrame }) => isFrame).length;
   const container = containerOf(bytes);
   if (container === 'webp') return [...webpChunks(bytes)].filter(({ name }) => name === 'ANMF').length;
   const control = container === 'png' && chunkOf(bytes, 'acTL');
@@ -37,22 +47,6 @@ const chunkOf = (bytes, wanted) => {
   }
   return undefined;
 };
-
-/** Blocks of a GIF up to its end. Source: GIF89a, sections 18 to 27. */
-function gifFrames(bytes) {
-  const table = (flags) => (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);
-  let at = 13 + table(bytes[10]);
-  let frames = 0;
-  while (bytes[at] === 0x2c || bytes[at] === 0x21) {
-    if (bytes[at] === 0x2c) {
-      frames++;
-      at += 11 + table(bytes[at + 9]);
-    } else at += 2;
-    while (bytes[at]) at += bytes[at] + 1;
-    at++;
-  }
-  return frames;
-}
 
 function ofJpeg(bytes) {
   let hasGainMap = false;

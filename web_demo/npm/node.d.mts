@@ -3,6 +3,11 @@ import type { Config, ModelArtifacts } from '../span.js';
 
 export type { Config, ModelArtifacts };
 
+declare global {
+  // TypeScript before 6 does not know it.
+  interface GPU {}
+}
+
 export interface Image {
   /** RGBA, straight alpha */
   data: Uint8Array | Uint8ClampedArray;
@@ -15,6 +20,8 @@ export interface NodeOptions {
   gpu?: GPU;
   /** side of the tiles in pixels of the input */
   tile?: number;
+  /** as in a page */
+  precision?: 'float32' | 'float16';
 }
 
 /**

@@ -42,6 +42,11 @@ import { assemble, parse, readConfig } from '../network/model.js';
  * @throws {Error} the model cannot be used, there is no GPU, or it does not reproduce the model's self-check
  */
 export async function loadUpscaler(model, { gpu, tile, precision } = {}) {
+  if (!gpu && !globalThis.navigator?.gpu) {
+    throw new Error(
+      'Expected the option gpu, for Node has no WebGPU of its own; pass create([]) of the package webgpu.',
+    );
+  }
   const isPlace = typeof model === 'string' || model instanceof URL;
   const artifacts = isPlace ? await readModel(model) : model;
   const config = readConfig(artifacts);
@@ -97,6 +102,9 @@ export class NodeUpscaler {
 /** @param {string | URL} place of a `model.json` @returns {Promise<ModelArtifacts>} */
 async function readModel(place) {
   const path = /^file:/.test(String(place)) ? fileURLToPath(place) : String(place);
-  const json = parse(await readFile(path, 'utf8'), path);
+  const text = await readFile(path, 'utf8').catch(({ code }) => {
+    throw new Error(`Expected a model.json at ${path}, found none that can be read (${code}); check the path.`);
+  });
+  const json = parse(text, path);
   return assemble(json, async (name) => new Uint8Array(await readFile(resolve(dirname(path), name))));
 }

@@ -6,6 +6,38 @@ const MODEL_ENDING = /\.(bin|ckpt|h5|json|keras|onnx|pth?|safetensors|tflite)$/i
 /** Names that a sentence lists; more are counted. */
 const MAX_NAMES = 3;
 
+/** Begin images, for files whose name tells no type: as Latin-1. */
+const IMAGE_STARTS = [
+  [/^\x89PNG\r\n/, 'image/png'],
+  [/^\xff\xd8\xff/, 'image/jpeg'],
+  [/^RIFF.{4}WEBP/s, 'image/webp'],
+  [/^GIF8[79]a/, 'image/gif'],
+  [/^BM.{4}\0{4}/s, 'image/bmp'],
+  [/^.{4}ftypavi[fs]/s, 'image/avif'],
+  [/^.{4}ftyp(hei[cx]|mif1)/s, 'image/heic'],
+];
+
+/**
+ * Give files a type that have none and no ending that tells it, such as `IMG_1` and `photo.jpg_large`.
+ * @param {File[]} files
+ * @returns {Promise<File[]>} the same, but for images among those
+ */
+export const typed = (files) => Promise.all(files.map(typedFile));
+
+async function typedFile(file) {
+  if (file.type || IMAGE_ENDING.test(file.name) || MODEL_ENDING.test(file.name)) return file;
+  const buffer = await file
+    .slice(0, 16)
+    .arrayBuffer()
+    .catch(() => new ArrayBuffer(0)); // it is named as no image then
+  const head = String.fromCharCode(...new Uint8Array(buffer));
+  const [, type] = IMAGE_STARTS.find(([start]) => /** @type {RegExp} */ (start).test(head)) ?? [];
+  return type ? new File([file], file.name, { type: String(type), lastModified: file.lastModified }) : file;
+}
+
+/** @param {string[]} names @returns {string} for a sentence */
+export const listed = (names) => (names.length > MAX_NAMES ? `${names.length} files` : names.join(', '));
+
 /** @param {File[]} files @returns {boolean} whether they are a model's, be it of a kind that is not read */
 export const isModel = (files) => files.length > 0 && files.every(({ name }) => MODEL_ENDING.test(name));
 
@@ -17,7 +49,7 @@ export function sortFiles(files) {
   const images = files.filter(({ type, name }) => type.startsWith('image/') || IMAGE_ENDING.test(name));
   const others = files.filter((file) => !images.includes(file)).map(({ name }) => name);
   if (!others.length) return { images, problem: images.length ? '' : 'There is no image in it.' };
-  const names = others.length > MAX_NAMES ? `${others.length} files` : others.join(', ');
+  const names = listed(others);
   if (images.length) return { images, problem: `Left out, because they are no images: ${names}.` };
   const are = others.length > 1 ? 'are no images' : 'is not an image';
   return { images, problem: `${names} ${are}; choose PNG, JPEG, WebP, AVIF, BMP or GIF.` };

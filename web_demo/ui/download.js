@@ -3,6 +3,7 @@ import { loadZip } from '../engine/tf.js';
 import { isCanvasTrue } from '../images/canvas.js';
 import { profileOf } from '../images/decode.js';
 import { MAX_SIDES, NAMES } from '../images/formats.js';
+import { listed } from './chosen.js';
 import { size } from './format.js';
 import { announce } from './page.js';
 
@@ -52,32 +53,50 @@ async function fileOf(item, type) {
 }
 
 /**
- * Save finished images as one archive; what bears the same name is numbered.
+ * Save finished images as one archive; what bears the same name is numbered. Those that are not in it are said.
  * @param {Array<import('./item.js').Item>} items
  * @param {string} type of the files in it, as for `convert`
- * @returns {Promise<void>}
+ * @returns {Promise<number[]>} places of those that are in it
+ * @throws {Error} none can be saved
  */
 export async function saveAll(items, type) {
   const { downloadZip } = await loadZip();
-  const names = unique(items.map((item) => resultName(item, type)));
-  const files = [];
+  const saved = [];
+  const blobs = [];
   /** @type {Set<string>} */
   const said = new Set();
+  /** @type {Set<string>} */
+  const refused = new Set();
   for (const [i, item] of items.entries()) {
-    const { blob, notes } = await convert(item, type);
-    files.push({ name: names[i], input: blob });
-    for (const note of notes) said.add(note);
+    if (!item.result?.blob) continue;
+    try {
+      const { blob, notes } = await convert(item, type);
+      saved.push(i);
+      blobs.push(blob);
+      for (const note of notes) said.add(note);
+    } catch (error) {
+      refused.add(error.message);
+    }
   }
-  save(await downloadZip(files).blob(), 'span.zip');
-  if (said.size) announce(`As ${NAMES[type]}: ${[...said].join(' ')}`);
+  if (!saved.length) throw new Error([...refused].join(' '));
+  const names = unique(saved.map((i) => resultName(items[i], type)));
+  save(await downloadZip(blobs.map((input, i) => ({ name: names[i], input }))).blob(), 'span.zip');
+  const without = items.filter(({ result }) => !result?.blob).map(({ name }) => name);
+  const told = [
+    ...(without.length ? [`Not in the archive, because there is no result: ${listed(without)}.`] : []),
+    ...refused,
+    ...(said.size ? [`As ${NAMES[type]}: ${[...said].join(' ')}`] : []),
+  ];
+  if (told.length) announce(told.join(' '));
+  return saved;
 }
 
-/** a.png, a.png -> a.png, a (2).png */
+/** a.png, a.png, A.png -> a.png, a (2).png, A (3).png: on many systems A.png would replace a.png */
 function unique(names) {
   const seen = new Map();
   return names.map((name) => {
-    const count = (seen.get(name) ?? 0) + 1;
-    seen.set(name, count);
+    const count = (seen.get(name.toLowerCase()) ?? 0) + 1;
+    seen.set(name.toLowerCase(), count);
     return count === 1 ? name : name.replace(/(\.[^.]*)?$/, ` (${count})$1`);
   });
 }

@@ -1,11 +1,14 @@
 /** The ways in which images come into the page: chosen, dropped anywhere, or pasted. */
+import { listed, typed } from './chosen.js';
 import { complain, announce } from './page.js';
 
 /** @param {(files: File[]) => void} onFiles */
 export function mountIntake(input, openers, onFiles) {
   for (const opener of openers) opener.addEventListener('click', () => input.click());
   input.addEventListener('change', () => {
-    onFiles([...input.files]);
+    typed([...input.files])
+      .then(onFiles)
+      .catch(complain);
     input.value = ''; // so that the same file can be chosen again
   });
   const drag = (on) => document.body.classList.toggle('dragging', on);
@@ -21,7 +24,7 @@ export function mountIntake(input, openers, onFiles) {
   });
   addEventListener('paste', (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length) return onFiles(files);
+    if (files.length) return typed(files).then(onFiles).catch(complain);
     const isText = /** @type {Element} */ (event.target).closest?.('input, textarea, [contenteditable]');
     if (!isText) announce('There is no image in the clipboard; copy an image or a file and paste again.');
   });
@@ -40,7 +43,10 @@ export async function takeDrop(transfer, onFiles) {
   // Later, the event is over, and they are gone.
   const files = [...transfer.files];
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.some((entry) => entry?.isDirectory)) return onFiles(files);
+  if (!entries.some((entry) => entry?.isDirectory)) return onFiles(await typed(files));
   const { filesIn } = await import('./drop.js');
-  onFiles((await Promise.all(entries.map(filesIn))).flat());
+  const unread = [];
+  const found = (await Promise.all(entries.map((entry) => filesIn(entry, unread)))).flat();
+  if (found.length || !unread.length) onFiles(await typed(found));
+  if (unread.length) announce(`Left out, because this browser cannot read them: ${listed(unread)}.`);
 }

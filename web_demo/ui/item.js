@@ -6,6 +6,7 @@ import { bytes, duration, size } from './format.js';
  * @property {File} file
  * @property {string} name
  * @property {string} url for showing it
+ * @property {Promise<void>} [upright] after which `url` shows it upright
  * @property {'waiting' | 'held' | 'running' | 'done' | 'failed' | 'cancelled'} state `held`: its result is so large that
  *   the user chooses a file for it first, or would take so long that they are asked
  * @property {number} progress 0..1
@@ -49,19 +50,28 @@ export function forgetFile(item) {
   item.write = undefined;
 }
 
+/** Of what kinds not every browser shows all upright. */
+const LYING = ['image/png', 'image/webp'];
+
 /** @param {Item | null} item @returns {boolean} whether there is still something to be done for it */
 export const isPending = (item) => item !== null && ['running', 'waiting', 'held'].includes(item.state);
 
 /**
- * Read an item's picture as the browser shows it.
+ * Read an item's picture as the browser shows it, but upright.
  * @param {Item} item
  * @returns {Promise<HTMLImageElement>} with sizes of 0 for what is no image
  */
-export async function read({ url }) {
+export async function read(item) {
+  await (item.upright ??= stand(item));
   const image = new Image();
-  image.src = url;
+  image.src = item.url;
   await image.decode().catch(() => {});
   return image;
+}
+
+async function stand(item) {
+  if (!LYING.includes(item.file.type)) return;
+  item.url = (await (await import('./upright.js')).uprightUrl(item.file)) ?? item.url;
 }
 
 /**

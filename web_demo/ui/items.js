@@ -173,6 +173,7 @@ export class Items {
     const place = this.#items.findIndex((item) => item === this.#current);
     for (const item of items) {
       this.#stop(item);
+      hush(String(item.detail));
       URL.revokeObjectURL(item.url);
     }
     this.#items = this.#items.filter((item) => !items.includes(item));
@@ -216,9 +217,9 @@ export class Items {
   }
 
   async #downloadAll() {
-    const done = this.#items.filter(({ result }) => result?.blob);
-    const copies = done.map((item) => ({ ...item }));
-    await (await import('./download.js')).saveAll(copies, $('format').value);
-    for (const item of done) item.saved = true;
+    const items = [...this.#items];
+    const copies = items.map((item) => ({ ...item }));
+    const saved = await (await import('./download.js')).saveAll(copies, $('format').value);
+    for (const i of saved) items[i].saved = true;
   }
 }

@@ -75,12 +75,17 @@ export async function mountMeasure(root, { getSource }) {
   input.addEventListener('change', () => take(input.files));
   cancel.addEventListener('click', () => controller.abort());
   start.addEventListener('click', async () => {
+    const chosen = [...checks.querySelectorAll('input:checked')];
+    if (!chosen.length) {
+      line.textContent = 'Choose a backend to measure on.';
+      return;
+    }
     controller = new AbortController();
     busy(true);
     rows.replaceChildren();
     const results = [];
     const source = getSource(); // the page's model may change meanwhile
-    for (const box of checks.querySelectorAll('input:checked')) {
+    for (const box of chosen) {
       if (controller.signal.aborted) break;
       line.textContent = `Measuring on ${LABELS[box.value]}…`;
       await measureOn(box.value, source, results);

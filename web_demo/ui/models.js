@@ -3,7 +3,10 @@
 import { LABELS } from '../engine/backend.js';
 import { fetchModel, modelsBeside } from '../network/model.js';
 import { loadUpscaler } from '../span.js';
-import { $, announce, say, setState } from './page.js';
+import { $, announce, hush, say, setState } from './page.js';
+
+/** Is said meanwhile. */
+const LOADING = 'Loading the model…';
 
 /**
  * @typedef {object} Model one of both, `url` or `artifacts`, is there
@@ -78,7 +81,7 @@ export class Models extends EventTarget {
     this.#showState();
     if (last) this.#showChip(this.model.name, `loading ${model.name}…`);
     else this.#await(model, backend);
-    announce('Loading the model…');
+    announce(LOADING);
     let upscaler;
     try {
       const onStatus = (status) => upscaler && upscaler === this.upscaler && this.#showStatus(status);
@@ -97,6 +100,7 @@ export class Models extends EventTarget {
     this.#showStatus(status);
     if (model.url) keepOffline(model.url);
     this.#showState();
+    hush(LOADING);
     say(`Ready: enlarges ${scale} times on ${LABELS[status.backend]}.`);
     this.dispatchEvent(new Event('ready'));
     return true;

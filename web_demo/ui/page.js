@@ -8,23 +8,33 @@
 export const $ = (id) => document.getElementById(id);
 
 /**
- * Say something to everybody, screen readers among them.
+ * Say something to everybody, screen readers among them. It stays in sight until something else is announced, or until
+ * it is hushed.
  * @param {string} text one sentence
  */
-export const announce = (text) => tell(text, true);
+export function announce(text) {
+  $('notice').textContent = '';
+  tell(text, true);
+}
 
 /**
  * Say something to screen readers alone: what others see elsewhere on the page.
  * @param {string} text one sentence
  */
-export const say = (text) => tell(text, false);
+export function say(text) {
+  const { textContent: last, classList } = $('status');
+  // Else nobody could read what was announced before the next image is done.
+  if (last && !classList.contains('visually-hidden')) $('notice').textContent = last;
+  tell(text, false);
+}
 
 /**
- * Leave to screen readers what was said, if it is seen elsewhere now.
+ * Take out of sight what was announced, if it is seen elsewhere now or is no longer so.
  * @param {string} text
  */
 export function hush(text) {
-  if ($('status').textContent === text) say(text);
+  if ($('status').textContent === text) tell(text, false);
+  if ($('notice').textContent === text) $('notice').textContent = '';
 }
 
 function tell(text, isShown) {

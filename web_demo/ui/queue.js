@@ -33,6 +33,8 @@ export function mountQueue(list, remove, onChoose) {
         const button = buttons.get(item);
         button.setAttribute('aria-current', String(item === current));
         button.setAttribute('aria-label', `${item.name}, ${item.state}`);
+        const picture = button.querySelector('img');
+        if (picture && picture.src !== item.url) picture.src = item.url; // it is upright now
         const mark = button.querySelector('.mark');
         mark.textContent = MARKS[item.state];
         mark.dataset.state = item.state;

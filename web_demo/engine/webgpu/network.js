@@ -4,8 +4,9 @@ import { Arena } from './arena.js';
 import { checkProgram } from './check.js';
 import { openDevice } from './device.js';
 import { Program } from './program.js';
-import { Runner } from './runner.js';
+import { Runner, STATUS_BYTES } from './runner.js';
 import { PLAIN, SETS, fitting, matrixSets } from './sets.js';
+import { STATUS } from './shaders/epilogue.js';
 import { quadsOf } from './shaders/source.js';
 import { TileBuffers } from './tile-buffers.js';
 import { keptOf } from './tile.js';
@@ -168,6 +169,7 @@ export class GpuNetwork {
    *   0..255, or 0..1 in a Float32Array; `stride` is values per pixel: 4 for RGBA
    * @param {Program} [program]
    * @returns {Promise<Float32Array>} (height · scale, width · scale, 3), RGB around [0, 1], not clipped
+   * @throws {BackendLost} as `enlarge`
    */
   async compute(pixels, program = this.programFor(pixels.width * pixels.height)) {
     const source = pixels.data instanceof Float32Array ? 'floats' : 'bytes';
@@ -175,7 +177,7 @@ export class GpuNetwork {
     const values = source === 'floats' ? this.#normalised(pixels) : asRgba(pixels);
     const { width, height } = pixels;
     let out = new Float32Array();
-    const use = (mapped) => (out = new Float32Array(mapped.slice(0)));
+    const use = (bytes) => (out = new Float32Array(bytes.slice().buffer));
     await this.#finish(this.#run(program, { kind: source, values }, 'floats', { width, height }, { use }));
     return out;
   }
@@ -189,17 +191,14 @@ export class GpuNetwork {
    * @param {Program} [options.program]
    * @param {number} [options.blocks] fewer than the network has
    * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} of `into`: RGBA of the part that is kept, opaque
-   * @throws {BackendLost} the GPU failed, or returned what is no number
+   * @throws {BackendLost} the GPU failed, left pixels out, or computed what is not finite
    */
   async enlarge({ data }, tile, { into, program = this.programFor(tile.width * tile.height), blocks } = {}) {
     const { left, top, right, bottom } = keptOf(tile, this.config.scale);
     const across = (right - left) * 4;
     const place = into ?? { data: new Uint8ClampedArray(across * (bottom - top)), offset: 0, stride: across };
-    const store = (mapped) => {
-      const complete = storeRows(new Uint8Array(mapped), across, place);
-      if (!complete) throw new BackendLost('WebGPU returned values that are not numbers');
-    };
-    await this.#finish(this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use: store }));
+    const use = (bytes) => storeRows(bytes, across, place);
+    await this.#finish(this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use }));
     return place.data;
   }
 
@@ -245,8 +244,8 @@ export class GpuNetwork {
    * @param {{kind: import('./shaders/first.js').Input, values: Float32Array | Uint8Array | Uint8ClampedArray}} source
    * @param {Output} output
    * @param {Tile} tile
-   * @param {{use: (mapped: ArrayBuffer) => void, blocks?: number}} options `use` can read the part that is kept, until
-   *   it returns
+   * @param {{use: (bytes: Uint8Array) => void, blocks?: number}} options `use` can read the part that is kept, until it
+   *   returns
    */
   async #run(program, { kind, values }, output, tile, { blocks, use }) {
     const { device } = this.gpu;
@@ -254,25 +253,30 @@ export class GpuNetwork {
     const bytes = this.#bytesOf(output, tile);
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
-    const readable = this.buffers.takeReadable(bytes);
+    const readable = this.buffers.takeReadable(bytes + STATUS_BYTES);
     const source = this.buffers.storage('input', values.byteLength);
     device.queue.writeBuffer(source, 0, /** @type {Float32Array<ArrayBuffer>} */ (values));
     const target = this.buffers.storage(output, bytes);
     this.runner.submit(program, { kind, resource: source }, { kind: output, resource: target }, tile, {
       blocks,
-      after: (encoder) => encoder.copyBufferToBuffer(target, 0, readable, 0, bytes),
+      after: (encoder, status) => {
+        encoder.copyBufferToBuffer(target, 0, readable, 0, bytes);
+        encoder.copyBufferToBuffer(status, 0, readable, bytes, STATUS_BYTES);
+      },
     });
     const failures = [device.popErrorScope(), device.popErrorScope()];
-    const mapped = readable.mapAsync(READ, 0, bytes);
-    mapped.catch(() => {}); // it fails when the scopes do
+    const mapping = readable.mapAsync(READ, 0, bytes + STATUS_BYTES);
+    mapping.catch(() => {}); // it fails when the scopes do
     const failure = (await Promise.all(failures)).find(Boolean);
     if (failure) {
       this.arena.free(readable);
       throw new BackendLost(`WebGPU failed: ${failure.message}`);
     }
-    await Promise.race([mapped, this.lost]);
+    await Promise.race([mapping, this.lost]);
     try {
-      use(readable.getMappedRange(0, bytes));
+      const mapped = readable.getMappedRange(0, bytes + STATUS_BYTES);
+      checkStatus(new Uint32Array(mapped, bytes, 1)[0]);
+      use(new Uint8Array(mapped, 0, bytes));
     } finally {
       readable.unmap();
       this.buffers.giveBack(readable);
@@ -298,20 +302,21 @@ export class GpuNetwork {
   }
 }
 
-/**
- * Copy rows. Pixels where a value was not a number, or that nothing wrote, are not opaque.
- * @returns {boolean} whether all are opaque
- */
-function storeRows(levels, across, { data, offset, stride }) {
-  const rows = levels.length / across;
-  let opaque = -1;
-  for (let y = 0; y < rows; y++) {
-    const to = offset + y * stride;
-    data.set(levels.subarray(y * across, (y + 1) * across), to);
-    const pixels = new Uint32Array(data.buffer, data.byteOffset + to, across / 4);
-    for (let i = 0; i < pixels.length; i++) opaque &= pixels[i]; // by far faster than `every`
+/** @param {number} status of a pass @throws {BackendLost} its pixels cannot be used */
+function checkStatus(status) {
+  if (status & STATUS.notFinite) throw new BackendLost('WebGPU returned values that are not numbers');
+  if (status !== STATUS.done) throw new BackendLost('WebGPU did not compute all pixels of a tile');
+}
+
+/** Copy rows of so many bytes. @param {Uint8Array} bytes @param {number} across @param {Place} place */
+function storeRows(bytes, across, { data, offset, stride }) {
+  if (stride === across) {
+    data.set(bytes, offset);
+    return;
   }
-  return opaque >>> 24 === 255;
+  for (let from = 0, to = offset; from < bytes.length; from += across, to += stride) {
+    data.set(bytes.subarray(from, from + across), to);
+  }
 }
 
 /** @returns {Uint8Array | Uint8ClampedArray} */

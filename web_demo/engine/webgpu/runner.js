@@ -8,6 +8,9 @@ import { TILE_BYTES, tileValues } from './tile.js';
 /** @typedef {{kind: Input, resource: GPUBuffer | GPUTextureView}} Source */
 /** @typedef {{kind: Output, resource: GPUBuffer | GPUTextureView}} Target */
 
+/** Bytes of the status of a pass. */
+export const STATUS_BYTES = 4;
+
 export class Runner {
   /** Bytes of each buffer. */
   #capacity = 0;
@@ -18,6 +21,8 @@ export class Runner {
   /** Bind groups of the steps between, by program and number of blocks. @type {Map<Program, Map<number, GPUBindGroup[]>>} */
   #between = new Map();
   #uniform;
+  /** Of the last pass: bits of `STATUS`, in one u32. @type {GPUBuffer} */
+  #status;
 
   /**
    * @param {import('./arena.js').Arena} arena
@@ -27,6 +32,7 @@ export class Runner {
     this.arena = arena;
     this.config = config;
     this.#uniform = arena.uniform(TILE_BYTES);
+    this.#status = arena.storage(STATUS_BYTES);
   }
 
   /**
@@ -35,7 +41,10 @@ export class Runner {
    * @param {Source} source
    * @param {Target} target
    * @param {import('./tile.js').Tile} tile
-   * @param {{blocks?: number, after?: (encoder: GPUCommandEncoder) => void}} [options] `blocks` fewer than the network has
+   * @param {object} [options]
+   * @param {number} [options.blocks] fewer than the network has
+   * @param {(encoder: GPUCommandEncoder, status: GPUBuffer) => void} [options.after] adds what follows the pass; the bits
+   *   of `STATUS` tell how it went
    */
   submit(program, source, target, tile, { blocks = this.config.blocks, after = () => {} } = {}) {
     const { device } = this.arena;
@@ -51,6 +60,7 @@ export class Runner {
       for (const buffer of this.#buffers.values()) encoder.clearBuffer(buffer, 0, bytes);
     }
     this.#zeroed = zeroed;
+    encoder.clearBuffer(this.#status);
     const pass = encoder.beginComputePass();
     steps.forEach((step, i) => {
       const { kernel, pipeline } = program.compiled(step, source.kind, target.kind);
@@ -60,7 +70,7 @@ export class Runner {
       pass.dispatchWorkgroups(...kernel.groups(tile.width, tile.height));
     });
     pass.end();
-    after(encoder);
+    after(encoder, this.#status);
     device.queue.submit([encoder.finish()]);
   }
 
@@ -103,6 +113,7 @@ export class Runner {
     const [weights, biases] = program.weights(step, kernel);
     const resourceOf = (name) => this.#buffers.get(name) ?? (name === 'source' ? source : target).resource;
     const resources = [step.input, weights, biases, step.output, this.#uniform, ...step.extras];
+    if (step.kind === 'last') resources.push(this.#status);
     return this.arena.device.createBindGroup({
       layout: pipeline.getBindGroupLayout(0),
       entries: resources.map((named, binding) => {

@@ -1,6 +1,6 @@
 /** The card that says which photographs are trained on: the user's own, the stored ones, or the bundled few. */
 
-import { sortFiles } from '../../ui/chosen.js';
+import { sortFiles, typed } from '../../ui/chosen.js';
 import { takeDrop } from '../../ui/intake.js';
 import { complain } from '../../ui/page.js';
 
@@ -50,7 +50,7 @@ export function mountPhotographs(root, onFiles) {
     render();
   });
   find('train-files').addEventListener('change', ({ target }) => {
-    onFiles([...target.files], adds);
+    typed([...target.files]).then((files) => onFiles(files, adds));
     target.value = '';
   });
   root.addEventListener('dragover', (event) => {

@@ -24,6 +24,15 @@ const ATTEND = {
 }`,
 };
 
+/** Bits of the status, which says how pixels came out: the last one was stored, and a value of any was not finite. */
+export const STATUS = { done: 1, notFinite: 2 };
+
+/** Sums are looked at as bits: a shader may be compiled as if NaN did not exist. */
+const REPORT = `if (any((bitcast<vec4<u32>>(v) & vec4<u32>(0x7f800000u)) == vec4<u32>(0x7f800000u))) {
+      atomicOr(&status, ${STATUS.notFinite}u);
+    }
+    if (all(at + 1u == tile.keepTo)) { atomicOr(&status, ${STATUS.done}u); }`;
+
 /** Halves are rounded up, as `level` in images/pixels.js does; NaN in the fourth lane, which is else 1, empties alpha. */
 const LEVELS = `fn levels(v: vec4<f32>) -> vec4<u32> {
   let luma = vec3<f32>(dot(v.rgb, vec3<f32>(${LUMA.join(', ')})));
@@ -52,8 +61,8 @@ const TARGETS = {
 
 /**
  * The bindings and functions with which a convolution ends: `put(o, x, y, v)` stores quad `o` of the sums at pixel
- * (x, y) of the tile. Where pixels come out, quad `o` is pixel (o % scale, o / scale) of the enlarged pixel; else the
- * kernel holds the layout's `quad_at`.
+ * (x, y) of the tile. Where pixels come out, quad `o` is pixel (o % scale, o / scale) of the enlarged pixel, and one more
+ * binding takes the status; else the kernel holds the layout's `quad_at`.
  * @param {object} options
  * @param {Ending} options.ending
  * @param {'span' | 'official'} options.variant
@@ -75,8 +84,10 @@ export function epilogue({ ending, variant, quads, padded, scale, layout = PLANE
     const keep = `let at = vec2<u32>(x, y) * ${scale}u + vec2<u32>(o % ${scale}u, o / ${scale}u);
   if (all(at >= tile.keepFrom) && all(at < tile.keepTo)) {
     ${target.write}
+    ${REPORT}
   }`;
-    return [output(target.output), ending === 'floats' ? '' : LEVELS, put(keep)].join('\n');
+    const status = '@group(0) @binding(5) var<storage, read_write> status: atomic<u32>;';
+    return [output(target.output), status, ending === 'floats' ? '' : LEVELS, put(keep)].join('\n');
   }
   const values = {
     linear: { extras: 0, code: '', value: 'v' },

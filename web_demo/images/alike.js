@@ -1,0 +1,104 @@
+/**
+ * Files as all browsers decode them alike. Of a file that lacks its end some show a part, as if that were all, and some
+ * nothing. The orientation that EXIF tells some apply in every format, and some in JPEG alone.
+ */
+import {
+  containerOf,
+  crc32,
+  gifBlocks,
+  inflate,
+  join,
+  latin1,
+  pngChunks,
+  text,
+  viewOf,
+  webpChunks,
+} from './containers.js';
+
+export const LACKS_END = 'The file lacks its end, but all pixels are there.';
+/** IEND, which ends a PNG. */
+const PNG_END = pngChunk('IEND', new Uint8Array());
+const GIF_END = 0x3b;
+
+/**
+ * End a file that lacks its end. JPEG is the business of `decodeCut` in engine/codecs.js; what else there is, such as AVIF,
+ * no browser shows in part.
+ * @param {Uint8Array} bytes PNG, WebP, GIF or BMP
+ * @returns {Promise<Uint8Array | null>} the same bytes if they are whole or of another kind; nothing if pixels are missing
+ */
+export async function completed(bytes) {
+  const container = containerOf(bytes);
+  if (container === 'png') return completedPng(bytes);
+  if (container === 'webp') return isCutWebp(bytes) ? null : bytes;
+  if (/^GIF8[79]a/.test(text(bytes, 0, 6))) return completedGif(bytes);
+  return isCutBmp(bytes) ? null : bytes;
+}
+
+/** Its coded pixels tell by a checksum of their own whether they are all there. */
+async function completedPng(bytes) {
+  const pixels = [];
+  let first = 0;
+  let end = 8;
+  for (const { name, data, start, stop } of pngChunks(bytes)) {
+    if (name === 'IEND') return bytes;
+    if (name === 'IDAT') {
+      first ||= start;
+      pixels.push(data);
+    }
+    end = stop;
+  }
+  if (text(bytes, end + 4, 4) === 'IDAT') {
+    first ||= end;
+    pixels.push(bytes.subarray(end + 8, end + 8 + viewOf(bytes).getUint32(end)));
+  }
+  const coded = join(pixels);
+  const isWhole = await inflate(coded, Infinity).then(Boolean, () => false);
+  return isWhole ? join([bytes.subarray(0, first), pngChunk('IDAT', coded), PNG_END]) : null;
+}
+
+/** @param {string} name @param {Uint8Array} data */
+function pngChunk(name, data) {
+  const chunk = join([new Uint8Array(4), latin1(name), data, new Uint8Array(4)]);
+  viewOf(chunk).setUint32(0, data.length);
+  viewOf(chunk).setUint32(8 + data.length, crc32(chunk.subarray(4, -4)));
+  return chunk;
+}
+
+/** Some programs leave out the last byte, which only makes the length even. */
+function isCutWebp(bytes) {
+  return 8 + viewOf(bytes).getUint32(4, true) > bytes.length + 1;
+}
+
+/** The first frame is what counts. With other data among its blocks, browsers may know better. */
+function completedGif(bytes) {
+  let end = 0;
+  for (const { isFrame, stop } of gifBlocks(bytes)) if (isFrame) end = stop;
+  if (!end) return bytes.at(-1) === GIF_END ? bytes : null;
+  return bytes.includes(GIF_END, end) ? bytes : join([bytes.subarray(0, end), [GIF_END]]);
+}
+
+/** Where its pixels are not compressed, their number tells. Source: BITMAPINFOHEADER. */
+function isCutBmp(bytes) {
+  const view = viewOf(bytes);
+  if (text(bytes, 0, 2) !== 'BM' || bytes.length < 54 || view.getUint32(14, true) < 40) return false;
+  const [start, width, height] = [10, 18, 22].map((at) => view.getInt32(at, true));
+  const isPlain = [0, 3].includes(view.getUint32(30, true));
+  const row = Math.ceil((width * view.getUint16(28, true)) / 32) * 4;
+  return isPlain && start + row * Math.abs(height) > bytes.length;
+}
+
+/**
+ * Take EXIF out of a file, with the orientation that not every browser applies.
+ * @param {Uint8Array} bytes a whole PNG or WebP
+ * @returns {Uint8Array}
+ */
+export function withoutExif(bytes) {
+  const isPng = containerOf(bytes) === 'png';
+  const kept = [bytes.subarray(0, isPng ? 8 : 12)];
+  for (const { name, start, stop } of (isPng ? pngChunks : webpChunks)(bytes)) {
+    if (name !== 'eXIf' && name !== 'EXIF') kept.push(bytes.subarray(start, isPng ? stop : stop + (stop % 2)));
+  }
+  const plain = join(kept);
+  if (!isPng) viewOf(plain).setUint32(4, plain.length - 8, true);
+  return plain;
+}
