@@ -22,10 +22,11 @@ from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
 
 LONGEST = (
-    *("training/test_distributed.py", "runs/test_resume.py", "training/test_trainer.py", "docs/test_notebooks.py"),
-    *("cluster/test_bulk.py", "browser/test_own_kernels.py", "browser/test_engine.py", "runs/test_stages.py"),
+    *("browser/test_own_kernels.py", "runs/test_resume.py", "training/test_distributed.py", "training/test_trainer.py"),
+    *("browser/test_page_layout.py", "browser/test_engine.py", "cluster/test_bulk.py", "commands/test_ambient.py"),
+    *("runs/test_stages.py", "docs/test_notebooks.py"),
 )
-"""Files that take a minute or more, longest first."""
+"""Files that take half a minute of a processor or more, longest first."""
 
 
 def pytest_collection_modifyitems(items):
