@@ -22,10 +22,11 @@ from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
 
 LONGEST = (
-    *("training/test_distributed.py", "runs/test_resume.py", "training/test_trainer.py", "docs/test_notebooks.py"),
-    *("cluster/test_bulk.py", "browser/test_own_kernels.py", "browser/test_engine.py", "runs/test_stages.py"),
+    *("browser/test_own_kernels.py", "runs/test_resume.py", "training/test_distributed.py", "training/test_trainer.py"),
+    *("browser/test_page_layout.py", "browser/test_engine.py", "cluster/test_bulk.py", "commands/test_ambient.py"),
+    *("runs/test_stages.py", "docs/test_notebooks.py"),
 )
-"""Files that take a minute or more, longest first."""
+"""Files that take half a minute of a processor or more, longest first."""
 
 
 def pytest_collection_modifyitems(items):
@@ -97,12 +98,13 @@ def photos(tmp_path_factory) -> Path:
 def compiled_once():
     """Training runs of a file whose step is the same take turns with one trainer, which is compiled once.
 
-    So do those whose degradations are the same with what makes their LR patches.
+    So do those whose degradations are the same with what makes their LR patches. Curves are drawn once: a drawing takes
+    longer than an epoch of networks so small.
 
     Each begins with a state of its own. That a run needs nothing of one before it is for tests with their own process.
     """
     from span_keras.data import dataset, degrade
-    from span_keras.runs import start
+    from span_keras.runs import plots, start
     from span_keras.training.options import StepOptions
     from span_keras.training.trainer import SpanTrainer, initial_state
 
@@ -120,8 +122,16 @@ def compiled_once():
         made[key].schedule = schedule
         return made[key]
 
+    drawn, draw = [], plots.curves
+
+    def curves(*given):
+        if not drawn:
+            drawn.append(draw(*given))
+        return drawn[0]
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(start, "SpanTrainer", trainer)
+        patched.setattr(plots, "curves", curves)
         degrader = functools.cache(degrade.Degrader)
         for module in (start, dataset, degrade):
             patched.setattr(module, "Degrader", degrader)

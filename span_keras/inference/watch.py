@@ -44,6 +44,8 @@ class Changes:
         kind = event.event_type
         if kind in ("opened", "closed_no_write"):
             return
+        if kind == "moved" and not event.dest_path:  # out of the watched folders
+            kind = "deleted"
         path = Path(event.dest_path if kind == "moved" else event.src_path)
         with self.lock:
             if kind == "deleted":
@@ -90,7 +92,9 @@ def follow(
         from watchdog.observers import Observer
     except ImportError:
         raise ConfigError("--watch needs watchdog; pip install 'span-keras[watch]'.") from None
-    changes, observer, watches, again = Changes(), Observer(), dict.fromkeys(folders), {}
+    # Otherwise Linux tells of a file that is moved in from elsewhere as of one that is being written.
+    full = {"generate_full_events": True} if Observer.__name__ == "InotifyObserver" else {}
+    changes, observer, watches, again = Changes(), Observer(**full), dict.fromkeys(folders), {}
     observer.start()
     try:
         first = True

@@ -160,11 +160,11 @@ def test_many_image_sizes_do_not_pile_up_on_the_gpu(backend, blank):
         blank,
         """
         const artifacts = await model.fetchModel('/models/x2/model.json');
-        const { tf: t } = await backend.startBackend(given[0], { pool: 1e6 });
+        const { tf: t } = await backend.startBackend(given[0], { pool: 3e5 });
         const net = network.createNetwork(t, artifacts, model.readConfig(artifacts));
         const allocated = [];
         for (let width = 24; width < 33; width++) {
-          await net.compute({ data: new Uint8Array(width * 20 * 4), width, height: 20 });
+          await net.compute({ data: new Uint8Array(width * 7 * 4), width, height: 7 }); // one set of shaders for all
           const { numBytesInGPUAllocated, numBytesAllocatedInGPU } = t.memory();
           allocated.push(numBytesInGPUAllocated ?? numBytesAllocatedInGPU);
         }
@@ -172,7 +172,7 @@ def test_many_image_sizes_do_not_pile_up_on_the_gpu(backend, blank):
         backend,
     )
     assert allocated[0] < allocated[2]  # the pool is in use
-    assert max(allocated) < 1.5e6
+    assert max(allocated) < 4.5e5
 
 
 LABELS = {"webgpu": "WebGPU", "webgl": "WebGL", "wasm": "WebAssembly"}
@@ -228,7 +228,7 @@ LOSE = {
 
 @pytest.mark.parametrize("backend", ["webgl", "webgpu"])
 def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
-    pixels = make_scene(30, 46)
+    pixels = make_scene(7, 46)  # as low as the self-check's image: higher ones need further shaders
     rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
     data, tiles, notices, tensors = library(
         blank,
@@ -237,7 +237,7 @@ def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
         const notices = [];
         const on = (status) => notices.push([status.backend, status.tile, status.notice]);
         const eng = new engine.Engine(on, {{ own: false }}); // test_own_kernels.py loses their device
-        await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: name, tile: 40 }});
+        await eng.load(await model.fetchModel('/models/x2/model.json'), {{ backend: name, tile: 28 }});
         const tensors = [eng.memory.tensors];
         const tiles = [];
         const onTile = ({{ x, y, width, height }}) => {{
@@ -245,19 +245,19 @@ def test_a_lost_gpu_costs_no_finished_tile(backend, blank, python_upscale):
           const t = eng.tf;
           if (tiles.length === 1) {LOSE[backend]};
         }};
-        const source = new ImageData(Uint8ClampedArray.from(values), 46, 30);
+        const source = new ImageData(Uint8ClampedArray.from(values), 46, 7);
         const {{ data }} = await eng.pixels(source, {{ onTile }});
         tensors.push(eng.memory.tensors);
         return [[...data], tiles, notices, tensors];""",
         rgba.ravel().tolist(),
         backend,
     )
-    result = np.uint8(data).reshape(60, 92, 4)
+    result = np.uint8(data).reshape(14, 92, 4)
     assert np.abs(result[..., :3].astype(int) - python_upscale("x2", pixels)).max() <= 1
     assert len({(x, y) for x, y, *_ in tiles}) == len(tiles)  # no tile came twice
     assert tensors[0] == tensors[1]
     ((name, tile, notice),) = notices
-    assert (name, tile) == (backend, 40)  # a computer's sleep is no reason for smaller tiles
+    assert (name, tile) == (backend, 28)  # a computer's sleep is no reason for smaller tiles
     assert re.fullmatch(r".* was lost: .*; started again", notice)
 
 

@@ -53,7 +53,7 @@ class Cluster:
         self.address = f"127.0.0.1:{free_port()}"
         self.nodes = []
         port = self.address.split(":")[1]
-        head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+        head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false", "--no-monitor"]
         self._start(*head, "--ray-client-server-port", str(free_port()))
 
     def join(self) -> int:
@@ -67,6 +67,7 @@ class Cluster:
 
     def _start(self, *arguments: str) -> None:
         common = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
+        common.append("--include-log-monitor=false")  # no driver here shows what workers print
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, *common]
         log = Path(self.environment[MARK], f"node-{len(self.nodes)}.log")
         environment = {**self.environment, NODE: str(len(self.nodes))}

@@ -349,13 +349,12 @@ def test_empty_data_folder(tmp_path):
     assert "found none" in result.output
 
 
-def test_the_deepest_network_is_validated():
+def test_the_deepest_network_is_validated(make_weights):
     """Its halo is larger than the tiles of others."""
     config = SpanConfig(scale=2, channels=1, blocks=64)
     lr = np.full((9, 8, 3), 90, np.uint8)
     validation = Validation([("flat", lr, np.full((18, 16, 3), 90, np.uint8))], config)
-    weights = start_weights(resolve({"scale": 2, "channels": 1, "blocks": 64}))
-    assert validation.upscale(weights.fuse(), lr).shape == (18, 16, 3)
+    assert validation.upscale(make_weights(config), lr).shape == (18, 16, 3)
 
 
 def test_a_blank_photograph_leaves_figures_that_compare(make_weights):

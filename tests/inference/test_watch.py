@@ -36,17 +36,20 @@ def test_a_file_is_complete_when_it_was_closed_and_is_quiet(monkeypatch):
     for kind in ("created", "opened", "modified"):
         changes.dispatch(event(kind, "in/a.png"))
     changes.dispatch(event("created", "in/gone.png"))
+    changes.dispatch(event("created", "in/left.png"))
     clock.now += watch.QUIET_CLOSED
     assert changes.complete() == set()
     changes.dispatch(event("closed", "in/a.png"))
     changes.dispatch(event("closed_no_write", "in/other.png"))
     changes.dispatch(event("moved", "in/x.partial", "in/b.png"))
+    changes.dispatch(event("moved", "", "in/moved in.png"))
+    changes.dispatch(event("moved", "in/left.png", ""))
     changes.dispatch(event("created", "in/sub", is_directory=True))
     changes.dispatch(event("modified", "in", is_directory=True))
     changes.dispatch(event("deleted", "in/gone.png"))
     assert changes.complete() == set()
     clock.now += watch.QUIET_CLOSED
-    assert changes.complete() == {Path("in/a.png"), Path("in/b.png"), Path("in/sub")}
+    assert changes.complete() == {Path("in/a.png"), Path("in/b.png"), Path("in/moved in.png"), Path("in/sub")}
     assert changes.complete() == set()
     changes.dispatch(event("created", "in/c.png"))  # its writer never closes it, or the system does not tell
     clock.now += watch.QUIET_OPEN

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from helpers.environment import QUICK_JAX
 from helpers.runs import tiny_flags
@@ -21,6 +22,7 @@ from span_keras.network.config import SpanConfig
 from span_keras.runs.folder import RunFolder
 from span_keras.runs.settings import resolve
 from span_keras.runs.start import make_trainer
+from span_keras.train import main
 from span_keras.training.devices import Devices, span_processes
 
 TINY = tiny_flags(batch_size=4, steps_per_epoch=4, log_every=1, learning_rate=1e-3)
@@ -86,21 +88,41 @@ def test_two_tensorflow_workers(inputs, tmp_path):
     ]
     both = [launch(inputs, tmp_path / "two", "--strategy=multiworker", TF_CONFIG=c) for c in config]
     finish(*both)
-    finish(launch(inputs, tmp_path / "one", "--strategy=none"))
+    alone = CliRunner().invoke(main, [*TINY, *inputs, f"--out={tmp_path / 'one'}", "--strategy=none"])
+    assert alone.exit_code == 0, alone.output
     assert_same_result(tmp_path / "two", tmp_path / "one")
 
 
+BOTH = """
+import sys
+
+from span_keras.train import main
+
+one, two, *options = sys.argv[1:]
+main([*options, f"--out={one}", "--strategy=none"], standalone_mode=False)
+main([*options, f"--out={two}", "--strategy=mirrored"], standalone_mode=False)
+"""
+
+
 @pytest.fixture(scope="module")
-def on_one_jax_device(inputs, tmp_path_factory):
-    out = tmp_path_factory.mktemp("jax") / "one"
-    finish(launch(inputs, out, "--strategy=none", **QUICK_JAX))
-    return out
+def on_jax_devices(inputs, tmp_path_factory):
+    """The folders of a run on one device and of one on two, of the same process: JAX takes long to load."""
+    folder = tmp_path_factory.mktemp("jax")
+    devices = f"{QUICK_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    command = [sys.executable, "-c", BOTH, folder / "one", folder / "two", *TINY, *inputs]
+    environment = {**os.environ, **QUICK_JAX, "XLA_FLAGS": devices}
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "one", folder / "two"
 
 
-def test_two_jax_devices(inputs, tmp_path, on_one_jax_device):
-    two = {**QUICK_JAX, "XLA_FLAGS": f"{QUICK_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
-    finish(launch(inputs, tmp_path / "two", "--strategy=mirrored", **two))
-    assert_same_result(tmp_path / "two", on_one_jax_device)
+@pytest.fixture
+def on_one_jax_device(on_jax_devices):
+    return on_jax_devices[0]
+
+
+def test_two_jax_devices(on_jax_devices):
+    assert_same_result(*reversed(on_jax_devices))
 
 
 def test_two_jax_processes(inputs, tmp_path, on_one_jax_device):
