@@ -41,6 +41,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def send_head(self):
         """As the base class; files go compressed to whoever takes them so, as from servers on the internet."""
         path = Path(self.translate_path(self.path))
+        if "\0" in str(path):  # which no file's name holds
+            return self.send_error(http.HTTPStatus.NOT_FOUND)
         if path.is_dir() and self.path.partition("?")[0].endswith("/"):
             path /= "index.html"
         kind = self.guess_type(str(path))

@@ -69,8 +69,9 @@ def test_files_are_compressed_for_those_who_take_them_so(address, name, encoding
         urllib.request.urlopen(urllib.request.Request(f"{address}/{name}", headers=seen))
 
 
-def test_a_text_that_is_not_there(address):
-    request = urllib.request.Request(f"{address}/gone.js", headers={"Accept-Encoding": "gzip"})
+@pytest.mark.parametrize("name", ["gone.js", "%00", "a%00/"])
+def test_a_text_that_is_not_there(address, name):
+    request = urllib.request.Request(f"{address}/{name}", headers={"Accept-Encoding": "gzip"})
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(request)
 
