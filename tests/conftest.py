@@ -22,9 +22,10 @@ from span_keras.network.config import SpanConfig
 from span_keras.network.weights import SpanWeights
 
 LONGEST = (
-    *("browser/test_own_kernels.py", "runs/test_resume.py", "training/test_distributed.py", "training/test_trainer.py"),
-    *("browser/test_page_layout.py", "browser/test_engine.py", "cluster/test_bulk.py", "commands/test_ambient.py"),
-    *("runs/test_stages.py", "docs/test_notebooks.py"),
+    *("browser/test_training_parts.py", "browser/test_own_kernels.py", "runs/test_resume.py"),
+    *("training/test_distributed.py", "training/test_trainer.py", "browser/test_page_layout.py"),
+    *("browser/test_training_run.py", "browser/test_training_kept.py", "browser/test_engine.py"),
+    *("cluster/test_bulk.py", "commands/test_ambient.py", "runs/test_stages.py", "docs/test_notebooks.py"),
 )
 """Files that take half a minute of a processor or more, longest first."""
 
