@@ -63,6 +63,22 @@ test('a PNG with all of its pixels gets the end that it lacks', async () => {
   for (const lost of [12, 5, 14]) assert.deepEqual(await completed(PNG.subarray(0, -lost)), plain);
 });
 
+test('the pixels of an interlaced PNG are counted pass by pass', async () => {
+  const header = pngChunk('IHDR', join([number(3), number(3), [4, 0, 0, 0, 1]]));
+  const ofPixels = async (bytes) => pngChunk('IDAT', await deflate(new Uint8Array(bytes)));
+  const ended = async (bytes) => completed(join([PNG.subarray(0, 8), header, await ofPixels(bytes)]));
+  const bytes = 2 + 2 + 2 + 2 * 2 + 3; // of passes 1, 4, 5, 6 and 7; the others have no pixel
+  assert.equal(await ended(bytes - 1), null);
+  assert.notEqual(await ended(bytes), null);
+});
+
+test('a PNG whose few bytes become many is not taken', async () => {
+  const bomb = pngChunk('IDAT', await deflate(new Uint8Array(5e6)));
+  assert.equal(await completed(join([PNG.subarray(0, 8), HEADER, bomb])), null);
+  const large = pngChunk('IHDR', join([number(0xffffffff), number(0xffffffff), [16, 6, 0, 0, 0]]));
+  assert.equal(await completed(join([PNG.subarray(0, 8), large, bomb])), null);
+});
+
 test('a GIF with its first frame gets the end that it lacks', async () => {
   assert.deepEqual(await completed(GIF.subarray(0, -3)), join([GIF.subarray(0, -6), [0x3b]]));
 });

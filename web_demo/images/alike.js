@@ -6,7 +6,7 @@ import {
   containerOf,
   crc32,
   gifBlocks,
-  inflate,
+  inflatedLength,
   join,
   latin1,
   pngChunks,
@@ -19,6 +19,22 @@ export const LACKS_END = 'The file lacks its end, but all pixels are there.';
 /** IEND, which ends a PNG. */
 const PNG_END = pngChunk('IEND', new Uint8Array());
 const GIF_END = 0x3b;
+/** Samples of a pixel, by the PNG's type of colours. */
+const SAMPLES = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+/** Where the passes of an interlaced PNG begin, x and y, and their steps. */
+const PASSES = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
+/** Bytes beyond a PNG's pixels that are passed over. */
+const MOST_BEYOND = 65536;
+/** Bytes of pixels that are counted: no browser decodes as many. */
+const MOST_BYTES = 2 ** 32;
 
 /**
  * End a file that lacks its end. JPEG is the business of `decodeCut` in engine/codecs.js; what else there is, such as AVIF,
@@ -34,7 +50,7 @@ export async function completed(bytes) {
   return isCutBmp(bytes) ? null : bytes;
 }
 
-/** Its coded pixels tell by a checksum of their own whether they are all there. */
+/** Its coded pixels end with a checksum of their own, and their number is known. */
 async function completedPng(bytes) {
   const pixels = [];
   let first = 0;
@@ -52,8 +68,25 @@ async function completedPng(bytes) {
     pixels.push(bytes.subarray(end + 8, end + 8 + viewOf(bytes).getUint32(end)));
   }
   const coded = join(pixels);
-  const isWhole = await inflate(coded, Infinity).then(Boolean, () => false);
-  return isWhole ? join([bytes.subarray(0, first), pngChunk('IDAT', coded), PNG_END]) : null;
+  const wanted = pixelBytes(bytes);
+  if (!(wanted <= MOST_BYTES)) return null;
+  const found = await inflatedLength(coded, wanted + MOST_BEYOND).catch(() => 0);
+  return found >= wanted && found <= wanted + MOST_BEYOND
+    ? join([bytes.subarray(0, first), pngChunk('IDAT', coded), PNG_END])
+    : null;
+}
+
+/** @param {Uint8Array} bytes of a PNG @returns {number} of its pixels, with a byte before each row; NaN without IHDR */
+function pixelBytes(bytes) {
+  if (text(bytes, 12, 4) !== 'IHDR' || bytes.length < 29) return NaN;
+  const [width, height] = [16, 20].map((at) => viewOf(bytes).getUint32(at));
+  const bits = bytes[24] * SAMPLES[bytes[25]];
+  const sizes = (bytes[28] ? PASSES : [[0, 0, 1, 1]]).map(([x, y, across, down]) => {
+    const columns = Math.ceil((width - x) / across);
+    const rows = Math.ceil((height - y) / down);
+    return columns > 0 && rows > 0 ? rows * (1 + Math.ceil((columns * bits) / 8)) : 0;
+  });
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** @param {string} name @param {Uint8Array} data */

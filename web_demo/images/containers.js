@@ -142,14 +142,37 @@ export async function deflate(bytes) {
  * @returns {Promise<Uint8Array<ArrayBuffer> | undefined>} nothing for more; rejects for damaged data
  */
 export async function inflate(bytes, most) {
-  const source = new Blob([/** @type {BlobPart} */ (bytes)]).stream();
-  const reader = source.pipeThrough(new DecompressionStream('deflate')).getReader();
   const parts = [];
   let length = 0;
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    length += next.value.length;
-    if (length > most) return void reader.cancel();
-    parts.push(next.value);
+  for await (const part of inflated(bytes)) {
+    length += part.length;
+    if (length > most) return undefined;
+    parts.push(part);
   }
   return join(parts);
+}
+
+/**
+ * Count the bytes that `inflate` would return, without keeping them.
+ * @param {Uint8Array} bytes
+ * @param {number} most after which no more are counted
+ * @returns {Promise<number>} rejects for damaged data
+ */
+export async function inflatedLength(bytes, most) {
+  let length = 0;
+  for await (const part of inflated(bytes)) {
+    length += part.length;
+    if (length > most) break;
+  }
+  return length;
+}
+
+async function* inflated(bytes) {
+  const source = new Blob([/** @type {BlobPart} */ (bytes)]).stream();
+  const reader = source.pipeThrough(new DecompressionStream('deflate')).getReader();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+  } finally {
+    reader.cancel().catch(() => {}); // it fails where the data is damaged, which is known
+  }
 }
