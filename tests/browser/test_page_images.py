@@ -63,6 +63,16 @@ def test_many_images_and_all_downloads(open_page, save_image, tmp_path, python_u
     assert page.locator(".pane > *").count() == 0
 
 
+def test_images_off_the_page_are_complained_about_no_more(open_page, save_image, tmp_path):
+    page = open_page("x2", "wasm")
+    (tmp_path / "bad.png").write_text("no image")
+    page.set_input_files("#files", [str(save_image(make_scene(20, 24), "good.png")), str(tmp_path / "bad.png")])
+    page.wait_for_selector("footer :text('bad.png'):not(.visually-hidden)")
+    page.click("#clear")
+    page.wait_for_selector("#workspace", state="hidden")
+    assert page.locator("footer :text('bad.png'):not(.visually-hidden)").count() == 0
+
+
 def test_pasted_and_dropped_images(open_page):
     page = open_page("x2", "wasm")
     for kind, at, count in (("paste", "clipboardData", 1), ("drop", "dataTransfer", 2)):

@@ -81,9 +81,11 @@ export async function saveAll(items, type) {
   if (!saved.length) throw new Error([...refused].join(' '));
   const names = unique(saved.map((i) => resultName(items[i], type)));
   save(await downloadZip(blobs.map((input, i) => ({ name: names[i], input }))).blob(), 'span.zip');
-  const without = items.filter(({ result }) => !result?.blob).map(({ name }) => name);
+  const without = items.filter(({ result }) => !result).map(({ name }) => name);
+  const apart = items.filter(({ result }) => result && !result.blob).map(({ name }) => name);
   const told = [
     ...(without.length ? [`Not in the archive, because there is no result: ${listed(without)}.`] : []),
+    ...(apart.length ? [`Not in the archive, because files of their own hold them: ${listed(apart)}.`] : []),
     ...refused,
     ...(said.size ? [`As ${NAMES[type]}: ${[...said].join(' ')}`] : []),
   ];

@@ -71,7 +71,10 @@ export async function read(item) {
 
 async function stand(item) {
   if (!LYING.includes(item.file.type)) return;
-  item.url = (await (await import('./upright.js')).uprightUrl(item.file)) ?? item.url;
+  const url = await (await import('./upright.js')).uprightUrl(item.file);
+  if (!url) return;
+  URL.revokeObjectURL(item.url);
+  item.url = url;
 }
 
 /**

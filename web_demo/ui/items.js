@@ -172,9 +172,9 @@ export class Items {
   #remove(items) {
     const place = this.#items.findIndex((item) => item === this.#current);
     for (const item of items) {
-      this.#stop(item);
       hush(String(item.detail));
-      URL.revokeObjectURL(item.url);
+      this.#stop(item);
+      Promise.resolve(item.upright).then(() => URL.revokeObjectURL(item.url)); // which may change until then
     }
     this.#items = this.#items.filter((item) => !items.includes(item));
     this.#choose(this.#items[place] ?? this.#items.at(-1) ?? null);

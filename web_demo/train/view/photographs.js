@@ -50,7 +50,9 @@ export function mountPhotographs(root, onFiles) {
     render();
   });
   find('train-files').addEventListener('change', ({ target }) => {
-    typed([...target.files]).then((files) => onFiles(files, adds));
+    typed([...target.files])
+      .then((files) => onFiles(files, adds))
+      .catch(complain);
     target.value = '';
   });
   root.addEventListener('dragover', (event) => {
