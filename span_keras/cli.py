@@ -50,6 +50,7 @@ def _open_closed_streams() -> None:
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor < 3:
+        os.set_inheritable(descriptor, True)  # by programs that the command starts, as theirs would be
         descriptor = os.dup(descriptor)
     os.close(descriptor)
     for name in ("stdout", "stderr"):

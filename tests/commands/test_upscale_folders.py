@@ -280,6 +280,16 @@ def test_closed_streams_take_no_part_of_a_result(run, weights, tmp_path):
     assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
 
 
+def test_programs_that_a_command_starts_have_standard_streams():
+    code = """if True:
+        import subprocess, sys
+        from span_keras.cli import reports_errors
+        opened = "import os, sys; sys.exit(os.open(os.devnull, os.O_RDONLY))"
+        sys.exit(reports_errors(lambda: subprocess.run([sys.executable, "-c", opened]).returncode)())"""
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code])
+    assert done.returncode == 3
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to give up root's right to enter every folder")
 def test_a_folder_that_cannot_be_entered_is_an_error(weights, tmp_path):
     (tmp_path / "in" / "locked").mkdir(parents=True)
