@@ -14,7 +14,7 @@ from span_keras import bulk, upscale
 from span_keras.images.picture import Picture
 from span_keras.images.write import write_image
 
-COUNT = 180
+COUNT = 300
 SUFFIXES = (".png", ".jpg", ".tif", ".webp", ".bmp", ".avif")
 
 
@@ -30,7 +30,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """180 small images of all kinds in nested folders, a corrupt one, a clash of names, and other files."""
+    """300 small images of all kinds in nested folders, a corrupt one, a clash of names, and other files."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(COUNT):
         suffix = SUFFIXES[number % len(SUFFIXES)]
@@ -93,17 +93,19 @@ def test_whoever_is_killed_all_results_are_there_and_right(cluster, photos, expe
 
     machine = cluster.join()
     first = Driver(cluster, *arguments)
-    wait_for(out, 10, first)
-    assert cluster.kill("ray::MapWorker")
-    wait_for(out, 50, first)
+    wait_for(out, 20, first)
+    while not cluster.kill("ray::MapWorker"):  # Ray may be starting one anew
+        assert first.process.poll() is None, first.end()
+        time.sleep(0.01)
+    wait_for(out, 120, first)
     first.process.kill()
     first.end()
     assert len(names(out)) < len(names(reference))
 
     second = Driver(cluster, *arguments)
-    wait_for(out, 80, second)
+    wait_for(out, 160, second)
     cluster.kill("ray::MapBatches")  # those that decode and encode, or wait to
-    wait_for(out, 100, second)
+    wait_for(out, 200, second)
     assert cluster.kill(node=machine)
     code, _, err = second.end()
     assert code == 1, err
