@@ -4,20 +4,20 @@
  */
 import {
   containerOf,
-  crc32,
   gifBlocks,
   inflatedLength,
+  isGif,
   join,
-  latin1,
   pngChunks,
   text,
   viewOf,
   webpChunks,
 } from './containers.js';
+import { chunk } from './png.js';
 
 export const LACKS_END = 'The file lacks its end, but all pixels are there.';
 /** IEND, which ends a PNG. */
-const PNG_END = pngChunk('IEND', new Uint8Array());
+const PNG_END = chunk('IEND');
 const GIF_END = 0x3b;
 /** Samples of a pixel, by the PNG's type of colours. */
 const SAMPLES = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
@@ -46,7 +46,7 @@ export async function completed(bytes) {
   const container = containerOf(bytes);
   if (container === 'png') return completedPng(bytes);
   if (container === 'webp') return isCutWebp(bytes) ? null : bytes;
-  if (/^GIF8[79]a/.test(text(bytes, 0, 6))) return completedGif(bytes);
+  if (isGif(bytes)) return completedGif(bytes);
   return isCutBmp(bytes) ? null : bytes;
 }
 
@@ -72,7 +72,7 @@ async function completedPng(bytes) {
   if (!(wanted <= MOST_BYTES)) return null;
   const found = await inflatedLength(coded, wanted + MOST_BEYOND).catch(() => 0);
   return found >= wanted && found <= wanted + MOST_BEYOND
-    ? join([bytes.subarray(0, first), pngChunk('IDAT', coded), PNG_END])
+    ? join([bytes.subarray(0, first), chunk('IDAT', coded), PNG_END])
     : null;
 }
 
@@ -87,14 +87,6 @@ function pixelBytes(bytes) {
     return columns > 0 && rows > 0 ? rows * (1 + Math.ceil((columns * bits) / 8)) : 0;
   });
   return sizes.reduce((sum, size) => sum + size, 0);
-}
-
-/** @param {string} name @param {Uint8Array} data */
-function pngChunk(name, data) {
-  const chunk = join([new Uint8Array(4), latin1(name), data, new Uint8Array(4)]);
-  viewOf(chunk).setUint32(0, data.length);
-  viewOf(chunk).setUint32(8 + data.length, crc32(chunk.subarray(4, -4)));
-  return chunk;
 }
 
 /** Some programs leave out the last byte, which only makes the length even. */

@@ -80,6 +80,9 @@ export function* webpChunks(bytes) {
   }
 }
 
+/** @param {Uint8Array} bytes the file, or its beginning @returns {boolean} */
+export const isGif = (bytes) => /^GIF8[79]a/.test(text(bytes, 0, 6));
+
 /**
  * List the blocks of a GIF up to its end, or up to one that is cut off. Source: GIF89a, sections 18 to 27.
  * @param {Uint8Array} bytes

@@ -4,6 +4,7 @@ import {
   SCAN,
   containerOf,
   gifBlocks,
+  isGif,
   jpegSegments,
   pngChunks,
   text,
@@ -33,7 +34,7 @@ export function unseen(bytes) {
 }
 
 function framesOf(bytes) {
-  if (/^GIF8[79]a/.test(text(bytes, 0, 6))) return [...gifBlocks(bytes)].filter(({ isFrame }) => isFrame).length;
+  if (isGif(bytes)) return [...gifBlocks(bytes)].filter(({ isFrame }) => isFrame).length;
   const container = containerOf(bytes);
   if (container === 'webp') return [...webpChunks(bytes)].filter(({ name }) => name === 'ANMF').length;
   const control = container === 'png' && chunkOf(bytes, 'acTL');
