@@ -42,16 +42,16 @@ export async function decodeWhole(source, { deep }) {
     import('../metadata/metadata.js'),
     import('../metadata/unseen.js'),
   ]);
-  const { metadata, colors, notes } = await readMetadata(bytes);
+  const { metadata, colors, notes, orientation } = await readMetadata(bytes);
   const beside = () => [...notes, ...unseen(bytes)];
   if (!deep || containerOf(bytes) !== 'png' || bytes[DEPTH_AT] !== 16) {
-    const pixels = await pixelsOf(opened);
+    const pixels = await pixelsOf(opened, orientation);
     return { ...pixels, metadata, notes: [...(pixels.notes ?? []), ...beside()] };
   }
   const { icc } = await profileOf(file);
   if (!icc && colors.some(([name]) => name === 'iCCP')) {
     // A profile for grey fits no RGB; the browser applies it.
-    const pixels = await pixelsOf(opened);
+    const pixels = await pixelsOf(opened, orientation);
     const lost = 'Its 16 bits per sample became 8.';
     return { ...pixels, metadata, notes: [...(pixels.notes ?? []), lost, ...beside()] };
   }
@@ -74,8 +74,8 @@ async function open(source) {
     : { file: withBytes(source, bytes), bytes, notes: [LACKS_END] };
 }
 
-/** @param {Opened} opened @returns {Promise<Pixels>} */
-async function pixelsOf({ file, bytes, notes }) {
+/** @param {Opened} opened @param {number} [told] EXIF's orientation, where it is known @returns {Promise<Pixels>} */
+async function pixelsOf({ file, bytes, notes }, told) {
   if (!isCanvasTrue()) return { ...(await decodeByCodec(file)), notes };
   const container = containerOf(bytes);
   if (container === 'jpeg' && isCutJpeg(bytes)) {
@@ -84,7 +84,7 @@ async function pixelsOf({ file, bytes, notes }) {
     const found = await decodeCut(file).catch(() => null);
     if (found) return { ...(await described(file, found.image)), notes: [found.note] };
   }
-  const orientation = container === 'png' || container === 'webp' ? await orientationIn(bytes) : 1;
+  const orientation = container === 'png' || container === 'webp' ? (told ?? (await orientationIn(bytes))) : 1;
   const plain = orientation === 1 ? file : withBytes(file, withoutExif(bytes));
   const pixels = await decodeByBrowser(plain);
   // Without WebGL, browsers give no colours as they are under transparency.
