@@ -4,11 +4,10 @@ import { complain, announce } from './page.js';
 
 /** @param {(files: File[]) => void} onFiles */
 export function mountIntake(input, openers, onFiles) {
+  const take = (files) => typed(files).then(onFiles).catch(complain);
   for (const opener of openers) opener.addEventListener('click', () => input.click());
   input.addEventListener('change', () => {
-    typed([...input.files])
-      .then(onFiles)
-      .catch(complain);
+    take([...input.files]);
     input.value = ''; // so that the same file can be chosen again
   });
   const drag = (on) => document.body.classList.toggle('dragging', on);
@@ -24,7 +23,7 @@ export function mountIntake(input, openers, onFiles) {
   });
   addEventListener('paste', (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length) return typed(files).then(onFiles).catch(complain);
+    if (files.length) return void take(files);
     const isText = /** @type {Element} */ (event.target).closest?.('input, textarea, [contenteditable]');
     if (!isText) announce('There is no image in the clipboard; copy an image or a file and paste again.');
   });

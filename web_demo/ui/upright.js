@@ -1,23 +1,13 @@
 /** Photographs as they stand: of PNG and WebP not every browser shows the orientation that EXIF tells. */
 import { withoutExif } from '../images/alike.js';
 import { isCanvasTrue } from '../images/canvas.js';
+import { FROM_EXIF } from '../images/orientation.js';
 import { readMetadata } from '../metadata/metadata.js';
 
 /** Bytes of a PNG in which its EXIF lies, as a rule; in a WebP it comes last. */
 const HEAD = 1e6;
 /** Pixels that a canvas holds in every browser. */
 const MOST_PIXELS = 4096 * 4096;
-/** For a canvas, by EXIF's orientation from 1: of an image of this width and height. */
-const TRANSFORMS = [
-  () => [1, 0, 0, 1, 0, 0],
-  (width) => [-1, 0, 0, 1, width, 0],
-  (width, height) => [-1, 0, 0, -1, width, height],
-  (width, height) => [1, 0, 0, -1, 0, height],
-  () => [0, 1, 1, 0, 0, 0],
-  (width, height) => [0, 1, -1, 0, height, 0],
-  (width, height) => [0, -1, -1, 0, height, width],
-  (width) => [0, -1, 1, 0, 0, width],
-];
 
 /**
  * Make a picture of a photograph that stands upright, whatever the browser does with its orientation.
@@ -33,10 +23,14 @@ export async function uprightUrl(file) {
     const bitmap = await createImageBitmap(new Blob([/** @type {BlobPart} */ (plain)], { type: file.type }));
     const { width, height } = bitmap;
     if (width * height > MOST_PIXELS) return undefined;
-    const canvas = orientation < 5 ? new OffscreenCanvas(width, height) : new OffscreenCanvas(height, width);
+    const number = FROM_EXIF[orientation]; // see `turned` for its bits
+    const [across, down] = number & 4 ? [height, width] : [width, height];
+    const [x, y] = [number & 2 ? -1 : 1, number & 1 ? -1 : 1];
+    const canvas = new OffscreenCanvas(across, down);
     const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
-    const [a, b, c, d, e, f] = TRANSFORMS[orientation - 1](width, height);
-    context.setTransform(a, b, c, d, e, f);
+    context.translate(x < 0 ? across : 0, y < 0 ? down : 0);
+    if (number & 4) context.transform(0, y, x, 0, 0, 0);
+    else context.scale(x, y);
     context.drawImage(bitmap, 0, 0);
     bitmap.close();
     return URL.createObjectURL(await canvas.convertToBlob());
