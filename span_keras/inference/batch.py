@@ -113,11 +113,11 @@ def settle(pairs: Iterable[Pair], options: Options, found: Plan, results: Collec
                 exists = not options.overwrite and target.exists()
             except OSError as error:  # such as a name that became too long
                 found.fail(source, f"{target} cannot be written ({error.strerror}); choose another output.")
+                continue
+            if exists:
+                found.settled.append(kept(source, target))
             else:
-                if exists:
-                    found.settled.append(kept(source, target))
-                else:
-                    found.jobs.append(Job(source, target, options, adapt))
+                found.jobs.append(Job(source, target, options, adapt))
 
 
 def _place(path: PurePath) -> PurePath:
