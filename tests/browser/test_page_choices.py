@@ -69,6 +69,7 @@ def test_quality_and_size(titled, save_image, download_in_page):
     page.wait_for_selector("html[data-state=ready] #chip-model:text('Photo ×2')")
     assert page.evaluate(state) == ["Photo", "2", ["3"]]
     page.click("#again")
+    page.wait_for_selector("#job-detail:has-text('14 × 12 → 28 × 24')")  # until then, Download saves the old result
     assert download_in_page(page).shape == (24, 28, 3)
 
 
