@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Ahead } from '../../web_demo/engine/ahead.js';
-import { evenTile } from '../../web_demo/engine/frames.js';
+import { evenTile } from '../../web_demo/engine/frame-drawer.js';
 import { packBias, packKernel } from '../../web_demo/engine/webgpu/packing.js';
 import { BUFFERS, planSteps } from '../../web_demo/engine/webgpu/plan.js';
 import { PLAIN, SETS, fitting, kernelsOf } from '../../web_demo/engine/webgpu/sets.js';

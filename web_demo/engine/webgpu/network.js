@@ -303,7 +303,7 @@ export class GpuNetwork {
 }
 
 /** @param {number} status of a pass @throws {BackendLost} its pixels cannot be used */
-function checkStatus(status) {
+export function checkStatus(status) {
   if (status & STATUS.notFinite) throw new BackendLost('WebGPU returned values that are not numbers');
   if (status !== STATUS.done) throw new BackendLost('WebGPU did not compute all pixels of a tile');
 }
