@@ -131,6 +131,7 @@ def test_an_error_ends_no_more_than_its_frame(shared_blank):
         told.push((await tell(bitmap, { ...options, target: textureOf(await open()) })).split(': ')[1]);
         told.push(await tell(bitmap, options));
         device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.MAP_WRITE });
+        await device.queue.onSubmittedWorkDone(); // else Chromium does not tell yet
         while (!errors.length) await new Promise((resolve) => setTimeout(resolve, 20));
         told.push(await tell(bitmap, options), await tell(bitmap, options));
         device.destroy();
@@ -153,7 +154,7 @@ def test_an_error_ends_no_more_than_its_frame(shared_blank):
         f"Error: The result has {side}×2",
         "The browser did not draw the frame",
         *[drawn] * 3,
-        "DeviceLost: The device is lost; open another, and pass that one from now on.",
+        "BackendLost: The device is lost; open another, and pass that one from now on.",
         drawn,
         *[ended] * 3,
     ]
