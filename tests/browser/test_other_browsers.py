@@ -73,7 +73,7 @@ GPUBuffer.prototype.mapAsync = function (...range) {
   return mapAsync.apply(this, range);
 };
 const onTile = ({ x }) => tiles.push(x);
-const { data } = await engine.pixels(new ImageData(Uint8ClampedArray.from(given[0]), 46, 30), { onTile });
+const { data } = await engine.pixels(new ImageData(Uint8ClampedArray.from(given[0]), 100, 30), { onTile });
 return { status, notices, tiles, data: [...data] };
 """
 
@@ -82,7 +82,7 @@ def test_firefox_runs_our_kernels_and_survives_a_lost_device(site, python_upscal
     """There a promise of a lost device rejects with an ``AbortError`` before the device is said to be lost."""
     if SOFTWARE_GPU.exists():
         monkeypatch.setenv("VK_ICD_FILENAMES", str(SOFTWARE_GPU))
-    pixels = make_scene(30, 46)
+    pixels = make_scene(30, 100)
     rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
     try:
         with firefox(tmp_path / "profile", **WEBGPU) as session:
@@ -98,5 +98,5 @@ def test_firefox_runs_our_kernels_and_survives_a_lost_device(site, python_upscal
     assert notice.startswith("WebGPU was lost: ")
     assert notice.endswith("; started again")
     assert len(set(found["tiles"])) == len(found["tiles"]) > 1
-    result = np.uint8(found["data"]).reshape(60, 92, 4)[..., :3]
+    result = np.uint8(found["data"]).reshape(60, 200, 4)[..., :3]
     assert difference(result, python_upscale("x2", pixels)) <= 1

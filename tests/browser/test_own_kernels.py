@@ -144,19 +144,26 @@ def test_the_plain_set_computes_any_network(network, shared_blank):
 
 
 def test_sixteen_kilobytes_of_workgroup_memory_are_enough(blank):
-    fitting, limit, count = library(
+    fitting, limit, count, used = library(
         blank,
         """
         const { GpuNetwork } = await import('/engine/webgpu/network.js');
-        const artifacts = await model.fetchModel('/models/x4-ch48/model.json');
+        const { SETS } = await import('/engine/webgpu/sets.js');
         const device = { limits: { maxComputeWorkgroupStorageSize: 16384 } };
-        const net = await GpuNetwork.start(artifacts, model.readConfig(artifacts), { device });
+        const start = async (name, sets) => {
+          const artifacts = await model.fetchModel(`/models/${name}/model.json`);
+          return GpuNetwork.start(artifacts, model.readConfig(artifacts), { device, sets });
+        };
+        const net = await start('x4-ch48');
         const { maxComputeWorkgroupStorageSize } = net.gpu.device.limits;
         const { length } = await net.enlarge({ data: new Uint8Array(60) }, { width: 5, height: 3 });
-        return [net.sets.map(({ name }) => name), maxComputeWorkgroupStorageSize, length];""",
+        const small = await start('one-block', SETS.filter(({ name }) => name === 'direct 32×8')); // quick to compile
+        const used = small.programs.usual.set.name;
+        return [net.sets.map(({ name }) => name), maxComputeWorkgroupStorageSize, length, used];""",
     )
     assert fitting == ["direct 32×8", "direct 32×4"]
     assert limit == 16384
+    assert used == "direct 32×8"
     assert count == 20 * 12 * 4
 
 
@@ -468,7 +475,7 @@ def test_kernels_that_fail_on_an_image_leave_webgpu_last(blank):
           if (tiles.length && !options.program) throw new BackendLost('WebGPU returned values that are not numbers');
           return enlarge.call(this, pixels, tile, options);
         };
-        await eng.pixels(new ImageData(40, 20), { onTile: ({ x }) => tiles.push(x) });
+        await eng.pixels(new ImageData(100, 20), { onTile: ({ x }) => tiles.push(x) });
         return [notices, tiles, eng.status.kernels];""",
     )
     failure = "WebGPU returned values that are not numbers"
