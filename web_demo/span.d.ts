@@ -32,12 +32,14 @@ export type Frame = {
   /** of the result */
   width: number;
   height: number;
-  /** until the GPU had drawn it */
+  /** of the call: until the frame was handed to the GPU, and the one before it was drawn */
   milliseconds: number;
+  /** adapter, kernel sets and, once measured, their time; for reports */
+  kernels: string;
 };
 
 export type FrameSource =
-  HTMLVideoElement | VideoFrame | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | GPUTexture;
+  HTMLVideoElement | VideoFrame | ImageBitmap | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | GPUTexture;
 
 export type FrameTarget = HTMLCanvasElement | OffscreenCanvas | GPUTexture;
 
@@ -235,7 +237,7 @@ export type Pixels = {
 export type FrameOptions = {
   /** what is drawn into */
   target: FrameTarget;
-  /** that source and target belong to, if they are textures; the first call decides */
+  /** of the page, which textures belong to; the same in every call. By default an own one */
   device?: GPUDevice;
 };
 
@@ -299,13 +301,16 @@ export declare class Upscaler {
     },
   ): Promise<Measurement>;
   /**
-   * Enlarge a frame of a video on the GPU, from the page's own thread: no pixel passes through the CPU. It needs WebGPU.
-   * Wait for the promise before the next call and leave out what frames come meanwhile, and the video does not lag.
-   * @param {FrameSource} source a closed or changed one may draw anything: keep it until the promise resolves
+   * Enlarge a frame of a video on the GPU, from the page's own thread. It needs WebGPU. Frames are opaque sRGB of 8 bits:
+   * transparency is dropped, and grey may get a tint, which `upscale` prevents. Wait for the promise before the next call
+   * and leave out what frames come meanwhile, and the video does not lag: at most one frame waits for the one before it.
+   * @param {FrameSource} source keep it open and as it is until the promise resolves
    * @param {FrameOptions} options
-   * @returns {Promise<Frame>} when it is drawn
+   * @returns {Promise<Frame>} when the frame was handed to the GPU, and the one before it is drawn. Rejects for this
+   *   frame alone with a `TypeError` for an argument of a wrong kind, and with an `Error` for what cannot be drawn; if the
+   *   GPU failed, perhaps with the frame before, the next call starts anew; with an `AbortError` after `dispose`.
    */
-  frame(source: FrameSource, { target, device }: FrameOptions): Promise<Frame>;
+  frame(source: FrameSource, options: FrameOptions): Promise<Frame>;
   /** What is allocated on the backend now. @returns {Promise<Memory>} */
   memory(): Promise<Memory>;
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */

@@ -112,7 +112,7 @@ const RIVAL_LIMIT = 60_000;
 /**
  * @typedef {object} FrameOptions
  * @property {FrameTarget} target what is drawn into
- * @property {GPUDevice} [device] that source and target belong to, if they are textures; the first call decides
+ * @property {GPUDevice} [device] of the page, which textures belong to; the same in every call. By default an own one
  */
 
 /** @typedef {Result & PngFile} FileResult */
@@ -165,6 +165,8 @@ export async function loadUpscaler(
   }
 }
 
+const disposal = () => new DOMException('The upscaler was disposed.', 'AbortError');
+
 /** What the worker told last, with why backends were passed over that it never tried. @returns {Status} */
 function merged({ status, others }) {
   const told = new Set([status.backend, ...status.demoted.map(({ backend }) => backend)]);
@@ -184,7 +186,7 @@ export class Upscaler {
   #config;
   #state;
   #source;
-  /** @type {Promise<import('./engine/frames.js').Frames> | null} started by the first frame */
+  /** Made for the first frame: pages that only upscale images do without. @type {Promise<import('./engine/frames.js').Frames> | null} */
   #frames = null;
 
   /**
@@ -288,15 +290,20 @@ export class Upscaler {
   }
 
   /**
-   * Enlarge a frame of a video on the GPU, from the page's own thread: no pixel passes through the CPU. It needs WebGPU.
-   * Wait for the promise before the next call and leave out what frames come meanwhile, and the video does not lag.
-   * @param {FrameSource} source a closed or changed one may draw anything: keep it until the promise resolves
+   * Enlarge a frame of a video on the GPU, from the page's own thread. It needs WebGPU. Frames are opaque sRGB of 8 bits:
+   * transparency is dropped, and grey may get a tint, which `upscale` prevents. Wait for the promise before the next call
+   * and leave out what frames come meanwhile, and the video does not lag: at most one frame waits for the one before it.
+   * @param {FrameSource} source keep it open and as it is until the promise resolves
    * @param {FrameOptions} options
-   * @returns {Promise<Frame>} when it is drawn
+   * @returns {Promise<Frame>} when the frame was handed to the GPU, and the one before it is drawn. Rejects for this
+   *   frame alone with a `TypeError` for an argument of a wrong kind, and with an `Error` for what cannot be drawn; if the
+   *   GPU failed, perhaps with the frame before, the next call starts anew; with an `AbortError` after `dispose`.
    */
-  async frame(source, { target, device }) {
-    this.#frames ??= this.#startFrames(device);
-    return (await this.#frames).draw(source, target);
+  async frame(source, options) {
+    if (this.#isDisposed) throw disposal();
+    this.#frames ??= import('./engine/frames.js').then(({ Frames }) => new Frames(this.#source));
+    this.#frames.catch(() => (this.#frames = null)); // the next call tries again
+    return (await this.#frames).draw(source, options);
   }
 
   /** What is allocated on the backend now. @returns {Promise<Memory>} */
@@ -306,28 +313,11 @@ export class Upscaler {
 
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */
   dispose() {
-    this.#frames?.then((frames) => frames.dispose()).catch(() => {});
     this.#isDisposed = true;
-    const reason = new DOMException('The upscaler was disposed.', 'AbortError');
+    const reason = disposal();
+    this.#frames?.then((frames) => frames.dispose(reason)).catch(() => {});
     this.#thread.end(reason);
     this.#rival?.end(reason);
-  }
-
-  /** @param {GPUDevice} [device] */
-  async #startFrames(device) {
-    const source = this.#source;
-    // Pages that only upscale images do without these.
-    const [{ Frames }, { fetchModel }] = await Promise.all([
-      import('./engine/frames.js'),
-      import('./network/model.js'),
-    ]);
-    const artifacts = 'url' in source ? await fetchModel(source.url) : source.artifacts;
-    try {
-      return await Frames.start(artifacts, { device, precision: source.precision });
-    } catch (error) {
-      this.#frames = null; // a later call tries again
-      throw error;
-    }
   }
 
   /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */

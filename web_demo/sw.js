@@ -12,13 +12,13 @@ const CACHE = `span-${VERSION}`;
  */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'constants.js', 'early.js', 'launch.js', 'limit.js', 'options.js', 'worker.js',
+  'constants.js', 'early.js', 'video.html', 'video.js', 'launch.js', 'limit.js', 'options.js', 'worker.js',
   'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js', 'engine/ensemble.js',
-  'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
+  'engine/frame-arguments.js', 'engine/frame-drawer.js', 'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
   'engine/png.js', 'engine/png-threads.js', 'engine/png-worker.js',
   'engine/region.js', 'engine/remembered.js', 'engine/run.js', 'engine/running-model.js', 'engine/tf.js',
   'engine/tiles.js',
-  'engine/webgpu/arena.js', 'engine/webgpu/check.js', 'engine/webgpu/device.js', 'engine/webgpu/network.js',
+  'engine/webgpu/arena.js', 'engine/webgpu/check.js', 'engine/webgpu/check-textures.js', 'engine/webgpu/device.js', 'engine/webgpu/guarded.js', 'engine/webgpu/network.js',
   'engine/webgpu/packing.js', 'engine/webgpu/plan.js', 'engine/webgpu/program.js', 'engine/webgpu/read-back.js', 'engine/webgpu/runner.js',
   'engine/webgpu/sets.js', 'engine/webgpu/tile-buffers.js', 'engine/webgpu/tile.js', 'engine/webgpu/transfer.js', 'engine/webgpu/tune.js', 'engine/webgpu/weights.js',
   'engine/webgpu/shaders/direct.js', 'engine/webgpu/shaders/epilogue.js', 'engine/webgpu/shaders/first.js',

@@ -33,7 +33,7 @@ const { GpuNetwork } = await load('engine/webgpu/network.js');
 const { timeOf } = await load('engine/webgpu/tune.js');
 const { settle } = await load('engine/own.js');
 const { Engine } = await load('engine/engine.js');
-const { Frames } = await load('engine/frames.js');
+const { FrameDrawer } = await load('engine/frame-drawer.js');
 const { checkProgram } = await load('engine/webgpu/check.js');
 const { Program } = await load('engine/webgpu/program.js');
 
@@ -230,20 +230,20 @@ function* readPairs(file, scale) {
   }
 }
 
-/** Frames of 1280×720 from texture to texture, each awaited, as a page does. */
+/** Frames of 1280×720 from texture to texture, each awaited, with the kernels that a paused video lets be measured. */
 async function timeFrames({ artifacts, config }) {
-  const frames = await Frames.start(artifacts);
-  const { device } = frames;
-  await settle(frames.network, config);
+  const drawer = await FrameDrawer.start(artifacts);
+  await drawer.settle();
+  const { device } = drawer;
   const [width, height] = [1280, 720];
   const usage = GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST;
   const source = device.createTexture({ size: [width, height], format: 'rgba8unorm', usage });
   const size = [width * config.scale, height * config.scale];
   const target = device.createTexture({ size, format: 'rgba8unorm', usage: GPUTextureUsage.STORAGE_BINDING });
-  const each = await timeAwaited(() => frames.draw(source, target), { rounds: 60 });
-  console.log(`\n## frames, ×${config.scale}, ${config.channels} channels: ${frames.network.description}`);
+  const each = await timeAwaited(() => drawer.draw(source, target), { rounds: 60 });
+  console.log(`\n## frames, ×${config.scale}, ${config.channels} channels: ${drawer.network.description}`);
   console.log(`1280×720 each awaited: ${each.toFixed(2)} ms, ${(1000 / each).toFixed(0)} frames per second`);
-  frames.dispose();
+  await drawer.dispose();
 }
 
 /** A photograph through the whole pipeline to the bytes of a PNG file, and its stages. */

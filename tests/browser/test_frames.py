@@ -6,10 +6,26 @@ import numpy as np
 
 from helpers.browser import library, make_scene, until
 
+HANDED_OUT = """
+  const textures = new Map(); // by canvas
+  OffscreenCanvas.prototype.getContext = function () {
+    return {
+      configure: ({ device, format, usage }) => {
+        const create = () => {
+          const size = [this.width, this.height];
+          return device.createTexture({ size, format, usage: usage | GPUTextureUsage.COPY_SRC });
+        };
+        textures.set(this, { format, create });
+      },
+      getCurrentTexture: () => (textures.get(this).last = textures.get(this).create()),
+    };
+  };
+"""
+"""The software GPU presents no canvas: what is drawn into one goes into a texture, the last in ``textures``."""
+
 
 def test_frames_are_what_upscale_gives(blank):
-    """Into a texture: the browser's software GPU presents no canvas of WebGPU, so a stand-in hands the texture out. It
-    takes no VideoFrame either."""
+    """From a VideoFrame, an image and a bitmap into a texture and a canvas, at borders, too."""
     rgba = np.dstack([make_scene(25, 39), np.full((25, 39), 255, np.uint8)])
     found, expected, sizes, configured = library(
         blank,
@@ -21,62 +37,199 @@ def test_frames_are_what_upscale_gives(blank):
         const device = await (await navigator.gpu.requestAdapter()).requestDevice();
         const usage = GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_SRC;
         const texture = device.createTexture({ size: [78, 50], format: 'rgba8unorm', usage });
-        const configured = [];
-        const canvas = {
-          getContext: () => ({ configure: ({ format }) => configured.push(format), getCurrentTexture: () => texture }),
-        };
-        const [found, sizes] = [[], []];
-        const drawn = new OffscreenCanvas(39, 25);
+        const drawn = Object.assign(document.createElement('canvas'), { width: 39, height: 25 });
         drawn.getContext('2d').putImageData(image, 0, 0);
-        for (const [source, target] of [[bitmap, texture], [drawn, canvas], [bitmap, canvas]]) {
+        const element = new Image();
+        element.src = drawn.toDataURL();
+        element.width = 4;
+        await element.decode();
+        """
+        + HANDED_OUT
+        + """
+        const canvas = new OffscreenCanvas(1, 1);
+        const [found, sizes] = [[], []];
+        for (const [source, target] of [[bitmap, texture], [drawn, canvas], [element, canvas]]) {
           const { width, height } = await upscaler.frame(source, { target, device });
           sizes.push([width, height]);
           const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
           const buffer = device.createBuffer({ size: 512 * 50, usage });
           const encoder = device.createCommandEncoder();
-          encoder.copyTextureToBuffer({ texture }, { buffer, bytesPerRow: 512 }, [78, 50]);
+          const made = target === texture ? texture : textures.get(canvas).last;
+          encoder.copyTextureToBuffer({ texture: made }, { buffer, bytesPerRow: 512 }, [78, 50]);
           device.queue.submit([encoder.finish()]);
           await buffer.mapAsync(GPUMapMode.READ);
           const rows = new Uint8Array(buffer.getMappedRange());
           found.push(Array.from({ length: 50 }, (_, y) => [...rows.subarray(y * 512, y * 512 + 312)]).flat());
         }
         upscaler.dispose();
-        return [found, [...data], [...sizes, [canvas.width, canvas.height]], configured];""",
+        return [found, [...data], [...sizes, [canvas.width, canvas.height]], textures.get(canvas).format];""",
         rgba.ravel().tolist(),
     )
     assert sizes == [[78, 50]] * 4
-    assert configured == ["rgba8unorm"]
+    assert configured == "rgba8unorm"
     assert np.std(expected) > 20
     for frame in found:
         assert np.abs(np.array(frame) - np.array(expected)).max() <= 1
 
 
+TELL = """
+  const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
+  const bitmap = await createImageBitmap(new ImageData(8, 8));
+  const open = async () => (await navigator.gpu.requestAdapter()).requestDevice();
+  const textureOf = (device, more) =>
+    device.createTexture({ size: [16, 16], format: 'rgba8unorm', usage: GPUTextureUsage.STORAGE_BINDING, ...more });
+  const tell = (...given) =>
+    upscaler.frame(...given).then(({ width }) => `drawn ${width}`, ({ name, message }) => `${name}: ${message}`);
+  const told = [];
+"""
+
+
 def test_frames_say_what_they_need(blank):
     messages = library(
         blank,
-        """
-        const upscaler = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
-        const bitmap = await createImageBitmap(new ImageData(4, 4));
-        const tell = (target, source = bitmap) =>
-          upscaler.frame(source, { target }).then(() => 'drawn', (error) => error.message);
+        TELL
+        + """
         const taken = document.createElement('canvas');
         taken.getContext('2d');
-        const messages = [await tell(taken), await tell(new OffscreenCanvas(1, 1), document.createElement('video'))];
-        const device = await (await navigator.gpu.requestAdapter()).requestDevice();
-        messages.push(await tell(device.createTexture({ size: [9, 8], format: 'rgba8unorm', usage: 8 })));
+        told.push(await tell(bitmap), await tell(document.createElement('video'), { target: taken }));
+        told.push(await tell(bitmap, { target: taken, device: 5 }));
+        const device = await open();
+        told.push(await tell(bitmap, { target: textureOf(device) }));
+        told.push(await tell(bitmap, { target: taken }));
+        told.push(await tell(bitmap, { target: textureOf(device), device }));
         upscaler.dispose();
         delete Navigator.prototype.gpu;
         const other = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
-        messages.push(await other.frame(bitmap, { target: new OffscreenCanvas(1, 1) }).catch((error) => error.message));
-        return messages;""",
+        told.push(await other.frame(bitmap, { target: new OffscreenCanvas(1, 1) }).catch((error) => error.message));
+        return told;""",
     )
-    assert messages[0] == "The canvas has another kind of context; use one that nothing was drawn on."
-    assert messages[1] == "The frame has no pixels yet; wait until the video has loaded some."
-    assert messages[2] == "Expected a target of 8×8 pixels, found 9×8; create a texture of that size."
-    assert (
-        messages[3]
-        == "Frames need WebGPU, which does not run here (this browser has no WebGPU); use upscale() instead."
+    assert messages == [
+        "TypeError: Expected a target: a canvas, OffscreenCanvas or GPUTexture; found undefined.",
+        "Error: The frame has no pixels yet; wait until the video has loaded some.",
+        "TypeError: device must be a GPUDevice; found Number.",
+        "TypeError: Textures need the option device: the one that they belong to.",
+        "Error: The canvas has another kind of context; use one that nothing was drawn on.",
+        "TypeError: The frames before were drawn on another device; keep to one, or load another upscaler.",
+        "Frames need WebGPU, which does not run here (this browser has no WebGPU); use upscale() instead.",
+    ]
+
+
+def test_an_error_ends_no_more_than_its_frame(shared_blank):
+    """On a page's own device, with the page's own mistakes on it, until it is lost; and after ``dispose``."""
+    told, errors = library(
+        shared_blank,
+        TELL
+        + """
+        const device = await open();
+        const errors = [];
+        device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
+        const options = { target: textureOf(device), device };
+        told.push(await tell(bitmap, options));
+        const { limits } = device;
+        const wide = await createImageBitmap(new ImageData(limits.maxTextureDimension2D / 2 + 1, 1));
+        told.push((await tell(wide, { ...options, target: new OffscreenCanvas(1, 1) })).split(' pixels')[0]);
+        told.push((await tell(bitmap, { ...options, target: textureOf(await open()) })).split(': ')[1]);
+        told.push(await tell(bitmap, options));
+        device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.MAP_WRITE });
+        while (!errors.length) await new Promise((resolve) => setTimeout(resolve, 20));
+        told.push(await tell(bitmap, options), await tell(bitmap, options));
+        device.destroy();
+        await device.lost;
+        told.push(await tell(bitmap, options));
+        const another = await open();
+        another.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
+        const next = { target: textureOf(another), device: another };
+        told.push(await tell(bitmap, next));
+        const underWay = [tell(bitmap, next), tell(bitmap, next)];
+        upscaler.dispose();
+        told.push(...(await Promise.all(underWay)), await tell(bitmap, next));
+        await another.queue.onSubmittedWorkDone();
+        return [told, errors.length, limits.maxTextureDimension2D];""",
+    )[:2]
+    drawn, ended = "drawn 16", "AbortError: The upscaler was disposed."
+    side = told[1].split(" ")[-1].split("×")[0]
+    assert told == [
+        drawn,
+        f"Error: The result has {side}×2",
+        "The browser did not draw the frame",
+        *[drawn] * 3,
+        "DeviceLost: The device is lost; open another, and pass that one from now on.",
+        drawn,
+        *[ended] * 3,
+    ]
+    assert errors == 1  # the page's own
+
+
+def test_frames_go_on_after_a_loss(blank):
+    """On a device of ours; none stays open after ``dispose``, also where it comes before the first frame's end."""
+    told, open_devices = library(
+        blank,
+        HANDED_OUT
+        + """
+        const devices = [];
+        const { requestDevice } = GPUAdapter.prototype;
+        GPUAdapter.prototype.requestDevice = async function (...given) {
+          const device = await requestDevice.apply(this, given);
+          devices.push(device);
+          device.lost.then(() => (device.isLost = true));
+          return device;
+        };
+        """
+        + TELL
+        + """
+        const options = { target: new OffscreenCanvas(1, 1) };
+        told.push(await tell(bitmap, options), await tell(bitmap, options));
+        devices[0].destroy();
+        await devices[0].lost;
+        told.push(await tell(bitmap, options), await tell(bitmap, options), devices.length);
+        upscaler.dispose();
+        told.push(await tell(bitmap, options), devices.length);
+        const other = await span.loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
+        const early = other.frame(bitmap, options).catch(({ name }) => name);
+        while (devices.length < 3) await new Promise((resolve) => setTimeout(resolve));
+        other.dispose();
+        told.push(await early);
+        await Promise.all(devices.map(({ lost }) => lost));
+        return [told, devices.filter(({ isLost }) => !isLost).length];""",
     )
+    assert told == [*["drawn 16"] * 4, 2, "AbortError: The upscaler was disposed.", 2, "AbortError"]
+    assert open_devices == 0
+
+
+def test_kernels_that_draw_wrongly_are_not_used(blank):
+    """Those for textures, where those for bytes are right: another set, or else a sentence."""
+    told = library(
+        blank,
+        HANDED_OUT
+        + """
+        const { createShaderModule } = GPUDevice.prototype;
+        GPUDevice.prototype.createShaderModule = function ({ code, label }) {
+          const spoilt = code.replace('vec4<f32>(levels(v)) / 255.0', 'vec4<f32>(levels(v)) / 2550.0');
+          return createShaderModule.call(this, { label, code: label === 'plain last texture' ? spoilt : code });
+        };
+        """
+        + TELL
+        + """
+        told.push(await tell(bitmap, { target: new OffscreenCanvas(1, 1) }));
+        const { PLAIN } = await import('/engine/webgpu/sets.js');
+        const { GpuNetwork } = await import('/engine/webgpu/network.js');
+        const { FrameDrawer } = await import('/engine/frame-drawer.js');
+        const artifacts = await model.fetchModel('/models/x2/model.json');
+        const config = model.readConfig(artifacts);
+        PLAIN.name = 'plainest';
+        const network = await GpuNetwork.start(artifacts, config, { sets: [{ ...PLAIN, name: 'plain' }] });
+        const drawer = new FrameDrawer(network, config);
+        await drawer.draw(bitmap, new OffscreenCanvas(1, 1));
+        told.push('drawn', network.programs.usual.set.name);
+        drawer.dispose();
+        return told;""",
+    )
+    assert told == [
+        "Error: Frames need WebGPU, which does not run here (plain: it drew 33×17 pixels wrongly); "
+        "use upscale() instead.",
+        "drawn",
+        "plain",
+    ]
 
 
 RECORD = """async () => {
@@ -102,27 +255,33 @@ STAND_IN = """
     return copyExternalImageToTexture.call(this, { source: drawn }, ...rest);
   };
   HTMLCanvasElement.prototype.getContext = function () {
-    let texture;
+    let create;
     return {
       configure: ({ device, format, usage }) => {
-        texture = device.createTexture({ size: [this.width, this.height], format, usage });
+        create = () => device.createTexture({ size: [this.width, this.height], format, usage });
       },
-      getCurrentTexture: () => texture,
+      getCurrentTexture: () => create(),
     };
   };
 """
 """The software GPU takes no frame of a video and presents no canvas: frames come by a canvas and go nowhere."""
 
 
-def test_the_example_plays_a_video(page, site, tmp_path):
-    address = f"{site.url}/video.html?model=models/x2/model.json"
-    page.goto(address)
-    (tmp_path / "clip.webm").write_bytes(bytes(page.evaluate(RECORD)))
+def test_the_example_plays_a_video(page, site, models, tmp_path):
+    """Also after a model did not come."""
+    page.goto(f"{site.url}/video.html")
+    until(page, lambda: page.input_value("#model") == "models/x2/model.json")  # the first of the site
+    clip = tmp_path / "clip.webm"
+    clip.write_bytes(bytes(page.evaluate(RECORD)))
     page.add_init_script(STAND_IN)
-    page.goto(address)
-    page.set_input_files("[type=file]", str(tmp_path / "clip.webm"))
-    told = r"64×48, [0-9.]+ ms a frame, [0-9.]+ frames per second, [0-9]+ dropped"
+    page.goto(f"{site.url}/video.html?model=late/model.json")
+    page.set_input_files("[type=file]", str(clip))
+    until(page, lambda: "late/model.json" in page.inner_text("output"), lambda: page.inner_text("output"))
+    site.mounts["late"] = models / "x2"
+    page.set_input_files("[type=file]", str(clip))
+    told = r"64×48, [0-9.]+ ms a frame, [0-9.]+ frames per second, [0-9]+ dropped \(.+: plain\)"
     until(page, lambda: re.fullmatch(told, page.inner_text("output")), lambda: page.inner_text("output"))
+    del site.mounts["late"]
     assert page.evaluate("[document.querySelector('canvas').width, document.querySelector('video').error]") == [
         64,
         None,

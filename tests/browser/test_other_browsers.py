@@ -56,9 +56,68 @@ def test_the_page_enlarges_a_photograph(session, site, save_image, python_upscal
     del site.mounts["given"]
 
 
-WEBGPU = {"dom__webgpu__enabled": True, "gfx__webgpu__ignore-blocklist": True}
+WEBGPU = {"dom__webgpu__enabled": True, "dom__webgpu__workers__enabled": True, "gfx__webgpu__ignore-blocklist": True}
 SOFTWARE_GPU = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
-"""Chromium's, which Firefox can use, too."""
+"""Chromium's, for Vulkan."""
+
+
+@pytest.fixture(scope="module")
+def webgpu_session(tmp_path_factory):
+    """A Firefox with WebGPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if SOFTWARE_GPU.is_file():
+            patch.setenv("VK_ICD_FILENAMES", str(SOFTWARE_GPU))
+            patch.setenv("VK_DRIVER_FILES", str(SOFTWARE_GPU))
+        try:
+            with firefox(tmp_path_factory.mktemp("profile"), **WEBGPU) as session:
+                yield session
+        except BrowserMissing as missing:
+            pytest.skip(str(missing))
+
+
+@pytest.fixture
+def webgpu_page(webgpu_session, site):
+    """A page in it that imports from the site."""
+    webgpu_session.open(f"{site.url}/example.html")
+    if not webgpu_session.run("return Boolean(await navigator.gpu?.requestAdapter())"):
+        pytest.skip("this Firefox has no WebGPU")
+    return webgpu_session
+
+
+FRAME = """
+const device = await (await navigator.gpu.requestAdapter()).requestDevice();
+const { loadUpscaler } = await import('/span.js');
+const upscaler = await loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
+const image = new ImageData(Uint8ClampedArray.from(given[0]), 24, 16);
+const frame = new VideoFrame(await createImageBitmap(image), { timestamp: 0 });
+const usage = GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_SRC;
+const texture = device.createTexture({ size: [48, 32], format: 'rgba8unorm', usage });
+await upscaler.frame(frame, { target: texture, device });
+const canvas = new OffscreenCanvas(1, 1);
+const { kernels } = await upscaler.frame(frame, { target: canvas, device });
+frame.close();
+const buffer = device.createBuffer({ size: 256 * 32, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+const encoder = device.createCommandEncoder();
+encoder.copyTextureToBuffer({ texture }, { buffer, bytesPerRow: 256 }, [48, 32]);
+device.queue.submit([encoder.finish()]);
+await buffer.mapAsync(GPUMapMode.READ);
+const drawn = [...new Uint8Array(buffer.getMappedRange())];
+upscaler.dispose();
+return { drawn, kernels, sides: [canvas.width, canvas.height] };
+"""
+
+
+def test_firefox_draws_frames(webgpu_page, python_upscale):
+    """It copies no VideoFrame into a texture, but bitmaps of it."""
+    pixels = make_scene(16, 24)
+    rgba = np.dstack([pixels, np.full((16, 24), 255, np.uint8)])
+    found = webgpu_page.run(FRAME, rgba.ravel().tolist())
+    drawn = np.array(found["drawn"], np.uint8).reshape(32, 64, 4)[:, :48]
+    assert difference(drawn[..., :3], python_upscale("x2", pixels)) <= 1
+    assert np.all(drawn[..., 3] == 255)
+    assert found["sides"] == [48, 32]
+    assert found["kernels"].endswith(": plain")
+
 
 LOSS = """
 const { Engine } = await import('/engine/engine.js');
@@ -78,20 +137,11 @@ return { status, notices, tiles, data: [...data] };
 """
 
 
-def test_firefox_runs_our_kernels_and_survives_a_lost_device(site, python_upscale, tmp_path, monkeypatch):
+def test_firefox_runs_our_kernels_and_survives_a_lost_device(webgpu_page, python_upscale):
     """There a promise of a lost device rejects with an ``AbortError`` before the device is said to be lost."""
-    if SOFTWARE_GPU.exists():
-        monkeypatch.setenv("VK_ICD_FILENAMES", str(SOFTWARE_GPU))
     pixels = make_scene(30, 100)
     rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
-    try:
-        with firefox(tmp_path / "profile", **WEBGPU) as session:
-            session.open(f"{site.url}/example.html")
-            if not session.run("return Boolean(await navigator.gpu?.requestAdapter())"):
-                pytest.skip("this Firefox offers no WebGPU adapter")
-            found = session.run(LOSS, rgba.ravel().tolist())
-    except BrowserMissing as missing:
-        pytest.skip(str(missing))
+    found = webgpu_page.run(LOSS, rgba.ravel().tolist())
     assert found["status"]["kernels"].endswith(": plain")
     ((backend, tile, notice),) = found["notices"]
     assert (backend, tile) == ("webgpu", 40)

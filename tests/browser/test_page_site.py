@@ -227,7 +227,7 @@ def test_nobody_who_has_begun_something_is_interrupted_for_threads(visitor, plai
 def test_the_service_worker_knows_every_file(page, site):
     files = re.search(r"const FILES = \[(.*?)\]", (PAGE / "sw.js").read_text(), re.DOTALL)[1]
     named = set(re.findall(r"'([\w./-]+\.\w+)'", files))
-    own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js", "video.js"}
+    own = {path.name for path in PAGE.glob("*.js")} - {"sw.js", "example.js"}
     for folder in ("engine", "images", "network", "sample", "storage", "train", "ui"):
         files = [path for path in (PAGE / folder).rglob("*") if path.suffix in (".js", ".css", ".jpg", ".webp")]
         own |= {path.relative_to(PAGE).as_posix() for path in files}

@@ -127,10 +127,11 @@ export async function measure(upscaler: Upscaler, signal: AbortSignal): Promise<
 }
 
 export async function frame(upscaler: Upscaler, video: HTMLVideoElement, texture: GPUTexture): Promise<number> {
-  const { width, height, milliseconds }: Frame = await upscaler.frame(video, { target: canvas });
+  const { width, height, milliseconds, kernels }: Frame = await upscaler.frame(video, { target: canvas });
+  await upscaler.frame(images.element, { target: new OffscreenCanvas(1, 1) });
   const device = {} as GPUDevice;
   await upscaler.frame(texture, { target: texture, device });
   // @ts-expect-error a target is needed
   await upscaler.frame(video);
-  return width + height + milliseconds;
+  return width + height + milliseconds + kernels.length;
 }

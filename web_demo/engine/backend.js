@@ -142,18 +142,3 @@ async function wasmPaths(tf) {
   ]);
   return Object.fromEntries(await Promise.all(paths));
 }
-
-/**
- * Let messages (a cancel among them) be handled between two pieces of work; `setTimeout` would wait for 4 ms.
- * @returns {Promise<void>}
- */
-export function nextTask() {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-}

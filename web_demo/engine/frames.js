@@ -1,12 +1,14 @@
-/** Frames of a video: from a texture through the network into a texture, without a way through the CPU. */
-import { planAxis } from '../images/tiling.js';
-import { readConfig } from '../network/model.js';
-import { startOwn } from './own.js';
-import { tileAt } from './webgpu/tile.js';
+/** Frames of a video, one after another: starting the kernels for them, starting again after a loss, and the end. */
+import { nameOf } from '../images/source.js';
+import { BackendLost, DeviceLost } from '../network/lost.js';
+import { fetchModel } from '../network/model.js';
+import { checkTarget, isTexture, sizeOf } from './frame-arguments.js';
+import { FrameDrawer } from './frame-drawer.js';
 
 /**
- * @typedef {HTMLVideoElement | VideoFrame | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | GPUTexture} FrameSource a
- *   texture must have the usage TEXTURE_BINDING
+ * @typedef {HTMLVideoElement | VideoFrame | ImageBitmap | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas
+ *   | GPUTexture} FrameSource a texture has the format rgba8unorm, bgra8unorm, rgb10a2unorm, rgba16float or rgba32float,
+ *   values of sRGB, and the usage TEXTURE_BINDING
  */
 /**
  * @typedef {HTMLCanvasElement | OffscreenCanvas | GPUTexture} FrameTarget a canvas without another kind of context gets
@@ -17,135 +19,127 @@ import { tileAt } from './webgpu/tile.js';
  * @typedef {object} Frame what was drawn
  * @property {number} width of the result
  * @property {number} height
- * @property {number} milliseconds until the GPU had drawn it
+ * @property {number} milliseconds of the call: until the frame was handed to the GPU, and the one before it was drawn
+ * @property {string} kernels adapter, kernel sets and, once measured, their time; for reports
  */
 
-/** Longest side of a tile, in pixels of the input: a larger one gains little and takes much memory. */
-const TILE = 512;
-// `GPUTextureUsage`, which is there only where WebGPU is.
-const [COPY_DST, TEXTURE_BINDING, STORAGE_BINDING, RENDER_ATTACHMENT] = [2, 4, 8, 16];
+/** @typedef {({url: string} | {artifacts: import('../network/model.js').ModelArtifacts})} Model where it is */
+
+/**
+ * @typedef {object} Running
+ * @property {GPUDevice} [device] of the page; else an own one
+ * @property {Promise<FrameDrawer>} drawer
+ */
 
 export class Frames {
-  /** What images and videos are copied into. @type {GPUTexture | null} */
-  #texture = null;
-  /** @type {WeakMap<HTMLCanvasElement | OffscreenCanvas, GPUCanvasContext>} */
-  #contexts = new WeakMap();
+  /** @type {Model & {precision: import('./webgpu/device.js').Precision}} */
+  #source;
+  /** @type {Running | null} null before the first frame and after a loss */
+  #running = null;
+  /** The last call's end: calls take their turns. @type {Promise<unknown>} */
+  #last = Promise.resolve();
+  /** What rejects the calls that are not done. @type {Set<(reason: any) => void>} */
+  #waiting = new Set();
+  /** Why there are no more frames. @type {DOMException | null} */
+  #end = null;
+
+  /** @param {Model & {precision: import('./webgpu/device.js').Precision}} source of the model */
+  constructor(source) {
+    this.#source = source;
+  }
 
   /**
-   * Start our kernels for frames.
-   * @param {import('../network/model.js').ModelArtifacts} artifacts
-   * @param {object} [options]
-   * @param {GPUDevice} [options.device] that textures belong to; else an own one
-   * @param {import('./webgpu/device.js').Precision} [options.precision] the lowest that kernels may have
-   * @returns {Promise<Frames>}
-   * @throws {Error} they do not run here
+   * Enlarge a frame, when it is its turn.
+   * @param {FrameSource} source
+   * @param {{target: FrameTarget, device?: GPUDevice}} options
+   * @returns {Promise<Frame>} when it was handed to the GPU, and the one before it is drawn
+   * @throws {TypeError} an argument is of a wrong kind
+   * @throws {Error} the source is empty, or the target cannot take the result: of this call alone
+   * @throws {import('../network/lost.js').BackendLost} the GPU failed, perhaps with the frame before; the next call starts
+   *   again
    */
-  static async start(artifacts, options) {
-    const config = readConfig(artifacts);
-    const network = await startOwn(artifacts, config, options).catch((error) => {
-      throw new Error(`Frames need WebGPU, which does not run here (${error.message}); use upscale() instead.`);
+  draw(source, options) {
+    /** @type {Promise<Frame>} */
+    const call = new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      const work = async () => {
+        if (this.#waiting.has(reject)) resolve(await this.#draw(source, options));
+      };
+      this.#last.then(work).catch(reject).finally(() => this.#waiting.delete(reject)); // prettier-ignore
     });
-    return new Frames(network, config);
+    this.#last = call.catch(() => {});
+    return call;
   }
 
-  /**
-   * @param {import('./webgpu/network.js').GpuNetwork} network
-   * @param {import('../network/model.js').SpanConfig} config
-   */
-  constructor(network, config) {
-    this.network = network;
-    this.config = config;
-    this.device = network.gpu.device;
+  /** End the calls under way, and free everything. @param {DOMException} reason with which they and later ones reject */
+  dispose(reason) {
+    this.#end = reason;
+    this.#giveUp(reason);
   }
 
-  /**
-   * Enlarge a frame.
-   * @param {FrameSource} source to be kept open until then
-   * @param {FrameTarget} target
-   * @returns {Promise<Frame>} when it is drawn
-   * @throws {Error} the source is empty, or the target cannot take the result; the device was lost
-   */
-  async draw(source, target) {
-    const { network, config, device } = this;
-    const started = performance.now();
-    const { width, height } = sizeOf(source);
-    if (!width || !height) throw new Error('The frame has no pixels yet; wait until the video has loaded some.');
-    const result = { width: width * config.scale, height: height * config.scale };
-    const program = network.programFor(width * height);
-    await program.prepare('texture', 'texture');
-    const input = this.#textureOf(source, width, height).createView();
-    const output = this.#targetOf(target, result).createView();
-    for (const y of planAxis(height, evenTile(height, config.halo), config.halo)) {
-      for (const x of planAxis(width, evenTile(width, config.halo), config.halo)) {
-        const from = { kind: /** @type {const} */ ('texture'), resource: input };
-        const place = { x: x.from * config.scale, y: y.from * config.scale };
-        const tile = { ...tileAt(x, y, config.scale), place };
-        network.runner.submit(program, from, { ...from, resource: output }, tile);
-      }
+  async #draw(source, options) {
+    if (this.#end) throw this.#end;
+    const { target, device } = options ?? {};
+    sizeOf(source);
+    checkTarget(target);
+    const running = this.#runOn(device, isTexture(source) || isTexture(target));
+    const drawer = await running.drawer;
+    if (this.#end) throw this.#end; // nobody hears it
+    try {
+      return await drawer.draw(source, target);
+    } catch (error) {
+      if (error instanceof BackendLost && this.#running === running) this.#giveUp(error);
+      throw error;
     }
-    await Promise.race([device.queue.onSubmittedWorkDone(), network.lost]);
-    return { ...result, milliseconds: performance.now() - started };
   }
 
-  /** Free everything. */
-  dispose() {
-    this.#texture?.destroy();
-    this.network.dispose();
+  /** Start where nothing runs. @param {GPUDevice | undefined} device @param {boolean} takesTextures @returns {Running} */
+  #runOn(device, takesTextures) {
+    if (device !== undefined && typeof device?.createTexture !== 'function') {
+      throw new TypeError(`device must be a GPUDevice; found ${nameOf(device)}.`);
+    }
+    const used = this.#running ? this.#running.device : device;
+    if (device && used !== device) {
+      throw new TypeError('The frames before were drawn on another device; keep to one, or load another upscaler.');
+    }
+    if (takesTextures && !used) throw new TypeError('Textures need the option device: the one that they belong to.');
+    this.#running ??= this.#start(device);
+    return this.#running;
   }
 
-  /** @returns {GPUTexture} that holds the frame */
-  #textureOf(source, width, height) {
-    if (isTexture(source)) return source;
-    let texture = this.#texture;
-    if (!texture || texture.width !== width || texture.height !== height) {
-      texture?.destroy();
-      texture = this.device.createTexture({
-        size: [width, height],
-        format: 'rgba8unorm',
-        usage: COPY_DST | TEXTURE_BINDING | RENDER_ATTACHMENT,
-      });
-      this.#texture = texture;
-    }
-    this.device.queue.copyExternalImageToTexture({ source }, { texture }, [width, height]);
-    return texture;
+  /** @param {GPUDevice | undefined} device @returns {Running} */
+  #start(device) {
+    const running = { device, drawer: this.#open(device) };
+    running.drawer.then(
+      (drawer) => drawer.lost.catch((error) => this.#running === running && this.#giveUp(lossOf(error, device))),
+      () => this.#running === running && (this.#running = null),
+    );
+    return running;
   }
 
-  /** @returns {GPUTexture} of the target, as large as the result */
-  #targetOf(target, { width, height }) {
-    if (isTexture(target)) {
-      if (target.width === width && target.height === height) return target;
-      const found = `${target.width}×${target.height}`;
-      throw new Error(`Expected a target of ${width}×${height} pixels, found ${found}; create a texture of that size.`);
+  async #open(device) {
+    if (device && (await Promise.race([device.lost, null]))) {
+      throw new DeviceLost('The device is lost; open another, and pass that one from now on.');
     }
-    if (target.width !== width) target.width = width;
-    if (target.height !== height) target.height = height;
-    let context = this.#contexts.get(target);
-    if (!context) {
-      context = /** @type {GPUCanvasContext | null} */ (target.getContext('webgpu')) ?? undefined;
-      if (!context) throw new Error('The canvas has another kind of context; use one that nothing was drawn on.');
-      context.configure({ device: this.device, format: 'rgba8unorm', usage: STORAGE_BINDING, alphaMode: 'opaque' });
-      this.#contexts.set(target, context);
+    if ('url' in this.#source) {
+      const { url, precision } = this.#source;
+      this.#source = { artifacts: await fetchModel(url), precision }; // also for a start after a loss
     }
-    return context.getCurrentTexture();
+    const { artifacts, precision } = this.#source;
+    return FrameDrawer.start(artifacts, { device, precision });
+  }
+
+  /** Let calls under way reject, and what runs go. */
+  #giveUp(reason) {
+    for (const reject of this.#waiting) reject(reason);
+    this.#waiting.clear();
+    this.#running?.drawer.then((drawer) => drawer.dispose()).catch(() => {});
+    this.#running = null;
   }
 }
 
-/** @returns {source is GPUTexture} */
-const isTexture = (source) => typeof source.createView === 'function';
-
-/** @param {any} source */
-const sizeOf = (source) => ({
-  width: source.videoWidth ?? source.displayWidth ?? source.width,
-  height: source.videoHeight ?? source.displayHeight ?? source.height,
-});
-
-/**
- * @param {number} length of a side
- * @param {number} halo
- * @returns {number} side of the fewest tiles that are not longer than `TILE`, as short as they may be
- */
-export function evenTile(length, halo) {
-  if (length <= TILE) return length;
-  const count = Math.ceil((length - 2 * halo) / (TILE - 2 * halo));
-  return Math.ceil((length - 2 * halo) / count) + 2 * halo;
+/** @param {any} error @param {GPUDevice | undefined} device of the page */
+function lossOf(error, device) {
+  if (!device || !(error instanceof DeviceLost)) return error;
+  return new DeviceLost(`${error.message}; open another device, and pass that one from now on.`);
 }

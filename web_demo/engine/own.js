@@ -53,22 +53,31 @@ export async function startOwn(artifacts, config, device = {}) {
  * before. A software device has nothing to choose.
  * @param {GpuNetwork} network
  * @param {SpanConfig} config
- * @returns {Promise<boolean>} whether something was measured; false at once if it is being measured already
+ * @returns {Promise<boolean>} whether something was measured; a call meanwhile waits, and gets false
  */
 export async function settle(network, config) {
+  const underWay = settling.get(network);
+  if (underWay) return underWay.then(() => false);
   const key = keyOf(network.gpu, config);
-  const isKnown = network.milliseconds !== undefined || settled.has(network);
-  if (isKnown || network.gpu.software || fatal.has(key)) return false;
-  settled.add(network);
+  if (network.milliseconds !== undefined || network.gpu.software || fatal.has(key)) return false;
+  const work = measure(network, key);
+  settling.set(network, work);
+  return work;
+}
+
+/** @returns {Promise<boolean>} whether something was measured */
+async function measure(network, key) {
   const tuning = new Tuning(network);
-  const measure = () =>
+  const go = () =>
     tuning.go().catch((error) => {
-      if (!network.isDisposed) fatal.add(key);
+      if (!network.isRetired) fatal.add(key);
       throw error;
     });
   try {
-    do await idle(network);
-    while (!(await measure()));
+    do {
+      await idle(network);
+      if (network.isRetired) return false;
+    } while (!(await go()));
     await Promise.race([network.lost, undefined]); // a device that failed gives no figures
   } catch {
     return false; // whoever works with the device hears that it was lost
@@ -87,14 +96,14 @@ export async function settle(network, config) {
  */
 export const forget = (network, config) => forgetChoice(keyOf(network.gpu, config));
 
-/** Being measured, or done. @type {WeakSet<GpuNetwork>} */
-const settled = new WeakSet();
+/** Measurements, under way or done. @type {WeakMap<GpuNetwork, Promise<boolean>>} */
+const settling = new WeakMap();
 /** Adapters and networks whose device went away while they were measured: not again in this visit. @type {Set<string>} */
 const fatal = new Set();
 
-/** Wait until a network has had nothing to do for a while. @throws {BackendLost} its device went away */
+/** Wait until a network has had nothing to do for a while. @throws {import('../network/lost.js').BackendLost} its device went away */
 async function idle(network) {
-  for (let runs; runs !== network.runs;) {
+  for (let runs; runs !== network.runs && !network.isRetired;) {
     ({ runs } = network);
     await Promise.race([new Promise((resolve) => setTimeout(resolve, IDLE)), network.lost]);
   }

@@ -1,7 +1,7 @@
 /** A region of an image, from its pixels to the finished pixels of the result. */
 import { allocate, crop, store, storeGrey, toFloats } from '../images/pixels.js';
 import { planAxis } from '../images/tiling.js';
-import { nextTask } from './backend.js';
+import { nextTask } from '../limit.js';
 import { run } from './run.js';
 import { tileAt } from './webgpu/tile.js';
 

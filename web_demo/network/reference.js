@@ -9,7 +9,22 @@ import { readWeights } from './weights.js';
  * @param {{data: ArrayLike<number>, width: number, height: number}} image RGBA, 0..255
  * @returns {Float32Array} (height · scale, width · scale, 3), RGB around [0, 1], not clipped
  */
-export function referenceOutput(artifacts, config, { data, width, height }) {
+export function referenceOutput(artifacts, config, image) {
+  const steps = referenceSteps(artifacts, config, image);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/**
+ * The same in steps of about a millisecond: a row of pixels in one convolution.
+ * @param {import('./model.js').ModelArtifacts} artifacts
+ * @param {import('./model.js').SpanConfig} config
+ * @param {{data: ArrayLike<number>, width: number, height: number}} image
+ * @returns {Generator<void, Float32Array<ArrayBuffer>, void>}
+ */
+export function* referenceSteps(artifacts, config, { data, width, height }) {
   const weights = readWeights(artifacts);
   const { scale, channels, blocks, variant, imgRange, rgbMean } = config;
   const size = { width, height };
@@ -21,28 +36,28 @@ export function referenceOutput(artifacts, config, { data, width, height }) {
   const x = Float32Array.from({ length: width * height * 3 }, (_, i) => {
     return (data[Math.floor(i / 3) * 4 + (i % 3)] / 255 - rgbMean[i % 3]) * imgRange;
   });
-  const head = conv('conv_1', x);
+  const head = yield* conv('conv_1', x);
   let features = head;
   let first, activated;
   for (let i = 1; i <= blocks; i++) {
-    activated = activate(conv(`block_${i}_c1`, features));
-    const y = conv(`block_${i}_c3`, activate(conv(`block_${i}_c2`, activated)));
+    activated = activate(yield* conv(`block_${i}_c1`, features));
+    const y = yield* conv(`block_${i}_c3`, activate(yield* conv(`block_${i}_c2`, activated)));
     const skip = features;
     features = y.map((v, at) => (v + skip[at]) * attention(v));
     first ??= features;
   }
-  const parts = [head, conv('conv_2', features), first, activated];
+  const parts = [head, yield* conv('conv_2', features), first, activated];
   const merged = new Float32Array(width * height * 4 * channels);
   for (let pixel = 0; pixel < width * height; pixel++) {
     parts.forEach((part, i) => {
       merged.set(part.subarray(pixel * channels, (pixel + 1) * channels), (pixel * 4 + i) * channels);
     });
   }
-  return shuffle(conv('upsampler', conv('conv_cat', merged)), size, scale);
+  return shuffle(yield* conv('upsampler', yield* conv('conv_cat', merged)), size, scale);
 }
 
 /** A 3×3 or 1×1 convolution, zero padding, with sums in float64. */
-function convolve(x, { width, height }, kernel, bias) {
+function* convolve(x, { width, height }, kernel, bias) {
   const outputs = bias.length;
   const inputs = x.length / (width * height);
   const side = Math.sqrt(kernel.length / (inputs * outputs));
@@ -63,6 +78,7 @@ function convolve(x, { width, height }, kernel, bias) {
       }
       y.set(sums, (row * width + column) * outputs);
     }
+    yield;
   }
   return y;
 }

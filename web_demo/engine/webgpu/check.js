@@ -1,7 +1,8 @@
 /** A set of kernels counts only if it computes the network: the gate before its first use. */
+import { inSlices } from '../../limit.js';
 import { decodeGolden } from '../../network/model.js';
 import { goldenError } from '../../network/network.js';
-import { referenceOutput } from '../../network/reference.js';
+import { referenceSteps } from '../../network/reference.js';
 
 /** Larger than one workgroup of any shape in both directions, and odd. */
 const SIZE = { width: 33, height: 17 };
@@ -24,9 +25,7 @@ const FLOAT32_ERROR = 2e-5;
 export async function checkProgram(network, program, compiled) {
   const { artifacts, config } = network;
   const image = program.set.bound === undefined ? NOISE : WAVES;
-  const expected = expectationOf(artifacts, config, image); // while the shaders are compiled
-  const largest = expected.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const { bound = FLOAT32_ERROR * largest } = program.set;
+  const expecting = expectationOf(artifacts, config, image); // while the shaders are compiled
   await compiled;
   if (config.golden) {
     const golden = decodeGolden(config.golden);
@@ -36,6 +35,9 @@ export async function checkProgram(network, program, compiled) {
     }
   }
   const { data, blocks } = image;
+  const expected = await expecting;
+  const largest = expected.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const { bound = FLOAT32_ERROR * largest } = program.set;
   const found = await network.enlarge({ data }, SIZE, { program, blocks });
   const wrong = expected.levels.findIndex((level, i) => Math.abs(level - found[i]) > 1);
   const size = `${SIZE.width}×${SIZE.height}`;
@@ -63,20 +65,24 @@ const WAVES = {
   blocks: undefined,
 };
 
-/** @type {WeakMap<object, Map<object, {values: Float32Array, levels: Uint8ClampedArray}>>} by artifacts and image */
+/** @typedef {{values: Float32Array, levels: Uint8ClampedArray}} Expectation */
+
+/** @type {WeakMap<object, Map<object, Promise<Expectation>>>} by artifacts and image */
 const expectations = new WeakMap();
 
-/** What the network makes of an image. */
+/** What the network makes of an image. @returns {Promise<Expectation>} */
 function expectationOf(artifacts, config, image) {
   const known = expectations.get(artifacts) ?? new Map();
   expectations.set(artifacts, known);
-  if (!known.has(image)) {
-    const { data, blocks = config.blocks } = image;
-    const values = referenceOutput(artifacts, { ...config, blocks }, { data, ...SIZE });
-    const levels = Uint8ClampedArray.from({ length: (values.length / 3) * 4 }, (_, i) => {
-      return i % 4 === 3 ? 255 : Math.floor(values[Math.floor(i / 4) * 3 + (i % 4)] * 255 + 0.5);
-    });
-    known.set(image, { values, levels });
-  }
-  return known.get(image);
+  if (!known.has(image)) known.set(image, expect(artifacts, config, image));
+  return /** @type {Promise<Expectation>} */ (known.get(image));
+}
+
+/** In slices: for frames this is the page's own thread. */
+async function expect(artifacts, config, { data, blocks = config.blocks }) {
+  const values = await inSlices(referenceSteps(artifacts, { ...config, blocks }, { data, ...SIZE }));
+  const levels = Uint8ClampedArray.from({ length: (values.length / 3) * 4 }, (_, i) => {
+    return i % 4 === 3 ? 255 : Math.floor(values[Math.floor(i / 4) * 3 + (i % 4)] * 255 + 0.5);
+  });
+  return { values, levels };
 }

@@ -24,7 +24,7 @@ export const UNNAMED = 'unnamed adapter';
  * @property {boolean} software whether it computes on the CPU
  * @property {import('./shaders/matrix.js').Matrix | null} matrix that it multiplies at once, if that was asked for
  * @property {boolean} owned whether to destroy the device when the work is done
- * @property {Promise<never>} lost rejects with a `BackendLost` if the device goes away or fails
+ * @property {Promise<never>} lost rejects with a `BackendLost` if the device goes away, or fails and is our own
  */
 
 /**
@@ -40,7 +40,7 @@ export const UNNAMED = 'unnamed adapter';
 export async function openDevice({ limits = {}, device, gpu = globalThis.navigator?.gpu, precision = 'float32' } = {}) {
   const tell = (opened, info, owned) => {
     const matrix = precision === 'float16' ? matrixOf(opened.features, info) : null;
-    return { ...describe(opened, info), matrix, owned };
+    return { ...describe(opened, info), matrix, owned, lost: watch(opened, owned) };
   };
   if (device) return tell(device, device.adapterInfo, false);
   if (!gpu) throw new Error('this browser has no WebGPU');
@@ -80,7 +80,6 @@ function describe(device, info) {
     device,
     name: name || UNNAMED,
     software: Boolean(info?.isFallbackAdapter) || isSoftware(name),
-    lost: watch(device),
   };
 }
 
@@ -88,13 +87,18 @@ function describe(device, info) {
 export const nameOf = ({ vendor, architecture, device, description } = {}) =>
   [vendor, architecture, device, description].filter(Boolean).join(' ');
 
-/** @returns {Promise<never>} */
-function watch(device) {
+/**
+ * @param {GPUDevice} device
+ * @param {boolean} owned an error that nobody expects is then ours; on another's device it may be anybody's
+ * @returns {Promise<never>}
+ */
+function watch(device, owned) {
   /** @type {Promise<never>} */
   const lost = new Promise((resolve, reject) => {
     device.lost.then(({ message, reason }) => {
       reject(new DeviceLost(`WebGPU was lost: ${message || reason || 'the device went away'}`));
     });
+    if (!owned) return;
     device.addEventListener?.('uncapturederror', ({ error }) => {
       reject(new BackendLost(`WebGPU failed: ${error.message}`));
     });

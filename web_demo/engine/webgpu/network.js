@@ -31,8 +31,8 @@ export class GpuNetwork {
   runs = 0;
   /** Of a usual tile, if they were measured. @type {number | undefined} */
   milliseconds;
-  /** Whether it can be used no more. */
-  isDisposed = false;
+  /** Whether nobody needs it any more: measuring ends. */
+  isRetired = false;
   /** Tiles that were begun and are not read yet. */
   #underWay = 0;
   /** Whether the buffers of tiles go when none is under way. */
@@ -241,7 +241,7 @@ export class GpuNetwork {
 
   /** Free everything and end the device, if it is our own; work under way is given up. */
   dispose() {
-    this.isDisposed = true;
+    this.isRetired = true;
     this.arena.dispose();
     if (this.gpu.owned) this.gpu.device.destroy();
   }

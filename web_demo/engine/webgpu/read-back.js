@@ -1,5 +1,6 @@
 /** Reading what passes computed, and how they went. */
 import { BackendLost, answerOf } from '../../network/lost.js';
+import { guarded } from './guarded.js';
 import { STATUS_BYTES } from './runner.js';
 import { STATUS } from './shaders/epilogue.js';
 
@@ -16,17 +17,16 @@ const READ = 1;
  * @throws {BackendLost} the GPU failed, left pixels out, or computed what is not finite
  */
 export async function readBack(buffers, lost, bytes, submit, use) {
-  const { device } = buffers.arena;
   const whole = bytes + STATUS_BYTES;
-  device.pushErrorScope('validation');
-  device.pushErrorScope('out-of-memory');
-  const readable = buffers.takeReadable(whole);
-  submit(readable);
-  const failures = Promise.all([device.popErrorScope(), device.popErrorScope()]);
+  let readable = /** @type {any} */ (null);
+  const failing = guarded(buffers.arena.device, () => {
+    readable = buffers.takeReadable(whole);
+    submit(readable);
+  });
   const mapping = readable.mapAsync(READ, 0, whole).then(() => readable.getMappedRange(0, whole));
   mapping.catch(() => {}); // it fails when the scopes do
   try {
-    const failure = (await answerOf(failures, lost)).find(Boolean);
+    const failure = await answerOf(failing, lost);
     if (failure) throw new BackendLost(`WebGPU failed: ${failure.message}`);
     const mapped = await answerOf(mapping, lost);
     checkStatus(new Uint32Array(mapped, bytes, 1)[0]);
@@ -40,7 +40,7 @@ export async function readBack(buffers, lost, bytes, submit, use) {
 }
 
 /** @param {number} status of a pass @throws {BackendLost} its pixels cannot be used */
-function checkStatus(status) {
+export function checkStatus(status) {
   if (status & STATUS.notFinite) throw new BackendLost('WebGPU returned values that are not numbers');
   if (status !== STATUS.done) throw new BackendLost('WebGPU did not compute all pixels of a tile');
 }

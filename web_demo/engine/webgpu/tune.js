@@ -43,7 +43,7 @@ export class Tuning {
   async go() {
     const { network } = this;
     const { runs } = network;
-    const isAlone = () => network.runs === runs;
+    const isAlone = () => network.runs === runs && !network.isRetired;
     const started = performance.now();
     const isLate = () => this.#spent + performance.now() - started > TOTAL_LIMIT;
     if (isLate()) return true;

@@ -3,7 +3,8 @@
  * It runs in a worker (`worker.js`) and knows nothing of the page.
  */
 
-import { BackendLost, isExhaustion, LABELS, nextTask, stopBackend } from '../../engine/backend.js';
+import { BackendLost, isExhaustion, LABELS, stopBackend } from '../../engine/backend.js';
+import { nextTask } from '../../limit.js';
 import { TrainingError } from '../errors.js';
 import { History } from './history.js';
 import { weightCount } from './layers-model.js';
