@@ -60,9 +60,32 @@ WEBGPU = {"dom__webgpu__enabled": True, "dom__webgpu__workers__enabled": True, "
 SOFTWARE_GPU = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
 """Chromium's, for Vulkan."""
 
+
+@pytest.fixture(scope="module")
+def webgpu_session(tmp_path_factory):
+    """A Firefox with WebGPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if SOFTWARE_GPU.is_file():
+            patch.setenv("VK_ICD_FILENAMES", str(SOFTWARE_GPU))
+            patch.setenv("VK_DRIVER_FILES", str(SOFTWARE_GPU))
+        try:
+            with firefox(tmp_path_factory.mktemp("profile"), **WEBGPU) as session:
+                yield session
+        except BrowserMissing as missing:
+            pytest.skip(str(missing))
+
+
+@pytest.fixture
+def webgpu_page(webgpu_session, site):
+    """A page in it that imports from the site."""
+    webgpu_session.open(f"{site.url}/example.html")
+    if not webgpu_session.run("return Boolean(await navigator.gpu?.requestAdapter())"):
+        pytest.skip("this Firefox has no WebGPU")
+    return webgpu_session
+
+
 FRAME = """
-const device = await (await navigator.gpu?.requestAdapter())?.requestDevice();
-if (!device) return null;
+const device = await (await navigator.gpu.requestAdapter()).requestDevice();
 const { loadUpscaler } = await import('/span.js');
 const upscaler = await loadUpscaler('/models/x2/model.json', { backend: 'wasm' });
 const image = new ImageData(Uint8ClampedArray.from(given[0]), 24, 16);
@@ -84,23 +107,46 @@ return { drawn, kernels, sides: [canvas.width, canvas.height] };
 """
 
 
-def test_firefox_draws_frames(site, python_upscale, tmp_path, monkeypatch):
+def test_firefox_draws_frames(webgpu_page, python_upscale):
     """It copies no VideoFrame into a texture, but bitmaps of it."""
-    if SOFTWARE_GPU.is_file():
-        monkeypatch.setenv("VK_ICD_FILENAMES", str(SOFTWARE_GPU))
-        monkeypatch.setenv("VK_DRIVER_FILES", str(SOFTWARE_GPU))
     pixels = make_scene(16, 24)
     rgba = np.dstack([pixels, np.full((16, 24), 255, np.uint8)])
-    try:
-        with firefox(tmp_path / "profile", **WEBGPU) as session:
-            session.open(f"{site.url}/example.html")
-            found = session.run(FRAME, rgba.ravel().tolist())
-    except BrowserMissing as missing:
-        pytest.skip(str(missing))
-    if not found:
-        pytest.skip("this Firefox has no WebGPU")
+    found = webgpu_page.run(FRAME, rgba.ravel().tolist())
     drawn = np.array(found["drawn"], np.uint8).reshape(32, 64, 4)[:, :48]
     assert difference(drawn[..., :3], python_upscale("x2", pixels)) <= 1
     assert np.all(drawn[..., 3] == 255)
     assert found["sides"] == [48, 32]
     assert found["kernels"].endswith(": plain")
+
+
+LOSS = """
+const { Engine } = await import('/engine/engine.js');
+const { fetchModel } = await import('/network/model.js');
+const notices = [], tiles = [];
+const engine = new Engine(({ backend, tile, notice }) => notices.push([backend, tile, notice]));
+const { status } = await engine.load(await fetchModel('/models/x2/model.json'), { backend: 'webgpu', tile: 40 });
+const { device } = engine.network.gpu;
+const { mapAsync } = GPUBuffer.prototype;
+GPUBuffer.prototype.mapAsync = function (...range) {
+  if (tiles.length) device.destroy();
+  return mapAsync.apply(this, range);
+};
+const onTile = ({ x }) => tiles.push(x);
+const { data } = await engine.pixels(new ImageData(Uint8ClampedArray.from(given[0]), 100, 30), { onTile });
+return { status, notices, tiles, data: [...data] };
+"""
+
+
+def test_firefox_runs_our_kernels_and_survives_a_lost_device(webgpu_page, python_upscale):
+    """There a promise of a lost device rejects with an ``AbortError`` before the device is said to be lost."""
+    pixels = make_scene(30, 100)
+    rgba = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    found = webgpu_page.run(LOSS, rgba.ravel().tolist())
+    assert found["status"]["kernels"].endswith(": plain")
+    ((backend, tile, notice),) = found["notices"]
+    assert (backend, tile) == ("webgpu", 40)
+    assert notice.startswith("WebGPU was lost: ")
+    assert notice.endswith("; started again")
+    assert len(set(found["tiles"])) == len(found["tiles"]) > 1
+    result = np.uint8(found["data"]).reshape(60, 200, 4)[..., :3]
+    assert difference(result, python_upscale("x2", pixels)) <= 1

@@ -144,19 +144,26 @@ def test_the_plain_set_computes_any_network(network, shared_blank):
 
 
 def test_sixteen_kilobytes_of_workgroup_memory_are_enough(blank):
-    fitting, limit, count = library(
+    fitting, limit, count, used = library(
         blank,
         """
         const { GpuNetwork } = await import('/engine/webgpu/network.js');
-        const artifacts = await model.fetchModel('/models/x4-ch48/model.json');
+        const { SETS } = await import('/engine/webgpu/sets.js');
         const device = { limits: { maxComputeWorkgroupStorageSize: 16384 } };
-        const net = await GpuNetwork.start(artifacts, model.readConfig(artifacts), { device });
+        const start = async (name, sets) => {
+          const artifacts = await model.fetchModel(`/models/${name}/model.json`);
+          return GpuNetwork.start(artifacts, model.readConfig(artifacts), { device, sets });
+        };
+        const net = await start('x4-ch48');
         const { maxComputeWorkgroupStorageSize } = net.gpu.device.limits;
         const { length } = await net.enlarge({ data: new Uint8Array(60) }, { width: 5, height: 3 });
-        return [net.sets.map(({ name }) => name), maxComputeWorkgroupStorageSize, length];""",
+        const small = await start('one-block', SETS.filter(({ name }) => name === 'direct 32×8')); // quick to compile
+        const used = small.programs.usual.set.name;
+        return [net.sets.map(({ name }) => name), maxComputeWorkgroupStorageSize, length, used];""",
     )
     assert fitting == ["direct 32×8", "direct 32×4"]
     assert limit == 16384
+    assert used == "direct 32×8"
     assert count == 20 * 12 * 4
 
 
@@ -204,6 +211,11 @@ BREAK = """
         (
             "code.replace('y: u32, v: vec4<f32>) {', '$& if (x > 5u) { return; }')",
             r"plain: WebGPU did not compute all pixels of a tile",
+        ),
+        (
+            """code.replace('put(id.z, id.x, id.y, sum);', `put(id.z, id.x, id.y, vec4<f32>(
+              unpack2x16float(pack2x16float(sum.xy)), unpack2x16float(pack2x16float(sum.zw))));`)""",
+            r"plain: it computed 33×17 pixels too roughly \(off by",
         ),
     ],
 )
@@ -412,18 +424,17 @@ def test_grey_and_transparent_images(blank):
 
 def test_what_was_fastest_is_remembered(blank):
     """Where the adapter is no software one; the software one here stands in for it, with plain kernels."""
-    used, described, kept = library(
+    told, kept, stale, forgotten = library(
         blank,
         """
-        const { PLAIN, SETS } = await import('/engine/webgpu/sets.js');
-        const { tune } = await import('/engine/webgpu/tune.js');
-        const { startOwn, settle } = await import('/engine/own.js');
+        const { PLAIN, SETS, VERSION } = await import('/engine/webgpu/sets.js');
+        const { forget, settle } = await import('/engine/own.js');
         const { recallChoice } = await import('/storage/kernels.js');
         SETS.splice(0, SETS.length, { ...PLAIN, name: 'first' }, { ...PLAIN, name: 'second' });
-        const artifacts = await model.fetchModel('/models/one-block/model.json');
-        const config = model.readConfig(artifacts);
-        const { prototype } = GPUDevice;
-        const net = await startOwn(artifacts, config);
+        const told = [];
+        const eng = new engine.Engine(({ kernels, tile }) => told.push([kernels, tile]));
+        const { config } = await eng.load(await model.fetchModel('/models/one-block/model.json'), { backend: 'webgpu' });
+        const net = eng.network;
         net.gpu.software = false;
         const enqueue = net.enqueue.bind(net);
         let clock = 0;
@@ -432,14 +443,50 @@ def test_what_was_fastest_is_remembered(blank):
           clock += program.set.name === 'second' ? 4 : 50;
           return enqueue({ width: 4, height: 4 }, program);
         };
-        if (!(await settle(net, config))) throw new Error('nothing was measured');
+        await eng.settle();
         if (await settle(net, config)) throw new Error('measured twice');
-        const kept = await recallChoice(`${net.gpu.name}, 4 channels, ×2, span`);
-        return [net.programs.usual.set.name, net.description, kept];""",
+        const key = `kernels ${VERSION}: ${net.gpu.name}, 4 channels, 1 blocks, ×2, span`;
+        const recalled = [await recallChoice(key, 30), await recallChoice(key, 0)];
+        await forget(net, config);
+        return [told, ...recalled, await recallChoice(key, 30)];""",
     )
-    assert used == "second"
+    ((described, tile),) = told
     assert described.endswith(": second, 4.00 ms for 256×256")
+    assert tile == 512
     assert kept == {"usual": "second", "small": "second", "milliseconds": 4}
+    assert stale is None
+    assert forgotten is None
+
+
+def test_kernels_that_fail_on_an_image_leave_webgpu_last(blank):
+    """First factors in float16, then all kernels of our own; finished tiles stay."""
+    notices, tiles, kernels = library(
+        blank,
+        """
+        const { GpuNetwork } = await import('/engine/webgpu/network.js');
+        const { BackendLost } = await import('/network/lost.js');
+        const notices = [];
+        const eng = new engine.Engine(({ backend, tile, notice }) => notices.push([backend, tile, notice]));
+        await eng.load(await model.fetchModel('/models/one-block/model.json'), { backend: 'webgpu', tile: 30 });
+        eng.network.gpu.matrix = { pixels: 16, block: 16, lanes: 32 }; // as if it had used them
+        const tiles = [];
+        const { enlarge } = GpuNetwork.prototype;
+        GpuNetwork.prototype.enlarge = function (pixels, tile, options) {
+          if (tiles.length && !options.program) throw new BackendLost('WebGPU returned values that are not numbers');
+          return enlarge.call(this, pixels, tile, options);
+        };
+        await eng.pixels(new ImageData(100, 20), { onTile: ({ x }) => tiles.push(x) });
+        return [notices, tiles, eng.status.kernels];""",
+    )
+    failure = "WebGPU returned values that are not numbers"
+    assert notices == [
+        ["webgpu", 15, f"{failure}; going on with smaller tiles"],
+        ["webgpu", 30, f"{failure}; going on with WebGPU in float32"],
+        ["webgpu", 15, f"{failure}; going on with smaller tiles"],
+        ["webgpu", 30, f"{failure}; going on with TensorFlow.js's WebGPU"],
+    ]
+    assert len(set(tiles)) == len(tiles) > 1
+    assert kernels is None
 
 
 def test_an_image_larger_than_a_tile_joins_without_seams(blank, python_upscale):

@@ -217,13 +217,15 @@ test('frames are divided evenly', () => {
     [40, 21],
   ]) {
     // prettier-ignore
-    const tile = evenTile(length, halo);
-    assert(tile <= 512);
-    const spans = planAxis(length, tile, halo);
-    assert.equal(spans.at(-1)?.to, length);
-    const fewest = length <= 512 ? 1 : Math.ceil((length - 2 * halo) / (512 - 2 * halo));
-    assert.equal(spans.length, fewest);
-    assert(spans.length * tile < length + 2 * halo * spans.length + spans.length);
+    for (const most of [512, 300]) {
+      const tile = evenTile(length, halo, most);
+      assert(tile <= most);
+      const spans = planAxis(length, tile, halo);
+      assert.equal(spans.at(-1)?.to, length);
+      const fewest = length <= most ? 1 : Math.ceil((length - 2 * halo) / (most - 2 * halo));
+      assert.equal(spans.length, fewest);
+      assert(spans.length * tile < length + 2 * halo * spans.length + spans.length);
+    }
   }
 });
 

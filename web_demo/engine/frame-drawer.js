@@ -6,7 +6,7 @@ import { checkFit, isTexture, sizeOf } from './frame-arguments.js';
 import { settle, startOwn } from './own.js';
 import { checkTextures } from './webgpu/check-textures.js';
 import { guarded } from './webgpu/guarded.js';
-import { checkStatus } from './webgpu/network.js';
+import { checkStatus } from './webgpu/read-back.js';
 import { STATUS_BYTES } from './webgpu/runner.js';
 import { PLAIN } from './webgpu/sets.js';
 import { tileAt } from './webgpu/tile.js';
@@ -125,6 +125,7 @@ export class FrameDrawer {
     this.#isDisposed = true;
     clearTimeout(this.#pause);
     this.#texture?.destroy();
+    this.network.isRetired = true;
     await this.#settling; // it would measure on buffers that are gone
     this.network.dispose();
   }
@@ -187,7 +188,10 @@ export class FrameDrawer {
   /** @returns {{readable: GPUBuffer, tiles: number}} `readable` gets the status of every tile */
   #submitTiles(program, input, output, { width, height }) {
     const { network, config } = this;
-    const [rows, columns] = [height, width].map((side) => planAxis(side, evenTile(side, config.halo), config.halo));
+    const most = Math.min(MAX_TILE, network.maxTile);
+    const [rows, columns] = [height, width].map((side) => {
+      return planAxis(side, evenTile(side, config.halo, most), config.halo);
+    });
     const tiles = rows.flatMap((y) => columns.map((x) => [x, y]));
     const readable = network.buffers.takeReadable(STATUS_BYTES * tiles.length);
     const kind = /** @type {const} */ ('texture');
@@ -248,10 +252,11 @@ const viewOf = (texture) => texture.createView({ dimension: '2d', mipLevelCount:
 /**
  * @param {number} length of a side
  * @param {number} halo
- * @returns {number} side of the fewest tiles that are not longer than `MAX_TILE`, as short as they may be
+ * @param {number} most pixels of a side
+ * @returns {number} side of the fewest tiles that are not longer, as short as they may be
  */
-export function evenTile(length, halo) {
-  if (length <= MAX_TILE) return length;
-  const count = Math.ceil((length - 2 * halo) / (MAX_TILE - 2 * halo));
+export function evenTile(length, halo, most) {
+  if (length <= most) return length;
+  const count = Math.ceil((length - 2 * halo) / (most - 2 * halo));
   return Math.ceil((length - 2 * halo) / count) + 2 * halo;
 }

@@ -24,8 +24,8 @@ export async function computeRegion(engine, image, column, row, { signal, tta })
   const out = allocate(width * (row.to - row.from) * scale * 4, image.data);
   const alpha = image.alpha ? await import('../images/alpha.js') : null; // most images have no transparency
   const compute = tta ? (await import('./ensemble.js')).runOverOrientations : run;
-  // What our own kernels make of levels to the end.
-  const isPlain = !alpha && !tta && out instanceof Uint8ClampedArray;
+  // Our own kernels make levels of 8 bits, where nothing is averaged.
+  const isPlain = !tta && out instanceof Uint8ClampedArray;
   for (const y of planAxis(image.height, tile, halo, row.from, row.to)) {
     for (const x of planAxis(image.width, tile, halo, column.from, column.to)) {
       await nextTask();
@@ -36,7 +36,11 @@ export async function computeRegion(engine, image, column, row, { signal, tta })
         const offset = ((y.from - row.from) * scale * width + (x.from - column.from) * scale) * 4;
         const into = { data: /** @type {Uint8ClampedArray<ArrayBuffer>} */ (out), offset, stride: width * 4 };
         const pixels = /** @type {{data: Uint8ClampedArray}} */ (levels);
-        await network.enlarge(pixels, { ...tileAt(x, y, scale), grey: image.grey }, { into });
+        const own = tileAt(x, y, scale);
+        await network.enlarge(alpha?.bled(image, x, y) ?? pixels, { ...own, grey: image.grey }, { into });
+        if (!alpha) continue;
+        const transparency = await network.enlarge(alpha.alphaOf(levels), { ...own, grey: true });
+        alpha.storeAlpha(transparency, image, place, scale, out);
         continue;
       }
       const pixels = levels.data instanceof Uint16Array ? toFloats(levels) : levels;

@@ -1,8 +1,9 @@
 /** The backend that proved fastest, kept between visits so that it is not looked for at every one. In a page only. */
+import { isFresh, stamp } from '../storage/stamp.js';
 
 const KEY = 'span-backend';
-/** Milliseconds after which it is looked for again: drivers change. */
-const VALID = 30 * 24 * 3600 * 1000;
+/** After so many days it is looked for again: drivers change. */
+const DAYS = 30;
 
 /** @typedef {import('./backend.js').BackendName} BackendName */
 
@@ -12,9 +13,9 @@ const VALID = 30 * 24 * 3600 * 1000;
  */
 export function recall() {
   try {
-    const { backend, agent, time } = JSON.parse(localStorage.getItem(KEY) ?? '{}');
+    const { backend, ...made } = JSON.parse(localStorage.getItem(KEY) ?? '{}');
     localStorage.removeItem(KEY);
-    return agent === navigator.userAgent && Math.abs(Date.now() - time) < VALID ? backend : undefined;
+    return isFresh(made, DAYS) ? backend : undefined;
   } catch {
     return undefined; // the browser keeps nothing for this page, or something else stands there
   }
@@ -23,7 +24,7 @@ export function recall() {
 /** @param {BackendName} backend */
 export function remember(backend) {
   try {
-    localStorage.setItem(KEY, JSON.stringify({ backend, agent: navigator.userAgent, time: Date.now() }));
+    localStorage.setItem(KEY, JSON.stringify({ backend, ...stamp() }));
   } catch {
     // The next visit looks for it again.
   }

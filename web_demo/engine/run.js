@@ -1,5 +1,6 @@
 /** Running a network on a backend so that a failure is noticed: GPUs may say nothing and return garbage. */
 import { within } from '../limit.js';
+import { answerOf } from '../network/lost.js';
 import { BackendLost, DeviceLost, LABELS } from './backend.js';
 
 /** Side of the image with which backends are compared. */
@@ -13,6 +14,7 @@ const PROBE_LIMIT = 1000;
  * @property {Tf} tf
  * @property {import('./backend.js').BackendName} backend the active one
  * @property {import('../network/network.js').Network | import('./webgpu/network.js').GpuNetwork} network
+ * @property {Promise<never>} lost rejects with a `BackendLost` if the GPU goes away
  */
 
 /**
@@ -22,19 +24,25 @@ const PROBE_LIMIT = 1000;
  * @returns {Promise<Float32Array>} RGB of the enlarged pixels, around [0, 1]
  * @throws {BackendLost} the backend failed; a `DeviceLost` if its device went away
  */
-export async function run({ tf, backend, network }, pixels) {
+export async function run({ tf, backend, network, lost }, pixels) {
   if ('enlarge' in network) return network.compute(pixels); // our own kernels see to themselves
-  const device = backend === 'webgpu' ? tf.backend().device : null;
-  device?.pushErrorScope('validation');
-  device?.pushErrorScope('out-of-memory');
-  const values = await network.compute(pixels);
-  const failure = device && ((await device.popErrorScope()) ?? (await device.popErrorScope()));
-  if (failure) throw new BackendLost(`${LABELS[backend]} failed: ${failure.message}`);
+  const compute = () => network.compute(pixels);
+  const values = await (backend === 'webgpu' ? answerOf(watched(tf.backend().device, compute), lost) : compute());
   if (backend === 'webgl' && tf.backend().gpgpu.gl.isContextLost()) {
     throw new DeviceLost(`${LABELS.webgl} was lost: the graphics context went away`);
   }
   // A GPU out of memory may say nothing and return garbage.
   if (values.some(Number.isNaN)) throw new BackendLost(`${LABELS[backend]} returned values that are not numbers`);
+  return values;
+}
+
+/** What is computed, if the device of TensorFlow.js's WebGPU tells of no failure meanwhile. */
+async function watched(device, compute) {
+  device.pushErrorScope('validation');
+  device.pushErrorScope('out-of-memory');
+  const values = await compute();
+  const failure = (await device.popErrorScope()) ?? (await device.popErrorScope());
+  if (failure) throw new BackendLost(`${LABELS.webgpu} failed: ${failure.message}`);
   return values;
 }
 

@@ -173,7 +173,7 @@ export class RunningModel {
 
   /**
    * Go on after a failure: on a fresh backend with the same tile if the device went away, else or next with half of it,
-   * then on the next backend.
+   * then on WebGPU without what failed there, then on the next backend.
    * @param {any} error
    * @param {number} attempt how often the same region had failed before
    * @param {number} side of the tile with which the region was begun
@@ -181,9 +181,10 @@ export class RunningModel {
    */
   async recover(error, attempt, side) {
     if (!isExhaustion(error)) throw error;
-    const { tf, backend, tile, config } = this;
+    const { tf, backend, tile, config, network } = this;
     const same = attempt === 0 && error instanceof DeviceLost;
     const next = same ? tile : tile >> 1;
+    if (isOwn(network)) await (await import('./own.js')).forget(network, config);
     this.release();
     stopBackend(tf, backend);
     const reason = sentence(error);
@@ -194,6 +195,14 @@ export class RunningModel {
           ...this.status,
           notice: `${reason}; ${same ? 'started again' : 'going on with smaller tiles'}`,
         });
+      }
+    } else if (isOwn(network)) {
+      // Factors in float16 may be what failed, then kernels of our own.
+      if (network.gpu.matrix) this.precision = 'float32';
+      else this.#refused = reason;
+      if (await this.#try(backend)) {
+        const rest = network.gpu.matrix ? 'WebGPU in float32' : "TensorFlow.js's WebGPU";
+        return this.onStatus({ ...this.status, notice: `${reason}; going on with ${rest}` });
       }
     } else {
       this.demoted.push({ backend, reason });
@@ -273,9 +282,13 @@ export class RunningModel {
     try {
       const { startOwn } = await import('./own.js'); // few visits need these modules to become ready
       const { artifacts, config, precision } = this;
-      const network = await within(startOwn(artifacts, config, { precision }), CHECK_LIMIT, 'it did not answer');
+      const starting = startOwn(artifacts, config, { precision });
+      const network = await within(starting, CHECK_LIMIT, 'it did not answer').catch((error) => {
+        starting.then((late) => late.dispose()).catch(() => {});
+        throw error;
+      });
       Object.assign(this, { network, lost: network.lost, backend: 'webgpu' });
-      this.tile = this.#tileFor(network.tile);
+      this.tile = this.#tileFor(network.tile, network.maxTile);
       return true;
     } catch (error) {
       this.#refused = sentence(error);
@@ -283,19 +296,21 @@ export class RunningModel {
     }
   }
 
-  /** Side of the tiles: what was asked for, else what suits the backend. */
-  #tileFor(usual) {
-    return Math.max(Math.floor(this.requestedTile ?? usual), 2 * this.config.halo + 8);
+  /** Side of the tiles: what was asked for, else what suits the backend; within what it can take. */
+  #tileFor(usual, most = Infinity) {
+    return Math.max(Math.floor(Math.min(this.requestedTile ?? usual, most)), 2 * this.config.halo + 8);
   }
 
-  /** Between two images, our own kernels may be measured. */
+  /** Between two images, our own kernels may be measured, which changes the status. */
   async settle() {
-    const { network, tile } = this;
+    const { network } = this;
     if (!isOwn(network)) return;
     const { settle } = await import('./own.js');
-    if (!(await settle(network, this.config))) return;
-    network.rest();
-    if (network === this.network && tile === this.tile) this.tile = this.#tileFor(network.tile);
+    const usual = () => this.#tileFor(network.tile, network.maxTile);
+    const isUsual = this.tile === usual(); // else a larger one failed
+    if (!(await settle(network, this.config)) || network !== this.network) return;
+    if (isUsual) this.tile = usual();
+    this.onStatus(this.status);
   }
 
   /** The model's self-check: a backend that computes something else is of no use, however fast. */

@@ -94,7 +94,7 @@ export function alphaOf({ data, width, height }) {
 
 /**
  * Store the alpha of a result: the luma of what the network made of it as a grey image.
- * @param {Float32Array} values RGB in [0, 1] of the whole tile
+ * @param {Float32Array | Uint8ClampedArray} values RGB in [0, 1] of the whole tile, or grey levels as RGBA of what is kept
  * @param {Pixels} image the input
  * @param {import('./pixels.js').Place} place
  * @param {number} scale
@@ -102,14 +102,17 @@ export function alphaOf({ data, width, height }) {
  */
 export function storeAlpha(values, image, place, scale, out) {
   const { level } = levelsOf(out);
+  const isGrey = values instanceof Uint8ClampedArray;
   let column, row, low, high;
+  let at = -4;
   eachKept(place, scale, (from, to, x, y) => {
     const [nextColumn, nextRow] = [Math.floor(x / scale), Math.floor(y / scale)];
     if (nextColumn !== column || nextRow !== row) {
       [column, row] = [nextColumn, nextRow];
       [low, high] = alphaRange(image, column, row);
     }
-    out[to + 3] = level(Math.min(high, Math.max(low, luma(values, from))));
+    const value = isGrey ? values[(at += 4)] / 255 : luma(values, from);
+    out[to + 3] = level(Math.min(high, Math.max(low, value)));
   });
 }
 

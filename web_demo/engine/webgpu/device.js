@@ -14,6 +14,9 @@ const FEATURES = /** @type {any[]} */ (['shader-f16', 'subgroups', 'chromium-exp
 
 /** @typedef {'float32' | 'float16'} Precision of the factors; sums are always float32 */
 
+/** What an adapter is called of which the browser tells nothing, as Firefox does of all. */
+export const UNNAMED = 'unnamed adapter';
+
 /**
  * @typedef {object} Gpu
  * @property {GPUDevice} device
@@ -75,7 +78,7 @@ function describe(device, info) {
   const name = nameOf(info);
   return {
     device,
-    name: name || 'unnamed adapter',
+    name: name || UNNAMED,
     software: Boolean(info?.isFallbackAdapter) || isSoftware(name),
   };
 }

@@ -1,15 +1,14 @@
 /** A network on our own WebGPU kernels, with the same face as `Network` of network/network.js. */
-import { BackendLost } from '../../network/lost.js';
 import { Arena } from './arena.js';
 import { checkProgram } from './check.js';
 import { openDevice } from './device.js';
 import { Program } from './program.js';
+import { readBack } from './read-back.js';
 import { Runner, STATUS_BYTES } from './runner.js';
 import { PLAIN, SETS, fitting, matrixSets } from './sets.js';
-import { STATUS } from './shaders/epilogue.js';
-import { quadsOf } from './shaders/source.js';
 import { TileBuffers } from './tile-buffers.js';
-import { keptOf } from './tile.js';
+import { keptOf, largestSide } from './tile.js';
+import { sourceOf, storeRows } from './transfer.js';
 import { convolutionsOf } from './weights.js';
 
 /** @typedef {import('../../network/model.js').ModelArtifacts} ModelArtifacts */
@@ -17,28 +16,23 @@ import { convolutionsOf } from './weights.js';
 /** @typedef {import('./sets.js').KernelSet} KernelSet */
 /** @typedef {import('./shaders/epilogue.js').Output} Output */
 /** @typedef {import('./tile.js').Tile} Tile */
-
-/**
- * @typedef {object} Place where finished pixels go
- * @property {Uint8ClampedArray<ArrayBuffer>} data RGBA
- * @property {number} offset in bytes of the first pixel
- * @property {number} stride bytes from a row to the next
- */
+/** @typedef {import('./transfer.js').Place} Place */
+/** @typedef {import('./transfer.js').Values} Values */
 
 /** Tiles of at most so many pixels count as small: their time is the latency of workgroups. */
 const SMALL = 128 * 128;
 /** Milliseconds of a tile of 256×256 up to which tiles of four times the size are taken. */
 const QUICK = 20;
-/** `GPUMapMode.READ` */
-const READ = 1;
 
 export class GpuNetwork {
   /** Tiles that may be under way at once: while one is computed, the next is uploaded and the last read. */
   depth = 3;
-  /** Tiles that were computed and read. */
+  /** Tiles that were begun with the programs in use. */
   runs = 0;
   /** Of a usual tile, if they were measured. @type {number | undefined} */
   milliseconds;
+  /** Whether nobody needs it any more: measuring ends. */
+  isRetired = false;
   /** Tiles that were begun and are not read yet. */
   #underWay = 0;
   /** Whether the buffers of tiles go when none is under way. */
@@ -58,15 +52,18 @@ export class GpuNetwork {
    */
   static async start(artifacts, config, { choose = async (sets) => sets, sets, device } = {}) {
     const gpu = await openDevice(device);
-    const offered = sets ?? [...(gpu.matrix ? matrixSets(gpu.matrix) : []), ...SETS];
-    const network = new GpuNetwork(gpu, artifacts, config, fitting(offered, config, gpu.device.limits));
+    /** @type {GpuNetwork | undefined} */
+    let network;
     try {
+      const offered = sets ?? [...(gpu.matrix ? matrixSets(gpu.matrix) : []), ...SETS];
+      network = new GpuNetwork(gpu, artifacts, config, fitting(offered, config, gpu.device.limits));
       // A software device compiles the others for seconds, and gains nothing.
       const wanted = gpu.software && !sets ? [] : await choose(network.sets, gpu);
       await Promise.race([network.#take([...wanted, PLAIN]), gpu.lost]);
       return network;
     } catch (error) {
-      network.dispose();
+      network?.dispose();
+      if (gpu.owned) gpu.device.destroy();
       throw error;
     }
   }
@@ -137,9 +134,14 @@ export class GpuNetwork {
 
   /** Side of tiles that suit the device: larger ones waste less on the halo, if they are done within a blink. */
   get tile() {
-    const bytes = quadsOf(this.config.channels) * 16;
-    const side = /** @type {number} */ (this.milliseconds) <= QUICK ? 512 : 256;
-    return Math.min(side, Math.floor(Math.sqrt(this.gpu.device.limits.maxStorageBufferBindingSize / bytes)));
+    return Math.min(/** @type {number} */ (this.milliseconds) <= QUICK ? 512 : 256, this.maxTile);
+  }
+
+  /** Side of the largest tiles whose activations and finished pixels, as floats, the device can bind. */
+  get maxTile() {
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.gpu.device.limits;
+    const most = Math.min(maxStorageBufferBindingSize, maxBufferSize - STATUS_BYTES);
+    return largestSide(this.config, this.sets, most);
   }
 
   /** One line for a report. @returns {string} */
@@ -168,37 +170,39 @@ export class GpuNetwork {
    * @param {{data: ArrayLike<number>, height: number, width: number, stride?: number}} pixels RGB first in every pixel,
    *   0..255, or 0..1 in a Float32Array; `stride` is values per pixel: 4 for RGBA
    * @param {Program} [program]
+   * @param {number} [blocks] fewer than the network has
    * @returns {Promise<Float32Array>} (height · scale, width · scale, 3), RGB around [0, 1], not clipped
-   * @throws {BackendLost} as `enlarge`
+   * @throws {import('../../network/lost.js').BackendLost} as `enlarge`
    */
-  async compute(pixels, program = this.programFor(pixels.width * pixels.height)) {
-    const source = pixels.data instanceof Float32Array ? 'floats' : 'bytes';
-    await program.prepare(source, 'floats');
-    const values = source === 'floats' ? this.#normalised(pixels) : asRgba(pixels);
+  async compute(pixels, program = this.programFor(pixels.width * pixels.height), blocks) {
+    const source = sourceOf(pixels, this.config);
+    await program.prepare(source.kind, 'floats');
     const { width, height } = pixels;
     let out = new Float32Array();
     const use = (bytes) => (out = new Float32Array(bytes.slice().buffer));
-    await this.#finish(this.#run(program, { kind: source, values }, 'floats', { width, height }, { use }));
+    await this.#finish(this.#run(program, source, 'floats', { width, height }, { blocks, use }));
     return out;
   }
 
   /**
    * Enlarge a tile to finished pixels.
-   * @param {{data: Uint8Array | Uint8ClampedArray}} pixels RGBA
+   * @param {{data: Uint8Array | Uint8ClampedArray | Float32Array}} pixels RGBA, 0..255, or 0..1 in a Float32Array
    * @param {Tile} tile
    * @param {object} [options]
    * @param {Place} [options.into] by default memory of its own
    * @param {Program} [options.program]
    * @param {number} [options.blocks] fewer than the network has
    * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} of `into`: RGBA of the part that is kept, opaque
-   * @throws {BackendLost} the GPU failed, left pixels out, or computed what is not finite
+   * @throws {import('../../network/lost.js').BackendLost} the GPU failed, left pixels out, or computed what is not finite
    */
   async enlarge({ data }, tile, { into, program = this.programFor(tile.width * tile.height), blocks } = {}) {
     const { left, top, right, bottom } = keptOf(tile, this.config.scale);
     const across = (right - left) * 4;
     const place = into ?? { data: new Uint8ClampedArray(across * (bottom - top)), offset: 0, stride: across };
     const use = (bytes) => storeRows(bytes, across, place);
-    await this.#finish(this.#run(program, { kind: 'bytes', values: data }, 'bytes', tile, { blocks, use }));
+    const source = sourceOf({ data, ...tile }, this.config);
+    if (source.kind === 'floats') await program.prepare('floats', 'bytes'); // few images need it
+    await this.#finish(this.#run(program, source, 'bytes', tile, { blocks, use }));
     return place.data;
   }
 
@@ -214,6 +218,21 @@ export class GpuNetwork {
     this.runner.submit(program, { kind, resource: source }, { kind, resource: target }, tile);
   }
 
+  /**
+   * Run a tile several times, one after another, and wait for the last: for measuring.
+   * @param {number} count 0 is the way to the GPU and back alone
+   * @param {Tile} tile
+   * @param {Program} program
+   * @throws {import('../../network/lost.js').BackendLost} as `enlarge`
+   */
+  async repeat(count, tile, program) {
+    const submit = (readable) => {
+      for (let i = 0; i < count; i++) this.enqueue(tile, program);
+      this.runner.copyStatus(readable);
+    };
+    await this.#finish(readBack(this.buffers, this.lost, 0, submit, () => {}));
+  }
+
   /** Free the buffers of tiles once none is under way; the next tile creates them anew. */
   rest() {
     this.#resting = true;
@@ -222,6 +241,7 @@ export class GpuNetwork {
 
   /** Free everything and end the device, if it is our own; work under way is given up. */
   dispose() {
+    this.isRetired = true;
     this.arena.dispose();
     if (this.gpu.owned) this.gpu.device.destroy();
   }
@@ -241,7 +261,7 @@ export class GpuNetwork {
   /**
    * Run a tile.
    * @param {Program} program
-   * @param {{kind: import('./shaders/first.js').Input, values: Float32Array | Uint8Array | Uint8ClampedArray}} source
+   * @param {{kind: import('./shaders/first.js').Input, values: Values}} source
    * @param {Output} output
    * @param {Tile} tile
    * @param {{use: (bytes: Uint8Array) => void, blocks?: number}} options `use` can read the part that is kept, until it
@@ -249,38 +269,21 @@ export class GpuNetwork {
    */
   async #run(program, { kind, values }, output, tile, { blocks, use }) {
     const { device } = this.gpu;
-    this.runs++;
+    if (Object.values(this.programs).includes(program)) this.runs++;
     const bytes = this.#bytesOf(output, tile);
-    device.pushErrorScope('validation');
-    device.pushErrorScope('out-of-memory');
-    const readable = this.buffers.takeReadable(bytes + STATUS_BYTES);
-    const source = this.buffers.storage('input', values.byteLength);
-    device.queue.writeBuffer(source, 0, /** @type {Float32Array<ArrayBuffer>} */ (values));
-    const target = this.buffers.storage(output, bytes);
-    this.runner.submit(program, { kind, resource: source }, { kind: output, resource: target }, tile, {
-      blocks,
-      after: (encoder, status) => {
-        encoder.copyBufferToBuffer(target, 0, readable, 0, bytes);
-        encoder.copyBufferToBuffer(status, 0, readable, bytes, STATUS_BYTES);
-      },
-    });
-    const failures = [device.popErrorScope(), device.popErrorScope()];
-    const mapping = readable.mapAsync(READ, 0, bytes + STATUS_BYTES);
-    mapping.catch(() => {}); // it fails when the scopes do
-    const failure = (await Promise.all(failures)).find(Boolean);
-    if (failure) {
-      this.arena.free(readable);
-      throw new BackendLost(`WebGPU failed: ${failure.message}`);
-    }
-    await Promise.race([mapping, this.lost]);
-    try {
-      const mapped = readable.getMappedRange(0, bytes + STATUS_BYTES);
-      checkStatus(new Uint32Array(mapped, bytes, 1)[0]);
-      use(new Uint8Array(mapped, 0, bytes));
-    } finally {
-      readable.unmap();
-      this.buffers.giveBack(readable);
-    }
+    const submit = (readable) => {
+      const source = this.buffers.storage('input', values.byteLength);
+      device.queue.writeBuffer(source, 0, /** @type {Float32Array<ArrayBuffer>} */ (values));
+      const target = this.buffers.storage(output, bytes);
+      this.runner.submit(program, { kind, resource: source }, { kind: output, resource: target }, tile, {
+        blocks,
+        after: (encoder, status) => {
+          encoder.copyBufferToBuffer(target, 0, readable, 0, bytes);
+          encoder.copyBufferToBuffer(status, 0, readable, bytes, STATUS_BYTES);
+        },
+      });
+    };
+    await readBack(this.buffers, this.lost, bytes, submit, use);
   }
 
   #freeTiles() {
@@ -293,38 +296,4 @@ export class GpuNetwork {
     const { left, top, right, bottom } = keptOf(tile, this.config.scale);
     return (right - left) * (bottom - top) * (output === 'bytes' ? 4 : 12);
   }
-
-  #normalised({ data, height, width, stride = 4 }) {
-    const { imgRange, rgbMean } = this.config;
-    return Float32Array.from({ length: height * width * 3 }, (_, i) => {
-      return (data[Math.floor(i / 3) * stride + (i % 3)] - rgbMean[i % 3]) * imgRange;
-    });
-  }
-}
-
-/** @param {number} status of a pass @throws {BackendLost} its pixels cannot be used */
-export function checkStatus(status) {
-  if (status & STATUS.notFinite) throw new BackendLost('WebGPU returned values that are not numbers');
-  if (status !== STATUS.done) throw new BackendLost('WebGPU did not compute all pixels of a tile');
-}
-
-/** Copy rows of so many bytes. @param {Uint8Array} bytes @param {number} across @param {Place} place */
-function storeRows(bytes, across, { data, offset, stride }) {
-  if (stride === across) {
-    data.set(bytes, offset);
-    return;
-  }
-  for (let from = 0, to = offset; from < bytes.length; from += across, to += stride) {
-    data.set(bytes.subarray(from, from + across), to);
-  }
-}
-
-/** @returns {Uint8Array | Uint8ClampedArray} */
-function asRgba({ data, height, width, stride = 4 }) {
-  if (stride === 4 && ArrayBuffer.isView(data)) return /** @type {any} */ (data);
-  const rgba = new Uint8Array(height * width * 4).fill(255);
-  for (let i = 0; i < height * width; i++) {
-    for (let c = 0; c < 3; c++) rgba[4 * i + c] = data[stride * i + c];
-  }
-  return rgba;
 }

@@ -74,6 +74,13 @@ export class Runner {
     device.queue.submit([encoder.finish()]);
   }
 
+  /** Copy the status of the last pass. @param {GPUBuffer} target */
+  copyStatus(target) {
+    const encoder = this.arena.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(this.#status, 0, target, 0, STATUS_BYTES);
+    this.arena.device.queue.submit([encoder.finish()]);
+  }
+
   /** Forget a program that will not be used again. @param {Program} program */
   forget(program) {
     this.#between.delete(program);

@@ -15,8 +15,11 @@ import { winogradConvolution } from './shaders/winograd.js';
  * @property {(options: any) => Kernel} convolution
  * @property {(options: any) => Kernel} merge the same for the one that merges
  * @property {Layout} layout of activations
- * @property {number} [bound] largest error of a value around [0, 1], where that is not the model's own
+ * @property {number} [bound] largest error of a value around [0, 1], where that is not what float32 makes
  */
+
+/** Counts the states of kernels and sets: what was measured on others is forgotten. Raise it with every change of either. */
+export const VERSION = 1;
 
 const DIRECT = { pixels: 4, across: 8, down: 8, quads: [3, 4, 2, 1] };
 const DIRECT_SMALL = { pixels: 4, across: 8, down: 4, quads: [3, 4, 2, 1] };

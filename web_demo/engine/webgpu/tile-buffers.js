@@ -24,7 +24,7 @@ export class TileBuffers {
     return buffer;
   }
 
-  /** @param {number} bytes @returns {GPUBuffer} to read as many through; `giveBack` it, or free it */
+  /** @param {number} bytes @returns {GPUBuffer} to read as many through; `giveBack` or `drop` it */
   takeReadable(bytes) {
     const at = this.#readable.findIndex(({ size }) => size >= bytes);
     if (at >= 0) return this.#readable.splice(at, 1)[0];
@@ -36,6 +36,11 @@ export class TileBuffers {
   /** @param {GPUBuffer} readable that is not mapped any more */
   giveBack(readable) {
     this.#readable.push(readable);
+  }
+
+  /** @param {GPUBuffer} readable that may still be mapped */
+  drop(readable) {
+    this.arena.free(readable);
   }
 
   /** Free what no tile is read through. */

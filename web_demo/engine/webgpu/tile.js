@@ -1,4 +1,5 @@
 /** What the kernels are told about a tile: `TILE` of `shaders/source.js` reads it. */
+import { PLANES } from './shaders/layout.js';
 
 /**
  * @typedef {object} Tile in pixels; what is not given is the whole
@@ -44,4 +45,24 @@ export function tileAt(x, y, scale) {
     bottom: (y.to - y.start) * scale,
   };
   return { width: x.size, height: y.size, origin: { x: x.start, y: y.start }, keep };
+}
+
+/**
+ * The side of the largest square tile none of whose buffers is too large: activations, and finished pixels as floats.
+ * @param {{channels: number, scale: number}} config
+ * @param {{layout: import('./shaders/layout.js').Layout}[]} sets of kernels that may run it
+ * @param {number} most bytes of a buffer
+ * @returns {number}
+ */
+export function largestSide({ channels, scale }, sets, most) {
+  const fits = (side) => {
+    const pixels = (side * scale) ** 2 * 12;
+    return (
+      pixels <= most &&
+      [PLANES, ...sets.map(({ layout }) => layout)].every((layout) => layout.bytes(channels, side, side) <= most)
+    );
+  };
+  let side = Math.floor(Math.sqrt(most / 12) / scale);
+  while (!fits(side)) side--;
+  return side;
 }
