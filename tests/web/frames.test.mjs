@@ -111,7 +111,7 @@ function makeReadable(ready) {
 
 /** A drawer on a device that computes nothing; `answers` are the ends of its frames, `errors` those of its scopes. */
 function makeDrawer({ copy = () => {} } = {}) {
-  const state = { errors: [], answers: [], submitted: 0 };
+  const state = { errors: [], answers: [], submitted: 0, rested: 0 };
   const answered = (values) =>
     new Promise((resolve) => {
       state.answers.push((status) => resolve((values[0] = status)));
@@ -140,6 +140,8 @@ function makeDrawer({ copy = () => {} } = {}) {
     runs: 0,
     programFor: () => program,
     enlarge: async () => new Uint8ClampedArray(33 * 17 * 16),
+    rest: () => state.rested++,
+    maxTile: 512,
     dispose() {},
   };
   const drawer = new FrameDrawer(/** @type {any} */ (network), /** @type {any} */ (network.config));
@@ -180,6 +182,7 @@ test('an error of the browser is told by its call alone', async () => {
     name: 'Error',
     message: 'The browser did not draw the frame: no texture of this device',
   });
+  assert.equal(state.rested, 1); // what could not be allocated is not kept
   await drawer.draw(bitmap, texture({}));
 });
 

@@ -1,6 +1,7 @@
 /** Draws frames on a device: from a texture through the network into a texture, without a way through the CPU. */
 import { nameOf } from '../images/source.js';
 import { planAxis } from '../images/tiling.js';
+import { answerOf } from '../network/lost.js';
 import { readConfig } from '../network/model.js';
 import { checkFit, isTexture, sizeOf } from './frame-arguments.js';
 import { settle, startOwn } from './own.js';
@@ -18,8 +19,6 @@ import { tileAt } from './webgpu/tile.js';
 
 /** Longest side of a tile, in pixels of the input: a larger one gains little and takes much memory. */
 const MAX_TILE = 512;
-/** Milliseconds without a frame after which a video counts as paused. */
-const PAUSE = 2000;
 // `GPUTextureUsage` and `GPUMapMode`, which are there only where WebGPU is.
 const [COPY_DST, TEXTURE_BINDING, STORAGE_BINDING, RENDER_ATTACHMENT] = [2, 4, 8, 16];
 const READ = 1;
@@ -35,10 +34,8 @@ export class FrameDrawer {
   #checked = new WeakMap();
   /** When the last frame is drawn. @type {Promise<void>} */
   #before = Promise.resolve();
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #pause;
-  /** @type {Promise<unknown>} */
-  #settling = Promise.resolve();
+  /** Begun by the first frame. @type {Promise<void> | undefined} */
+  #settling;
   #isDisposed = false;
 
   /**
@@ -91,39 +88,31 @@ export class FrameDrawer {
     const { width, height } = sizeOf(source);
     const result = { width: width * config.scale, height: height * config.scale };
     checkFit(result, target, device.limits);
-    clearTimeout(this.#pause);
-    network.runs++; // a measurement of kernels that is under way does not count
+    network.runs++; // ends a measurement of kernels that is under way
     const program = await this.#programFor(width * height);
     const { failing, readable, tiles } = await this.#submit(source, target, program, { width, height }, result);
-    const failure = await failing;
+    const failure = await this.#answer(failing);
     if (failure) {
-      network.arena.free(readable);
+      this.#forget(readable);
       throw new Error(`The browser did not draw the frame: ${failure.message}`);
     }
     const before = this.#before;
     this.#before = this.#finish(readable, tiles);
     this.#before.catch(() => {}); // the next call tells
     await before;
-    this.#pause = setTimeout(() => this.settle(), PAUSE);
+    this.#settling ??= this.settle().catch(() => {}); // the next frame tells what is wrong
     return { ...result, milliseconds: performance.now() - started, kernels: network.description };
   }
 
-  /** Measure the kernels, if that was not done here before, and draw with the fastest from then on. */
+  /** Measure the kernels as soon as no frame comes, if that was not done before, and draw with the fastest from then on. */
   async settle() {
-    const { network, config } = this;
-    if (this.#isDisposed) return;
-    const settling = settle(network, config);
-    this.#settling = settling.catch(() => {});
-    if (!(await settling) || this.#isDisposed) return;
-    network.rest();
+    if (!(await settle(this.network, this.config)) || this.#isDisposed) return;
     for (const pixels of [0, Infinity]) await this.#programFor(pixels); // compiled before the next frame
   }
 
   /** Free everything; frames that were submitted are drawn all the same. */
   async dispose() {
-    if (this.#isDisposed) return;
     this.#isDisposed = true;
-    clearTimeout(this.#pause);
     this.#texture?.destroy();
     this.network.isRetired = true;
     await this.#settling; // it would measure on buffers that are gone
@@ -207,10 +196,27 @@ export class FrameDrawer {
 
   /** Wait until a frame is drawn. @param {GPUBuffer} readable @param {number} tiles @throws {BackendLost} it is not whole */
   async #finish(readable, tiles) {
-    await readable.mapAsync(READ).catch(() => this.lost);
+    await this.#answer(readable.mapAsync(READ));
     new Uint32Array(readable.getMappedRange(), 0, tiles).forEach(checkStatus);
     readable.unmap();
     this.network.buffers.giveBack(readable);
+  }
+
+  /** Let go what may not have been allocated; the next frame tries again. @param {GPUBuffer} readable */
+  #forget(readable) {
+    this.network.arena.free(readable);
+    this.network.rest();
+    this.#texture?.destroy();
+    this.#texture = null;
+  }
+
+  /**
+   * Await what the device answers. That is not raced with its loss, which would hold on to every frame: the loss ends
+   * calls by itself.
+   * @template T @param {Promise<T>} answer @returns {Promise<T>}
+   */
+  #answer(answer) {
+    return answer.catch((error) => answerOf(Promise.reject(error), this.lost));
   }
 
   /** @returns {GPUTexture} that holds the frame */
@@ -252,11 +258,11 @@ const viewOf = (texture) => texture.createView({ dimension: '2d', mipLevelCount:
 /**
  * @param {number} length of a side
  * @param {number} halo
- * @param {number} most pixels of a side
- * @returns {number} side of the fewest tiles that are not longer, as short as they may be
+ * @param {number} longest
+ * @returns {number} side of the fewest tiles that are not longer than `longest`, as short as they may be
  */
-export function evenTile(length, halo, most) {
-  if (length <= most) return length;
-  const count = Math.ceil((length - 2 * halo) / (most - 2 * halo));
+export function evenTile(length, halo, longest) {
+  if (length <= longest) return length;
+  const count = Math.ceil((length - 2 * halo) / (longest - 2 * halo));
   return Math.ceil((length - 2 * halo) / count) + 2 * halo;
 }
