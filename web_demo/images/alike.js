@@ -2,17 +2,7 @@
  * Files as all browsers decode them alike. Of a file that lacks its end some show a part, as if that were all, and some
  * nothing. The orientation that EXIF tells some apply in every format, and some in JPEG alone.
  */
-import {
-  containerOf,
-  gifBlocks,
-  inflatedLength,
-  isGif,
-  join,
-  pngChunks,
-  text,
-  viewOf,
-  webpChunks,
-} from './containers.js';
+import { containerOf, gifBlocks, inflatedLength, join, pngChunks, text, viewOf, webpChunks } from './containers.js';
 import { chunk } from './png.js';
 
 export const LACKS_END = 'The file lacks its end, but all pixels are there.';
@@ -46,7 +36,7 @@ export async function completed(bytes) {
   const container = containerOf(bytes);
   if (container === 'png') return completedPng(bytes);
   if (container === 'webp') return isCutWebp(bytes) ? null : bytes;
-  if (isGif(bytes)) return completedGif(bytes);
+  if (container === 'gif') return completedGif(bytes);
   return isCutBmp(bytes) ? null : bytes;
 }
 
