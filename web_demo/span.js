@@ -11,6 +11,7 @@
 
 import { LABELS } from './engine/backend.js';
 import { recall, remember } from './engine/remembered.js';
+import { reasonOf } from './errors.js';
 import { nameOf, toSource } from './images/source.js';
 import { startThread } from './launch.js';
 import { within } from './limit.js';
@@ -236,7 +237,7 @@ export class Upscaler {
         await this.#inTurn(() => changeOver(status));
       } else state.others = status.demoted;
     } catch (error) {
-      state.others = [{ backend: 'webgpu', reason: error.message.replace(/\.$/, '') }];
+      state.others = [{ backend: 'webgpu', reason: reasonOf(error) }];
     }
     if (this.#isDisposed) return;
     if (!isUsed) {

@@ -12,7 +12,7 @@ const CACHE = `span-${VERSION}`;
  */
 const FILES = [
   './', 'index.html', 'style.css', 'icon.svg', 'manifest.webmanifest', 'main.js', 'rpc.js', 'span.js',
-  'constants.js', 'early.js', 'launch.js', 'limit.js', 'options.js', 'worker.js',
+  'constants.js', 'early.js', 'errors.js', 'launch.js', 'limit.js', 'options.js', 'worker.js',
   'engine/ahead.js', 'engine/backend.js', 'engine/codecs.js', 'engine/decode.js', 'engine/engine.js', 'engine/ensemble.js',
   'engine/frames.js', 'engine/hardware.js', 'engine/libraries.js', 'engine/measure.js', 'engine/own.js',
   'engine/png.js', 'engine/png-threads.js', 'engine/png-worker.js',
