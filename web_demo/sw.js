@@ -43,7 +43,7 @@ const FILES = [
   'train/view/train.css', 'train/view/trained.js', 'train/view/view.js',
   'sample/before.jpg', 'sample/after.webp',
   'ui/awake.js', 'ui/choices.js', 'ui/chosen.js', 'ui/compare.css', 'ui/compare.js', 'ui/cost.js', 'ui/download.js', 'ui/drop.js', 'ui/format.js',
-  'ui/frame.css', 'ui/intake.js', 'ui/isolate.js', 'ui/item.js', 'ui/items.js', 'ui/kinds.js', 'ui/measure.css', 'ui/measure.js',
+  'ui/frame.css', 'ui/intake.js', 'ui/isolate.js', 'ui/item.js', 'ui/items.js', 'ui/qualities.js', 'ui/measure.css', 'ui/measure.js',
   'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/queue.js', 'ui/sample.js', 'ui/settings.js', 'ui/style.js',
   'ui/tabs.js', 'ui/upscale.css', 'ui/welcome.css', 'ui/upright.js', 'ui/work.js', 'ui/workspace.js',
   'vendor/tf-core.es2017.min.js', 'vendor/tf-layers.es2017.min.js', 'vendor/tf-backend-cpu.es2017.min.js',
