@@ -22,9 +22,9 @@ const PASSES = [
   [0, 1, 1, 2],
 ];
 /** Bytes beyond a PNG's pixels that are passed over. */
-const MOST_BEYOND = 65536;
+const MAX_BEYOND = 65536;
 /** Bytes of pixels that are counted: no browser decodes as many. */
-const MOST_BYTES = 2 ** 32;
+const MAX_BYTES = 2 ** 32;
 
 /**
  * End a file that lacks its end. JPEG is the business of `decodeCut` in engine/codecs.js; what else there is, such as AVIF,
@@ -59,9 +59,9 @@ async function completedPng(bytes) {
   }
   const coded = join(pixels);
   const wanted = pixelBytes(bytes);
-  if (!(wanted <= MOST_BYTES)) return null;
-  const found = await inflatedLength(coded, wanted + MOST_BEYOND).catch(() => 0);
-  return found >= wanted && found <= wanted + MOST_BEYOND
+  if (!(wanted <= MAX_BYTES)) return null;
+  const found = await inflatedLength(coded, wanted + MAX_BEYOND).catch(() => 0);
+  return found >= wanted && found <= wanted + MAX_BEYOND
     ? join([bytes.subarray(0, first), chunk('IDAT', coded), PNG_END])
     : null;
 }
