@@ -50,7 +50,7 @@ const FILES = [
   'sample/after.webp', 'sample/before.jpg',
   'ui/awake.js', 'ui/choices.js', 'ui/chosen.js', 'ui/compare.css', 'ui/compare.js', 'ui/cost.js', 'ui/download.js',
   'ui/drop.js', 'ui/format.js', 'ui/frame.css', 'ui/intake.js', 'ui/isolate.js', 'ui/item.js', 'ui/items.js',
-  'ui/measure.css', 'ui/measure.js', 'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/qualities.js', 'ui/queue.js',
+  'ui/measure-chart.js', 'ui/measure.css', 'ui/measure.js', 'ui/models.js', 'ui/pack.js', 'ui/page.js', 'ui/qualities.js', 'ui/queue.js',
   'ui/sample.js', 'ui/settings.js', 'ui/style.js', 'ui/tabs.js', 'ui/upright.js', 'ui/upscale.css', 'ui/welcome.css',
   'ui/work.js', 'ui/workspace.js',
   'vendor/chart.umd.min.js', 'vendor/client-zip.js', 'vendor/pako_deflate.esm.min.js',
