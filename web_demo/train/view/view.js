@@ -8,7 +8,7 @@ import { count } from '../../ui/format.js';
 import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
 import { SessionThread, TrainingEnded } from './client.js';
-import { mountForm } from './form.js';
+import { Form } from './form.js';
 import { mountPhotographs } from './photographs.js';
 import { mountQuestion } from './question.js';
 import { originOf } from './origin.js';
@@ -49,7 +49,7 @@ class TrainingView {
     this.find = (selector) => root.querySelector(selector);
     this.session = new SessionThread((event, detail) => this.receive(event, detail));
     this.photographs = mountPhotographs(this.find('#train-photographs'), (...chosen) => this.take(...chosen));
-    this.form = mountForm(this.find('#train-form'));
+    this.form = new Form(this.find('#train-form'));
     this.report = new Report(root);
     this.reminder = new Reminder(this.find('#train-reminder'));
     this.ask = mountQuestion(this.find('#train-question'));
@@ -196,7 +196,7 @@ class TrainingView {
     const photographs = await this.photographs.get();
     const perceptualUrl = new URL(PERCEPTUAL, document.baseURI).href;
     const suggested = document.documentElement.dataset.backend;
-    return { origin, photographs, backend: this.form.backend(), suggested, perceptualUrl };
+    return { origin, photographs, backend: this.form.backend, suggested, perceptualUrl };
   }
 
   async stop() {
