@@ -9,7 +9,7 @@ import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
 import { SessionThread, TrainingEnded } from './client.js';
 import { Form } from './form.js';
-import { mountPhotographs } from './photographs.js';
+import { Photographs } from './photographs.js';
 import { mountQuestion } from './question.js';
 import { originOf } from './origin.js';
 import { Reminder } from './reminder.js';
@@ -48,7 +48,7 @@ class TrainingView {
     this.context = context;
     this.find = (selector) => root.querySelector(selector);
     this.session = new SessionThread((event, detail) => this.receive(event, detail));
-    this.photographs = mountPhotographs(this.find('#train-photographs'), (...chosen) => this.take(...chosen));
+    this.photographs = new Photographs(this.find('#train-photographs'), (...chosen) => this.take(...chosen));
     this.form = new Form(this.find('#train-form'));
     this.report = new Report(root);
     this.reminder = new Reminder(this.find('#train-reminder'));
