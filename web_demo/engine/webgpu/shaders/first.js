@@ -1,6 +1,5 @@
 /** The first convolution: from pixels, which it normalises on the way, to activations. */
 import { epilogue } from './epilogue.js';
-import { PLANES } from './layout.js';
 import { TILE_UNIFORM, divide, lines, quadsOf, sliceQuads } from './source.js';
 
 /** @typedef {'bytes' | 'floats' | 'texture'} Input pixels as RGBA in one u32, as three normalised floats, or in a texture */
@@ -30,10 +29,10 @@ const SOURCES = {
  * @param {number} options.channels of the output
  * @param {number} options.imgRange
  * @param {number[]} options.rgbMean
- * @param {import('./layout.js').Layout} [options.layout] of the output
+ * @param {import('./layout.js').Layout} options.layout of the output
  * @returns {import('./source.js').Kernel}
  */
-export function firstConvolution({ source, channels, imgRange, rgbMean, layout = PLANES }) {
+export function firstConvolution({ source, channels, imgRange, rgbMean, layout }) {
   const quads = quadsOf(channels);
   const division = divide(quads, 2, [6, 5, 4, 3, 2, 1]);
   const { slices, groups, perThread } = division;
