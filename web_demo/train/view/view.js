@@ -36,7 +36,7 @@ const PERCEPTUAL = 'perceptual/model.json';
  *   and `hide` when a tab was opened, `take` when files were dropped or pasted, `modelChanged` when the page has another
  */
 export async function mountTraining(root, context) {
-  await loadStyle(new URL('./train.css', import.meta.url));
+  await Promise.all(['./train.css', './setup.css'].map((path) => loadStyle(new URL(path, import.meta.url))));
   root.innerHTML = TEMPLATE;
   const view = new TrainingView(root, context);
   await view.begin();
