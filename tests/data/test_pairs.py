@@ -150,6 +150,22 @@ def test_photographs_may_be_turned_by_exif(tmp_path):
     assert (found.hr == np.rot90(hr, -1)).all()
 
 
+def test_formats_may_be_turned_each_in_its_way(tmp_path):
+    """A TIFF decoder turns by itself what it says, a JPEG's does not; and sizes that fit as stored alone do not."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    hr_path, lr_path = tmp_path / "HR" / "x.jpg", tmp_path / "LR" / "x.tif"
+    save(hr_path, (200, 100), exif=exif)
+    save(lr_path, (100, 50), exif=exif)
+    found = load_given_pair(hr_path, lr_path, 2)
+    assert found.lr.shape == (100, 50, 3) and found.hr.shape == (200, 100, 3)
+    patches = dataset(tmp_path / "HR", tmp_path / "LR")
+    assert len(patches.photos) == 1 and not patches.skipped
+    save(lr_path, (100, 50))
+    with pytest.raises(PairError, match=r"should be 50×100, .* found 100×50; use images of the same view"):
+        dataset(tmp_path / "HR", tmp_path / "LR")
+
+
 def test_files_of_which_one_is_damaged_are_left_out(folders):
     hr, lr = folders
     (lr / "0801x2.png").write_bytes(b"no image")
