@@ -18,7 +18,6 @@ has been drawn. Nothing is written to disk.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -137,18 +136,6 @@ class PatchDataset(keras.utils.PyDataset):
             progress=progress,
         )
         self.working_sets.start()
-
-    @classmethod
-    def from_settings(cls, source, data, **more) -> PatchDataset:
-        """Build from a run's options of group ``data``: those that are arguments here are taken over by their names.
-
-        Args:
-            source: a folder or a list of files.
-            data: has ``patch_size`` and any of the arguments as attributes.
-            more: the other arguments.
-        """
-        own = inspect.signature(cls).parameters.keys() - more.keys() - {"source"}
-        return cls(source, patch=data.patch_size, **{k: v for k, v in vars(data).items() if k in own}, **more)
 
     def __len__(self) -> int:
         return self.steps_per_epoch
