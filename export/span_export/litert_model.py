@@ -35,10 +35,10 @@ def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
     Raises:
         ExportError: TensorFlow, whose converter makes the file, is not installed.
     """
-    written, mode = weights, options.quantization
-    if mode == "float16":
+    written = weights
+    if options.number_format == "float16":
         written = replace(weights, layers=_halves(weights.layers))
-    described = metadata.describe(written, mode)
+    described = metadata.describe(written, options.number_format)
     with hushed():  # the converter tells of its passes
         model = _converted(weights, options)
         model = _with_metadata(model, json.dumps(described).encode())
@@ -56,7 +56,7 @@ def _converted(weights: SpanWeights, options: WriteOptions) -> bytes:
         lambda input: {"output": topology(input, weights.config, _layers(tf, weights))}, [spec], autograph=False
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.span.get_concrete_function()], module)
-    if options.quantization == "float16":
+    if options.number_format == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
     return converter.convert()
