@@ -246,7 +246,9 @@ class RunFolder:
         return header, [
             cells
             for cells in rows
-            if len(cells) == len(header) and cells[0].isdecimal() and all(map(_is_number, cells))
+            if len(cells) == len(header)
+            and cells[0].isdecimal()
+            and all(cell == "" or is_number(cell) for cell in cells)
         ]
 
 
@@ -254,9 +256,10 @@ def _number(cell: str) -> float:
     return float(cell) if cell else float("nan")
 
 
-def _is_number(cell: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is a number."""
     try:
-        _number(cell)
+        float(text)
     except ValueError:
         return False
     return True
