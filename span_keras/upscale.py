@@ -20,7 +20,7 @@ from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions, load
 from span_keras.quiet import hushed
 
 _WRITTEN = listed((form.label for form in FORMATS if form.written), "and")
-_READ_ONLY = listed((form.label for form in FORMATS if form.read and not form.written), "and")
+_READ_ONLY = listed((form.label for form in FORMATS if not form.written), "and")
 
 HELP = f"""Upscale {_WRITTEN} files, keeping alpha, 16 bits, orientation, colour profile and metadata.
 

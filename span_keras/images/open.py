@@ -76,7 +76,7 @@ def find_formats() -> list[str]:
             with contextlib.suppress(Exception):  # missing, or built for another Pillow
                 module = importlib.import_module(form.module)
                 getattr(module, "register_heif_opener", lambda: None)()
-    return [form.name for form in FORMATS if form.read and form.name in Image.OPEN]
+    return [form.name for form in FORMATS if form.name in Image.OPEN]
 
 
 def _check_claim(image: Image.Image, file: BinaryIO) -> None:
