@@ -37,12 +37,6 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-class Failure(click.ClickException):
-    """End a command with one sentence on stderr and exit code 1."""
-
-    exit_code = 1
-
-
 def _open_closed_streams() -> None:
     """Give the standard streams a place where whoever started the command closed them, as some services do.
 
@@ -92,13 +86,13 @@ def reports_errors(function):
             with _cleans_up_when_terminated():
                 return function(*args, **kwargs)
         except SpanError as error:
-            raise Failure(str(error)) from error
+            raise click.ClickException(str(error)) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read the output has gone; click knows what to do
                 raise
             reason = error.strerror or str(error).rstrip(".")
             named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-            raise Failure(f"{named}{reason}.") from error
+            raise click.ClickException(f"{named}{reason}.") from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             raise SystemExit(130) from None

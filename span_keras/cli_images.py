@@ -7,7 +7,7 @@ import json
 
 import click
 
-from span_keras.cli import Failure, FiniteRange, weights_options
+from span_keras.cli import FiniteRange, weights_options
 from span_keras.images.formats import FORMATS
 from span_keras.inference.batch import AUTO
 from span_keras.inference.job import MAX_FACTOR, Options, Outcome
@@ -133,4 +133,4 @@ class Report:
     def end(self) -> None:
         """End the command with exit code 1 if anything failed."""
         if self.failed:
-            raise Failure(f"{self.failed:,} of {self._count:,} images could not be upscaled.")
+            raise click.ClickException(f"{self.failed:,} of {self._count:,} images could not be upscaled.")
