@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 
-from span_keras.constants import DEFAULT_NETWORK, VARIANTS
+from span_keras.constants import VARIANTS
 from span_keras.errors import SpanError
+from span_keras.inference.networks import DEFAULT_NETWORK
 from span_keras.quiet import hushed
 
 # TensorFlow's start-up chatter hides our own output.
