@@ -206,7 +206,7 @@ def read_weights(path: str | os.PathLike, wanted: Iterable[str], what: str) -> d
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise CheckpointError(f"Expected {what} (.safetensors or .h5), found no file at {path}; check the path.")
+        raise CheckpointError(f"expected {what} (.safetensors or .h5), found no file at {path}; check the path.")
     try:
         read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_h5
         arrays = read(path, set(wanted))

@@ -70,7 +70,7 @@ def test_folders_that_are_none(folders, tmp_path):
     hr, lr = folders
     with pytest.raises(DataError, match=r"found nothing at .*gone; check the path"):
         pair_folders(hr, tmp_path / "gone")
-    with pytest.raises(DataError, match=r"Expected folders of HR and LR images, found the file .*0801x2\.png"):
+    with pytest.raises(DataError, match=r"expected folders of HR and LR images, found the file .*0801x2\.png"):
         pair_folders(hr, lr / "0801x2.png")
 
 
@@ -176,7 +176,7 @@ def test_files_of_which_one_is_damaged_are_left_out(folders):
 
 def test_degradations_and_reduced_copies_do_not_go_with_them(folders):
     for more in ({"degradations": Degradations()}, {"hr_scales": (0.5,)}):
-        with pytest.raises(DataError, match="Expected LR files, or degradations and HR scales, found both"):
+        with pytest.raises(DataError, match="expected LR files, or degradations and HR scales, found both"):
             dataset(*folders, **more)
 
 
