@@ -8,7 +8,7 @@ from pathlib import Path
 
 from span_keras.errors import ImageError
 
-MAX_BYTES = 2**32 - 2**20
+MAX_PIXEL_BYTES = 2**32 - 2**20
 """Most bytes of pixels where offsets have 32 bits; a mebibyte is left for metadata. A larger TIFF is a BigTIFF."""
 
 MAX_SEGMENT = 65000
@@ -136,7 +136,7 @@ FORMATS = (
         written=True,
         # Pillow would write alpha without a mask that names it, and every reader leaves that out.
         alpha=False,
-        max_bytes=MAX_BYTES,
+        max_bytes=MAX_PIXEL_BYTES,
         metadata=frozenset({"dpi"}),
         options={"dpi": (0, 0)},  # or Pillow would state a resolution that nobody knows
     ),
