@@ -18,7 +18,7 @@ HEADINGS = {"run": "Run", "network": "Network", "data": "Data", "step": "Loss an
 
 
 class TrainCommand(click.Command):
-    """Shows the options under headings, and explains those that only recipe files or older versions have."""
+    """Show the options under headings, and explain those that only recipe files or older versions have."""
 
     def format_options(self, context, formatter):
         groups: dict[str, list] = {heading: [] for heading in HEADINGS.values()}

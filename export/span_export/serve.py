@@ -22,7 +22,7 @@ COMPRESSIBLE = (
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Static files with the types and headers that the page needs.
+    """Serve static files with the types and headers that the page needs.
 
     Browsers run WebAssembly threads only in cross-origin isolated pages, hence the two policies.
     """
@@ -39,7 +39,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def send_head(self):
-        """As the base class; files go compressed to whoever takes them so, as from servers on the internet."""
+        """Send as the base class does; compressed to whoever takes it so, as servers on the internet do."""
         path = Path(self.translate_path(self.path))
         if "\0" in str(path):  # which no file's name holds
             return self.send_error(http.HTTPStatus.NOT_FOUND)

@@ -35,7 +35,7 @@ MAX_MEMORY_BYTES = 1_250_000_000
 
 
 class Stopped(BaseException):
-    """Ends a job in its thread, because the command is interrupted."""
+    """End a job in its thread, because the command is interrupted."""
 
 
 def work_through(

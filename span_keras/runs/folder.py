@@ -70,7 +70,7 @@ def retired_message(error: RetiredError, path: Path, folders: Sequence[Path]) ->
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, with pictures in it."""
+    """Return whether a folder is that of a run, with pictures in it."""
     return (folder / "config.json").is_file() and (folder / "validation.csv").is_file()
 
 

@@ -26,7 +26,7 @@ _ALLOWED = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles NumPy arrays and plain containers, and refuses everything else."""
+    """Unpickle NumPy arrays and plain containers, and refuse everything else."""
 
     def find_class(self, module, name):
         if (module, name) not in _ALLOWED:

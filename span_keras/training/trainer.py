@@ -49,7 +49,7 @@ class Report:
 
 
 class SpanTrainer:
-    """Trains a SPAN network.
+    """Train a SPAN network.
 
     Args:
         weights: where to start, in either form.
