@@ -104,6 +104,7 @@ def _halves(layers: dict) -> dict:
 
 def _with_metadata(model: bytes, span: bytes) -> bytes:
     """Add the metadata entry ``span`` to the bytes of a model."""
+    # TensorFlow has no public way to add an entry, and tflite-support, which has one, no wheels for Python 3.12.
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 

@@ -37,6 +37,8 @@ def compile_network(weights: SpanWeights, precision: Precision = "float32") -> C
 
 def _compile_tensorflow(weights: SpanWeights, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
+
+    # It has no public name: ``tf.compat.v1.graph_util`` does the same with a session's graph alone.
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     config = weights.config

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
-from numba.misc.appdirs import AppDirs
+from numba.misc.appdirs import AppDirs  # finds Numba's own cache; platformdirs would be one more package
 
 BLOCK = 128
 """Floats of a plane that are transformed at a time: the scratch of both directions stays in the first cache."""
