@@ -22,6 +22,8 @@ from span_keras.quiet import hushed
 # TensorFlow's start-up chatter hides our own output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Convolutions take less time with oneDNN, which TensorFlow asks by itself on Linux alone, and there only on CPUs with
+# instructions for neural networks.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -201,7 +203,10 @@ def weights_options(function=None, *, default: str | None = DEFAULT_NETWORK, sho
             help="Input range, where the file cannot tell (255 or 1).",
         ),
         click.option(
-            "--rgb-mean", callback=parse_mean, metavar="R,G,B", help="Mean of each channel subtracted from the input."
+            "--rgb-mean",
+            callback=parse_mean,
+            metavar="R,G,B",
+            help="Mean of each channel subtracted from the input; one number for grey, four for RGBA.",
         ),
     )
     for option in reversed(options):

@@ -42,12 +42,18 @@ others are made, and the exit code is 1.
 )
 @image_options
 @click.option(
-    "--batch", type=click.IntRange(1), default=1, metavar="N", help="Tiles per call of the network, on a GPU."
+    "--batch",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Tiles per call of the network, on a GPU.",
 )
 @click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
     default="float32",
+    show_default=True,
     help="Of the network's convolutions; bfloat16 is faster on a GPU, and costs some hundredths of a dB.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="D", help="What to run on: cpu, gpu or gpu:1.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, reports_errors
+from span_keras.cli import CONTEXT, reports_errors, version_option
 from span_keras.errors import ExportError
 
 COMPRESSIBLE = (
@@ -92,6 +92,7 @@ def make_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
 @click.command(context_settings=CONTEXT)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@version_option
 @reports_errors
 def main(folder: Path, port: int) -> None:
     """Serve FOLDER on localhost until Ctrl-C."""

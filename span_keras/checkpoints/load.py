@@ -41,7 +41,7 @@ def load_weights(
     *,
     variant: str | None = None,
     img_range: float | None = None,
-    rgb_mean: tuple[float, float, float] | None = None,
+    rgb_mean: tuple[float, ...] | None = None,
 ) -> SpanWeights:
     """Read a weights file of any supported format; see the table of the package ``checkpoints``.
 

@@ -40,7 +40,7 @@ class NetworkOptions:
     weights: str | None = None
     variant: str | None = None
     img_range: float | None = None
-    rgb_mean: tuple[float, float, float] | None = None
+    rgb_mean: tuple[float, ...] | None = None
     tile: int | None = None
     batch: int = 1
     tta: bool = False
