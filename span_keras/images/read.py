@@ -62,7 +62,7 @@ def read_image(source: Source, strict: bool = False) -> Picture:
     becomes sRGB, by its profile where it has one. Damage that spares the pixels is mended with a note, see ``mend``.
 
     Args:
-        source: the path of the file, or its bytes as ``open.Encoded``.
+        source: the path of the file, or its bytes as ``source.Encoded``.
         strict: refuse what is damaged, even if it can be mended.
 
     Raises:

@@ -99,7 +99,7 @@ def chain(
         activated: whether a feature is taken after the ReLU or before it.
         dtype: precision of the convolutions; by default that of the global policy in force (bfloat16 under
             ``mixed_bfloat16``). Normalisation is in float32.
-        framework: ``keras`` or, for export to the browser, ``tf_keras``.
+        framework: ``keras`` or, for export to the browser, ``span_export.tfjs_layers``.
 
     Returns:
         A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C).
