@@ -134,14 +134,18 @@ def test_threads_that_never_answer_are_done_without(blank):
         blank,
         """
         const { setTimeout: wait } = globalThis;
-        let hurry = 1; // limits on what never answers run out sooner, on what does they do not
-        globalThis.setTimeout = (work, milliseconds) => wait(work, milliseconds / hurry);
+        let hurry = 1; // the limit on what never answers runs out sooner, and that one alone
+        globalThis.setTimeout = (work, milliseconds) => {
+          const limit = milliseconds / hurry;
+          hurry = 1;
+          return wait(work, limit);
+        };
         const t = await tf.loadTf(['wasm']);
         t.env().set('WASM_HAS_MULTITHREAD_SUPPORT', true);
         const factory = t.findBackendFactory('wasm');
         t.removeBackend('wasm');
         const silent = () => ((hurry = 100), new Promise(() => {}));
-        const starts = [silent, () => ((hurry = 1), factory())];
+        const starts = [silent, factory];
         t.registerBackend('wasm', () => starts.shift()());
         const { tf: started } = await backend.startBackend('wasm');
         const threads = t.env().getBool('WASM_HAS_MULTITHREAD_SUPPORT');

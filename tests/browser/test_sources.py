@@ -19,6 +19,7 @@ const canvas = draw(Object.assign(document.createElement('canvas'), { width, hei
 PIXELS = """
 const { data: result, width: across } = await upscaler.upscale(image, { output: 'pixels' });
 upscaler.dispose();
+image?.close?.(); // a browser complains of a VideoFrame that is not closed
 return [[...result], across];"""
 
 
