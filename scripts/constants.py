@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def module(entries: dict) -> str:
-    """The JavaScript module of the constants: ``name -> {"value", "about"}``."""
+    """Return the JavaScript module of the constants: ``name -> {"value", "about"}``."""
     head = "/** Made by scripts/constants.py from span_keras/constants.json: change numbers there. */\n"
     return head + "".join(
         f"\n{_comment(e['about'])}\nexport const {_assign(n, e['value'])};\n" for n, e in entries.items()
@@ -31,7 +31,7 @@ def _comment(about: str) -> str:
 
 
 def _assign(name: str, value) -> str:
-    """``name = value`` as prettier formats it."""
+    """Return ``name = value`` as prettier formats it."""
     line = f"{name} = {_literal(value)}"
     is_matrix = isinstance(value, list) and all(isinstance(row, list) for row in value)
     if len(line) + len("export const ;") <= WIDTH and not is_matrix:

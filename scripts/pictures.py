@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from span_keras.cli import reports_errors
-from span_keras.constants import DEFAULT_NETWORK
 from span_keras.data.photos import BUNDLED_VAL
+from span_keras.inference.networks import DEFAULT_NETWORK
 from span_keras.quiet import hushed
 
 ROOT = Path(__file__).resolve().parents[1]

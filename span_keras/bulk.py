@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from span_keras.cli import CONTEXT, FiniteRange, load_networks, reports_errors, version_option
-from span_keras.cli_images import Report, check_image_options, image_options, network_options
-from span_keras.inference.job import Options
-from span_keras.inference.networks import DEFAULT_NETWORKS
+from span_keras.cli_images import Report, image_options, sorted_options
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
 from span_keras.quiet import hushed
+
+if TYPE_CHECKING:
+    from span_keras.cluster.plan import Task
+    from span_keras.cluster.run import Cluster
+    from span_keras.cluster.stages import Parcel, Setup
+    from span_keras.cluster.summary import Tally
+    from span_keras.network.weights import SpanWeights
 
 HELP = """Upscale the images of SOURCE into DEST as span-upscale does, on all machines of a Ray cluster.
 
@@ -85,24 +95,14 @@ def main(
     price,
     as_json,
     suffix,
-    **options,
+    **given,
 ):
     """Parse the command line; ``HELP`` says what the command does."""
-    check_image_options(options)
+    options, network = sorted_options(given)
     source, dest = map(_absolute, (source, dest))
     if "://" not in source and not Path(source).exists():
         raise click.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
-    network = network_options(options)
-    weights, options, report = network.weights, Options(**options), Report(as_json, options["strict"])
-    # ``load_networks`` says what had to be assumed of the weights.
-    names = ("variant", "img_range", "rgb_mean") if weights else ()
-    stated = {name: getattr(network, name) for name in names}
-    loaded = load_networks(*([weights] if weights else DEFAULT_NETWORKS.values()), **stated)
-    if network.tile:
-        from span_keras.images.tiling import check_tile  # loads NumPy
-
-        for one in loaded:
-            check_tile(network.tile, one.config.receptive_radius)
+    report, loaded = Report(as_json, options.strict), _load(network)
     try:
         from span_keras.cluster import manifest, plan, stores  # loads pyarrow
     except ImportError as error:
@@ -118,44 +118,74 @@ def main(
         click.echo(f"{work.kept:,} images were made before and have not changed.", err=True)
     if work.tasks:
         stores.check_writable(f"{dest}/{manifest.FOLDER}")
-        from span_keras.cluster.stages import Setup
+        from span_keras.cluster.stages import Setup, record_of
 
-        setup = Setup(options, network, loaded[0] if weights else None, loaded[0].config.scale)
-        _upscale(work.tasks, setup, (address, workers, gpus_per_worker), batch, price, (journal, key, dest), report)
+        def add(parcel: Parcel) -> None:
+            journal.add(record_of(parcel, key, dest))
+            report.add(parcel.content)
+
+        with _connected(address, len(work.tasks), workers, gpus_per_worker) as cluster:
+            network = dataclasses.replace(network, gather=batch or (GPU_BATCH if cluster.gpus else 1))
+            setup = Setup(options, network, loaded[0] if network.weights else None, loaded[0].config.scale)
+            try:
+                tally = _upscale(work.tasks, setup, cluster, add)
+            finally:
+                journal.flush()
+            for line in tally.summary(cluster, price):
+                click.echo(line, err=True)
     report.end()
 
 
-def _upscale(tasks, setup, cluster, batch, price, memory, report: Report) -> None:
-    """Do the tasks on a cluster, remember and report each, and print how far it is."""
-    import contextlib
-    import dataclasses
+def _load(network: NetworkOptions) -> list[SpanWeights]:
+    """Load the network that is named, or all default ones, and say what had to be assumed of it.
 
-    from span_keras.cluster.run import connected, upscale_all
-    from span_keras.cluster.stages import record_of
-    from span_keras.cluster.summary import Tally
+    Raises:
+        ConfigError, CheckpointError: see ``check_tile`` and ``load_networks``.
+    """
+    if network.weights:
+        stated = {"variant": network.variant, "img_range": network.img_range, "rgb_mean": network.rgb_mean}
+        loaded = load_networks(network.weights, **stated)
+    else:
+        loaded = load_networks(*DEFAULT_NETWORKS.values())
+    if network.tile:
+        from span_keras.images.tiling import check_tile  # loads NumPy
 
-    address, *wanted = cluster
-    journal, key, dest = memory
+        for one in loaded:
+            check_tile(network.tile, one.config.receptive_radius)
+    return loaded
+
+
+@contextlib.contextmanager
+def _connected(address: str, images: int, workers: int | None, gpus: float | None) -> Iterator[Cluster]:
+    """Connect as ``cluster.run.connected`` does, in silence, and name the dashboard."""
+    from span_keras.cluster.run import connected
+
     with contextlib.ExitStack() as stack:
         with hushed():
-            cluster = stack.enter_context(connected(address, len(tasks), *wanted))
+            cluster = stack.enter_context(connected(address, images, workers, gpus))
         if cluster.dashboard:
             click.echo(f"Dashboard: http://{cluster.dashboard}", err=True)
-        gather = batch or (GPU_BATCH if cluster.gpus else 1)
-        setup = dataclasses.replace(setup, network=dataclasses.replace(setup.network, gather=gather))
-        tally, show = Tally(len(tasks)), _Progress()
-        try:
-            for parcel in upscale_all(tasks, setup, cluster):
-                tally.add(parcel)
-                journal.add(record_of(parcel, key, dest))
-                show.clear()
-                report.add(parcel.content)
-                show(tally.line())
-        finally:
-            journal.flush()
+        yield cluster
+
+
+def _upscale(tasks: list[Task], setup: Setup, cluster: Cluster, add: Callable[[Parcel], None]) -> Tally:
+    """Do the tasks on a cluster, print how far it is, and return what was counted.
+
+    Args:
+        tasks, setup, cluster: see ``cluster.run.upscale_all``.
+        add: called with what has become of each image.
+    """
+    from span_keras.cluster.run import upscale_all
+    from span_keras.cluster.summary import Tally
+
+    tally, show = Tally(len(tasks)), _Progress()
+    for parcel in upscale_all(tasks, setup, cluster):
+        tally.add(parcel)
         show.clear()
-        for line in tally.summary(cluster, price):
-            click.echo(line, err=True)
+        add(parcel)
+        show(tally.line())
+    show.clear()
+    return tally
 
 
 class _Progress:

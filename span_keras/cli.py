@@ -14,13 +14,16 @@ from pathlib import Path
 
 import click
 
-from span_keras.constants import DEFAULT_NETWORK, VARIANTS
+from span_keras.constants import VARIANTS
 from span_keras.errors import SpanError
+from span_keras.inference.networks import DEFAULT_NETWORK
 from span_keras.quiet import hushed
 
 # TensorFlow's start-up chatter hides our own output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Convolutions take less time with oneDNN, which TensorFlow asks by itself on Linux alone, and there only on CPUs with
+# instructions for neural networks.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -35,12 +38,6 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"expected a finite number, found {value}.", param, ctx)
         return number
-
-
-class Failure(click.ClickException):
-    """End a command with one sentence on stderr and exit code 1."""
-
-    exit_code = 1
 
 
 def _open_closed_streams() -> None:
@@ -92,13 +89,13 @@ def reports_errors(function):
             with _cleans_up_when_terminated():
                 return function(*args, **kwargs)
         except SpanError as error:
-            raise Failure(str(error)) from error
+            raise click.ClickException(str(error)) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read the output has gone; click knows what to do
                 raise
             reason = error.strerror or str(error).rstrip(".")
             named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-            raise Failure(f"{named}{reason}.") from error
+            raise click.ClickException(f"{named}{reason}.") from error
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             raise SystemExit(130) from None
@@ -206,7 +203,10 @@ def weights_options(function=None, *, default: str | None = DEFAULT_NETWORK, sho
             help="Input range, where the file cannot tell (255 or 1).",
         ),
         click.option(
-            "--rgb-mean", callback=parse_mean, metavar="R,G,B", help="Mean of each channel subtracted from the input."
+            "--rgb-mean",
+            callback=parse_mean,
+            metavar="R,G,B",
+            help="Mean of each channel subtracted from the input; one number for grey, four for RGBA.",
         ),
     )
     for option in reversed(options):

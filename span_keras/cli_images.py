@@ -7,10 +7,10 @@ import json
 
 import click
 
-from span_keras.cli import Failure, FiniteRange, weights_options
+from span_keras.cli import FiniteRange, weights_options
 from span_keras.images.formats import FORMATS
 from span_keras.inference.batch import AUTO
-from span_keras.inference.job import MAX_FACTOR, Outcome
+from span_keras.inference.job import MAX_FACTOR, Options, Outcome
 from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
 
 
@@ -18,7 +18,7 @@ def image_options(function):
     """Add the network, the four ways to ask for a size, and what else results depend on.
 
     The command receives ``weights, variant, img_range, rgb_mean, suffix, tta, tile`` and the fields of ``Options`` but
-    ``overwrite``; pass them to ``check_image_options``.
+    ``overwrite``; pass all but ``suffix`` to ``sorted_options``.
     """
     options = (
         weights_options(default=None, shown=f"{DEFAULT_NETWORKS[4]}, or what fits the size"),
@@ -69,27 +69,24 @@ def image_options(function):
     return function
 
 
-def network_options(options: dict) -> NetworkOptions:
-    """Take the fields of ``NetworkOptions`` that a command has out of its options, and return them."""
-    names = {field.name for field in dataclasses.fields(NetworkOptions)} & options.keys()
-    return NetworkOptions(**{name: options.pop(name) for name in names})
-
-
-def check_image_options(options: dict) -> None:
-    """Refuse options that contradict each other.
+def sorted_options(given: dict) -> tuple[Options, NetworkOptions]:
+    """Sort what a command was given into what acts on images and what on networks.
 
     Args:
-        options: of the command.
+        given: name -> value of fields of either, those of ``image_options`` among them.
 
     Raises:
         click.UsageError: several sizes are asked for, or no file is named that others describe.
     """
-    if sum(options[name] is not None for name in ("outscale", "width", "height", "longest")) > 1:
+    if sum(given[name] is not None for name in ("outscale", "width", "height", "longest")) > 1:
         raise click.UsageError("expected one of --outscale, --width, --height and --longest, found several.")
-    if options["weights"] is None and any(options[name] for name in ("variant", "img_range", "rgb_mean")):
+    if given["weights"] is None and any(given[name] for name in ("variant", "img_range", "rgb_mean")):
         raise click.UsageError(
             "--variant, --img-range and --rgb-mean describe the file of --weights; name one, or leave them out."
         )
+    of_networks = given.keys() & {field.name for field in dataclasses.fields(NetworkOptions)}
+    options = Options(**{name: given[name] for name in given.keys() - of_networks})
+    return options, NetworkOptions(**{name: given[name] for name in of_networks})
 
 
 def _parse_background(context, parameter, value: str | None) -> tuple[int, int, int] | None:
@@ -136,4 +133,4 @@ class Report:
     def end(self) -> None:
         """End the command with exit code 1 if anything failed."""
         if self.failed:
-            raise Failure(f"{self.failed:,} of {self._count:,} images could not be upscaled.")
+            raise click.ClickException(f"{self.failed:,} of {self._count:,} images could not be upscaled.")

@@ -18,7 +18,7 @@ HEADINGS = {"run": "Run", "network": "Network", "data": "Data", "step": "Loss an
 
 
 class TrainCommand(click.Command):
-    """Shows the options under headings, and explains those that only recipe files or older versions have."""
+    """Show the options under headings, and explain those that only recipe files or older versions have."""
 
     def format_options(self, context, formatter):
         groups: dict[str, list] = {heading: [] for heading in HEADINGS.values()}
@@ -71,7 +71,7 @@ def _help(option: Option) -> str:
     shown = option.default if option.unset is None else option.unset
     if shown in (None, ()):
         shown = "none"
-    return f"{option.help} [{shown:g}]." if isinstance(shown, float) else f"{option.help} [{shown}]."
+    return f"{option.help}. [default: {f'{shown:g}' if isinstance(shown, float) else shown}]"
 
 
 def _parsed(context, parameter, value):
@@ -92,8 +92,10 @@ def table_options(function):
 
 
 @click.command(cls=TrainCommand, context_settings={**CONTEXT, "max_content_width": 110})
-@click.option("--recipe", metavar="NAME|FILE", help="Recipe with all other values: a name or a .toml file [default].")
-@click.option("--out", default="runs/span", metavar="DIR", help="Folder of the run [runs/span].")
+@click.option(
+    "--recipe", metavar="NAME|FILE", help="Recipe with all other values: a name or a .toml file. [default: default]"
+)
+@click.option("--out", default="runs/span", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out; options not given keep its values.")
 @table_options
 @version_option

@@ -11,16 +11,16 @@ from typing import get_args
 import click
 
 from span_keras.cli import CONTEXT, reports_errors, tell_assumed, version_option
-from span_keras.cli_images import Report, check_image_options, image_options, network_options
+from span_keras.cli_images import Report, image_options, sorted_options
 from span_keras.images.formats import FORMATS, listed
 from span_keras.inference.batch import plan
 from span_keras.inference.device import Precision
-from span_keras.inference.job import Options, Outcome
+from span_keras.inference.job import Outcome
 from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions, load
 from span_keras.quiet import hushed
 
 _WRITTEN = listed((form.label for form in FORMATS if form.written), "and")
-_READ_ONLY = listed((form.label for form in FORMATS if form.read and not form.written), "and")
+_READ_ONLY = listed((form.label for form in FORMATS if not form.written), "and")
 
 HELP = f"""Upscale {_WRITTEN} files, keeping alpha, 16 bits, orientation, colour profile and metadata.
 
@@ -42,12 +42,18 @@ others are made, and the exit code is 1.
 )
 @image_options
 @click.option(
-    "--batch", type=click.IntRange(1), default=1, metavar="N", help="Tiles per call of the network, on a GPU."
+    "--batch",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Tiles per call of the network, on a GPU.",
 )
 @click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
     default="float32",
+    show_default=True,
     help="Of the network's convolutions; bfloat16 is faster on a GPU, and costs some hundredths of a dB.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="D", help="What to run on: cpu, gpu or gpu:1.")
@@ -56,11 +62,9 @@ others are made, and the exit code is 1.
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per file instead of names of results.")
 @version_option
 @reports_errors
-def main(inputs, out, suffix, watch, as_json, **options):
+def main(inputs, out, suffix, watch, as_json, **given):
     """Parse the command line; ``HELP`` says what the command does."""
-    check_image_options(options)
-    network = network_options(options)
-    options = Options(**options)
+    options, network = sorted_options(given)
     if watch and not all(path.is_dir() for path in inputs):
         raise click.UsageError("--watch expects folders, found a file.")
     networks = None

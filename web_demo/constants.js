@@ -167,9 +167,6 @@ export const MAX_SKIPPED = 50;
 /** Smallest side of an LR patch in pixels. */
 export const MIN_PATCH_SIZE = 4;
 
-/** What enlarges where no network is named. */
-export const DEFAULT_NETWORK = 'bundled:x4-photo';
-
 /** This project's recipe: small batches that any machine can train with. */
 export const DEFAULTS = {
   epochs: 500,

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from span_export import export_model
-from span_export.quantize import MODES
+from span_export.quantize import NUMBER_FORMATS
 from span_keras.checkpoints import load_weights
 from span_keras.cli import reports_errors, tell_assumed, weights_options
 from span_keras.inference.evaluation import evaluate
@@ -39,10 +39,10 @@ def main(data: Path, weights: str, variant, img_range, rgb_mean) -> None:
     click.echo(f"{weights}: x{config.scale}, {config.channels} channels, {before:.4f} dB on {data}")
     click.echo("format         MB        dB  cost dB")
     with tempfile.TemporaryDirectory() as folder:
-        for mode in MODES:
-            (result,) = export_model(source, Path(folder) / mode, mode)
-            after = psnr(load_weights(Path(folder) / mode / "model.json"))
-            click.echo(f"{mode:9} {result['bytes'] / 1e6:7.3f} {after:9.4f} {before - after:8.4f}")
+        for number_format in NUMBER_FORMATS:
+            (result,) = export_model(source, Path(folder) / number_format, number_format)
+            after = psnr(load_weights(Path(folder) / number_format / "model.json"))
+            click.echo(f"{number_format:9} {result['bytes'] / 1e6:7.3f} {after:9.4f} {before - after:8.4f}")
 
 
 if __name__ == "__main__":

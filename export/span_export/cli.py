@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from span_export.quantize import MODES
+from span_export.quantize import NUMBER_FORMATS
 from span_export.targets import TARGETS
 from span_keras.cli import CONTEXT, reports_errors, version_option, weights_options
 from span_keras.errors import ExportError
@@ -46,7 +46,8 @@ def file_options(function):
 @weights_options
 @click.option(
     "--quantize",
-    type=click.Choice(MODES),
+    "number_format",
+    type=click.Choice(NUMBER_FORMATS),
     help="Number format of the weights. [default: none; in DIR float16 if exact]",
 )
 @click.option(
@@ -82,7 +83,7 @@ def main(folder: Path | None, files: dict[str, Path], **options) -> None:
         raise click.UsageError(f"--{needing[0]} is about the folder of --tfjs; name one, or leave it out.")
     for name, path in files.items():
         try:
-            TARGETS[name].check(path, options["quantize"], options["fixed_size"])
+            TARGETS[name].check(path, options["number_format"], options["fixed_size"])
         except ExportError as error:
             raise click.UsageError(str(error)) from error
     with hushed():  # it loads NumPy and h5py, which --help need not wait for

@@ -21,7 +21,7 @@ from span_keras.network.weights import SpanWeights
 def export_model(
     weights: SpanWeights,
     folder: str | Path | None = None,
-    quantization: str | None = None,
+    number_format: str | None = None,
     *,
     files: Mapping[str, str | Path] | None = None,
     fixed_size: tuple[int, int] | None = None,
@@ -48,8 +48,8 @@ def export_model(
     Args:
         weights: any form; they are fused first.
         folder: created; an earlier export there is replaced, see ``publish.publish``. None for files alone.
-        quantization: one of ``quantize.MODES``; ``None`` takes float16 in the folder where that loses nothing, and
-            ``"none"`` otherwise.
+        number_format: one of ``quantize.NUMBER_FORMATS``; ``None`` takes float16 in the folder where that loses
+            nothing, and ``"none"`` otherwise.
         files: path by name of ``targets.TARGETS``. A file inside ``folder`` becomes part of the export.
         fixed_size: (height, width) of the input of files that can have one.
         also: further networks of the folder, each under the name of its source, numbered where it is taken.
@@ -60,7 +60,7 @@ def export_model(
     Returns:
         For every network of the folder, the main one first, what ``tfjs_model.write_model`` returns, ``name``, ``url``
         (of its ``model.json``, relative to ``folder``) and ``path``. For every file then ``{"name", "path", "bytes",
-        "quantization", "scale", "channels", "variant"}``.
+        "number_format", "scale", "channels", "variant"}``.
 
     Raises:
         ExportError: see ``tfjs_model.write_model``, ``publish``, ``page.copy_page`` and ``targets.Target.check``.
@@ -69,28 +69,35 @@ def export_model(
         raise ExportError("expected a folder or a file to write, found neither; name one.")
     paths = {TARGETS[name]: Path(path) for name, path in (files or {}).items()}
     for target, path in paths.items():
-        target.check(path, quantization, fixed_size)
+        target.check(path, number_format, fixed_size)
     places, results = [], []
     with contextlib.ExitStack() as stack:
         staged = None
         if folder:
             staged = stack.enter_context(publish(Path(folder), overwrite))
-            results += _write_folder(staged, weights, quantization, also, demo, perceptual)
+            results += _write_folder(staged, weights, number_format, also, demo, perceptual)
             places += [staged / result["url"] for result in results]
             results = [{**result, "path": Path(folder) / result["url"]} for result in results]
         for target, path in paths.items():
-            if staged and path.resolve().is_relative_to(Path(folder).resolve()):
-                place = staged / path.resolve().relative_to(Path(folder).resolve())
-                place.parent.mkdir(parents=True, exist_ok=True)
-            else:
-                place = stack.enter_context(publish_file(path))
-            results.append({**_write_file(target, place, weights, quantization, fixed_size), "path": path})
+            place = _place_inside(path, Path(folder), staged) if staged else None
+            place = place or stack.enter_context(publish_file(path))
+            results.append({**_write_file(target, place, weights, number_format, fixed_size), "path": path})
             places.append(place)
         check(places, results)
     return results
 
 
-def _write_folder(staged: Path, weights, quantization, also, demo: bool, perceptual: bool) -> list[dict]:
+def _place_inside(path: Path, folder: Path, staged: Path) -> Path | None:
+    """Return where a file of ``folder`` lies while that is ``staged``; None for a file elsewhere."""
+    path, folder = path.resolve(), folder.resolve()
+    if not path.is_relative_to(folder):
+        return None
+    place = staged / path.relative_to(folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _write_folder(staged: Path, weights, number_format, also, demo: bool, perceptual: bool) -> list[dict]:
     networks: dict[str, SpanWeights] = {}
     for each in (weights, *also):
         name = network_name(each)
@@ -101,7 +108,7 @@ def _write_folder(staged: Path, weights, quantization, also, demo: bool, percept
         page.copy_page(staged)
     for name, network in networks.items():
         place = Path() if network is weights else Path("models") / name
-        result = write_model(network, staged / place, quantization)
+        result = write_model(network, staged / place, number_format)
         title = {"title": title_of(network.source)} if network.source.startswith("bundled:") else {}
         results.append({"name": name, **title, "url": (place / "model.json").as_posix(), **result})
     if perceptual:
@@ -114,16 +121,16 @@ def _write_folder(staged: Path, weights, quantization, also, demo: bool, percept
     return results
 
 
-def _write_file(target: Target, place: Path, weights: SpanWeights, quantization, fixed_size) -> dict:
+def _write_file(target: Target, place: Path, weights: SpanWeights, number_format, fixed_size) -> dict:
     fused = weights.fuse()
     metadata.require_finite(fused)
-    mode = quantize.resolve_mode(quantization or target.formats[0], fused)
-    target.implementation().write(fused, place, WriteOptions(mode, fixed_size))
+    number_format = quantize.resolve(number_format or target.number_formats[0], fused)
+    target.implementation().write(fused, place, WriteOptions(number_format, fixed_size))
     config = fused.config
     return {
         "name": target.name,
         "bytes": place.stat().st_size,
-        "quantization": mode,
+        "number_format": number_format,
         "scale": config.scale,
         "channels": config.channels,
         "variant": config.variant,

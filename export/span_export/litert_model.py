@@ -35,10 +35,10 @@ def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
     Raises:
         ExportError: TensorFlow, whose converter makes the file, is not installed.
     """
-    written, mode = weights, options.quantization
-    if mode == "float16":
+    written = weights
+    if options.number_format == "float16":
         written = replace(weights, layers=_halves(weights.layers))
-    described = metadata.describe(written, mode)
+    described = metadata.describe(written, options.number_format)
     with hushed():  # the converter tells of its passes
         model = _converted(weights, options)
         model = _with_metadata(model, json.dumps(described).encode())
@@ -56,7 +56,7 @@ def _converted(weights: SpanWeights, options: WriteOptions) -> bytes:
         lambda input: {"output": topology(input, weights.config, _layers(tf, weights))}, [spec], autograph=False
     )
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.span.get_concrete_function()], module)
-    if options.quantization == "float16":
+    if options.number_format == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
     return converter.convert()
@@ -104,6 +104,7 @@ def _halves(layers: dict) -> dict:
 
 def _with_metadata(model: bytes, span: bytes) -> bytes:
     """Add the metadata entry ``span`` to the bytes of a model."""
+    # TensorFlow has no public way to add an entry, and tflite-support, which has one, no wheels for Python 3.12.
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 

@@ -17,7 +17,7 @@ GENERATOR = f"span-export {span_keras.__version__}"
 UNSTATED = "Not stated by the source file, whose own terms apply."
 
 
-def describe(weights: SpanWeights, quantization: str) -> dict:
+def describe(weights: SpanWeights, number_format: str) -> dict:
     """Return the JSON-ready mapping that ``userDefinedMetadata.span`` of a ``model.json`` is.
 
     ==================  ===============================================================================
@@ -34,7 +34,7 @@ def describe(weights: SpanWeights, quantization: str) -> dict:
 
     Args:
         weights: fused, as written: after quantisation.
-        quantization: one of ``quantize.MODES``.
+        number_format: one of ``quantize.NUMBER_FORMATS``.
     """
     tile = golden.golden_input(weights.config.in_channels)
     return {
@@ -42,7 +42,7 @@ def describe(weights: SpanWeights, quantization: str) -> dict:
         "generator": GENERATOR,
         **weights.config.to_dict(),
         "halo": weights.config.receptive_radius,
-        "quantization": quantization,
+        "quantization": number_format,
         "source": {"name": Path(weights.source).name, "sha256": weights.metadata.get("sha256")},
         "license": str(weights.metadata.get("license") or UNSTATED),
         "golden": golden.encode(tile, golden.output(weights, tile)),

@@ -39,7 +39,7 @@ def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
         path: created.
         options: the size is that of H and W; N is 1 if it is fixed.
     """
-    graph = _GraphWriter(weights, options.quantization == "float16")
+    graph = _GraphWriter(weights, options.number_format == "float16")
     topology("input", weights.config, graph.layer)
     graph.nodes[-1].output[0] = "output"
     height, width = options.fixed_size or ("height", "width")
@@ -58,7 +58,7 @@ def write(weights: SpanWeights, path: Path, options: WriteOptions) -> None:
         ir_version=IR_VERSION,
         producer_name="span-export",
     )
-    helper.set_model_props(proto, {"span": json.dumps(metadata.describe(graph.written(), options.quantization))})
+    helper.set_model_props(proto, {"span": json.dumps(metadata.describe(graph.written(), options.number_format))})
     onnx.checker.check_model(proto, full_check=True)
     path.write_bytes(proto.SerializeToString())
 

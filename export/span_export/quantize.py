@@ -7,7 +7,8 @@ import numpy as np
 from span_keras.errors import ExportError
 from span_keras.network.weights import SpanWeights
 
-MODES = ("none", "float16", "uint8")
+NUMBER_FORMATS = ("none", "float16", "uint8")
+"""What ``--quantize`` takes: ``"none"`` stores all in float32, the others convolution kernels in fewer bits."""
 
 OUTLIER = 16
 """Standard deviations beyond which a kernel's largest value forbids uint8."""
@@ -15,34 +16,34 @@ MAX_COST = {"none": 0.001, "float16": 0.01, "uint8": 0.2}
 """PSNR in dB that storing a network this way may cost on photographs."""
 
 
-def resolve_mode(mode: str | None, weights: SpanWeights) -> str:
-    """Return the mode asked for; None takes float16 where every kernel survives it exactly, else ``"none"``.
+def resolve(number_format: str | None, weights: SpanWeights) -> str:
+    """Return the number format asked for; None takes float16 where every kernel survives it exactly, else ``"none"``.
 
     Args:
-        mode: one of ``MODES`` or None.
+        number_format: one of ``NUMBER_FORMATS`` or None.
         weights: in deploy form.
 
     Raises:
-        ExportError: ``mode`` is not one of ``MODES``, or a kernel is beyond float16's 65504.
+        ExportError: ``number_format`` is not one of ``NUMBER_FORMATS``, or a kernel is beyond float16's 65504.
     """
     kernels = [group["kernel"] for group in weights.layers.values()]
     with np.errstate(over="ignore"):
         halves = [kernel.astype(np.float16) for kernel in kernels]
-    if mode is None:
+    if number_format is None:
         exact = all(np.array_equal(half, kernel) for half, kernel in zip(halves, kernels, strict=True))
         return "float16" if exact else "none"
-    if mode not in MODES:
-        raise ExportError(f"quantisation must be one of {', '.join(MODES)}, found {mode!r}.")
-    if mode != "none" and not all(np.isfinite(half).all() for half in halves):
+    if number_format not in NUMBER_FORMATS:
+        raise ExportError(f"quantisation must be one of {', '.join(NUMBER_FORMATS)}, found {number_format!r}.")
+    if number_format != "none" and not all(np.isfinite(half).all() for half in halves):
         largest = max(np.abs(kernel).max() for kernel in kernels)
         raise ExportError(
-            f"--quantize {mode} stores values up to 65504, but {weights.source} has a weight of {largest:.6g}; "
-            "use --quantize none."
+            f"--quantize {number_format} stores values up to 65504, but {weights.source} has a weight of "
+            f"{largest:.6g}; use --quantize none."
         )
-    return mode
+    return number_format
 
 
-def storage_types(mode: str, weights: SpanWeights) -> dict[str, str]:
+def storage_types(number_format: str, weights: SpanWeights) -> dict[str, str]:
     """Return the number format of every tensor that is not stored in float32: weight name -> dtype.
 
     Only convolution kernels lose precision. Biases stay float32: they are few, and an error in one shifts a whole
@@ -54,13 +55,13 @@ def storage_types(mode: str, weights: SpanWeights) -> dict[str, str]:
     the authors' x4 weights lose 3 dB; so, 0.04 dB.
 
     Args:
-        mode: one of ``MODES``.
+        number_format: one of ``NUMBER_FORMATS``.
         weights: in deploy form.
     """
-    if mode == "none":
+    if number_format == "none":
         return {}
     types = {
-        f"{name}/kernel": "uint8" if mode == "uint8" and _bears_uint8(name, group["kernel"]) else "float16"
+        f"{name}/kernel": "uint8" if number_format == "uint8" and _bears_uint8(name, group["kernel"]) else "float16"
         for name, group in weights.layers.items()
     }
     return types | {"pixel_shuffle/kernel": "float16"}
@@ -71,16 +72,16 @@ def _bears_uint8(name: str, kernel: np.ndarray) -> bool:
     return not outlier and name not in ("conv_1", "conv_cat")
 
 
-def max_weight_error(mode: str, key: str, array: np.ndarray) -> float:
+def max_weight_error(number_format: str, key: str, array: np.ndarray) -> float:
     """Return how far a stored tensor may lie from ``array`` by the rounding of its number format.
 
     Args:
-        mode: one of ``MODES``.
+        number_format: one of ``NUMBER_FORMATS``.
         key: ``kernel`` or ``bias``.
     """
-    if mode == "none" or key != "kernel":
+    if number_format == "none" or key != "kernel":
         return 0.0
-    if mode == "float16":
+    if number_format == "float16":
         return max(float(np.abs(array).max()) * 2**-11, 2**-25)  # half a step, at worst that of subnormal numbers
     # TF.js shifts the 255 steps so that zero falls on one: half a step of rounding and half a step of shift.
     return 1.001 * float(np.ptp(array)) / 255

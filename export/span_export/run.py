@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +13,11 @@ from span_export.export import export_model
 from span_export.targets import TARGETS
 from span_keras.cli import load_networks
 from span_keras.errors import ExportError
+from span_keras.network.weights import SpanWeights
 from span_keras.quiet import hushed
+
+if TYPE_CHECKING:
+    from span_export.verify import Comparison
 
 
 def run(
@@ -21,8 +27,8 @@ def run(
     weights: str,
     variant: str | None,
     img_range: float | None,
-    rgb_mean: tuple[float, float, float] | None,
-    quantize: str | None,
+    rgb_mean: tuple[float, ...] | None,
+    number_format: str | None,
     fixed_size: tuple[int, int] | None,
     also: tuple[str, ...],
     demo: bool,
@@ -41,48 +47,74 @@ def run(
     reports = []
 
     def check(places: list[Path], results: list[dict]) -> None:
-        with hushed():  # comparing loads a Keras backend and the runtimes
-            from span_export import verify as comparing
+        if verify or verify_data:
+            reports.extend(_compare(sources, places, results, fixed_size, verify_data))
 
-            photographs = comparing.Photographs(verify_data or comparing.BUNDLED_PHOTOS)
-        for network, place, result in zip(sources, places, results, strict=True):
-            with hushed():
-                if "url" in result:
-                    reports.append(comparing.verify(place.parent, network, photographs))
-                else:
-                    reports.append(
-                        comparing.verify_file(
-                            TARGETS[result["name"]], place, network, result["quantization"], fixed_size, photographs
-                        )
-                    )
-        failures = [
-            f"{result['path']} would not reproduce {network.source}: {' '.join(report.failures)}"
-            for network, result, report in zip(sources, results, reports, strict=True)
-            if report.failures
-        ]
-        if failures:
-            raise ExportError(f"{' '.join(failures)} Nothing was written.")
-
-    options = {"check": check} if verify or verify_data else {}
     results = export_model(
         networks[0],
         folder,
-        quantize,
+        number_format,
         files=files,
         fixed_size=fixed_size,
         also=networks[1:],
         demo=demo,
         perceptual=perceptual,
         overwrite=overwrite,
-        **options,
+        check=check,
     )
     for result, report in itertools.zip_longest(results, reports):
-        place, parts = result["path"], ""
-        if "url" in result:
-            place, parts = place.parent, f" in {len(result['files'])} files"
-        click.echo(
-            f"{place}: x{result['scale']}, {result['channels']} channels, variant {result['variant']}, "
-            f"{result['quantization']} weights, {result['bytes'] / 1e6:.3f} MB{parts}."
-        )
-        for line in report.lines() if report else ():
-            click.echo(line)
+        _tell(result, report)
+
+
+def _compare(
+    sources: Sequence[SpanWeights],
+    places: Sequence[Path],
+    results: Sequence[dict],
+    fixed_size: tuple[int, int] | None,
+    folder: Path | None,
+) -> list[Comparison]:
+    """Compare what was written with the networks that it was made from.
+
+    Args:
+        sources: the network of every result.
+        places, results: see ``check`` of ``export_model``.
+        fixed_size: (height, width) of the input of files that can have one.
+        folder: of photographs to compare on; the bundled ones by default.
+
+    Raises:
+        ExportError: something does not reproduce its network.
+    """
+    with hushed():  # comparing loads a Keras backend and the runtimes
+        from span_export import verify
+
+        photographs = verify.Photographs(folder or verify.BUNDLED_PHOTOS)
+    reports = []
+    for network, place, result in zip(sources, places, results, strict=True):
+        with hushed():
+            if "url" in result:
+                report = verify.verify(place.parent, network, photographs)
+            else:
+                target, number_format = TARGETS[result["name"]], result["number_format"]
+                report = verify.verify_file(target, place, network, number_format, fixed_size, photographs)
+        reports.append(report)
+    failures = [
+        f"{result['path']} would not reproduce {network.source}: {' '.join(report.failures)}"
+        for network, result, report in zip(sources, results, reports, strict=True)
+        if report.failures
+    ]
+    if failures:
+        raise ExportError(f"{' '.join(failures)} Nothing was written.")
+    return reports
+
+
+def _tell(result: dict, report: Comparison | None) -> None:
+    """Print what was written, and how it compares if that was asked for."""
+    place, parts = result["path"], ""
+    if "url" in result:
+        place, parts = place.parent, f" in {len(result['files'])} files"
+    click.echo(
+        f"{place}: x{result['scale']}, {result['channels']} channels, variant {result['variant']}, "
+        f"{result['number_format']} weights, {result['bytes'] / 1e6:.3f} MB{parts}."
+    )
+    for line in report.lines() if report else ():
+        click.echo(line)

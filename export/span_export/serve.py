@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from span_keras.cli import CONTEXT, reports_errors
+from span_keras.cli import CONTEXT, reports_errors, version_option
 from span_keras.errors import ExportError
 
 COMPRESSIBLE = (
@@ -22,7 +22,7 @@ COMPRESSIBLE = (
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Static files with the types and headers that the page needs.
+    """Serve static files with the types and headers that the page needs.
 
     Browsers run WebAssembly threads only in cross-origin isolated pages, hence the two policies.
     """
@@ -39,7 +39,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def send_head(self):
-        """As the base class; files go compressed to whoever takes them so, as from servers on the internet."""
+        """Send as the base class does; compressed to whoever takes it so, as servers on the internet do."""
         path = Path(self.translate_path(self.path))
         if "\0" in str(path):  # which no file's name holds
             return self.send_error(http.HTTPStatus.NOT_FOUND)
@@ -92,6 +92,7 @@ def make_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
 @click.command(context_settings=CONTEXT)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@version_option
 @reports_errors
 def main(folder: Path, port: int) -> None:
     """Serve FOLDER on localhost until Ctrl-C."""

@@ -29,7 +29,7 @@ class Target:
         suffixes: the file's name must end in one of them.
         module: in this package, see above.
         help: of the option.
-        formats: what it can store of ``quantize.MODES``, the default first.
+        number_formats: what it can store of ``quantize.NUMBER_FORMATS``, the default first.
         fixes_size: whether it heeds ``--fixed-size``.
         tolerance: largest difference from Keras that verifying accepts of float32, relative to the largest value or 1.
     """
@@ -38,7 +38,7 @@ class Target:
     suffixes: tuple[str, ...]
     module: str
     help: str
-    formats: tuple[str, ...] = ("none",)
+    number_formats: tuple[str, ...] = ("none",)
     fixes_size: bool = False
     tolerance: float = 1e-5
 
@@ -46,7 +46,7 @@ class Target:
         """Import the target's module and what it needs."""
         return importlib.import_module(f"{__package__}.{self.module}")
 
-    def check(self, path: Path, quantization: str | None, fixed_size: tuple[int, int] | None) -> None:
+    def check(self, path: Path, number_format: str | None, fixed_size: tuple[int, int] | None) -> None:
         """Refuse what this target cannot be.
 
         Raises:
@@ -54,10 +54,10 @@ class Target:
         """
         if not path.name.lower().endswith(self.suffixes):
             raise ExportError(f"--{self.name} expects a name that ends in {' or '.join(self.suffixes)}, found {path}.")
-        if quantization and quantization not in self.formats:
+        if number_format and number_format not in self.number_formats:
             raise ExportError(
-                f"--{self.name} stores {' or '.join(self.formats)}, found --quantize {quantization}; leave it out or "
-                "export this file by itself."
+                f"--{self.name} stores {' or '.join(self.number_formats)}, found --quantize {number_format}; leave it "
+                "out or export this file by itself."
             )
         if fixed_size and not self.fixes_size:
             sized = " and ".join(f"--{target.name}" for target in TARGETS.values() if target.fixes_size)
@@ -69,11 +69,11 @@ class WriteOptions:
     """Hold what a target's ``write`` may be asked for.
 
     Attributes:
-        quantization: one of the target's ``formats``.
+        number_format: one of the target's ``number_formats``.
         fixed_size: (height, width) in LR pixels that the input must have; None for any.
     """
 
-    quantization: str = "none"
+    number_format: str = "none"
     fixed_size: tuple[int, int] | None = None
 
 
@@ -85,7 +85,7 @@ TARGETS = {
             (".onnx",),
             "onnx_model",
             "ONNX model, for onnxruntime, onnxruntime-web and DirectML.",
-            formats=("none", "float16"),
+            number_formats=("none", "float16"),
             fixes_size=True,
         ),
         Target(
@@ -93,7 +93,7 @@ TARGETS = {
             (".tflite",),
             "litert_model",
             "LiteRT (TensorFlow Lite) model, for phones and small devices.",
-            formats=("none", "float16"),
+            number_formats=("none", "float16"),
             fixes_size=True,
             tolerance=1e-4,
         ),

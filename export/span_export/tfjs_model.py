@@ -22,7 +22,7 @@ VGG_LICENSE = (
 )
 
 
-def write_model(weights: SpanWeights, folder: Path, quantization: str | None = None) -> dict:
+def write_model(weights: SpanWeights, folder: Path, number_format: str | None = None) -> dict:
     """Write ``model.json`` and its ``.bin`` files.
 
     The model is the fused network out of stock layers, (N, H, W, 3) RGB in [0, 1] -> (N, H·scale, W·scale, 3), not
@@ -31,27 +31,28 @@ def write_model(weights: SpanWeights, folder: Path, quantization: str | None = N
     Args:
         weights: any form; they are fused first.
         folder: created if need be. Nothing here is atomic, ``export.export_model`` is.
-        quantization: one of ``quantize.MODES``; ``None`` takes float16 where that loses nothing, else ``"none"``.
+        number_format: one of ``quantize.NUMBER_FORMATS``; ``None`` takes float16 where that loses nothing, else
+            ``"none"``.
 
     Returns:
-        ``{"files", "bytes", "quantization", "scale", "channels", "variant"}``: names and total size of the files.
+        ``{"files", "bytes", "number_format", "scale", "channels", "variant"}``: names and total size of the files.
 
     Raises:
-        ExportError: a weight is not finite, see also ``quantize.resolve_mode``.
+        ExportError: a weight is not finite, see also ``quantize.resolve``.
     """
     weights = weights.fuse()
     metadata.require_finite(weights)
     config = weights.config
-    mode = quantize.resolve_mode(quantization, weights)
-    model, types = weights.deploy_model(tfjs_layers), quantize.storage_types(mode, weights)
+    number_format = quantize.resolve(number_format, weights)
+    model, types = weights.deploy_model(tfjs_layers), quantize.storage_types(number_format, weights)
     stored = {name: store(name, array, types.get(name)) for name, array in model.arrays().items()}
     layers = {name: {key: stored[f"{name}/{key}"].values for key in group} for name, group in weights.layers.items()}
-    described = metadata.describe(replace(weights, layers=layers), mode)
+    described = metadata.describe(replace(weights, layers=layers), number_format)
     names = save(folder, model, stored, {"span": described})
     return {
         "files": names,
         "bytes": sum((folder / name).stat().st_size for name in names),
-        "quantization": mode,
+        "number_format": number_format,
         "scale": config.scale,
         "channels": config.channels,
         "variant": config.variant,
@@ -98,7 +99,12 @@ def load(path: Path):
         runtime = f"tensorflowjs {tensorflowjs.__version__}"
     else:
         model, runtime = load_weights(path).deploy_model(), "Keras (tensorflowjs is not installed)"
-    return runtime, lambda image: np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
+    return runtime, lambda image: run_model(model, image)
+
+
+def run_model(model, image: np.ndarray) -> np.ndarray:
+    """Run a Keras model on (h, w, in_channels) uint8: (h·scale, w·scale, out_channels) float32."""
+    return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 import span_keras
 from span_export import golden, tfjs_model
-from span_export.quantize import MAX_COST, MODES, max_weight_error
+from span_export.quantize import MAX_COST, NUMBER_FORMATS, max_weight_error
 from span_export.targets import Target
 from span_keras.checkpoints import load_weights
 from span_keras.constants import MAX_PSNR
@@ -92,8 +92,8 @@ class Photographs:
     def __init__(self, folder: str | Path = BUNDLED_PHOTOS):
         self._folder, self._decoded = folder, {}
 
-    def crops(self, scale: int, crop: int | None = CROP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (LR, HR) uint8 of every readable photograph, the central ``crop`` × ``crop`` HR pixels or all.
+    def crops(self, scale: int, crop: int = CROP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (LR, HR) uint8 of every readable photograph, the central ``crop`` × ``crop`` HR pixels at most.
 
         Raises:
             DataError: no photograph can be read.
@@ -101,17 +101,13 @@ class Photographs:
         if scale not in self._decoded:
             self._decoded[scale] = load_validation(self._folder, scale)
         for _, lr, hr in self._decoded[scale]:
-            if crop:
-                height, width = (min(side, crop // scale) for side in lr.shape[:2])
-                top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
-                lr = lr[top : top + height, left : left + width]
-                hr = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
-            yield lr, hr
+            height, width = (min(side, crop // scale) for side in lr.shape[:2])
+            top, left = (lr.shape[0] - height) // 2, (lr.shape[1] - width) // 2
+            lr = lr[top : top + height, left : left + width]
+            yield lr, hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
 
 
-def verify(
-    folder: str | Path, weights: SpanWeights, photographs: Photographs | None = None, crop: int | None = CROP
-) -> Report:
+def verify(folder: str | Path, weights: SpanWeights, photographs: Photographs | None = None) -> Report:
     """Compare the files in ``folder`` with the weights they were exported from.
 
     The golden tile must come out again, every weight must lie within the rounding of its number format, and PSNR on
@@ -120,8 +116,7 @@ def verify(
     Args:
         folder: an exported folder.
         weights: its source, any form.
-        photographs: what to compare on; the bundled ones by default.
-        crop: compare the central ``crop`` × ``crop`` pixels of each photograph; ``None`` for all of it.
+        photographs: what to compare on, the central ``CROP`` × ``CROP`` pixels of each; the bundled ones by default.
 
     Raises:
         CheckpointError: the files cannot be read.
@@ -134,7 +129,8 @@ def verify(
         raise ExportError(f"expected {path} to hold {weights.config}, found {written.config}; export it again.")
     try:
         span = json.loads(path.read_text("utf-8"))["userDefinedMetadata"]["span"]
-        mode, (tile, expected, _) = MODES[MODES.index(span["quantization"])], golden.decode(span["golden"])
+        number_format = NUMBER_FORMATS[NUMBER_FORMATS.index(span["quantization"])]
+        tile, expected, _ = golden.decode(span["golden"])
     except (KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{path} lacks the metadata of an export ({error!r}); export it again.") from error
 
@@ -150,11 +146,13 @@ def verify(
         for key, array in group.items():
             difference = _largest(written.layers[name][key], array)
             weight_difference = max(weight_difference, difference)
-            if not difference <= (allowed := max_weight_error(mode, key, array)):
-                failures.append(f"{name}/{key} differs by {difference:.3g}, more than {mode} allows ({allowed:.3g}).")
+            if not difference <= (allowed := max_weight_error(number_format, key, array)):
+                failures.append(
+                    f"{name}/{key} differs by {difference:.3g}, more than {number_format} allows ({allowed:.3g})."
+                )
 
-    crops = (photographs or Photographs()).crops(weights.config.scale, crop)
-    compared = _compare(runtime, lambda lr: run_model(model, lr), run, weights.config, mode, crops)
+    crops = (photographs or Photographs()).crops(weights.config.scale)
+    compared = _compare(runtime, lambda lr: tfjs_model.run_model(model, lr), run, weights.config, number_format, crops)
     return Report(
         **{**vars(compared), "failures": (*failures, *compared.failures)},
         golden_difference=golden_difference,
@@ -166,10 +164,10 @@ def verify_file(
     target: Target,
     path: Path,
     weights: SpanWeights,
-    quantization: str,
+    number_format: str,
     fixed_size: tuple[int, int] | None = None,
     photographs: Photographs | None = None,
-    crop: int | None = CROP,
+    crop: int = CROP,
 ) -> Comparison:
     """Run a file in its own runtime and compare it with Keras.
 
@@ -180,9 +178,10 @@ def verify_file(
         target: what kind of file it is.
         path: the file.
         weights: its source, any form.
-        quantization: of the file.
+        number_format: of the file, one of ``quantize.NUMBER_FORMATS``.
         fixed_size: (height, width) of the file's input. Photographs are cut to it, smaller ones mirrored at their ends.
-        photographs, crop: see ``verify``.
+        photographs: what to compare on; the bundled ones by default.
+        crop: compare the central ``crop`` × ``crop`` pixels of each at most.
 
     Raises:
         DataError: no photograph can be read.
@@ -191,13 +190,13 @@ def verify_file(
     config = weights.config
     runtime, run = target.implementation().load(path, config)
     model = weights.deploy_model()
-    before = lambda lr: run_model(model, lr)  # noqa: E731
+    before = lambda lr: tfjs_model.run_model(model, lr)  # noqa: E731
     if fixed_size:
         before, run = (_padded(function, fixed_size, config.scale) for function in (before, run))
-        crop = min(fixed_size) * config.scale if crop is None else min(crop, min(fixed_size) * config.scale)
+        crop = min(crop, min(fixed_size) * config.scale)
     crops = (photographs or Photographs()).crops(config.scale, crop)
-    tolerance = target.tolerance if quantization == "none" else math.inf
-    return _compare(runtime, before, run, config, quantization, crops, tolerance)
+    tolerance = target.tolerance if number_format == "none" else math.inf
+    return _compare(runtime, before, run, config, number_format, crops, tolerance)
 
 
 def _padded(run: Callable, size: tuple[int, int], scale: int) -> Callable:
@@ -216,7 +215,7 @@ def _compare(
     before: Callable,
     after: Callable,
     config: SpanConfig,
-    mode: str,
+    number_format: str,
     crops: Iterable[tuple[np.ndarray, np.ndarray]],
     tolerance: float = math.inf,
 ) -> Comparison:
@@ -230,25 +229,25 @@ def _compare(
         figures.append([psnr_y(to_rgb(output), hr, scale) for output in outputs])
     psnr_source, psnr_written = np.mean(figures, axis=0).tolist()
     failures = []
-    if not (cost := psnr_source - psnr_written) <= MAX_COST[mode]:
-        failures.append(f"{mode} costs {cost:.3f} dB, more than {MAX_COST[mode]} dB; quantise less.")
+    if not (cost := psnr_source - psnr_written) <= MAX_COST[number_format]:
+        failures.append(f"{number_format} costs {cost:.3f} dB, more than {MAX_COST[number_format]} dB; quantise less.")
     if not output_difference <= tolerance:
         failures.append(f"It differs in {runtime} by {output_difference:.3g}, more than {tolerance:.3g}.")
     return Comparison(runtime, len(figures), output_difference, psnr_source, psnr_written, tuple(failures))
 
 
-def run_model(model, image: np.ndarray) -> np.ndarray:
-    """Run a model on (h, w, in_channels) uint8: (h·scale, w·scale, out_channels) float32."""
-    return np.asarray(model(np.float32(image[np.newaxis]) / np.float32(255), training=False))[0]
-
-
 def _largest(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest absolute difference; not-a-number is infinitely far from everything."""
+    """Return the largest absolute difference; not-a-number is infinitely far from everything."""
     difference = float(np.max(np.abs(a - b)))
     return difference if not math.isnan(difference) else math.inf
 
 
 def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
+    """Return the PSNR of Y in dB, at most ``MAX_PSNR``, of SR, floating point for [0, 1], and uint8 HR, both (H, W, 3).
+
+    Args:
+        shave: pixels at each border that are left out.
+    """
     inside = np.s_[shave:-shave, shave:-shave]
     # Two infinite figures, of a blank photograph, have no difference.
     return min(psnr(rgb_to_y(to_uint8(sr)[inside]), rgb_to_y(hr[inside])), MAX_PSNR)

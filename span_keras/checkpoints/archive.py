@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from span_keras.checkpoints.files import MAX_BYTES
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES
 from span_keras.errors import CheckpointError
 
 MAX_MEMBERS = 1000
@@ -40,9 +40,10 @@ def unpacked(path: Path, source: str, is_weights: Callable[[str], bool]) -> Iter
                 f"{source} is a zip archive with {f'several weights files ({names})' if found else 'no weights file'}, "
                 "expected one; unpack it and name the file."
             )
-        if (size := sum(info.file_size for info in members)) > MAX_BYTES or len(members) > MAX_MEMBERS:
+        if (size := sum(info.file_size for info in members)) > MAX_TENSOR_BYTES or len(members) > MAX_MEMBERS:
             raise CheckpointError(
-                f"{source} unpacks to {len(members)} files of {size:,} bytes, more than {MAX_MEMBERS} of {MAX_BYTES:,}."
+                f"{source} unpacks to {len(members)} files of {size:,} bytes, more than {MAX_MEMBERS} of "
+                f"{MAX_TENSOR_BYTES:,}."
             )
         for info in members:
             archive.extract(info, folder)

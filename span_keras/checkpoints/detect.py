@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from span_keras.checkpoints import trial
-from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES, Contents, Tensor
 from span_keras.checkpoints.relatives import usual
 from span_keras.checkpoints.several import one_network
 from span_keras.constants import CHANNEL_PAIRS, DIV2K_MEAN, MAX_SCALE
@@ -27,7 +27,7 @@ mean only where a trial finds none."""
 
 KINDS = ", ".join(f"{given} to {made}" for given, made in CHANNEL_PAIRS)
 
-MOST_PROBLEMS = 6
+MAX_PROBLEMS = 6
 """Differences that a message lists, of a file that is not the SPAN network it seems to be."""
 
 TORCH_PARTS = {"skip": "sk", "expand": "conv.0", "conv": "conv.1", "project": "conv.2"}
@@ -231,16 +231,18 @@ def _check(tensors, names, config: SpanConfig, torch_names: bool, source: str) -
         name: tuple(shape[axis] for axis in (3, 2, 0, 1)) if torch_names and len(shape) == 4 else shape
         for name, (_layer, _key, shape) in names.items()
     }
-    if (size := sum(4 * math.prod(shape) for shape in expected.values())) > MAX_BYTES:
-        raise CheckpointError(f"{source} describes a network of {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
+    if (size := sum(4 * math.prod(shape) for shape in expected.values())) > MAX_TENSOR_BYTES:
+        raise CheckpointError(
+            f"{source} describes a network of {size:,} bytes, more than the {MAX_TENSOR_BYTES:,} allowed."
+        )
     # A stale eval_conv beside the expanded weights.
     ignored = {torch_name(layer, key) for layer in layer_shapes(config) for key in ("kernel", "bias") if torch_names}
     found = {name: t.shape for name, t in tensors.items() if name in expected or name not in ignored}
     if problems := shape_problems(found, expected):
-        more = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+        more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise CheckpointError(
             f"{source} does not hold a SPAN network of scale {config.scale}, {config.channels} channels and "
-            f"{config.blocks} blocks: {'; '.join(problems[:MOST_PROBLEMS])}{more}."
+            f"{config.blocks} blocks: {'; '.join(problems[:MAX_PROBLEMS])}{more}."
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from span_keras import atomic
 from span_keras.errors import CheckpointError
 
-MAX_BYTES = 2**30
+MAX_TENSOR_BYTES = 2**30
 """Most bytes a weights file may claim for its tensors. The training form of the widest released network takes 10 MB;
 a claim beyond this is an attack or an accident, and is refused before memory is allocated for it."""
 MAX_DIMENSIONS = 32
@@ -68,15 +68,17 @@ def check_size(what: str, shape: Iterable[int], itemsize: int = 4) -> int:
         itemsize: bytes of one number.
 
     Raises:
-        CheckpointError: a dimension is no whole number from 0, or the bytes exceed ``MAX_BYTES``.
+        CheckpointError: a dimension is no whole number from 0, or the bytes exceed ``MAX_TENSOR_BYTES``.
     """
     shape = tuple(shape)
     # Many dimensions, or numbers of a million digits, would take for ever to multiply.
     whole = all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**63 for n in shape)
     if not whole or len(shape) > MAX_DIMENSIONS:
         raise CheckpointError(f"{what} claims the impossible shape {reprlib.repr(shape)}.")
-    if (size := math.prod(shape) * itemsize) > MAX_BYTES:
-        raise CheckpointError(f"{what} claims {size:,} bytes, more than the {MAX_BYTES:,} that any SPAN network needs.")
+    if (size := math.prod(shape) * itemsize) > MAX_TENSOR_BYTES:
+        raise CheckpointError(
+            f"{what} claims {size:,} bytes, more than the {MAX_TENSOR_BYTES:,} that any SPAN network needs."
+        )
     return size
 
 

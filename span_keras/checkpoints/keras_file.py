@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from span_keras.checkpoints import topology_json
-from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError
 from span_keras.network.reparam import REPCONV_WEIGHTS
 from span_keras.network.weights import SpanWeights
@@ -76,7 +76,7 @@ def read_model(path: Path, source: str) -> Contents:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
         if missing := [name for name in ("config.json", WEIGHTS_MEMBER) if name not in sizes]:
             raise CheckpointError(f"{source} is a zip archive without {' and '.join(missing)}, not a Keras model.")
-        for name, most in (("config.json", MAX_JSON_BYTES), (WEIGHTS_MEMBER, MAX_BYTES)):
+        for name, most in (("config.json", MAX_JSON_BYTES), (WEIGHTS_MEMBER, MAX_TENSOR_BYTES)):
             if sizes[name] > most:
                 raise CheckpointError(
                     f"{source} claims {sizes[name]:,} bytes for {name}, more than the {most:,} allowed."

@@ -12,7 +12,7 @@ from pathlib import Path
 from span_keras.checkpoints.archive import unpacked
 from span_keras.checkpoints.content import kind_of, refuse_pretenders
 from span_keras.checkpoints.detect import detect
-from span_keras.checkpoints.files import MAX_BYTES, sha256, suffix_of
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES, sha256, suffix_of
 from span_keras.checkpoints.several import is_averaged
 from span_keras.checkpoints.trial import RESEMBLES
 from span_keras.errors import CheckpointError, named
@@ -41,7 +41,7 @@ def load_weights(
     *,
     variant: str | None = None,
     img_range: float | None = None,
-    rgb_mean: tuple[float, float, float] | None = None,
+    rgb_mean: tuple[float, ...] | None = None,
 ) -> SpanWeights:
     """Read a weights file of any supported format; see the table of the package ``checkpoints``.
 
@@ -65,9 +65,9 @@ def load_weights(
 def _load(file: Path, source: str, asked: dict) -> SpanWeights:
     suffix = file.suffix
     try:
-        if (size := file.stat().st_size) > MAX_BYTES:
+        if (size := file.stat().st_size) > MAX_TENSOR_BYTES:
             raise CheckpointError(
-                f"{source} has {size:,} bytes, more than the {MAX_BYTES:,} that any SPAN network needs."
+                f"{source} has {size:,} bytes, more than the {MAX_TENSOR_BYTES:,} that any SPAN network needs."
             )
         if not size:
             raise CheckpointError(f"{source} is empty, expected SPAN weights.")

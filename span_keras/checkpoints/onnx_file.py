@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
-from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES, Contents, Tensor, check_size
 from span_keras.checkpoints.onnx_graph import itemsize_of
 from span_keras.checkpoints.onnx_span import SpanGraph
 from span_keras.errors import CheckpointError
@@ -30,8 +30,10 @@ def read(path: Path, source: str) -> Contents:
         if uses_external_data(tensor):
             files += [path.parent / entry.value for entry in tensor.external_data if entry.key == "location"]
     files = list(dict.fromkeys(files))
-    if (size := sum(file.stat().st_size for file in files if file.is_file())) > MAX_BYTES:
-        raise CheckpointError(f"{source} has {size:,} bytes in all its files, more than the {MAX_BYTES:,} allowed.")
+    if (size := sum(file.stat().st_size for file in files if file.is_file())) > MAX_TENSOR_BYTES:
+        raise CheckpointError(
+            f"{source} has {size:,} bytes in all its files, more than the {MAX_TENSOR_BYTES:,} allowed."
+        )
     for tensor in filter(uses_external_data, tensors):
         load_external_data_for_tensor(tensor, str(path.parent))  # Refuses files outside the folder.
         tensor.data_location = onnx.TensorProto.DEFAULT

@@ -11,7 +11,7 @@ from onnx.helper import get_attribute_value, tensor_dtype_to_np_dtype
 from onnx.numpy_helper import to_array
 from onnx.reference import ReferenceEvaluator
 
-from span_keras.checkpoints.files import MAX_BYTES
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES
 from span_keras.errors import CheckpointError
 
 RESHAPING = ("Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
@@ -55,7 +55,7 @@ class Graph:
         self.inputs = [value.name for value in graph.input if value.name not in self.initializers]
         self.outputs = [value.name for value in graph.output]
         self.constants: dict[str, np.ndarray | None] = {}
-        self.room = min(MAX_BYTES, MAX_GROWTH * held + 2**20)  # A megabyte for the small ones.
+        self.room = min(MAX_TENSOR_BYTES, MAX_GROWTH * held + 2**20)  # A megabyte for the small ones.
 
     def skip(self, value: str, *more: str) -> str:
         """Return the value behind nodes that change nothing here, such as a change between NCHW and NHWC."""

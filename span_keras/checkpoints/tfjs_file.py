@@ -13,7 +13,7 @@ import numpy as np
 
 from span_keras.checkpoints import topology_json
 from span_keras.checkpoints.detect import check_stated
-from span_keras.checkpoints.files import MAX_BYTES, Contents, Tensor, check_size
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES, Contents, Tensor, check_size
 from span_keras.errors import CheckpointError
 
 DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "|u1", "bool": "?"}
@@ -40,8 +40,8 @@ def read(path: Path, source: str) -> Contents:
     ]
     shards = [file for _weights, files in groups for file in files]
     # Of all groups before any is read: a short model.json may list one shard a thousand times.
-    if (size := sum(file.stat().st_size for file in shards)) > MAX_BYTES:
-        raise CheckpointError(f"{source} has shards of {size:,} bytes, more than the {MAX_BYTES:,} allowed.")
+    if (size := sum(file.stat().st_size for file in shards)) > MAX_TENSOR_BYTES:
+        raise CheckpointError(f"{source} has shards of {size:,} bytes, more than the {MAX_TENSOR_BYTES:,} allowed.")
     tensors = {}
     for weights, files in groups:
         tensors |= _decode(weights, b"".join(file.read_bytes() for file in files), source)

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from reprlib import repr  # Short: nested tuples of a few bytes can have an endless text.
 
-from span_keras.checkpoints.files import MAX_BYTES, Contents, check_size
+from span_keras.checkpoints.files import MAX_TENSOR_BYTES, Contents, check_size
 from span_keras.checkpoints.torch_unpickler import DTYPES, MAX_PICKLE_BYTES, LazyTensor, Unpickler, is_name
 from span_keras.errors import CheckpointError
 
@@ -30,9 +30,9 @@ def _read_zip(path: Path, source: str):
     """Return the object in a zip archive made by ``torch.save``; storages are read from the archive when asked for."""
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
-        if (claimed := sum(info.file_size for info in members.values())) > MAX_BYTES:
+        if (claimed := sum(info.file_size for info in members.values())) > MAX_TENSOR_BYTES:
             raise CheckpointError(
-                f"{source} claims to unpack to {claimed:,} bytes, more than the {MAX_BYTES:,} allowed."
+                f"{source} claims to unpack to {claimed:,} bytes, more than the {MAX_TENSOR_BYTES:,} allowed."
             )
         pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
         if len(pickles) != 1:

@@ -38,7 +38,7 @@ MAX_PIXELS = 32_000_000
 """Pixels of an image and of its result up to which both travel from stage to stage. Larger ones are made by bands, by
 the stage that has the network alone."""
 
-MAX_BYTES = 256_000_000
+MAX_FILE_BYTES = 256_000_000
 """Bytes of a file up to which it is decoded before the network's stage."""
 
 MAX_SPOOLED = 64_000_000
@@ -110,7 +110,7 @@ class Decode:
             yield packed([_timed("decode", parcel, self._decoded)])
 
     def _decoded(self, parcel: Parcel) -> Parcel:
-        if parcel.task.size > MAX_BYTES:
+        if parcel.task.size > MAX_FILE_BYTES:
             return replace(parcel, content="large")
         source = stores.whole_source(parcel.task.source)
         job = _job(self.setup, parcel.task, source)

@@ -18,7 +18,6 @@ has been drawn. Nothing is written to disk.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,13 +107,13 @@ class PatchDataset(keras.utils.PyDataset):
         dtype = dtype or ("uint8" if teacher else "float32")
         _check_settings(scale, patch, batch_size, steps_per_epoch, seed, hr_scales, dtype, shard)
         if teacher and dtype == "float32":
-            raise DataError("Expected one target with dtype float32, found two; Keras's fit takes a single one.")
+            raise DataError("expected one target with dtype float32, found two; Keras's fit takes a single one.")
         self.scale, self.patch, self.batch_size, self.steps_per_epoch = scale, patch, batch_size, steps_per_epoch
         self.seed, self.augment, self.dtype = seed, augment, dtype
         if teacher and degradations:
-            raise DataError("Expected a teacher or degradations, found both; a teacher's output is of clean LR images.")
+            raise DataError("expected a teacher or degradations, found both; a teacher's output is of clean LR images.")
         if lr_files and (degradations or hr_scales):
-            raise DataError("Expected LR files, or degradations and HR scales, found both; leave one of them out.")
+            raise DataError("expected LR files, or degradations and HR scales, found both; leave one of them out.")
         self.lr_files = lr_files or {}
         self.degrader = Degrader(degradations, scale, patch, seed) if degradations else None
         self.drawn_patch = self.degrader.hr_side // scale if self.degrader else patch
@@ -137,18 +136,6 @@ class PatchDataset(keras.utils.PyDataset):
             progress=progress,
         )
         self.working_sets.start()
-
-    @classmethod
-    def from_settings(cls, source, data, **more) -> PatchDataset:
-        """Build from a run's options of group ``data``: those that are arguments here are taken over by their names.
-
-        Args:
-            source: a folder or a list of files.
-            data: has ``patch_size`` and any of the arguments as attributes.
-            more: the other arguments.
-        """
-        own = inspect.signature(cls).parameters.keys() - more.keys() - {"source"}
-        return cls(source, patch=data.patch_size, **{k: v for k, v in vars(data).items() if k in own}, **more)
 
     def __len__(self) -> int:
         return self.steps_per_epoch
@@ -262,7 +249,7 @@ class PatchDataset(keras.utils.PyDataset):
         small = any("smaller than" in reason for reason in self.skipped.values())
         least = f" of at least {self.drawn_patch * self.scale} pixels a side" if small else ""
         raise DataError(
-            f"Expected photographs{least}, found none among {len(self.skipped)} files (first: {path}: {reason}); "
+            f"expected photographs{least}, found none among {len(self.skipped)} files (first: {path}: {reason}); "
             f"use {'larger photographs or a smaller patch' if small else 'others'}."
         )
 
@@ -271,7 +258,7 @@ class PatchDataset(keras.utils.PyDataset):
         shape = lr.shape[0] * self.scale, lr.shape[1] * self.scale, 3
         if teacher_sr.shape != shape or teacher_sr.dtype != np.uint8:
             raise DataError(
-                f"Expected the teacher to make {shape} uint8 of an LR image, found {teacher_sr.shape} "
+                f"expected the teacher to make {shape} uint8 of an LR image, found {teacher_sr.shape} "
                 f"{teacher_sr.dtype}; its scale must be {self.scale}."
             )
         return teacher_sr
@@ -295,17 +282,17 @@ class PatchDataset(keras.utils.PyDataset):
 
 def _check_settings(scale, patch, batch_size, steps_per_epoch, seed, hr_scales, dtype, shard) -> None:
     if scale not in SCALES:
-        raise DataError(f"Expected a scale among {SCALES}, found {scale!r}.")
+        raise DataError(f"expected a scale among {SCALES}, found {scale!r}.")
     numbers = {"patch size": patch, "batch size": batch_size, "steps per epoch": steps_per_epoch}
     for name, value in numbers.items():
         if not isinstance(value, int) or value < 1:
-            raise DataError(f"Expected a {name} of 1 or more, found {value!r}.")
+            raise DataError(f"expected a {name} of 1 or more, found {value!r}.")
     if not isinstance(seed, int) or seed < 0:
-        raise DataError(f"Expected a seed of 0 or more, found {seed!r}.")
+        raise DataError(f"expected a seed of 0 or more, found {seed!r}.")
     if not all(isinstance(factor, (int, float)) and 0 < factor < 1 for factor in hr_scales):
-        raise DataError(f"Expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
+        raise DataError(f"expected HR scales above 0 and below 1, found {', '.join(map(str, hr_scales))}.")
     if dtype not in ("uint8", "float32"):
-        raise DataError(f"Expected the dtype uint8 or float32, found {dtype!r}.")
+        raise DataError(f"expected the dtype uint8 or float32, found {dtype!r}.")
     index, count = shard
     if not 0 <= index < count or batch_size % count:
-        raise DataError(f"Expected a batch size that {count} processes share evenly, found {batch_size}.")
+        raise DataError(f"expected a batch size that {count} processes share evenly, found {batch_size}.")

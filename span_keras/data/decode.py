@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from span_keras.constants import SCALES, SSIM_WINDOW
 from span_keras.data.photos import list_photos
 from span_keras.errors import DataError, PairError
 from span_keras.images import bicubic
 from span_keras.images.open import opened, reason_unusable
-from span_keras.images.samples import rgb_over_white
+from span_keras.images.samples import rgb_over_white, upright_size
 
 STRIP = 64
 """Rows handled at a time while decoding, so that no whole photograph is ever held in floating point."""
@@ -78,7 +78,7 @@ def load_given_pair(hr_path: str | os.PathLike, lr_path: str | os.PathLike, scal
 def check_headers(
     hr_path: str | os.PathLike, hr: Image.Image, lr_path: str | os.PathLike, scale: int
 ) -> tuple[int, int]:
-    """Compare the sizes of a pair without decoding it, if possible, and return the LR image's ``(width, height)``.
+    """Compare the sizes of a pair without decoding it, and return the LR image's ``(width, height)``.
 
     Args:
         hr_path, hr: the HR file, and what ``opened`` gives of it.
@@ -90,14 +90,8 @@ def check_headers(
         Exception: whatever a file's damage makes of Pillow.
     """
     with opened(lr_path) as lr:
-        if lr.size != _divided(hr.size, scale):  # as stored; asking a PNG whether it is to be turned decodes it
-            check_pair_sizes(hr_path, _upright_size(hr), lr_path, _upright_size(lr), scale)
+        check_pair_sizes(hr_path, upright_size(hr), lr_path, upright_size(lr), scale)
         return lr.size
-
-
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    return image.size[::-1] if turned else image.size
 
 
 def check_pair_sizes(hr_path, hr_size: tuple[int, int], lr_path, lr_size: tuple[int, int], scale: int) -> None:

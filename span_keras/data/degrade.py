@@ -36,7 +36,7 @@ def hr_side(patch: int, scale: int) -> int:
 
 
 class Degrader:
-    """Makes the pairs of a training run: a function of HR patches and the number of the step alone.
+    """Make the pairs of a training run: a function of HR patches and the number of the step alone.
 
     Args:
         options: see ``Degradations``.

@@ -28,7 +28,7 @@ STRENGTHS = {
 
 @dataclass(frozen=True)
 class Degradations:
-    """Probabilities and ranges of what happens to LR patches; ``STRENGTHS`` explains each.
+    """Hold probabilities and ranges of what happens to LR patches; ``STRENGTHS`` explains each.
 
     Strengths are drawn evenly within a range, for each patch on its own.
 

@@ -29,21 +29,21 @@ def list_photos(source: str | os.PathLike | Iterable[str | os.PathLike]) -> list
     if not isinstance(source, (str, os.PathLike)):
         files = sorted(map(Path, source))
         if not files:
-            raise DataError("Expected photographs, found an empty list of files.")
+            raise DataError("expected photographs, found an empty list of files.")
         return files
     folder = Path(source)
     try:
         folder.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"Expected a folder of photographs, found nothing at {folder}; check the path.") from None
+        raise DataError(f"expected a folder of photographs, found nothing at {folder}; check the path.") from None
     if folder.is_file():
         if folder.suffix.lower() not in READABLE:
             raise DataError(
-                f"Expected a folder of photographs or one photograph ({' '.join(READABLE)}), found {folder}."
+                f"expected a folder of photographs or one photograph ({' '.join(READABLE)}), found {folder}."
             )
         return [folder]
     if not (files := image_files(folder)):
-        raise DataError(f"Expected photographs ({' '.join(READABLE)}) in {folder} or its subfolders, found none.")
+        raise DataError(f"expected photographs ({' '.join(READABLE)}) in {folder} or its subfolders, found none.")
     return files
 
 
@@ -64,7 +64,7 @@ def pair_folders(
     kinds = []
     for folder in (Path(hr_folder), Path(lr_folder)):
         if folder.exists() and not folder.is_dir():
-            raise DataError(f"Expected folders of HR and LR images, found the file {folder}.")
+            raise DataError(f"expected folders of HR and LR images, found the file {folder}.")
         kinds.append(choose(list_photos(folder), str(folder)))
     return pair_by_name(*kinds, Path(hr_folder), Path(lr_folder))
 

@@ -56,14 +56,15 @@ def _box(distance, width):
     return ops.clip((0.5 - distance) * width + 0.5, 0, 1)
 
 
-def _cubic(x, a: float = -0.5):
-    """Apply Keys' kernel, as ``images.bicubic`` does in NumPy: this one is part of a compiled step."""
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((x - 5) * x + 8) * x * a - 4 * a
+def _cubic(x):
+    """Apply Keys' kernel with a = -0.5, as ``images.bicubic`` does in NumPy: this one is part of a compiled step."""
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((x - 5) * x + 8) * x * -0.5 + 2
     return ops.where(x < 1, near, ops.where(x < 2, far, 0.0))
 
 
-def _lanczos(x, lobes: int = 3):
+def _lanczos(x):
+    """Apply Lanczos' kernel of three lobes."""
     angle = math.pi * ops.maximum(x, 1e-4)
-    value = lobes * ops.sin(angle) * ops.sin(angle / lobes) / ops.square(angle)
-    return ops.where(x < lobes, value, 0.0)
+    value = 3 * ops.sin(angle) * ops.sin(angle / 3) / ops.square(angle)
+    return ops.where(x < 3, value, 0.0)

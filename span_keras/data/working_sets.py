@@ -175,7 +175,7 @@ class WorkingSets:
                     self._lock.notify_all()
 
     def _has_room(self, number: int) -> bool:
-        """Whether a set is held, or is one of the two wanted first and no two others are in use."""
+        """Return whether a set is held, or is one of the two wanted first and no two others are in use."""
         held = sum(other in self._wanted for other in self._sets)
         return number in self._sets or (held < 2 and number in sorted(self._wanted)[:2])
 

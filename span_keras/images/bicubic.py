@@ -143,7 +143,7 @@ def _checked(image: np.ndarray, scale: float = 1) -> np.ndarray:
 
 
 def _resize(image: np.ndarray, vertical: tuple[int, float], horizontal: tuple[int, float], border: str) -> np.ndarray:
-    """Both passes; a pass is ``(output length, scale factor)``. Rows first, then, transposed, columns."""
+    """Resize in both passes; a pass is ``(output length, scale factor)``. Rows first, then, transposed, columns."""
     if border not in BORDERS:
         raise ImageError(f"border must be one of {BORDERS}, found {border!r}.")
     for length, factor in (vertical, horizontal):
@@ -195,7 +195,7 @@ def _matrix_blocks(
 
 
 def _contributions(size: int, length: int, factor: float, border: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Input positions and weights, both (length, taps), of every output position; MATLAB's ``contributions``.
+    """Return input positions and weights, both (length, taps), of every output position; MATLAB's ``contributions``.
 
     The weights of each position add up to the third value. They are whole numbers if the factor, or one divided by it,
     is one; otherwise their sum is 1.

@@ -15,7 +15,7 @@ _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 """Markers of a JPEG that begin a picture."""
 
-EOI, SOS, APP2, APP13 = 0xD9, 0xDA, 0xE2, 0xED
+EOI, SOS, APP2 = 0xD9, 0xDA, 0xE2
 
 
 class Chunk(NamedTuple):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from span_keras.images.formats import MAX_BYTES, PNG_SIGNATURE
+from span_keras.images.formats import MAX_PIXEL_BYTES, PNG_SIGNATURE
 from span_keras.images.picture import IPTC_TEXT, SUB_DIRECTORIES, XMP_TEXT, load_exif
 
 
@@ -103,7 +103,7 @@ class TiffWriter:
         self.order = {1: [0, 0, 0], 2: [0, 0, 0, 1]}[channels] if as_rgb else list(range(channels))
         channels = len(self.order)
         T, length = TiffImagePlugin, height * width * channels * dtype.itemsize
-        big = length > MAX_BYTES
+        big = length > MAX_PIXEL_BYTES
         tags = T.ImageFileDirectory_v2(b"II\x2b\0\x08\0\0\0" + bytes(8) if big else b"II*\0\0\0\0\0")
         for tag, value in (load_exif(metadata.exif) if metadata.exif else {}).items():
             tags[tag] = value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from span_keras.errors import ImageError
 
-MAX_BYTES = 2**32 - 2**20
+MAX_PIXEL_BYTES = 2**32 - 2**20
 """Most bytes of pixels where offsets have 32 bits; a mebibyte is left for metadata. A larger TIFF is a BigTIFF."""
 
 MAX_SEGMENT = 65000
@@ -25,7 +25,7 @@ class Format:
         name: as Pillow calls it.
         label: as messages call it.
         suffixes: of its files, in small letters; ``--format`` takes the first.
-        read, written: whether it is. ``encoders`` holds the encoders of those that Pillow does not write as we need.
+        written: whether it is. ``encoders`` holds the encoders of those that Pillow does not write as we need.
         package, module: what reads it for Pillow, in the extra ``formats``; None where Pillow does itself.
         becomes: the suffix that results get whose source's format is not written.
         depths: bits per sample that a file holds.
@@ -45,7 +45,6 @@ class Format:
     name: str
     label: str
     suffixes: tuple[str, ...]
-    read: bool = True
     written: bool = False
     package: str | None = None
     module: str | None = None
@@ -137,7 +136,7 @@ FORMATS = (
         written=True,
         # Pillow would write alpha without a mask that names it, and every reader leaves that out.
         alpha=False,
-        max_bytes=MAX_BYTES,
+        max_bytes=MAX_PIXEL_BYTES,
         metadata=frozenset({"dpi"}),
         options={"dpi": (0, 0)},  # or Pillow would state a resolution that nobody knows
     ),
@@ -163,8 +162,8 @@ FORMATS = (
 )
 """Every format. Others are refused whatever their files are called: EPS runs code."""
 
-READABLE = {suffix: form for form in FORMATS if form.read for suffix in form.suffixes}
-"""Every format that is read, by file name suffix."""
+READABLE = {suffix: form for form in FORMATS for suffix in form.suffixes}
+"""Every format, by file name suffix: all are read."""
 
 WRITABLE = {suffix: form for form in FORMATS if form.written for suffix in form.suffixes}
 """Every format that is written, by file name suffix."""
@@ -182,7 +181,7 @@ DEEP_SUFFIXES = [form.suffixes[0] for form in FORMATS if form.written and 16 in 
 ALPHA_SUFFIXES = [form.suffixes[0] for form in FORMATS if form.written and form.alpha]
 """The first suffix of every format that is written with transparency."""
 
-NAMES = listed((form.label for form in FORMATS if form.read), "or")
+NAMES = listed((form.label for form in FORMATS), "or")
 """The formats of ``READABLE`` as messages list them."""
 
 

@@ -28,7 +28,6 @@ class Kind(NamedTuple):
     advice: str = "convert it to PNG"
 
 
-_CONVERT = "convert it to PNG"
 _DEVELOP = "develop it to TIFF or JPEG"
 _DOWNLOAD = "download the image itself"
 
@@ -40,11 +39,11 @@ UNREAD_SUFFIXES = {
         ),
         Kind("a camera's raw file", advice=_DEVELOP),
     ),
-    **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx", ".j2c"), Kind("a JPEG 2000 image", advice=_CONVERT)),
+    **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx", ".j2c"), Kind("a JPEG 2000 image")),
     **dict.fromkeys((".psd", ".psb", ".xcf", ".kra", ".afphoto"), Kind("an editor's file", advice="export it as PNG")),
     **dict.fromkeys((".svg", ".svgz", ".eps", ".ai"), Kind("a drawing", advice="export it as PNG in the size wanted")),
     **dict.fromkeys((".exr", ".hdr", ".jxr", ".wdp"), Kind("an HDR image", advice="convert it to 16-bit TIFF")),
-    **dict.fromkeys((".tga", ".pcx", ".dds", ".ico", ".icns", ".qoi", ".sgi"), Kind("an image", advice=_CONVERT)),
+    **dict.fromkeys((".tga", ".pcx", ".dds", ".ico", ".icns", ".qoi", ".sgi"), Kind("an image")),
 }
 """Pictures that are not read, by file name suffix."""
 

@@ -19,6 +19,8 @@ MAX_LOST = 0.02
 MAX_BEFORE = 64
 """Most bytes that may stand before the beginning of a JPEG."""
 
+_NO_END = "lacks its end, but all pixels are there"
+
 _NOISE = bytes(np.random.default_rng(0).integers(0, 255, 2**16, np.uint8))
 """Coded data of a JPEG that mean nothing, and hold no marker."""
 
@@ -50,7 +52,7 @@ def flaw(source: Source) -> str | None:
         stop = len(data)
         if data[:8] == PNG_SIGNATURE:
             if (last := list(png_chunks(data))[-1]).name != b"IEND":
-                return "lacks its end, but all pixels are there"
+                return _NO_END
             stop = last.stop
         elif data[:3] == b"\xff\xd8\xff":
             for marker, start, end in jpeg_segments(data):
@@ -83,7 +85,7 @@ def _mended_png(name: str, data: bytes) -> Mended | None:
         return None
     if last != b"IEND":
         parts.append(struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND")))
-        notes.append("lacks its end, but all pixels are there")
+        notes.append(_NO_END)
     return Mended(Encoded(name, b"".join(parts)), listed(dict.fromkeys(notes), "and")) if notes else None
 
 
@@ -101,8 +103,7 @@ def _mended_jpeg(name: str, data: bytes, start: int) -> Mended | None:
         lost = (whole != other).reshape(*whole.shape[:2], -1).any(2).mean()
         if lost > MAX_LOST:
             return None
-        share = f"{lost:.2%} of its pixels are lost" if lost else "all pixels are there"
-        notes.append(f"lacks its end, but {share}" if not lost else f"lacks its end, {share}")
+        notes.append(f"lacks its end, {lost:.2%} of its pixels are lost" if lost else _NO_END)
         data += b"\xff\xd9"
     return Mended(Encoded(name, data), listed(notes, "and")) if notes else None
 

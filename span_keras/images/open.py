@@ -76,7 +76,7 @@ def find_formats() -> list[str]:
             with contextlib.suppress(Exception):  # missing, or built for another Pillow
                 module = importlib.import_module(form.module)
                 getattr(module, "register_heif_opener", lambda: None)()
-    return [form.name for form in FORMATS if form.read and form.name in Image.OPEN]
+    return [form.name for form in FORMATS if form.name in Image.OPEN]
 
 
 def _check_claim(image: Image.Image, file: BinaryIO) -> None:
@@ -121,8 +121,8 @@ def reason_unusable(error: BaseException, source: Source | None = None) -> str:
         case OSError(errno=errno.ENOSPC):
             return "is so large that it is decoded into a temporary file, for which the disk has no space left"
     said = first_line(error).split(". ")[0]
-    mistaken = f" {kind.label}" if source and (kind := misnamed(source)) else ""
-    return f"is{mistaken or ''}{' that is' if mistaken else ''} damaged or truncated and cannot be decoded ({said})"
+    mistaken = f"{kind.label} that is " if source and (kind := misnamed(source)) else ""
+    return f"is {mistaken}damaged or truncated and cannot be decoded ({said})"
 
 
 def _unidentified(head: bytes) -> str:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from span_keras.errors import DataError
 
+MAX_LISTED = 5
+"""Names of a list that a message shows."""
+
 _ENDING = re.compile(r"([_-]?x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNORECASE)
 
 _SURE_ENDING = re.compile(r"([_-]x[2-8]|_srf_[2-8])?([_-](hr|lr))?$", re.IGNORECASE)
@@ -85,6 +88,7 @@ def _partner(name: str, tables: Sequence[dict[str, list[Path]]]) -> Path | None:
     return None
 
 
-def _listed(paths: Iterable[Path], folder: Path, most: int = 5) -> str:
+def _listed(paths: Iterable[Path], folder: Path) -> str:
     names = [path.relative_to(folder).as_posix() for path in paths]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

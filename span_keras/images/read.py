@@ -20,7 +20,7 @@ from span_keras.images.deep_grey_alpha import disguised, revealed
 from span_keras.images.mend import flaw, mended
 from span_keras.images.open import misnamed, opened, unreadable
 from span_keras.images.picture import IPTC_TEXT, SUB_DIRECTORIES, XMP_TEXT, Metadata, Picture
-from span_keras.images.samples import orientation_of, samples_of, upright
+from span_keras.images.samples import orientation_of, samples_of, upright, upright_size
 from span_keras.images.source import Source, stream_of
 from span_keras.images.spool import spooled
 
@@ -48,8 +48,7 @@ def image_size(source: Source) -> tuple[int, int] | None:
     """Return height and width of an image, upright, without decoding it; None if they cannot be read."""
     try:
         with opened(source) as image:
-            turned = orientation_of(image) in (5, 6, 7, 8)
-            return image.size if turned else image.size[::-1]
+            return upright_size(image)[::-1]
     except _NOT_DAMAGE:
         raise
     except BaseException:  # ``read_image`` tells what is wrong
@@ -63,7 +62,7 @@ def read_image(source: Source, strict: bool = False) -> Picture:
     becomes sRGB, by its profile where it has one. Damage that spares the pixels is mended with a note, see ``mend``.
 
     Args:
-        source: the path of the file, or its bytes as ``open.Encoded``.
+        source: the path of the file, or its bytes as ``source.Encoded``.
         strict: refuse what is damaged, even if it can be mended.
 
     Raises:

@@ -172,8 +172,8 @@ def rgb_over_white(image: Image.Image) -> Image.Image:
         ImageError: deep grey has values of an unknown range; the message is to stand behind a file's name.
     """
     mend_transparency(image)
-    if image.info.get("exif"):
-        image.getexif()[ExifTags.Base.Orientation] = orientation_of(image)  # Pillow would also ask XMP
+    if (orientation := orientation_of(image)) != 1:
+        image.getexif()[ExifTags.Base.Orientation] = orientation  # Pillow would also ask XMP
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
@@ -206,6 +206,11 @@ def orientation_of(image: Image.Image) -> int:
             exif.load(bytes.fromhex("".join(profile.split("\n")[3:])))
     found = exif.get(ExifTags.Base.Orientation)
     return found if found in range(1, 9) else 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height that an image has upright, see ``orientation_of``; nothing is decoded."""
+    return image.size[::-1] if orientation_of(image) in (5, 6, 7, 8) else image.size
 
 
 def upright(samples: np.ndarray, orientation: int) -> np.ndarray:

@@ -34,7 +34,9 @@ def written(strips: Iterable[np.ndarray], shape: tuple[int, ...], dtype) -> np.n
 
 def release(samples: np.ndarray) -> None:
     """Let the system drop from the memory what was looked at of an array that is mapped from a file."""
-    mapping = getattr(samples, "_mmap", None)
+    mapping = samples if isinstance(samples, np.memmap) else None
+    while isinstance(mapping, np.ndarray):
+        mapping = mapping.base
     if hasattr(mapping, "madvise"):
         mapping.madvise(mmap.MADV_DONTNEED)
 

@@ -46,12 +46,9 @@ def split(length: int, tile: int, halo: int) -> list[Span]:
         halo: pixels at both ends of a tile that only give context.
 
     Raises:
-        ImageError: ``tile`` leaves nothing between its two halos.
+        ConfigError: see ``check_tile``.
     """
-    if tile <= 2 * halo:
-        raise ImageError(
-            f"tiles must be larger than twice the halo of {halo} pixels, found {tile}; ask for {2 * halo + 1} or more."
-        )
+    check_tile(tile, halo)
     if length <= tile:
         return [Span(0, length, 0, length)]
     spans = [Span(0, tile, 0, tile - halo)]
@@ -95,7 +92,8 @@ def upscale_bands(
         (rows·scale, W·scale, D) bands, top to bottom, in the dtype that ``finish`` returns.
 
     Raises:
-        ImageError: the image is empty or the tile too small.
+        ImageError: the image is empty.
+        ConfigError: see ``check_tile``.
     """
     height, width = image.shape[:2]
     if not height or not width:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 from keras import ops
 
-from span_keras.errors import ConfigError
 from span_keras.inference.device import Precision
 from span_keras.network import functional
+from span_keras.network.backend import require_backend
 from span_keras.network.topology import topology
 from span_keras.network.weights import SpanWeights
 
@@ -33,14 +32,13 @@ def compile_network(weights: SpanWeights, precision: Precision = "float32") -> C
     Raises:
         ConfigError: Keras runs on neither.
     """
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
-        raise ConfigError(f"KERAS_BACKEND must be tensorflow or jax to upscale, found {backend}.")
-    return (_compile_tensorflow if backend == "tensorflow" else _compile_jax)(weights, precision)
+    return (_compile_tensorflow if require_backend() == "tensorflow" else _compile_jax)(weights, precision)
 
 
 def _compile_tensorflow(weights: SpanWeights, precision: Precision) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
+
+    # It has no public name: ``tf.compat.v1.graph_util`` does the same with a session's graph alone.
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     config = weights.config

@@ -16,7 +16,7 @@ def over_orientations(run: Callable[[np.ndarray], np.ndarray], max_pixels: int) 
         run: (N, h, w, 3) -> (N, h·scale, w·scale, 3).
         max_pixels: orientations share a call of ``run`` up to so many input pixels.
 
-    Source: Lim et al., "Enhanced Deep Residual Networks", CVPR Workshops 2017, section 3.3 (self-ensemble).
+    Source: Lim et al., "Enhanced Deep Residual Networks", CVPR Workshops 2017, geometric self-ensemble.
     """
 
     def mean(tiles: np.ndarray) -> np.ndarray:

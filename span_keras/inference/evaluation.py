@@ -54,23 +54,9 @@ def evaluate(
         raise DataError("expected LR/ beside HR/ for a network of scale 1, found HR images alone; add what to restore.")
     per_image = []
     for hr_path, lr_path in pairs:
-        hr = bicubic.to_uint8(read_image(hr_path).pixels)
-        cropped = modcrop(hr, scale)
-        expected = (cropped.shape[0] // scale, cropped.shape[1] // scale)
-        if 0 in expected:
-            raise ImageError(f"{hr_path} is {hr.shape[1]}×{hr.shape[0]}, too small to be shrunk by {scale}.")
-        if lr_path is None:
-            lr = bicubic.downscale(cropped, scale).astype(np.float32) / 255
-        else:
-            lr = read_image(lr_path).pixels
-            if lr.shape[:2] != expected:
-                raise DataError(
-                    f"{lr_path} should be {expected[1]}×{expected[0]}, {hr_path} divided by {scale} "
-                    f"({hr.shape[1]}×{hr.shape[0]}), found {lr.shape[1]}×{lr.shape[0]}; "
-                    f"check that its scale is {scale}."
-                )
+        lr, hr = _read_pair(hr_path, lr_path, scale)
         try:
-            figures = (measure or evaluate_pair)(upscale(lr), cropped, shave=scale)
+            figures = (measure or evaluate_pair)(upscale(lr), hr, shave=scale)
         except ImageError as error:
             raise ImageError(f"{hr_path}: {error}") from error
         per_image.append({"name": hr_path.name, **{key: figures[key] for key in FIGURES}, **figures})
@@ -83,3 +69,25 @@ def evaluate(
         "lr": "bicubic" if pairs[0][1] is None else "given",
         "per_image": per_image,
     }
+
+
+def _read_pair(hr_path: Path, lr_path: Path | None, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an LR image (h, w, 3), float32 in [0, 1], and the uint8 HR image (h·scale, w·scale, 3) of the same view.
+
+    Raises:
+        DataError, ImageError: see ``evaluate``.
+    """
+    whole = bicubic.to_uint8(read_image(hr_path).pixels)
+    hr = modcrop(whole, scale)
+    expected = (hr.shape[0] // scale, hr.shape[1] // scale)
+    if 0 in expected:
+        raise ImageError(f"{hr_path} is {whole.shape[1]}×{whole.shape[0]}, too small to be shrunk by {scale}.")
+    if lr_path is None:
+        return bicubic.downscale(hr, scale).astype(np.float32) / 255, hr
+    lr = read_image(lr_path).pixels
+    if lr.shape[:2] != expected:
+        raise DataError(
+            f"{lr_path} should be {expected[1]}×{expected[0]}, {hr_path} divided by {scale} "
+            f"({whole.shape[1]}×{whole.shape[0]}), found {lr.shape[1]}×{lr.shape[0]}; check that its scale is {scale}."
+        )
+    return lr, hr

@@ -173,10 +173,20 @@ def encode(job: Job, enlarged: Enlarged, file: BinaryIO | None = None) -> Outcom
     Raises:
         ImageError: see ``open_writer``; and what the bands raise.
     """
-    e, quality = enlarged, QUALITY if job.options.quality is None else job.options.quality
-    arguments = (e.target, e.height, e.width, e.channels, e.dtype, e.metadata, quality, file, job.options.overwrite)
+    e, quality = enlarged, job.options.quality
+    writer = open_writer(
+        e.target,
+        e.height,
+        e.width,
+        e.channels,
+        e.dtype,
+        metadata=e.metadata,
+        quality=QUALITY if quality is None else quality,
+        file=file,
+        overwrite=job.options.overwrite,
+    )
     try:
-        with open_writer(*arguments) as write:
+        with writer as write:
             for band in e.bands:
                 write(band)
     except TargetExistsError as error:

@@ -45,8 +45,10 @@ class Options:
         """
         if self.outscale:
             return self.outscale
-        asked = {self.width: width, self.height: height, self.longest: max(height, width)}
-        return next((pixels / side for pixels, side in asked.items() if pixels), native)
+        for pixels, side in ((self.width, width), (self.height, height), (self.longest, max(height, width))):
+            if pixels:
+                return pixels / side
+        return native
 
     def label(self, native: int) -> str:
         """Return what names of results end in beside their sources, such as ``"_x4"`` or ``"_w1920"``."""

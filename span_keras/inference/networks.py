@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from span_keras.constants import DEFAULT_NETWORK
 from span_keras.inference import device as devices
 from span_keras.inference.device import Precision
 from span_keras.inference.job import MAX_FACTOR
@@ -19,6 +18,9 @@ from span_keras.inference.job import MAX_FACTOR
 if TYPE_CHECKING:
     from span_keras.inference.upscaler import Upscaler
     from span_keras.network.weights import SpanWeights
+
+DEFAULT_NETWORK = "bundled:x4-photo"
+"""What enlarges where no network and no size are named."""
 
 DEFAULT_NETWORKS = {4: DEFAULT_NETWORK, 2: "bundled:x2-photo"}
 """What enlarges where no ``--weights`` are named, by scale; the first one where no size is asked for either."""
@@ -38,7 +40,7 @@ class NetworkOptions:
     weights: str | None = None
     variant: str | None = None
     img_range: float | None = None
-    rgb_mean: tuple[float, float, float] | None = None
+    rgb_mean: tuple[float, ...] | None = None
     tile: int | None = None
     batch: int = 1
     tta: bool = False

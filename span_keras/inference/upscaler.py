@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from span_keras.checkpoints import load_weights, require_settled
-from span_keras.constants import DEFAULT_NETWORK
 from span_keras.errors import CheckpointError, ImageError
 from span_keras.images import tiling
 from span_keras.images.alpha import Windows, is_grey, predict_channels, result_channels
@@ -22,6 +21,7 @@ from span_keras.inference.device import Precision
 from span_keras.inference.engine import compile_network
 from span_keras.inference.ensemble import over_orientations
 from span_keras.inference.gather import gathered
+from span_keras.inference.networks import DEFAULT_NETWORK
 from span_keras.network.weights import SpanWeights
 
 TILE = 512

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
-from numba.misc.appdirs import AppDirs
+from numba.misc.appdirs import AppDirs  # finds Numba's own cache; platformdirs would be one more package
 
 BLOCK = 128
 """Floats of a plane that are transformed at a time: the scratch of both directions stays in the first cache."""
@@ -23,7 +23,7 @@ STRIP = 64 * BLOCK
 
 U = np.uintp
 _BLOCK, _STRIP = U(BLOCK), U(STRIP)
-_0, _1, _2, _3, _4, _5, _6, _8, _12, _18, _24, _30 = map(U, (0, 1, 2, 3, 4, 5, 6, 8, 12, 18, 24, 30))
+_0, _2, _3, _4, _5, _6, _12, _18, _24, _30 = map(U, (0, 2, 3, 4, 5, 6, 12, 18, 24, 30))
 _TWO, _FOUR, _EIGHT = map(np.float32, (2, 4, 8))
 
 

@@ -30,12 +30,12 @@ NETWORK_BYTES = 1600
 IMAGE_BYTES = 8
 """What decoding holds per pixel, about."""
 
-MAX_BYTES = 1_250_000_000
+MAX_MEMORY_BYTES = 1_250_000_000
 """What images that are made at the same time may take in all; one may always be made."""
 
 
 class Stopped(BaseException):
-    """Ends a job in its thread, because the command is interrupted."""
+    """End a job in its thread, because the command is interrupted."""
 
 
 def work_through(
@@ -55,7 +55,7 @@ def work_through(
     """
     stopped, folders = threading.Event(), set()
     in_order, unfinished = collections.deque(), {}
-    limit = min(MAX_BYTES, (memory.available() or MAX_BYTES) // 2)
+    limit = min(MAX_MEMORY_BYTES, (memory.available() or MAX_MEMORY_BYTES) // 2)
     workers = workers or cores() + 1
 
     def stop_if_asked(_count: int = 0) -> None:

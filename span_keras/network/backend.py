@@ -10,6 +10,17 @@ from span_keras.ambient import BACKENDS
 from span_keras.errors import ConfigError
 
 
+def require_backend() -> str:
+    """Return the backend of Keras, which must be one of ``BACKENDS``.
+
+    Raises:
+        ConfigError: it is another one.
+    """
+    if (backend := keras.backend.backend()) not in BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}, found {backend}.")
+    return backend
+
+
 def full_precision():
     """Return a context that keeps JAX from computing with kernels in TF32 on a GPU; images' convolutions may use it.
 
@@ -46,8 +57,7 @@ def compiled(function, exact: bool = True):
     Raises:
         ConfigError: Keras runs on another backend.
     """
-    if (backend := keras.backend.backend()) not in BACKENDS:
-        raise ConfigError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}, found {backend}.")
+    backend = require_backend()
     function = in_float32(function)
     if backend == "jax":
         import jax

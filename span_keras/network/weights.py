@@ -111,14 +111,6 @@ class SpanWeights:
         }
         return replace(self, layers=layers)
 
-    def fold_range(self) -> SpanWeights:
-        """Return the network of input range 1 that computes the same function.
-
-        A range of 255 makes the kernel of ``conv_1`` so small that an optimiser's first steps, of one size for all
-        weights, would replace it.
-        """
-        return self.scale_range(1.0)
-
     def scale_range(self, img_range: float) -> SpanWeights:
         """Return the network of another input range that computes the same function.
 

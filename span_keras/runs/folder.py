@@ -70,7 +70,7 @@ def retired_message(error: RetiredError, path: Path, folders: Sequence[Path]) ->
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, with pictures in it."""
+    """Return whether a folder is that of a run, with pictures in it."""
     return (folder / "config.json").is_file() and (folder / "validation.csv").is_file()
 
 
@@ -246,7 +246,9 @@ class RunFolder:
         return header, [
             cells
             for cells in rows
-            if len(cells) == len(header) and cells[0].isdecimal() and all(map(_is_number, cells))
+            if len(cells) == len(header)
+            and cells[0].isdecimal()
+            and all(cell == "" or is_number(cell) for cell in cells)
         ]
 
 
@@ -254,9 +256,10 @@ def _number(cell: str) -> float:
     return float(cell) if cell else float("nan")
 
 
-def _is_number(cell: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is a number."""
     try:
-        _number(cell)
+        float(text)
     except ValueError:
         return False
     return True

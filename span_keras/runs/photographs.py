@@ -20,7 +20,7 @@ from span_keras.data.photos import (
     split_validation,
 )
 from span_keras.errors import DataError, TrainingError
-from span_keras.runs.folder import is_run
+from span_keras.runs.folder import is_number, is_run
 from span_keras.runs.options import DataSettings
 
 
@@ -73,7 +73,7 @@ def _training(data: DataSettings, echo: Callable) -> tuple[list[Path], dict[Path
     """Return the files of ``--data``, and of ``--lr``, if it is given, those that belong to them."""
     if data.lr is not None:
         if not Path(data.lr).exists():
-            hint = "; the learning rate is --learning-rate" if _is_number(data.lr) else "; check the path"
+            hint = "; the learning rate is --learning-rate" if is_number(data.lr) else "; check the path"
             raise DataError(f"--lr expected a folder of LR images, found nothing at {data.lr}{hint}.")
         pairs = pair_folders(data.data, data.lr, partial(_without_runs, echo=echo))
         return list(pairs), pairs
@@ -99,14 +99,6 @@ def _validation(folder: str, echo: Callable) -> tuple[list[Path], dict[Path, Pat
         )
     pairs = pair_folders(*found, partial(_without_runs, echo=echo))
     return list(pairs), pairs
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _without_runs(files: list[Path], folder: str | None, echo: Callable) -> list[Path]:

@@ -18,7 +18,7 @@ RECENT = 50
 
 
 class Progress:
-    """Prints how a run is getting on: on a terminal in one line, elsewhere in a line per ``log_every`` steps.
+    """Print how a run is getting on: on a terminal in one line, elsewhere in a line per ``log_every`` steps.
 
     Args:
         run: the options of group ``run``.
@@ -81,7 +81,7 @@ class Progress:
 
 
 class Decoding:
-    """Prints ``(done, total)`` photographs: nothing for ``QUIET`` seconds, then a line per tenth or 20 seconds.
+    """Print ``(done, total)`` photographs: nothing for ``QUIET`` seconds, then a line per tenth or 20 seconds.
 
     Args:
         echo: prints a line.

@@ -22,7 +22,7 @@ COUNTS = ("skipped", "restored", "discriminator_skipped")
 
 
 class Record:
-    """Keeps a run's tables and pictures and says how it is getting on.
+    """Keep a run's tables and pictures and say how it is getting on.
 
     Args:
         run: the options of group ``run``.

@@ -59,7 +59,7 @@ def _spelt(name: str) -> str:
 
 
 def _same_source(one: str, other: str | None) -> bool:
-    """Whether both name the same bundled weights or file, however that is spelt."""
+    """Return whether both name the same bundled weights or file, however that is spelt."""
     return one == other or (other is not None and os.path.realpath(one) == os.path.realpath(other))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Signals:
-    """Turns Ctrl-C and SIGTERM into a note, so that the run stops between two executions with a checkpoint.
+    """Turn Ctrl-C and SIGTERM into a note, so that the run stops between two executions with a checkpoint.
 
     Args:
         enabled: where not, SIGTERM ends the process at once: processes that wait for each other do so in native code,

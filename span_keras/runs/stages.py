@@ -191,7 +191,7 @@ def _save_plan(stages: list[PlannedStage], folder: RunFolder, resume: bool) -> N
 
 
 def _is_finished(stage: PlannedStage) -> bool:
-    """Whether a stage has reached its end; one that was stopped before has weights, too, but of fewer steps."""
+    """Return whether a stage has reached its end; one that was stopped before has weights, too, of fewer steps."""
     from span_keras.checkpoints import load_weights
 
     path = stage.folder / WEIGHTS

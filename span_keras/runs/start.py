@@ -97,7 +97,9 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
     weights = _loaded(init, echo, rgb_mean=config.rgb_mean)
     if config.img_range == 1 and weights.config.img_range != 1:
         echo(f"{init} has an input range of {weights.config.img_range:g}: its first convolution takes it in.")
-        weights = weights.fold_range()
+        # A range of 255 makes the kernel of ``conv_1`` so small that an optimiser's first steps, of one size for all
+        # weights, would replace it.
+        weights = weights.scale_range(1.0)
     if weights.config.scale != config.scale:
         echo(f"{init} is a x{weights.config.scale} network: its last convolution is resampled by area.")
         weights = weights.resample(config.scale)

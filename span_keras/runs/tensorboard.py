@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class TensorBoard:
-    """Writes event files into a folder; does nothing where ``tensorboard`` is not installed.
+    """Write event files into a folder; do nothing where ``tensorboard`` is not installed.
 
     Attributes:
         available: whether anything is written.

@@ -11,8 +11,8 @@ import numpy as np
 
 from span_keras.errors import CheckpointError
 
-MAX_BYTES = 1 << 28
-"""VGG16's weights are 59 MB."""
+MAX_PICKLE_BYTES = 1 << 28
+"""Most bytes of a file. VGG16's weights are 59 MB."""
 
 _RECONSTRUCT = np.ndarray(0).__reduce__()[0]
 """NumPy's own; its module has two names."""
@@ -26,7 +26,7 @@ _ALLOWED = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles NumPy arrays and plain containers, and refuses everything else."""
+    """Unpickle NumPy arrays and plain containers, and refuse everything else."""
 
     def find_class(self, module, name):
         if (module, name) not in _ALLOWED:
@@ -48,8 +48,8 @@ def read_pickled_arrays(source: str | os.PathLike | bytes, what: str, name: str 
     if not isinstance(source, bytes):
         name = str(source)
         size = Path(source).stat().st_size
-        if size > MAX_BYTES:
-            raise CheckpointError(f"expected {what} of at most {MAX_BYTES:,} bytes in {name}, found {size:,}.")
+        if size > MAX_PICKLE_BYTES:
+            raise CheckpointError(f"expected {what} of at most {MAX_PICKLE_BYTES:,} bytes in {name}, found {size:,}.")
         source = Path(source).read_bytes()
     try:
         found = _ArrayUnpickler(io.BytesIO(source)).load()

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from span_keras.errors import BackendError, TrainingError, named
+from span_keras.network.backend import require_backend
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,10 @@ def choose(name: str = "auto") -> Devices:
     on TensorFlow and by ``SPAN_COORDINATOR`` (host:port), ``SPAN_PROCESSES`` and ``SPAN_PROCESS`` on JAX.
 
     Raises:
+        ConfigError: see ``require_backend``.
         TrainingError: the environment does not describe the processes.
     """
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
-        raise TrainingError(
-            f"training needs the Keras backend tensorflow or jax, found {backend!r}; set KERAS_BACKEND."
-        )
-    return (_tensorflow if backend == "tensorflow" else _jax)(name)
+    return (_tensorflow if require_backend() == "tensorflow" else _jax)(name)
 
 
 def device_kind() -> str:

@@ -13,7 +13,7 @@ from span_keras.training.step import TrainStep
 
 
 class JaxEngine:
-    """Keeps the state on JAX devices and runs steps with ``jit`` and ``scan``.
+    """Keep the state on JAX devices and run steps with ``jit`` and ``scan``.
 
     Args:
         devices: with a ``DataParallel``, batches are split over its devices, the state is copied to each, and XLA adds
@@ -75,7 +75,7 @@ class JaxEngine:
 
 
 class TensorFlowEngine:
-    """Keeps the state in ``tf.Variable``s and runs steps in one ``tf.function``.
+    """Keep the state in ``tf.Variable``s and run steps in one ``tf.function``.
 
     Args:
         devices: with a synchronous ``tf.distribute.Strategy``, each replica computes the gradient of its share of the

@@ -99,7 +99,7 @@ def chain(
         activated: whether a feature is taken after the ReLU or before it.
         dtype: precision of the convolutions; by default that of the global policy in force (bfloat16 under
             ``mixed_bfloat16``). Normalisation is in float32.
-        framework: ``keras`` or, for export to the browser, ``tf_keras``.
+        framework: ``keras`` or, for export to the browser, ``span_export.tfjs_layers``.
 
     Returns:
         A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C).
@@ -206,7 +206,7 @@ def read_weights(path: str | os.PathLike, wanted: Iterable[str], what: str) -> d
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise CheckpointError(f"Expected {what} (.safetensors or .h5), found no file at {path}; check the path.")
+        raise CheckpointError(f"expected {what} (.safetensors or .h5), found no file at {path}; check the path.")
     try:
         read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_h5
         arrays = read(path, set(wanted))

@@ -86,7 +86,7 @@ def build(name: str = "vgg16", weights_file: str | os.PathLike | None = None, fr
             ``block1_conv1/kernel``, ``block1_conv1/bias`` and so on, or an ``.h5`` file as ``keras.applications``
             downloads. They expect ImageNet's normalisation of RGB, or Caffe's, see ``features``. For ``"lpips"`` see
             ``lpips.read_lpips``.
-        framework: ``keras`` or, for export to the browser, ``tf_keras``.
+        framework: ``keras`` or, for export to the browser, ``span_export.tfjs_layers``.
 
     Returns:
         A model (N, H, W, 3) in [0, 1] -> list of (N, h, w, C), see ``min_side`` for H and W; ``None`` for ``"none"``.

@@ -1,9 +1,9 @@
 """A second target for training, beside the photograph: what a trained network makes of its LR image.
 
 The output is averaged over the eight orientations of its input (geometric self-ensemble, "Enhanced Deep Residual
-Networks for Single Image Super-Resolution", Lim et al., CVPR Workshops 2017, section 3.4). It is made when a photograph
-is decoded, once if all fit into the cache, and kept as uint8 beside the LR image: steps cost hardly more.
-With a folder, further runs with the same teacher and photographs read it there.
+Networks for Single Image Super-Resolution", Lim et al., CVPR Workshops 2017). It is made when a photograph is decoded,
+once if all fit into the cache, and kept as uint8 beside the LR image: steps cost hardly more. With a folder, further
+runs with the same teacher and photographs read it there.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
 from span_keras.constants import GUARD_WINDOW
 from span_keras.errors import TrainingError
+from span_keras.network.backend import require_backend
 from span_keras.network.functional import stack, unstack
 from span_keras.network.weights import SpanWeights
 from span_keras.training import adversarial
@@ -49,7 +49,7 @@ class Report:
 
 
 class SpanTrainer:
-    """Trains a SPAN network.
+    """Train a SPAN network.
 
     Args:
         weights: where to start, in either form.
@@ -93,13 +93,7 @@ class SpanTrainer:
         state = initial_state(weights, options, seed)
         self._parameters = [name.removeprefix("weights/") for name in state if name.startswith("weights/")]
         step = self.step_class(self.config, loss, options, self._parameters, degrade)
-        backend = keras.backend.backend()
-        if backend == "jax":
-            self.engine = JaxEngine(step, state, devices)
-        elif backend == "tensorflow":
-            self.engine = TensorFlowEngine(step, state, devices)
-        else:
-            raise TrainingError(f"training needs the Keras backend tensorflow or jax, found {backend!r}.")
+        self.engine = (JaxEngine if require_backend() == "jax" else TensorFlowEngine)(step, state, devices)
         self.step = 0
 
     def run(

@@ -59,7 +59,7 @@ def test_stages_make_what_upscale_file_makes(setup, tasks, tmp_path, gather):
     assert set(encoded[0].seconds) == set(stages.STAGES) and all(s >= 0 for s in encoded[0].seconds.values())
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MAX_PIXELS", 100), ("MAX_BYTES", 0)])
+@pytest.mark.parametrize(("limit", "value"), [("MAX_PIXELS", 100), ("MAX_FILE_BYTES", 0)])
 def test_what_is_too_large_to_travel_is_made_by_bands(setup, tasks, tmp_path, monkeypatch, limit, value):
     monkeypatch.setattr(stages, limit, value)
     decoded, enlarged, encoded = through(setup, tasks)

@@ -14,7 +14,7 @@ from span_keras import ambient
 from span_keras.checkpoints import save_weights
 from span_keras.inference.compiled import compile_network
 from span_keras.inference.upscaler import Upscaler
-from span_keras.network.backend import compiled
+from span_keras.network.backend import compiled, require_backend
 from span_keras.network.config import SpanConfig
 from span_keras.network.deploy import build_deploy
 from span_keras.training import perceptual
@@ -191,7 +191,7 @@ def test_importing_the_package_loads_no_keras(tmp_path):
 def test_other_backends_are_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="KERAS_BACKEND must be tensorflow or jax, found torch"):
-        compiled(lambda x: x)
+        require_backend()
 
 
 def test_the_users_backend_wins(monkeypatch):

@@ -339,7 +339,7 @@ def test_impossible_options_are_wrong_usage(arguments, message, tmp_path):
 def test_missing_data_folder(tmp_path):
     result = train("--data", tmp_path / "nowhere", "--out", tmp_path / "a")
     assert result.exit_code == 1
-    assert "Expected a folder of photographs, found nothing at" in result.output
+    assert "expected a folder of photographs, found nothing at" in result.output
 
 
 def test_empty_data_folder(tmp_path):

@@ -128,12 +128,12 @@ def test_names_need_not_be_utf_8():
 def test_missing_and_empty_folders(tmp_path):
     with pytest.raises(DataError, match=r"found nothing at .*nowhere; check the path"):
         make(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"Expected photographs \(\.png .*found none"):
+    with pytest.raises(DataError, match=r"expected photographs \(\.png .*found none"):
         make(tmp_path)
     with pytest.raises(DataError, match="empty list"):
         make([])
     (tmp_path / "notes.txt").write_text("not a photograph")
-    with pytest.raises(DataError, match=r"Expected a folder of photographs or one photograph .*notes\.txt"):
+    with pytest.raises(DataError, match=r"expected a folder of photographs or one photograph .*notes\.txt"):
         make(tmp_path / "notes.txt")
 
 

@@ -70,7 +70,7 @@ def test_folders_that_are_none(folders, tmp_path):
     hr, lr = folders
     with pytest.raises(DataError, match=r"found nothing at .*gone; check the path"):
         pair_folders(hr, tmp_path / "gone")
-    with pytest.raises(DataError, match=r"Expected folders of HR and LR images, found the file .*0801x2\.png"):
+    with pytest.raises(DataError, match=r"expected folders of HR and LR images, found the file .*0801x2\.png"):
         pair_folders(hr, lr / "0801x2.png")
 
 
@@ -150,6 +150,22 @@ def test_photographs_may_be_turned_by_exif(tmp_path):
     assert (found.hr == np.rot90(hr, -1)).all()
 
 
+def test_formats_may_be_turned_each_in_its_way(tmp_path):
+    """A TIFF decoder turns by itself what it says, a JPEG's does not; and sizes that fit as stored alone do not."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    hr_path, lr_path = tmp_path / "HR" / "x.jpg", tmp_path / "LR" / "x.tif"
+    save(hr_path, (200, 100), exif=exif)
+    save(lr_path, (100, 50), exif=exif)
+    found = load_given_pair(hr_path, lr_path, 2)
+    assert found.lr.shape == (100, 50, 3) and found.hr.shape == (200, 100, 3)
+    patches = dataset(tmp_path / "HR", tmp_path / "LR")
+    assert len(patches.photos) == 1 and not patches.skipped
+    save(lr_path, (100, 50))
+    with pytest.raises(PairError, match=r"should be 50×100, .* found 100×50; use images of the same view"):
+        dataset(tmp_path / "HR", tmp_path / "LR")
+
+
 def test_files_of_which_one_is_damaged_are_left_out(folders):
     hr, lr = folders
     (lr / "0801x2.png").write_bytes(b"no image")
@@ -160,7 +176,7 @@ def test_files_of_which_one_is_damaged_are_left_out(folders):
 
 def test_degradations_and_reduced_copies_do_not_go_with_them(folders):
     for more in ({"degradations": Degradations()}, {"hr_scales": (0.5,)}):
-        with pytest.raises(DataError, match="Expected LR files, or degradations and HR scales, found both"):
+        with pytest.raises(DataError, match="expected LR files, or degradations and HR scales, found both"):
             dataset(*folders, **more)
 
 

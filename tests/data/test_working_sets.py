@@ -183,7 +183,7 @@ def test_a_working_set_without_any_usable_photograph_gives_way_to_the_next(many,
     dataset = make_in_sets(many, small_cache, 64)
     assert all((dataset[8 * number][0] == 16 * int(left.stem)).all() for number in range(8))
     spoil(left)
-    with pytest.raises(DataError, match=r"Expected photographs, found none among 16 files .*truncated.*; use others"):
+    with pytest.raises(DataError, match=r"expected photographs, found none among 16 files .*truncated.*; use others"):
         make_in_sets(many, small_cache, 64)[0]
 
 

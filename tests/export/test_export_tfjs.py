@@ -95,7 +95,7 @@ def test_metadata(tmp_path, make_weights):
     assert span["halo"] == config.receptive_radius == 9
     assert span["format"] == 1
     assert span["generator"].startswith("span-export ")
-    assert span["quantization"] == result["quantization"] == "uint8"
+    assert span["quantization"] == result["number_format"] == "uint8"
     assert span["source"] == {"name": "mine.safetensors", "sha256": "12ab"}
     assert span["license"] == "CC0"
 
@@ -113,7 +113,7 @@ def test_reports_the_models_files_and_their_size(tmp_path, tiny_weights):
     assert result["bytes"] == sum((tmp_path / "out" / name).stat().st_size for name in result["files"])
 
 
-@pytest.mark.parametrize("mode", quantize.MODES)
+@pytest.mark.parametrize("mode", quantize.NUMBER_FORMATS)
 def test_golden_is_what_the_written_weights_compute(tmp_path, make_weights, mode):
     weights = make_weights(SpanConfig(scale=2, channels=8, blocks=2))
     export_model(weights, tmp_path / "out", mode)
@@ -144,7 +144,7 @@ def test_tolerance_grows_with_the_values():
     assert golden.encode(tile, expected)["tolerance"] == pytest.approx(20 * 0.5 / 255)
 
 
-@pytest.mark.parametrize("mode", quantize.MODES)
+@pytest.mark.parametrize("mode", quantize.NUMBER_FORMATS)
 def test_only_kernels_lose_precision(tmp_path, make_weights, mode):
     weights = make_weights(SpanConfig.official(scale=3, channels=4, blocks=1))
     export_model(weights, tmp_path / "out", mode)
@@ -177,13 +177,13 @@ def test_a_kernel_with_an_outlier_stays_in_float16(tmp_path, tiny_weights):
 
 def test_storage_shrinks(tmp_path, make_weights):
     weights = make_weights(SpanConfig(scale=2, channels=24, blocks=2))
-    sizes = [export_model(weights, tmp_path / mode, mode)[0]["bytes"] for mode in quantize.MODES]
+    sizes = [export_model(weights, tmp_path / mode, mode)[0]["bytes"] for mode in quantize.NUMBER_FORMATS]
     assert sizes[0] > 1.7 * sizes[1] > 1.7 * 1.5 * sizes[2]
 
 
 def test_default_is_float16_only_where_nothing_is_lost(tmp_path, tiny_weights):
-    assert export_model(tiny_weights, tmp_path / "a")[0]["quantization"] == "none"
-    assert export_model(halves(tiny_weights), tmp_path / "b")[0]["quantization"] == "float16"
+    assert export_model(tiny_weights, tmp_path / "a")[0]["number_format"] == "none"
+    assert export_model(halves(tiny_weights), tmp_path / "b")[0]["number_format"] == "float16"
 
 
 def test_training_form_is_fused(tmp_path, tiny_weights):
@@ -200,7 +200,7 @@ def test_weights_beyond_float16(tmp_path, tiny_weights):
     tiny_weights.layers["conv_1"]["kernel"][0, 0, 0, 0] = 1e5
     with pytest.raises(ExportError, match="random has a weight of 100000; use --quantize none"):
         export_model(tiny_weights, tmp_path / "out", "float16")
-    assert export_model(tiny_weights, tmp_path / "out")[0]["quantization"] == "none"
+    assert export_model(tiny_weights, tmp_path / "out")[0]["number_format"] == "none"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -293,7 +293,7 @@ def check_same(ours, theirs: dict, folder):
         assert (ours / name).read_bytes() == (folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("mode", quantize.MODES)
+@pytest.mark.parametrize("mode", quantize.NUMBER_FORMATS)
 @pytest.mark.parametrize(
     "config",
     [

@@ -12,7 +12,7 @@ from PIL import Image
 from span_export import verify as module
 from span_export.cli import main
 from span_export.export import export_model
-from span_export.quantize import MODES, max_weight_error
+from span_export.quantize import NUMBER_FORMATS, max_weight_error
 from span_export.verify import Photographs, verify
 from span_keras.checkpoints import save_weights
 from span_keras.errors import CheckpointError, DataError, ExportError
@@ -44,7 +44,7 @@ def edit(folder, change):
     (folder / "model.json").write_text(json.dumps(document))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", NUMBER_FORMATS)
 @pytest.mark.parametrize("variant", ["span", "official"])
 def test_passes_what_was_exported(tmp_path, photos, make_weights, mode, variant):
     weights = make_weights(SpanConfig(scale=3, channels=8, blocks=2, variant=variant))
@@ -161,7 +161,7 @@ def test_not_a_number_is_a_difference(exported, photos, tiny_weights, monkeypatc
 
 
 def test_crops_are_of_the_centre(photos, monkeypatch):
-    whole = list(Photographs(photos).crops(2, None))
+    whole = list(Photographs(photos).crops(2))
     cropped = list(Photographs(photos).crops(2, 20))
     assert [hr.shape for _, hr in cropped] == [(20, 20, 3), (20, 20, 3)]
     assert [lr.shape for lr, _ in cropped] == [(10, 10, 3), (10, 10, 3)]

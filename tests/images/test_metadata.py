@@ -242,7 +242,7 @@ def test_formats_of_plugins_keep_orientation_profile_and_exif(tmp_path, name, mo
 
 def test_a_tiff_beyond_4_gb_is_a_bigtiff(tmp_path, monkeypatch):
     """The limit is lowered: a real one would take the disk."""
-    monkeypatch.setattr("span_keras.images.encoders.MAX_BYTES", 100)
+    monkeypatch.setattr("span_keras.images.encoders.MAX_PIXEL_BYTES", 100)
     values = random_samples(3, np.uint16, SHAPE)
     metadata = Metadata(icc=SRGB, dpi=(300.0, 300.0), iptc=IPTC)
     with open_writer(tmp_path / "a.tif", *values.shape, values.dtype, metadata) as write:

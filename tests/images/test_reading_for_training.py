@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from helpers.image_files import few_bits, png_bytes, tiff_bytes
 from span_keras.errors import ImageError
@@ -105,6 +105,18 @@ def test_upright_whatever_the_orientation(tmp_path, name, mode, orientation):
     )
     if mode == "RGB":
         np.testing.assert_array_equal(found, read_image(tmp_path / name).samples)
+
+
+def test_upright_by_exif_in_a_text_of_a_png(tmp_path):
+    """So ImageMagick writes it."""
+    exif, text = Image.Exif(), PngImagePlugin.PngInfo()
+    exif[ExifTags.Base.Orientation] = 6
+    data = exif.tobytes()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(data):8}\n{data.hex()}\n")
+    image_of("RGB").save(tmp_path / "a.png", pnginfo=text)
+    found = read(tmp_path / "a.png")
+    assert found.shape == (WIDTH, HEIGHT, 3)
+    np.testing.assert_array_equal(found, read_image(tmp_path / "a.png").samples)
 
 
 def test_16_bit_colours_lose_their_lower_byte(tmp_path):

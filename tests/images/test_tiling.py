@@ -94,7 +94,7 @@ def test_upscaler_refuses_impossible_tiles_and_empty_images(tiny_weights):
         Upscaler(tiny_weights, tile=18)
     with pytest.raises(ImageError, match="at least one pixel, found 5×0"):
         Upscaler(tiny_weights)(np.zeros((0, 5, 3), np.float32))
-    with pytest.raises(ImageError, match="larger than twice the halo of 9"):
+    with pytest.raises(ConfigError, match="twice this network's halo of 9 pixels, found 18"):
         tiling.split(100, 18, 9)
 
 

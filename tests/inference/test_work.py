@@ -52,7 +52,7 @@ def test_results_are_those_of_one_at_a_time_and_come_in_order(tmp_path, networks
 @pytest.mark.parametrize(("limit", "most"), [(None, 3), (1, 1)])
 def test_as_many_at_a_time_as_the_memory_holds(networks, jobs, monkeypatch, limit, most):
     if limit:
-        monkeypatch.setattr(work, "MAX_BYTES", limit)
+        monkeypatch.setattr(work, "MAX_MEMORY_BYTES", limit)
     lock, running, seen = threading.Lock(), [0], []
     several = threading.Barrier(most, timeout=60)
 

@@ -204,9 +204,9 @@ def test_folding_the_input_range_keeps_the_function(tiny_official_config, make_w
     weights = make_weights(tiny_official_config)
     weights.layers["conv_1"]["kernel"][...] /= 255
     weights = weights if form == "deploy" else weights.expand()
-    folded = weights.fold_range()
+    folded = weights.scale_range(1.0)
     assert folded.config == dataclasses.replace(tiny_official_config, img_range=1.0)
-    assert folded.fold_range() is folded
+    assert folded.scale_range(1.0) is folded
     expected = np.asarray(weights.deploy_model()(image[None]))
     for model in (folded.deploy_model(), folded.train_model()):
         np.testing.assert_allclose(np.asarray(model(image[None])), expected, atol=1e-5)

@@ -62,7 +62,7 @@ def test_a_new_option_is_one_entry(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert re.search(r"--dropout F +Part of the pixels that is left out \[0.25\]\.", found["help"])
+    assert re.search(r"--dropout F +Part of the pixels that is left out\. \[default: 0\.25\]", found["help"])
     assert "--dropout must be a number from 0 to 0.5, found 0.6." in found["refused"]
     assert (found["recipe"], found["default"], found["given"], found["older"]) == (0.5, 0.25, 0.125, 0.25)
     assert found["changed"] == {"dropout": [0.25, 0.125]}

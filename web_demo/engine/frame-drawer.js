@@ -162,7 +162,7 @@ export class FrameDrawer {
       try {
         return submit(source);
       } catch (error) {
-        if (!(error instanceof TypeError) || isTexture(source) || kind === 'ImageBitmap') throw error;
+        if (error?.name !== 'TypeError' || isTexture(source) || kind === 'ImageBitmap') throw error;
         this.#bitmapped.add(kind);
       }
     }

@@ -1,4 +1,5 @@
 /** A model on the backend that is best for it here, or on the next one when that fails. */
+import { reasonOf } from '../errors.js';
 import { within } from '../limit.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
@@ -187,7 +188,7 @@ export class RunningModel {
     if (isOwn(network)) await (await import('./own.js')).forget(network, config);
     this.release();
     stopBackend(tf, backend);
-    const reason = sentence(error);
+    const reason = reasonOf(error);
     if (tile === side && next > 2 * config.halo) {
       if (await this.#try(backend)) {
         this.tile = next;
@@ -257,7 +258,7 @@ export class RunningModel {
       await trial();
       return true;
     } catch (error) {
-      this.demoted.push({ backend: name, reason: sentence(error) });
+      this.demoted.push({ backend: name, reason: reasonOf(error) });
       this.release();
       if (this.backend === name) stopBackend(this.tf, name);
       return false;
@@ -291,7 +292,7 @@ export class RunningModel {
       this.tile = this.#tileFor(network.tile, network.maxTile);
       return true;
     } catch (error) {
-      this.#refused = sentence(error);
+      this.#refused = reasonOf(error);
       return false;
     }
   }
@@ -328,5 +329,3 @@ export class RunningModel {
  * @returns {network is GpuNetwork} whether our own kernels run it
  */
 const isOwn = (network) => network !== null && 'enlarge' in network;
-
-const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');
