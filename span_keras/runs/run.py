@@ -177,7 +177,7 @@ def _load_validation(
 ) -> Validation:
     """Decode the photographs to validate on, and do to their LR images what is done in training."""
     config, echo = context.settings.config, context.echo
-    tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
+    tell = lambda problem: echo(f"Not used for validation: {problem}")  # noqa: E731
     pairs = load_validation(photographs.validation, config.scale, on_skip=tell, lr_files=photographs.validation_lr)
     if degradations:
         pairs = degraded_pairs(pairs, degradations, config.scale)

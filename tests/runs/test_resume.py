@@ -363,7 +363,7 @@ def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     options = settings(tmp_path / "train", val=str(tmp_path / "val"), val_images=2, cache_gb=0.02, steps_per_epoch=16)
     train(options, tmp_path / "run", echo=said.append)
     assert any("working sets" in line for line in said)
-    assert any(line.startswith(f"Not validating on {tmp_path / 'val' / '1.png'}: ") for line in said)
+    assert any(line.startswith(f"Not used for validation: {tmp_path / 'val' / '1.png'} ") for line in said)
     left_out = [line.split(":")[0] for line in said if line.startswith("Left out ")]
     assert left_out and len(left_out) == len(set(left_out))
     assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {f"{i}.png" for i in range(1, 16, 2)}
