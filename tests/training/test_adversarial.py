@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from span_keras.constants import RESTORE_AFTER
+from span_keras.constants import GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.errors import TrainingError
 from span_keras.network.config import SpanConfig
 from span_keras.network.init import initialise
@@ -113,7 +113,7 @@ def test_both_networks_learn(weights):
     # Then it tells noise from what the network makes, until that has learnt from it.
     assert logs["discriminator"].min() < 0.85 * logs["discriminator"][:3].mean()
     np.testing.assert_allclose(logs["loss"], logs["mae"] + 0.1 * logs["adversarial"], rtol=1e-5)
-    assert not logs["discriminator_skipped"].any()
+    assert not logs["discriminator_skipped"].any() and not logs["discriminator_waits"].any()
     assert after["discriminator_updates"] == 160
     for name in before:
         if name.startswith(("discriminator/", "discriminator_ema/")):
@@ -173,6 +173,8 @@ def test_a_restored_state_goes_on_exactly(weights):
 # -- its guard
 
 
+HISTORY = ("discriminator_recent_losses", "discriminator_recent_norms")
+
 OVERFLOW = np.full(1, 1e38, np.float32)
 """A bias that makes the mean of the discriminator's loss infinite, and the network's part of it nothing."""
 
@@ -200,6 +202,69 @@ def test_a_damaged_discriminator_gives_way_to_its_average(weights):
     logs = logs_of(trainer, RESTORE_AFTER + 2)
     assert logs["skipped"][:RESTORE_AFTER].all() and logs["discriminator_skipped"][:RESTORE_AFTER].all()
     assert not logs["skipped"][RESTORE_AFTER:].any() and not logs["discriminator_skipped"][RESTORE_AFTER:].any()
+
+
+@pytest.mark.parametrize(
+    ("losses", "norms", "array"),
+    [(1.0, 1.0, "last/bias"), (1e9, 1e-3, "last/kernel")],
+)
+def test_leaps_of_loss_and_norm_are_left_out(weights, losses, norms, array):
+    trainer = make(weights)
+    state = trainer.state
+    changed = f"discriminator/{array}"
+    recent = {
+        HISTORY[0]: np.full(GUARD_WINDOW, losses, np.float32),
+        HISTORY[1]: np.full(GUARD_WINDOW, norms, np.float32),
+    }
+    trainer.state = before = {**state, **recent, changed: state[changed] + 50}
+    logs = logs_of(trainer, RESTORE_AFTER + 2)
+    np.testing.assert_array_equal(logs["discriminator_skipped"], [1] * RESTORE_AFTER + [0] * 2)
+    assert np.isfinite(logs["discriminator"]).all()
+    after = trainer.state
+    assert after["discriminator_updates"] == 2 and np.abs(after[changed]).max() < 5, "the average took over"
+    np.testing.assert_array_equal(after[HISTORY[0]][:-2], before[HISTORY[0]][2:])
+
+
+def test_a_discriminator_that_wins_waits_until_the_network_has_caught_up(weights):
+    trainer = make(weights)
+    history = np.full(GUARD_WINDOW, 0.05, np.float32)
+    trainer.state = before = {**trainer.state, HISTORY[0]: history, HISTORY[1]: history}
+    logs = logs_of(trainer, 2)
+    assert logs["discriminator_waits"].all() and not logs["discriminator_skipped"].any()
+    waiting = trainer.state
+    for name in before:
+        if (
+            name.startswith(("discriminator/", "discriminator_ema/", "moment_1/discriminator/"))
+            and "/vector/" not in name
+        ):
+            np.testing.assert_array_equal(waiting[name], before[name], err_msg=name)
+    assert (waiting["discriminator_updates"], waiting["updates"]) == (0, 2)
+    # Its loss is that of one that knows nothing, 1.39: soon the mean over the window is above the bound.
+    logs = logs_of(trainer, 12)
+    assert not logs["discriminator_waits"][-5:].any() and not logs["discriminator_skipped"].any()
+    assert trainer.state["discriminator_updates"] == 10 - logs["discriminator_waits"].sum()
+
+
+def test_a_short_history_makes_it_neither_wait_nor_leap(weights):
+    trainer = make(weights)
+    history = np.full(GUARD_WINDOW, np.inf, np.float32)
+    history[-GUARD_START + 2 :] = 1e-6
+    trainer.state = {**trainer.state, HISTORY[0]: history, HISTORY[1]: history}
+    logs = logs_of(trainer, 1)
+    assert not logs["discriminator_waits"].any() and not logs["discriminator_skipped"].any()
+
+
+def test_a_checkpoint_of_an_older_version_has_no_history(weights):
+    trainer = make(weights)
+    logs_of(trainer, 3)
+    state = trainer.state
+    assert np.isfinite(state[HISTORY[0]]).sum() == 3
+    trainer.state = {name: array for name, array in state.items() if name not in HISTORY}
+    assert np.isinf([trainer.state[name] for name in HISTORY]).all()
+    np.testing.assert_array_equal(trainer.state["discriminator/last/bias"], state["discriminator/last/bias"])
+    trainer.state = state
+    trainer.forget_losses()
+    assert np.isinf([trainer.state[name] for name in HISTORY]).all()
 
 
 def test_the_part_that_is_not_finite_is_named(weights):
