@@ -14,7 +14,7 @@ import click
 
 from span_keras.cli import CONTEXT, FiniteRange, load_networks, reports_errors, version_option
 from span_keras.cli_images import Report, image_options, sorted_options
-from span_keras.inference.networks import DEFAULT_NETWORKS
+from span_keras.inference.networks import DEFAULT_NETWORKS, NetworkOptions
 from span_keras.quiet import hushed
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from span_keras.cluster.run import Cluster
     from span_keras.cluster.stages import Parcel, Setup
     from span_keras.cluster.summary import Tally
+    from span_keras.network.weights import SpanWeights
 
 HELP = """Upscale the images of SOURCE into DEST as span-upscale does, on all machines of a Ray cluster.
 
@@ -101,16 +102,7 @@ def main(
     source, dest = map(_absolute, (source, dest))
     if "://" not in source and not Path(source).exists():
         raise click.BadParameter(f"{source} does not exist.", param_hint="SOURCE")
-    weights, report = network.weights, Report(as_json, options.strict)
-    # ``load_networks`` says what had to be assumed of the weights.
-    names = ("variant", "img_range", "rgb_mean") if weights else ()
-    stated = {name: getattr(network, name) for name in names}
-    loaded = load_networks(*([weights] if weights else DEFAULT_NETWORKS.values()), **stated)
-    if network.tile:
-        from span_keras.images.tiling import check_tile  # loads NumPy
-
-        for one in loaded:
-            check_tile(network.tile, one.config.receptive_radius)
+    report, loaded = Report(as_json, options.strict), _load(network)
     try:
         from span_keras.cluster import manifest, plan, stores  # loads pyarrow
     except ImportError as error:
@@ -134,7 +126,7 @@ def main(
 
         with _connected(address, len(work.tasks), workers, gpus_per_worker) as cluster:
             network = dataclasses.replace(network, gather=batch or (GPU_BATCH if cluster.gpus else 1))
-            setup = Setup(options, network, loaded[0] if weights else None, loaded[0].config.scale)
+            setup = Setup(options, network, loaded[0] if network.weights else None, loaded[0].config.scale)
             try:
                 tally = _upscale(work.tasks, setup, cluster, add)
             finally:
@@ -142,6 +134,25 @@ def main(
             for line in tally.summary(cluster, price):
                 click.echo(line, err=True)
     report.end()
+
+
+def _load(network: NetworkOptions) -> list[SpanWeights]:
+    """Load the network that is named, or all default ones, and say what had to be assumed of it.
+
+    Raises:
+        ConfigError, CheckpointError: see ``check_tile`` and ``load_networks``.
+    """
+    if network.weights:
+        stated = {"variant": network.variant, "img_range": network.img_range, "rgb_mean": network.rgb_mean}
+        loaded = load_networks(network.weights, **stated)
+    else:
+        loaded = load_networks(*DEFAULT_NETWORKS.values())
+    if network.tile:
+        from span_keras.images.tiling import check_tile  # loads NumPy
+
+        for one in loaded:
+            check_tile(network.tile, one.config.receptive_radius)
+    return loaded
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers.browser import AXE, CHROMIUM, CONFIGS, PAGE, PATIENCE, Site, make_scene, open_blank
-from helpers.training_view import View
+from helpers.training_view import PATIENT, View
 from helpers.weights import random_weights
 
 
@@ -63,12 +63,17 @@ def python_upscale(weights):
 
 
 @pytest.fixture(scope="session")
-def site(models) -> Site:
+def site(models, tmp_path_factory) -> Site:
+    """Serve the page with test models. It waits ten times as long for what may never come, since machines are busy."""
     if not (PAGE / "vendor").is_dir() or not AXE.is_file():
         npm = shutil.which("npm") or pytest.fail("web_demo/vendor is missing and there is no npm to make it")
         for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "vendor"]):
             subprocess.run([npm, *arguments], cwd=PAGE, check=True, capture_output=True)
-    site = Site({"models": models, "models.json": models / "models.json"})
+    limit = (PAGE / "limit.js").read_text()
+    assert limit.count("setTimeout(late, milliseconds)") == 1
+    patient = tmp_path_factory.mktemp("patient") / "limit.js"
+    patient.write_text(limit.replace("setTimeout(late, milliseconds)", "setTimeout(late, 10 * milliseconds)"))
+    site = Site({"models": models, "models.json": models / "models.json", "limit.js": patient})
     yield site
     site.close()
 
@@ -159,6 +164,7 @@ def open_page(page, site):
 
 @pytest.fixture
 def view(page, open_page, photographs) -> View:
+    page.add_init_script(PATIENT)
     yield View(open_page("x2", "wasm")).open()
     # A page without VGG features is asked for them once, which the browser notes as an error.
     page.problems[:] = [problem for problem in page.problems if "404" not in problem]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from helpers.browser import PAGE, Site, make_scene, until
-from helpers.environment import REPOSITORY
-from helpers.other_browsers import free_port, is_listening, running, wait_until
+from helpers.environment import REPOSITORY, free_ports
+from helpers.other_browsers import is_listening, running, wait_until
 
 VITE = ["node", str(PAGE / "node_modules" / "vite" / "bin" / "vite.js")]
 TSC = ["node", str(PAGE / "node_modules" / "typescript" / "bin" / "tsc")]
@@ -69,7 +69,7 @@ def test_what_vite_builds_enlarges(page, project):
 
 
 def test_vites_server_for_development_enlarges(page, project):
-    port = free_port()
+    (port,) = free_ports(1)
     with running([*VITE, "--host", "127.0.0.1", "--port", str(port), "--strictPort"], cwd=project):
         wait_until(lambda: is_listening(port), "Vite")
         check(page, f"http://127.0.0.1:{port}/")

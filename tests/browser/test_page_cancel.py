@@ -16,7 +16,7 @@ def test_cancel(backend, tile, side, page, open_page, save_image):
         """
         window.heard = false;
         window.cancelled = new Promise((resolve) => {
-          addEventListener('click', ({ target }) => target.id === 'cancel' && resolve(), true);
+          addEventListener('click', ({ target }) => target.id === 'cancel' && resolve()); // after the page
         });"""
     )
     hook_workers(

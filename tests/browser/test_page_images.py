@@ -91,11 +91,16 @@ def test_pasted_and_dropped_images(open_page):
 
 
 def test_an_image_goes_on_with_the_next_model(page, open_page, save_image, python_upscale, download_in_page):
-    # A fast backend may be done before the other model is chosen: the page hears of no result before.
-    page.add_init_script("window.chosen = new Promise((resolve) => (window.open_gate = resolve));")
+    # A fast backend may be done before the other model is chosen: the page hears of the first tile only, and of no
+    # result before.
+    page.add_init_script(
+        "window.heard = false; window.chosen = new Promise((resolve) => (window.open_gate = resolve));"
+    )
     hook_workers(
         page,
-        incoming="""async ({ result }, pass) => {
+        incoming="""async ({ event, result }, pass) => {
+          if (heard && event === 'progress') return;
+          heard ||= event === 'progress';
           if (result?.tiles) await chosen;
           pass();
         }""",
@@ -121,6 +126,7 @@ def test_running_an_image_again_and_removing_it(open_page, save_image, python_up
     page.wait_for_selector("#queue li:nth-child(3) .mark:text('✓')")
     choose_model(page, "x3-official")
     assert page.inner_text("#job-detail").startswith("14 × 12 → 28 × 24 · PNG ")
+    page.wait_for_selector("#again:visible")
     page.focus("#again")
     page.keyboard.press("Enter")
     page.wait_for_selector("#job-detail:has-text('→ 42 × 36')")

@@ -54,6 +54,7 @@ def test_a_folder_a_link_a_text_and_a_model(open_page, tmp_path, weights, downlo
     write(load_weights("bundled:x2-fast"), tmp_path / "fast.safetensors", "float32")
     drop(page, tmp_path / "fast.safetensors")
     page.wait_for_selector("#chip-model:text('fast.safetensors')")
+    page.wait_for_selector("#queue:not(:has(.mark:not([data-state=done]))) li:nth-child(3)")  # announced, too
     (tmp_path / "net.pth").write_bytes(b"...")
     drop(page, tmp_path / "net.pth")
     page.wait_for_selector("#status:has-text('net.pth is read by Python, not here')")

@@ -70,6 +70,7 @@ def test_an_altered_archiver_is_refused(page, open_page, save_image):
     page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(body=altered, headers=headers))
     open_page("x2", "wasm")
     page.set_input_files("#files", [str(save_image(make_scene(9, 12), name)) for name in ("1.png", "2.png")])
+    page.wait_for_selector("#queue li:nth-child(2) .mark:text('✓')")  # what is done is announced, too
     page.click("#download-all")
     page.wait_for_selector("#status:has-text('client-zip@2.5.1/index.js could not be loaded')")
     page.problems.clear()  # the browser reports what was not there

@@ -232,7 +232,8 @@ def test_a_stream_is_given_up_with_its_image(blank, image, stream, expected):
         TO_A_STREAM
         + f"""
         await upscale({image}, {stream});
-        for (let i = 0; i < 100 && told.length < given[0]; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+        const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
+        for (let i = 0; i < 2400 && told.length < given[0]; i++) await pause();
         upscaler.dispose();
         return told;""",
         len(expected),

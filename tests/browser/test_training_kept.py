@@ -59,6 +59,7 @@ def test_only_one_tab_trains_at_a_time(view, context):
     view.fill()
     view.click("Start Training")
     view.wait("training")
+    view.until(lambda: view.page.get_attribute("#train", "data-saved"))  # the other tab finds it
     other = context.new_page()
     other.goto(view.page.url.split("#")[0] + "#train")
     other.wait_for_selector("#train[data-phase=idle]")

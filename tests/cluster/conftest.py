@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.environment import free_ports
 from helpers.weights import random_weights
 from span_keras.ambient import installed
 from span_keras.network.config import SpanConfig
@@ -33,12 +33,6 @@ def tiny(tmp_path_factory) -> Path:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Cluster:
     """Nodes of one CPU each on this machine, whose processes all carry a mark. There is one, until others join."""
 
@@ -50,11 +44,11 @@ class Cluster:
             "RAY_TMPDIR": folder,  # where ``auto`` looks for it
         }
         self.environment = {**os.environ, **environment, **ray, MARK: folder}
-        self.address = f"127.0.0.1:{free_port()}"
+        port, client_port = free_ports(2)
+        self.address = f"127.0.0.1:{port}"
         self.nodes = []
-        port = self.address.split(":")[1]
         head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false", "--no-monitor"]
-        self._start(*head, "--ray-client-server-port", str(free_port()))
+        self._start(*head, f"--ray-client-server-port={client_port}")
 
     def join(self) -> int:
         """Start one more node, and return its number."""
@@ -142,7 +136,7 @@ def store():
 def google_store():
     """The environment in which gs:// leads to a server on this machine, with a bucket ``photos``."""
     server_of = pytest.importorskip("gcp_storage_emulator.server").create_server
-    port = free_port()
+    (port,) = free_ports(1)
     server = server_of("127.0.0.1", port, in_memory=True, default_bucket="photos")
     server.start()
     yield {"CLOUD_STORAGE_EMULATOR_ENDPOINT": f"http://127.0.0.1:{port}"}

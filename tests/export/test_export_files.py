@@ -98,7 +98,7 @@ def test_wrong_usage(tmp_path, weights_file, name):
     target = TARGETS[name]
     assert "ends in" in run(f"--{name}", tmp_path / "w.foo", "-w", weights_file, code=2).stderr
     path = tmp_path / f"w{target.suffixes[0]}"
-    if "uint8" not in target.formats:
+    if "uint8" not in target.number_formats:
         message = run(f"--{name}", path, "--quantize", "uint8", "-w", weights_file, code=2).stderr
         assert f"--{name} stores " in message
     if not target.fixes_size:

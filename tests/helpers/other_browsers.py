@@ -15,6 +15,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from helpers.environment import free_ports
+
 START_SECONDS = 60
 """Within which a browser has started."""
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -161,7 +163,7 @@ def webkit() -> Iterator[Session]:
         raise BrowserMissing("WebKitGTK is not installed (Debian: apt-get install webkit2gtk-driver xvfb)")
     with running([display, "-displayfd", "1", "-screen", "0", "1280x1000x24"], stdout=subprocess.PIPE) as screen:
         number = screen.stdout.readline().decode().strip()
-        port = free_port()
+        (port,) = free_ports(1)
         environment = {"DISPLAY": f":{number}", "WEBKIT_DISABLE_DMABUF_RENDERER": "1"}
         with running([driver, f"--port={port}"], env=environment):
             wait_until(lambda: is_listening(port), "WebKitWebDriver")
@@ -202,9 +204,3 @@ def wait_until(attempt, name: str):
 def is_listening(port: int) -> bool:
     socket.create_connection(("127.0.0.1", port), timeout=1).close()
     return True
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -10,6 +10,13 @@ from helpers.browser import until
 TINY = {"epochs": 500, "stepsPerEpoch": 10, "batch": 2, "patch": 8, "rate": 0.001, "vggWeight": 0}
 """Settings of a training whose steps take no time."""
 
+PATIENT = """
+  window.patience = 20;
+  const { setTimeout: wait } = window;
+  window.setTimeout = (work, limit, ...rest) => wait(work, limit < 1500 ? limit : limit * patience, ...rest);
+"""
+"""The page waits longer for what may never come, since machines are busy."""
+
 
 class View:
     """Drives the training view of a page."""
@@ -110,6 +117,17 @@ class View:
     @property
     def worker(self):
         return next(worker for worker in self.page.workers if "train/session/worker.js" in worker.url)
+
+    def hang(self):
+        """Let the worker hear nothing any more, as in a step that never ends; the page loses its patience with it."""
+        self.worker.evaluate(
+            """() => void setTimeout(() => {
+              self.postMessage({ event: 'log', detail: { message: 'hangs now', time: 0 } });
+              for (;;);
+            }, 0)"""
+        )
+        self.until(lambda: "hangs now" in self.log)
+        self.page.evaluate("() => void (patience = 1)")
 
     def answer(self, name: str):
         self.page.locator("#train-question").get_by_role("button", name=name).click()

@@ -105,7 +105,7 @@ def test_an_interruption_of_several_images_leaves_nothing_behind(tmp_path, numbe
     for name in range(6):
         write_image(tmp_path / "in" / f"{name}.png", Picture(random_samples(3, shape=(60, 60))))
     script = f"""
-        import os, signal
+        import os, signal, time
         from span_keras import upscale
         from span_keras.images.encoders import PngWriter
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -115,6 +115,7 @@ def test_an_interruption_of_several_images_leaves_nothing_behind(tmp_path, numbe
             if os.path.basename(self.file.name).startswith(".3.png"):
                 PngWriter.write = write  # a second signal would end what cleans up
                 os.kill(os.getpid(), {int(number)})
+                time.sleep(2)  # so that the main thread hears of it before this image is complete
         PngWriter.write = interrupt
         upscale.main([folder + "/in", "-o", folder + "/out", "--tile", "24", "-w", folder + "/w.safetensors"])
     """

@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from helpers.environment import QUICK_JAX
+from helpers.environment import QUICK_JAX, free_ports
 from helpers.runs import tiny_flags
 from helpers.weights import random_weights
 from span_keras.checkpoints import load_weights, save_weights
@@ -53,20 +51,6 @@ def finish(*processes, code: int = 0) -> list[str]:
         for process in processes:
             process.kill()  # the others of one that failed may wait for it for ever
     return texts
-
-
-def free_ports(count: int) -> list[int]:
-    """Below those that the system gives to connections, which would take one before the processes listen on it."""
-    ports = []
-    for port in random.sample(range(20_000, 32_768), 100):
-        try:
-            socket.create_server(("localhost", port)).close()
-        except OSError:
-            continue
-        ports.append(port)
-        if len(ports) == count:
-            break
-    return ports
 
 
 def assert_same_result(one: Path, other: Path):

@@ -3,7 +3,7 @@
 import { isCanvasTrue } from '../images/canvas.js';
 import { sortFiles } from './chosen.js';
 import { Compare } from './compare.js';
-import { forgetFile, read, wait } from './item.js';
+import { forgetFile, isPending, read, wait } from './item.js';
 import { $, announce, complain, hush, say } from './page.js';
 import { mountQueue } from './queue.js';
 import { Work } from './work.js';
@@ -192,6 +192,7 @@ export class Items {
 
   #stop(item) {
     if (item.state === 'running') return this.#work.stop();
+    if (!isPending(item)) return; // it was done before the click came
     forgetFile(item);
     Object.assign(item, { state: 'cancelled', detail: 'Cancelled' });
     this.#render();
