@@ -333,13 +333,14 @@ def test_impossible_options_are_wrong_usage(arguments, message, tmp_path):
     result = train("--out", tmp_path / "a", *arguments)
     assert result.exit_code == 2
     assert message in result.output
-    assert not (tmp_path / "a" / "config.json").exists()
+    assert not (tmp_path / "a").exists()
 
 
 def test_missing_data_folder(tmp_path):
     result = train("--data", tmp_path / "nowhere", "--out", tmp_path / "a")
     assert result.exit_code == 1
     assert "expected a folder of photographs, found nothing at" in result.output
+    assert not (tmp_path / "a").exists()
 
 
 def test_empty_data_folder(tmp_path):
