@@ -156,7 +156,7 @@ def _load(context: Context, resume: bool) -> Parts:
 
     metrics = lpips_metrics(settings.run) if devices.is_main else []
     photographs = split_photographs(settings.data, settings.run.seed, echo)
-    degradations = None if photographs.validation_lr else settings.data.degradations
+    degradations = None if photographs.validation_lr else settings.data.validation_degradations
     validation = _load_validation(context, photographs, degradations, metrics)
 
     # The network before photographs are decoded, which takes its time, because it finds what cannot be trained.
