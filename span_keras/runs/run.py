@@ -164,11 +164,12 @@ def _load(context: Context, resume: bool) -> Parts:
     # The checkpoint holds all that --init began with, whose file may be gone.
     trainer = make_trainer(settings.having(init=None) if checkpoint else settings, devices, echo)
 
+    if checkpoint:
+        trainer.state = checkpoint.arrays  # which finds a checkpoint that does not fit
+        echo(f"Continuing at step {trainer.step} of {settings.run.total_steps}.")
+
     dataset = _load_dataset(context, photographs, teacher)
     photos = _fingerprints(settings.data, photographs, degradations) | {"sets": dataset.set_count}
-    if checkpoint:
-        trainer.state = checkpoint.arrays
-        echo(f"Continuing at step {trainer.step} of {settings.run.total_steps}.")
     return Parts(checkpoint, trainer, dataset, validation, degradations is not None, photos)
 
 
