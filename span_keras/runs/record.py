@@ -76,8 +76,8 @@ class Record:
         if row.get("discriminator_waits") and not self._told_of_waiting:
             self._told_of_waiting = True
             self.progress.echo(
-                f"Step {report.step}: the discriminator waits for the network, which it tells from photographs without "
-                "fail; if it goes on, lower discriminator_channels in a recipe."
+                f"Step {report.step}: the discriminator waits, because it sees through every image; if that lasts, "
+                "begin another run with fewer discriminator_channels in its recipe."
             )
         self.folder.append("log.csv", row)
         self._board.scalars(report.step, "train", {k: v for k, v in row.items() if k not in ("step", "epoch")})
