@@ -71,7 +71,7 @@ class Record:
         if row.get("discriminator_skipped"):
             self.progress.echo(
                 f"Step {report.step}: skipped {row['discriminator_skipped']} updates of the discriminator since the "
-                "last report, because they were not finite or leapt."
+                "last report, because they were not finite or the loss leapt."
             )
         if row.get("discriminator_waits") and not self._told_of_waiting:
             self._told_of_waiting = True

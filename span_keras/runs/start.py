@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,7 +14,6 @@ from span_keras.errors import TrainingError
 from span_keras.network.init import initialise
 from span_keras.network.model import build_span
 from span_keras.network.weights import SpanWeights
-from span_keras.quiet import hushed
 from span_keras.runs.settings import Settings
 from span_keras.training.devices import Devices
 from span_keras.training.losses import SpanLoss
@@ -90,8 +90,8 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
     """
     config, init, seed = settings.config, settings.network.init, settings.run.seed
     if init is None:
-        with hushed():  # Keras loads TensorFlow for it where that is installed, on JAX, too
-            keras.utils.set_random_seed(seed)
+        # Keras's initialisers take their seeds from there. Its own set_random_seed would load TensorFlow on JAX, too.
+        random.seed(seed)
         model = build_span(config, dtype="float32")
         initialise(model, seed=seed)
         # A model keeps range and mean in float32 only, so reading them back rounds.

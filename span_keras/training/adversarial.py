@@ -5,10 +5,10 @@ Both are trained on the same batch with the logistic losses of "Generative Adver
 
 Its arrays are part of the trainer's flat state: ``discriminator/…``, their average ``discriminator_ema/…``,
 ``moment_1/discriminator/…``, ``moment_2/discriminator/…``, the counters ``discriminator_updates`` and
-``discriminator_streak``, and what its guard remembers, ``discriminator_recent_losses`` and
-``discriminator_recent_norms``.
+``discriminator_streak``, and ``discriminator_recent_losses``.
 
-The guard's bounds are such that a healthy training, whose loss stays between 0.5 and 1.4, does not come near them.
+Its guard's bounds are such that a healthy training, whose loss stays between 0.5 and 1.4, does not come near them. The
+norm of the gradient is none of them: that leaps to 300 times its median in healthy trainings, and clipping bounds it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ GROUP = "discriminator"
 
 AVERAGE = f"{GROUP}_ema"
 
-LOSSES, NORMS = f"{GROUP}_recent_losses", f"{GROUP}_recent_norms"
+LOSSES = f"{GROUP}_recent_losses"
 
 LEAST_LOSS = 0.5
-"""Loss and norm that a leap is compared with, if the medians are less: one that was winning may come back from it."""
-
-LEAST_NORM = 1.0
+"""Loss that a leap is compared with, if the median is less: one that was winning may come back from it."""
 
 WON = 0.1
 """Mean of the recent losses below which the discriminator waits: it sees through every image, and what it would still
@@ -52,7 +50,7 @@ def initial_state(options: StepOptions, seed: int) -> dict[str, np.ndarray]:
 
 def no_history() -> dict[str, np.ndarray]:
     """Return what the guard remembers at its beginning; infinity sorts behind every value that is known."""
-    return {name: np.full(GUARD_WINDOW, np.inf, np.float32) for name in (LOSSES, NORMS)}
+    return {LOSSES: np.full(GUARD_WINDOW, np.inf, np.float32)}
 
 
 class Adversary:
@@ -81,9 +79,9 @@ class Adversary:
     def update(self, hr, sr, rate, gradient: Callable, mean: Callable) -> tuple[dict, dict]:
         """Train the discriminator on a batch.
 
-        An update whose loss or gradient is not finite is left out, and so is one whose loss or norm exceeds the recent
-        median ``spike_factor`` times; ``RESTORE_AFTER`` in a row bring back the averaged discriminator. While the mean
-        of the last ``GUARD_WINDOW`` losses is below ``WON``, none is made.
+        An update whose loss or gradient is not finite is left out, and so is one whose loss exceeds the recent median
+        ``spike_factor`` times; ``RESTORE_AFTER`` in a row bring back the averaged discriminator. While the mean of the
+        last ``GUARD_WINDOW`` losses is below ``WON``, none is made.
 
         Args:
             hr, sr: (N, H, W, 3), real and made images.
@@ -104,11 +102,12 @@ class Adversary:
         value, gradients = mean((value, gradients))
         gradients, norm = clipped(gradients, self.options.clip_norm)
         state = self.state
-        waits = ops.mean(state[LOSSES]) < WON
+        recent = state[LOSSES]
+        waits = ops.mean(recent) < WON
         sane = ops.logical_and(ops.isfinite(value), ops.isfinite(norm))
-        leap = ops.logical_or(
-            self._leaps(value, state[LOSSES], LEAST_LOSS), self._leaps(norm, state[NORMS], LEAST_NORM)
-        )
+        median, known = recent_median(recent)
+        usual = ops.maximum(median, LEAST_LOSS)
+        leap = ops.logical_and(known >= GUARD_START, value > self.options.spike_factor * usual)
         # Of one that waits, every loss must count, or it would wait for ever.
         accept = ops.logical_and(sane, ops.logical_or(waits, ops.logical_not(leap)))
         learns = ops.logical_and(accept, ops.logical_not(waits))
@@ -118,19 +117,12 @@ class Adversary:
         names = [(f"{GROUP}/{name}", f"{AVERAGE}/{name}", f"moment_1/{GROUP}/{name}") for name in self.arrays]
         kept = state | restored(state, restore, names)
         new = {name: ops.where(learns, array, kept[name]) for name, array in updated.items()}
-        for name, latest in ((LOSSES, value), (NORMS, norm)):
-            shifted = ops.concatenate([state[name][1:], ops.reshape(latest, (1,))])
-            new[name] = ops.where(accept, shifted, state[name])
+        new[LOSSES] = ops.where(accept, ops.concatenate([recent[1:], ops.reshape(value, (1,))]), recent)
         new |= {f"{GROUP}/{name}": vector for name, vector in self.vectors.items()}
         new[f"{GROUP}_streak"] = streak
         logs = {"skipped": ops.logical_not(accept), "waits": waits}
         logs = {f"{GROUP}_{name}": ops.cast(flag, "float32") for name, flag in logs.items()}
         return new, {GROUP: value, **logs, f"{GROUP}_streak": streak}
-
-    def _leaps(self, value, recent, least: float):
-        """Return whether a value leaps over the median of recent ones, or over ``least``."""
-        median, known = recent_median(recent)
-        return ops.logical_and(known >= GUARD_START, value > self.options.spike_factor * ops.maximum(median, least))
 
     def _updated(self, gradients: dict, rate) -> dict:
         t = ops.cast(self.state[f"{GROUP}_updates"] + 1, "float32")

@@ -163,7 +163,7 @@ class SpanTrainer:
         if streaks["streak"] < streak:
             raise TrainingError(
                 f"expected training to progress, found {streak} updates of the discriminator in a row with a loss or "
-                f"gradient that is not finite or over {self.options.spike_factor:g} times the median; lower "
+                f"gradient that is not finite or a loss over {self.options.spike_factor:g} times the median; lower "
                 "--learning-rate or --adversarial-weight, add --warmup-steps, or use --precision float32, then "
                 "--resume."
             )

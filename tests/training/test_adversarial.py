@@ -173,7 +173,7 @@ def test_a_restored_state_goes_on_exactly(weights):
 # -- its guard
 
 
-HISTORY = ("discriminator_recent_losses", "discriminator_recent_norms")
+HISTORY = "discriminator_recent_losses"
 
 OVERFLOW = np.full(1, 1e38, np.float32)
 """A bias that makes the mean of the discriminator's loss infinite, and the network's part of it nothing."""
@@ -204,31 +204,23 @@ def test_a_damaged_discriminator_gives_way_to_its_average(weights):
     assert not logs["skipped"][RESTORE_AFTER:].any() and not logs["discriminator_skipped"][RESTORE_AFTER:].any()
 
 
-@pytest.mark.parametrize(
-    ("losses", "norms", "array"),
-    [(1.0, 1.0, "last/bias"), (1e9, 1e-3, "last/kernel")],
-)
-def test_leaps_of_loss_and_norm_are_left_out(weights, losses, norms, array):
+def test_leaps_of_its_loss_are_left_out(weights):
     trainer = make(weights)
     state = trainer.state
-    changed = f"discriminator/{array}"
-    recent = {
-        HISTORY[0]: np.full(GUARD_WINDOW, losses, np.float32),
-        HISTORY[1]: np.full(GUARD_WINDOW, norms, np.float32),
-    }
-    trainer.state = before = {**state, **recent, changed: state[changed] + 50}
+    changed = "discriminator/last/bias"
+    trainer.state = before = {**state, HISTORY: np.full(GUARD_WINDOW, 1.0, np.float32), changed: state[changed] + 50}
     logs = logs_of(trainer, RESTORE_AFTER + 2)
     np.testing.assert_array_equal(logs["discriminator_skipped"], [1] * RESTORE_AFTER + [0] * 2)
     assert np.isfinite(logs["discriminator"]).all()
     after = trainer.state
     assert after["discriminator_updates"] == 2 and np.abs(after[changed]).max() < 5, "the average took over"
-    np.testing.assert_array_equal(after[HISTORY[0]][:-2], before[HISTORY[0]][2:])
+    np.testing.assert_array_equal(after[HISTORY][:-2], before[HISTORY][2:])
 
 
 def test_a_discriminator_that_wins_waits_until_the_network_has_caught_up(weights):
     trainer = make(weights)
     history = np.full(GUARD_WINDOW, 0.05, np.float32)
-    trainer.state = before = {**trainer.state, HISTORY[0]: history, HISTORY[1]: history}
+    trainer.state = before = {**trainer.state, HISTORY: history}
     logs = logs_of(trainer, 2)
     assert logs["discriminator_waits"].all() and not logs["discriminator_skipped"].any()
     waiting = trainer.state
@@ -245,12 +237,13 @@ def test_a_discriminator_that_wins_waits_until_the_network_has_caught_up(weights
     assert trainer.state["discriminator_updates"] == 10 - logs["discriminator_waits"].sum()
 
 
-def test_a_short_history_makes_it_neither_wait_nor_leap(weights):
+@pytest.mark.parametrize("recent", [[np.inf] + [0.01] * (GUARD_WINDOW - 1), [0.11] * GUARD_WINDOW])
+def test_one_that_may_win_or_knows_nothing_again_goes_on(weights, recent):
+    """Too few losses are known to say that it wins, or their mean is above the bound; 1.39 is no leap over any."""
     trainer = make(weights)
-    history = np.full(GUARD_WINDOW, np.inf, np.float32)
-    history[-GUARD_START + 2 :] = 1e-6
-    trainer.state = {**trainer.state, HISTORY[0]: history, HISTORY[1]: history}
+    trainer.state = {**trainer.state, HISTORY: np.float32(recent)}
     logs = logs_of(trainer, 1)
+    assert logs["discriminator"][0] > 1
     assert not logs["discriminator_waits"].any() and not logs["discriminator_skipped"].any()
 
 
@@ -258,13 +251,13 @@ def test_a_checkpoint_of_an_older_version_has_no_history(weights):
     trainer = make(weights)
     logs_of(trainer, 3)
     state = trainer.state
-    assert np.isfinite(state[HISTORY[0]]).sum() == 3
-    trainer.state = {name: array for name, array in state.items() if name not in HISTORY}
-    assert np.isinf([trainer.state[name] for name in HISTORY]).all()
+    assert np.isfinite(state[HISTORY]).sum() == 3
+    trainer.state = {name: array for name, array in state.items() if name != HISTORY}
+    assert np.isinf(trainer.state[HISTORY]).all()
     np.testing.assert_array_equal(trainer.state["discriminator/last/bias"], state["discriminator/last/bias"])
     trainer.state = state
     trainer.forget_losses()
-    assert np.isinf([trainer.state[name] for name in HISTORY]).all()
+    assert np.isinf(trainer.state[HISTORY]).all()
 
 
 def test_the_part_that_is_not_finite_is_named(weights):
