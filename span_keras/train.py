@@ -114,7 +114,7 @@ def main(out: str, resume: bool, **given) -> None:
             stages = plan(given, out, resume)
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
-    for folder in filter(None, (given.get("data"), given.get("val"))):
+    for folder in filter(None, (given.get("data"), given.get("lr"), given.get("val"))):
         for sentence in left_out(folder):
             click.echo(sentence, err=True)
     with hushed():

@@ -98,16 +98,26 @@ def check_pair_sizes(hr_path, hr_size: tuple[int, int], lr_path, lr_size: tuple[
     """Refuse an LR image whose width and height are not the HR image's divided by the scale, rounded down.
 
     Raises:
-        PairError: says what would be right, and what scale would fit.
+        PairError: says what would be right, and what to do.
     """
-    if (expected := _divided(hr_size, scale)) == lr_size:
-        return
-    fitting = [other for other in SCALES if _divided(hr_size, other) == lr_size]
-    what_to_do = f"give --scale {fitting[0]}" if fitting else "use images of the same view"
-    raise PairError(
-        f"{lr_path} should be {expected[0]}×{expected[1]}, {hr_path} divided by {scale} ({hr_size[0]}×{hr_size[1]}), "
-        f"found {lr_size[0]}×{lr_size[1]}; {what_to_do}."
-    )
+    if (expected := _divided(hr_size, scale)) != lr_size:
+        raise PairError(
+            f"{lr_path} should be {expected[0]}×{expected[1]}, {hr_path} divided by {scale} "
+            f"({hr_size[0]}×{hr_size[1]}), found {lr_size[0]}×{lr_size[1]}; {_advice(hr_size, lr_size, scale)}."
+        )
+
+
+def _advice(hr_size: tuple[int, int], lr_size: tuple[int, int], scale: int) -> str:
+    """Say what to do with a pair whose sizes do not fit."""
+    if fitting := [other for other in SCALES if _divided(hr_size, other) == lr_size]:
+        return f"give --scale {fitting[0]}"
+    if lr_size == hr_size:
+        return "both are of one size, so give LR images that are reduced, or leave --lr out to have them made"
+    if min(lr - hr for lr, hr in zip(lr_size, hr_size, strict=True)) >= 0:
+        return "the HR and the LR images (--data and --lr) seem to be swapped"
+    if lr_size == tuple(-(-side // scale) for side in hr_size):  # MATLAB's imresize rounds up
+        return f"crop HR images to multiples of {scale} and reduce them again"
+    return "use images of the same view"
 
 
 def _divided(size: tuple[int, int], scale: int) -> tuple[int, int]:
@@ -146,13 +156,13 @@ def reduced(size: tuple[int, int], factor: float) -> tuple[int, int]:
 def load_validation(
     source: str | os.PathLike | Iterable[str | os.PathLike],
     scale: int,
-    on_skip: Callable[[Path, str], None] = lambda path, reason: None,
+    on_skip: Callable[[str], None] = lambda problem: None,
     lr_files: Mapping[Path, Path] = MappingProxyType({}),
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Decode whole images for validation, in sorted order.
 
     Args:
-        on_skip: told of every image that cannot be used, and why.
+        on_skip: told in a sentence of every image that cannot be used, unless the error tells of it.
         lr_files: HR file -> LR file, of those whose LR image is not to be made.
 
     Returns:
@@ -160,7 +170,7 @@ def load_validation(
 
     Raises:
         PairError: an LR image does not fit its HR image.
-        DataError: no image can be used.
+        DataError: no image can be used; it tells of the first.
     """
     images, problems = [], []
     least = SSIM_WINDOW + 2 * scale  # what is left once the border is shaved
@@ -175,7 +185,8 @@ def load_validation(
             raise
         except DataError as error:
             problems.append(str(error))
-            on_skip(path, str(error))
+    for problem in problems if images else problems[1:]:
+        on_skip(problem)
     if not images:
         raise DataError(f"None of the {len(problems)} validation images can be used. {problems[0]}")
     return images

@@ -122,7 +122,8 @@ def degrade(hr, random: Random, options: Degradations, scale: int, patch: int):
         size = ops.where(first, size, scale * one)  # in LR sides; as large as HR is no change at all
 
         x = blurred(hr, *_kernel_shape(random, count, options, scale), random.chance(count, options.blur))
-        canvas = _whole_blocks(math.ceil(largest * lr_side) if options.first_pass else side)
+        # Patches without a first pass stay as large as HR, however small the others become.
+        canvas = _whole_blocks(math.ceil(max(largest, scale) * lr_side) if options.first_pass else side)
         x = resized(x, size * lr_side / side, side * one, canvas, _kernels(random, count))
         x = noisy(x, random, options, first)
         on = ops.logical_and(first, random.chance(count, options.first_jpeg))

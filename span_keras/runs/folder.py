@@ -21,6 +21,8 @@ except ImportError:  # Windows
 
 CHECKPOINTS = ("last.ckpt", "previous.ckpt")
 
+LOCK = "run.lock"
+
 
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
@@ -90,8 +92,10 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike, make: bool = True):
         self.path = Path(path)
         self._last_is_complete = False  # as far as this object knows
+        self._made: list[Path] = []
         if not make:
             return
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -103,14 +107,32 @@ class RunFolder:
     def alone(self) -> Iterator[None]:
         """Keep other processes that ask for it out of the folder, where the system and the disk can do that.
 
+        A folder that was made and in which nothing was written is removed again if the block fails.
+
         Raises:
             TrainingError: another process is at work in the folder.
         """
+        try:
+            with self._locked():
+                yield
+        except BaseException:
+            self._remove_what_is_empty()
+            raise
+
+    def _remove_what_is_empty(self) -> None:
+        with contextlib.suppress(OSError):  # not empty, or not ours to remove
+            if self._made and [path.name for path in self.path.iterdir()] in ([], [LOCK]):
+                (self.path / LOCK).unlink(missing_ok=True)
+                for folder in self._made:
+                    folder.rmdir()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as held:
             try:
                 if fcntl:
                     # The file stays, because another process may have opened it; a killed process leaves no lock.
-                    file = held.enter_context((self.path / "run.lock").open("a"))
+                    file = held.enter_context((self.path / LOCK).open("a"))
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise TrainingError(

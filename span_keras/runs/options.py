@@ -163,6 +163,11 @@ class ChosenDegradations:
         given = {name: getattr(self, f"degrade_{name}") for name in STRENGTHS}
         return replace(PRESETS[self.degrade], **{name: value for name, value in given.items() if value is not None})
 
+    @property
+    def validation_degradations(self) -> Degradations | None:
+        """What happens to LR images that are validated on: all are degraded, because a few may be mostly clean ones."""
+        return replace(self.degradations, clean=0.0) if self.degradations else None
+
 
 class RunLength:
     """What follows from the options of ``run``."""

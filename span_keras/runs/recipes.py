@@ -33,6 +33,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from span_keras.data.options import STRENGTHS, Degradations
 from span_keras.errors import ConfigError, RetiredError
 from span_keras.runs.options import BY_NAME, GROUPS, layered
 from span_keras.runs.retired import LAST_COMMIT, without_retired
@@ -169,7 +170,7 @@ def _stage(table: dict, number: int, common: dict) -> Stage:
 
 
 def _values(tables: dict) -> dict:
-    """Return the values of all groups by name, checked."""
+    """Return the values of all groups by name, checked, also whether the strengths of degradations are ranges."""
     values = {}
     for group in GROUPS:
         table = tables.get(group, {})
@@ -178,6 +179,7 @@ def _values(tables: dict) -> dict:
         without_retired(table)
         for name, value in table.items():
             values[name] = _value(group, name, value)
+    Degradations(**{name: values[f"degrade_{name}"] for name in STRENGTHS if f"degrade_{name}" in values})
     return values
 
 

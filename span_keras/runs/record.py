@@ -17,7 +17,7 @@ from span_keras.runs.tensorboard import TensorBoard
 from span_keras.runs.validation import Validation
 from span_keras.training.trainer import Report, not_finite
 
-COUNTS = ("skipped", "restored", "discriminator_skipped")
+COUNTS = ("skipped", "restored", "discriminator_skipped", "discriminator_waits")
 """What ``log.csv`` holds sums of; of other figures it holds means."""
 
 
@@ -41,6 +41,7 @@ class Record:
         self.unlogged: dict[str, list[float]] = {}
         self.bicubic = validation.bicubic()
         self._logged_at = time.monotonic()
+        self._told_of_waiting = False
         self._board = TensorBoard(folder.path / "tensorboard")
         if not self._board.available:
             progress.echo("Note: the package tensorboard is not installed; no event files are written.")
@@ -70,7 +71,13 @@ class Record:
         if row.get("discriminator_skipped"):
             self.progress.echo(
                 f"Step {report.step}: skipped {row['discriminator_skipped']} updates of the discriminator since the "
-                "last report, because they were not finite."
+                "last report, because they were not finite or the loss leapt."
+            )
+        if row.get("discriminator_waits") and not self._told_of_waiting:
+            self._told_of_waiting = True
+            self.progress.echo(
+                f"Step {report.step}: the discriminator waits, because it sees through every image; if that lasts, "
+                "begin another run with fewer discriminator_channels in its recipe."
             )
         self.folder.append("log.csv", row)
         self._board.scalars(report.step, "train", {k: v for k, v in row.items() if k not in ("step", "epoch")})

@@ -156,7 +156,7 @@ def _load(context: Context, resume: bool) -> Parts:
 
     metrics = lpips_metrics(settings.run) if devices.is_main else []
     photographs = split_photographs(settings.data, settings.run.seed, echo)
-    degradations = None if photographs.validation_lr else settings.data.degradations
+    degradations = None if photographs.validation_lr else settings.data.validation_degradations
     validation = _load_validation(context, photographs, degradations, metrics)
 
     # The network before photographs are decoded, which takes its time, because it finds what cannot be trained.
@@ -164,11 +164,12 @@ def _load(context: Context, resume: bool) -> Parts:
     # The checkpoint holds all that --init began with, whose file may be gone.
     trainer = make_trainer(settings.having(init=None) if checkpoint else settings, devices, echo)
 
+    if checkpoint:
+        trainer.state = checkpoint.arrays  # which finds a checkpoint that does not fit
+        echo(f"Continuing at step {trainer.step} of {settings.run.total_steps}.")
+
     dataset = _load_dataset(context, photographs, teacher)
     photos = _fingerprints(settings.data, photographs, degradations) | {"sets": dataset.set_count}
-    if checkpoint:
-        trainer.state = checkpoint.arrays
-        echo(f"Continuing at step {trainer.step} of {settings.run.total_steps}.")
     return Parts(checkpoint, trainer, dataset, validation, degradations is not None, photos)
 
 
@@ -177,7 +178,7 @@ def _load_validation(
 ) -> Validation:
     """Decode the photographs to validate on, and do to their LR images what is done in training."""
     config, echo = context.settings.config, context.echo
-    tell = lambda path, reason: echo(f"Not validating on {path}: {reason}")  # noqa: E731
+    tell = lambda problem: echo(f"Not used for validation: {problem}")  # noqa: E731
     pairs = load_validation(photographs.validation, config.scale, on_skip=tell, lr_files=photographs.validation_lr)
     if degradations:
         pairs = degraded_pairs(pairs, degradations, config.scale)

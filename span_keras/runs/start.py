@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -89,7 +90,8 @@ def start_weights(settings: Settings, echo: Callable = lambda text: None) -> Spa
     """
     config, init, seed = settings.config, settings.network.init, settings.run.seed
     if init is None:
-        keras.utils.set_random_seed(seed)
+        # Keras's initialisers take their seeds from there. Its own set_random_seed would load TensorFlow on JAX, too.
+        random.seed(seed)
         model = build_span(config, dtype="float32")
         initialise(model, seed=seed)
         # A model keeps range and mean in float32 only, so reading them back rounds.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 
 class TensorBoard:
@@ -15,6 +17,9 @@ class TensorBoard:
 
     def __init__(self, folder: Path):
         self.available = False
+        if "tensorflow" not in sys.modules:
+            # Where TensorFlow is installed, the writer would load it; the package looks for this name not to do so.
+            sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
         try:
             from tensorboard.compat.proto.event_pb2 import Event
             from tensorboard.compat.proto.summary_pb2 import Summary

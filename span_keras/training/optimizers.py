@@ -89,6 +89,12 @@ def average(before, weight, t, decay: float):
     return before + ops.maximum(1 - decay, (EMA_DELAY - 1) / (EMA_DELAY + t)) * (weight - before)
 
 
+def recent_median(recent):
+    """Return the median of recent values, infinite where none is known yet, and how many are known."""
+    known = ops.sum(ops.cast(ops.isfinite(recent), "int32"))
+    return ops.take(ops.sort(recent), ops.maximum(known - 1, 0) // 2), known
+
+
 def streak_after(accept, streak):
     """Return the number of updates left out in a row, and whether it is one that brings the average back."""
     streak = ops.where(accept, ops.zeros_like(streak), streak + 1)

@@ -11,7 +11,7 @@ from span_keras.images.orientation import turn_each
 from span_keras.network.functional import apply, fuse
 from span_keras.training.adversarial import Adversary
 from span_keras.training.losses import mean_absolute_error
-from span_keras.training.optimizers import OPTIMIZERS, average, clipped, restored, streak_after
+from span_keras.training.optimizers import OPTIMIZERS, average, clipped, recent_median, restored, streak_after
 from span_keras.training.options import StepOptions
 
 
@@ -38,7 +38,7 @@ class TrainStep:
         (loss, (parts, sr)), gradients = gradient(lambda p: self._total_loss(p, adversary, *images), parameters)
         loss, parts, gradients = mean((loss, parts, gradients))
         gradients, norm = clipped(gradients, self.options.clip_norm)
-        median, known = self._median(state)
+        median, known = recent_median(state["recent_losses"])
         sane = ops.logical_and(ops.isfinite(loss), ops.isfinite(norm))
         leap = ops.logical_and(known >= GUARD_START, loss > self.options.spike_factor * median)
         accept = ops.logical_and(sane, ops.logical_not(leap))
@@ -73,12 +73,6 @@ class TrainStep:
     def network(self, parameters: dict, lr, dtype: str):
         """Run the training network: (N, h, w, 3) in [0, 1] -> (N, h·scale, w·scale, 3)."""
         return apply(fuse(parameters, self.config), lr, self.config, dtype)
-
-    @staticmethod
-    def _median(state):
-        """Return the median of the recent losses, and how many are known."""
-        known = ops.sum(ops.cast(ops.isfinite(state["recent_losses"]), "int32"))
-        return ops.take(ops.sort(state["recent_losses"]), ops.maximum(known - 1, 0) // 2), known
 
     @staticmethod
     def _record(state, loss):

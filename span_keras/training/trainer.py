@@ -37,7 +37,8 @@ class Report:
     Attributes:
         step: number of steps finished after it.
         logs: name -> float array with one value per step: ``loss`` and its parts, ``grad_norm``, and ``skipped`` and
-            ``restored``, 0 or 1; with a discriminator, its loss ``discriminator`` and ``discriminator_skipped``.
+            ``restored``, 0 or 1; with a discriminator, its loss ``discriminator``, and ``discriminator_skipped`` and
+            ``discriminator_waits``, 0 or 1.
         seconds: wall time since the report before it.
         synced: whether the trainer's state is that of this report; if not, the device is an execution further.
     """
@@ -162,8 +163,9 @@ class SpanTrainer:
         if streaks["streak"] < streak:
             raise TrainingError(
                 f"expected training to progress, found {streak} updates of the discriminator in a row with a loss or "
-                "gradient that is not finite; lower --learning-rate or --adversarial-weight, add --warmup-steps, or "
-                "use --precision float32, then --resume."
+                f"gradient that is not finite or a loss over {self.options.spike_factor:g} times the median; lower "
+                "--learning-rate or --adversarial-weight, add --warmup-steps, or use --precision float32, then "
+                "--resume."
             )
         raise TrainingError(
             f"expected training to progress, found {streak} steps in a row with a loss or gradient that is not "
@@ -179,6 +181,8 @@ class SpanTrainer:
 
     @state.setter
     def state(self, state: dict[str, np.ndarray]) -> None:
+        if self.options.adversarial_weight and f"{adversarial.GROUP}_updates" in state:
+            state = adversarial.no_history() | state  # that older versions did not keep
         present = {name: np.shape(array) for name, array in self.engine.read().items()}
         found = {name: np.shape(array) for name, array in state.items()}
         if present != found:
@@ -208,7 +212,8 @@ class SpanTrainer:
     def forget_losses(self) -> None:
         """Compare the losses to come with one another alone, because those before are of another function or images."""
         state = self.engine.read()
-        self.engine.write(state | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
+        forgotten = adversarial.no_history() if self.options.adversarial_weight else {}
+        self.engine.write(state | forgotten | {"recent_losses": np.full_like(state["recent_losses"], np.inf)})
 
     def weights(self, *, ema: bool = True) -> SpanWeights:
         """Return the trained network in training form: the averaged weights, or the latest ones."""

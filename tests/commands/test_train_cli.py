@@ -333,13 +333,14 @@ def test_impossible_options_are_wrong_usage(arguments, message, tmp_path):
     result = train("--out", tmp_path / "a", *arguments)
     assert result.exit_code == 2
     assert message in result.output
-    assert not (tmp_path / "a" / "config.json").exists()
+    assert not (tmp_path / "a").exists()
 
 
 def test_missing_data_folder(tmp_path):
     result = train("--data", tmp_path / "nowhere", "--out", tmp_path / "a")
     assert result.exit_code == 1
     assert "expected a folder of photographs, found nothing at" in result.output
+    assert not (tmp_path / "a").exists()
 
 
 def test_empty_data_folder(tmp_path):
@@ -385,6 +386,24 @@ def test_corrupt_photographs_are_named_and_left_out(photos, tmp_path):
     result = train("--data", folder, "--val", photos, "--out", tmp_path / "a", "--epochs", 1, "--steps-per-epoch", 1)
     assert result.exit_code == 0, result.output
     assert "1 skipped: broken.jpg" in result.output
+
+
+def test_a_damaged_photograph_is_told_once(photos, tmp_path):
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "broken.jpg").write_bytes(b"not an image at all")
+    result = train("--data", photos, "--val", tmp_path / "val", "--out", tmp_path / "a")
+    assert result.exit_code == 1
+    assert "None of the 1 validation images can be used" in result.stderr
+    assert result.output.count("broken.jpg") == 1
+
+
+def test_files_of_lr_folders_that_are_not_read_are_told(photos, tmp_path):
+    (tmp_path / "lr").mkdir()
+    (tmp_path / "lr" / "photo_0.tga").write_bytes(b"TGA")
+    (tmp_path / "lr" / "photo_1.png").write_bytes((photos / "photo_1.png").read_bytes())
+    result = train("--data", photos, "--lr", tmp_path / "lr", "--out", tmp_path / "a")
+    assert result.exit_code == 1
+    assert "photo_0.tga is an image, which is not read; convert it to PNG." in result.stderr
 
 
 def test_validation_photographs_are_not_trained_on(photos, tmp_path):

@@ -235,12 +235,17 @@ def test_validation_images_are_whole_and_paired(folder):
 def test_validation_skips_what_it_cannot_use_and_tells(folder):
     (folder / "a.png").write_text("broken")
     Image.fromarray(smooth(40, 14)).save(folder / "thin.png")
-    skipped = {}
-    images = load_validation(folder, 2, on_skip=lambda path, reason: skipped.update({path.name: reason}))
+    told = []
+    images = load_validation(folder, 2, on_skip=told.append)
     assert [name for name, _, _ in images] == ["b.webp", "C.BMP"]
-    assert "cannot be read" in skipped["a.png"] and "the 15 pixels that SSIM needs" in skipped["thin.png"]
-    with pytest.raises(DataError, match=r"None of the 1 validation images can be used\. .*a\.png cannot be read"):
-        load_validation([folder / "a.png"], 2)
+    assert all(
+        sentence.startswith(str(folder / name)) for sentence, name in zip(told, ("a.png", "thin.png"), strict=True)
+    )
+    assert "cannot be read" in told[0] and "the 15 pixels that SSIM needs" in told[1]
+    told.clear()
+    with pytest.raises(DataError, match=r"None of the 2 validation images can be used\. .*a\.png cannot be read"):
+        load_validation([folder / "a.png", folder / "thin.png"], 2, on_skip=told.append)
+    assert len(told) == 1 and "thin.png is smaller" in told[0], "the error tells of the other"
 
 
 def test_hold_out_is_disjoint_complete_and_stable():

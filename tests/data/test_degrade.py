@@ -120,6 +120,25 @@ def test_presets_give_images_of_8_bits(tiles, preset):
     assert differing >= 2
 
 
+ALWAYS = Degradations(clean=0, blur=1, first_pass=0.5, noise=1, first_jpeg=1, jpeg=1)
+"""Everything happens to every patch, but for the first pass, which half of them have."""
+
+
+RANGES = [field.name for field in fields(Degradations) if isinstance(field.default, tuple)]
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [(name, scale) for name in STRENGTHS for scale in ([2, 3, 4] if name in RANGES else [4])],
+)
+def test_every_strength_gives_images_of_8_bits_at_its_limits(tiles, name, scale):
+    side = hr_side(4, scale)
+    for limit in STRENGTHS[name][1:]:
+        value = (limit, limit) if name in RANGES else limit
+        for images in run(tiles[:, :side, :side], replace(ALWAYS, **{name: value}), scale, patch=4):
+            assert np.array_equal(images, np.clip(np.round(images), 0, 255)), (name, limit)
+
+
 def test_the_same_seed_and_step_give_the_same_patches(tiles):
     function = compiled(lambda hr, step: degrade.degrade(hr, Random(3, step), PRESETS["photo"], 4, 16))
     first, again, later = (

@@ -1,5 +1,7 @@
 """Folders of HR and LR images: their names, sizes and patches."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
@@ -66,6 +68,27 @@ def test_missing_partners_are_named_with_their_folders(folders):
         pair_folders(hr, lr)
 
 
+def test_a_folder_too_high_is_told_with_those_that_fit(folders):
+    hr, lr = folders
+    above = lr.parent / "bicubic"
+    for name in ("X2", "X4"):
+        shutil.copytree(lr, above / name)
+    shutil.copytree(lr / "Sub.2", above / "part")
+    expected = rf"LR without HR: X2/0801x2\.png, .*; give {above / 'X2'} or {above / 'X4'} instead of {above}\.$"
+    with pytest.raises(DataError, match=expected):
+        pair_folders(hr, above)
+    shutil.rmtree(above / "X4")
+    with pytest.raises(DataError, match=rf"; give {above / 'X2'} instead of {above}\.$"):
+        pair_folders(hr, above)
+
+
+def test_swapped_folders_are_told(tmp_path):
+    for name in ("HR/0801.png", "HR/0802.png", "LR/0801x4.png", "LR/0802x4.png"):
+        save(tmp_path / name, (4, 4))
+    with pytest.raises(DataError, match=r"; the two folders seem to be swapped\.$"):
+        pair_folders(tmp_path / "LR", tmp_path / "HR")
+
+
 def test_folders_that_are_none(folders, tmp_path):
     hr, lr = folders
     with pytest.raises(DataError, match=r"found nothing at .*gone; check the path"):
@@ -117,8 +140,17 @@ def test_teachers_see_the_given_lr_image(folders):
     [
         ((6, 4), r"x\.png should be 12×8, .*HR/x\.png divided by 2 \(24×16\), found 6×4; give --scale 4\.$"),
         ((8, 5), r"should be 12×8, .*found 8×5; give --scale 3"),
-        ((24, 16), r"should be 12×8, .*found 24×16; use images of the same view"),
+        ((24, 16), r"should be 12×8, .*found 24×16; both are of one size, so give LR images that are reduced, or"),
+        (
+            (48, 32),
+            r"should be 12×8, .*found 48×32; the HR and the LR images \(--data and --lr\) seem to be swapped\.$",
+        ),
+        (
+            (40, 16),
+            r"should be 12×8, .*found 40×16; the HR and the LR images \(--data and --lr\) seem to be swapped\.$",
+        ),
         ((8, 12), r"should be 12×8, .*found 8×12; use images of the same view"),
+        ((13, 9), r"should be 12×8, .*found 13×9; use images of the same view"),
     ],
 )
 def test_sizes_that_do_not_fit(tmp_path, size, message):
@@ -129,6 +161,14 @@ def test_sizes_that_do_not_fit(tmp_path, size, message):
         dataset(tmp_path / "HR", tmp_path / "LR")
     with pytest.raises(PairError, match=message):
         load_validation(tmp_path / "HR", 2, lr_files=pair_folders(tmp_path / "HR", tmp_path / "LR"))
+
+
+def test_lr_images_that_were_rounded_up(tmp_path):
+    save(tmp_path / "HR" / "x.png", (25, 16))
+    save(tmp_path / "LR" / "x.png", (13, 8))
+    expected = r"should be 12×8, .*found 13×8; crop HR images to multiples of 2 and reduce them again\.$"
+    with pytest.raises(PairError, match=expected):
+        dataset(tmp_path / "HR", tmp_path / "LR")
 
 
 def test_hr_images_are_cut_to_whole_lr_pixels(tmp_path):

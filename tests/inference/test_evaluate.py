@@ -171,6 +171,16 @@ def named(folder, **names):
         (["baby", "bird"], ["baby_LR", "bird-x3"]),
         (["baby_x4", "bird_x4"], ["baby", "bird"]),
         (["babyx4_HR", "box2_HR"], ["babyx4_LR", "box2_LR"]),
+        (["0801", "0802", "0803"], ["0801x4m", "0802x4d", "0803x4w"]),
+        (["0801", "0802"], ["0801x4w1", "0802x4w4"]),
+        (["baby_gt", "bird_gt"], ["baby_lq", "bird_lq"]),
+        (["baby_GT", "bird_GT"], ["baby_LQ", "bird_LQ"]),
+        (["Canon_001_HR", "Canon_002_HR"], ["Canon_001_LR4", "Canon_002_LR4"]),
+        (["img_001_SRF_4_HR", "img_002_SRF_4_HR"], ["img_001_LR_x4", "img_002_LRBI_x4"]),
+        (["img_001_HR_x4", "img_002_HR_x4"], ["img_001_LRBI_x4", "img_002_LRDN_x4"]),
+        (["0801_s001", "0801_s002", "0802_s001"], ["0801x4_s001", "0801x4_s002", "0802x4_s001"]),
+        (["car", "car_gt"], ["carx4", "car_gtx4"]),
+        (["tex2d", "text"], ["tex2dx2", "textx2"]),
     ],
 )
 def test_endings_that_do_not_count(tmp_path, hr, lr):
@@ -181,6 +191,20 @@ def test_endings_that_do_not_count(tmp_path, hr, lr):
 def test_names_that_only_look_like_scales_are_not_taken_for_one(tmp_path):
     with pytest.raises(DataError, match=r"HR without LR: box2\.png; LR without HR: box7\.png"):
         find_pairs(named(tmp_path, HR=["box2"], LR=["box7"]))
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr", "message"),
+    [
+        (["0801"], ["0801x4w1", "0801x4w2"], r"0801x4w1\.png and .*0801x4w2\.png both count as the LR image of"),
+        (["baby_gt", "baby_HR"], ["baby_lq", "bird_lq"], r"baby_HR\.png and .*baby_gt\.png both count as image 'baby'"),
+        (["0801_s001"], ["0801x4_s002"], r"HR without LR: 0801_s001\.png; LR without HR: 0801x4_s002\.png"),
+        (["baby_gtx"], ["baby_lq"], r"HR without LR: baby_gtx\.png"),
+    ],
+)
+def test_different_pictures_stay_different(tmp_path, hr, lr, message):
+    with pytest.raises(DataError, match=message):
+        find_pairs(named(tmp_path, HR=hr, LR=lr))
 
 
 def test_weights_that_make_no_numbers_are_named(folder, tmp_path, wild_weights):

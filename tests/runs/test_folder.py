@@ -12,6 +12,30 @@ from span_keras.runs import checkpoint as checkpoint_module
 from span_keras.runs.checkpoint import Checkpoint
 from span_keras.runs.folder import CHECKPOINTS, RunFolder
 
+# -- the folder itself
+
+
+@pytest.mark.parametrize("error", [TrainingError, KeyboardInterrupt])
+def test_a_folder_in_which_nothing_was_written_goes_again(tmp_path, error):
+    folder = RunFolder(tmp_path / "runs" / "new")
+    with pytest.raises(error), folder.alone():
+        assert folder.path.is_dir()
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_or_is_written_to_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("there", "written"):
+        folder = RunFolder(tmp_path / name)
+        with pytest.raises(TrainingError), folder.alone():
+            if name == "written":
+                folder.write("config.json", b"{}")
+            raise TrainingError
+        assert folder.path.is_dir()
+    assert (tmp_path / "written" / "config.json").read_bytes() == b"{}"
+
+
 # -- checkpoints
 
 

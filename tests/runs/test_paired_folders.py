@@ -129,7 +129,7 @@ def test_bad_pairs_are_named(pairs, tmp_path):
     assert "found 24×20; give --scale 2." in refused(command(*both, "--scale", 3, out=out), 1)
     (lr / "photo_3x2.png").rename(lr / "photo_7x2.png")
     message = refused(command(*both, out=out), 1)
-    assert "must match by name, found HR without LR: photo_3.png; LR without HR: photo_7x2.png." in message
+    assert "must match by name, found HR without LR: photo_3.png; LR without HR: photo_7x2.png; name" in message
     assert "--lr expected a folder of LR images, found nothing at" in refused(
         command("--data", hr, "--lr", tmp_path / "gone", out=out), 1
     )

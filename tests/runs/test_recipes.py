@@ -117,6 +117,12 @@ def test_values_that_nothing_uses_are_refused(write, text, message):
     assert str(error.value).endswith(".")
 
 
+@pytest.mark.parametrize("table", ["[data]\n", "[[stages]]\nname = 'a'\n[stages.data]\n"])
+def test_strengths_that_are_no_range_name_the_recipe(write, table):
+    with pytest.raises(ConfigError, match=r"mine\.toml: \[data\] degrade_quality must be two ascending numbers from 1"):
+        load(write(f"{table}degrade = 'photo'\ndegrade_quality = [90, 40]\n"))
+
+
 def test_a_value_that_a_stage_does_not_use_names_the_stage(write):
     file = write("[[stages]]\nname = 'a'\n[[stages]]\nname = 'b'\n[stages.step]\nteacher_weight = 2\n")
     first, second = load(file).stages

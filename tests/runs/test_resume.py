@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,13 @@ from helpers.runs import tiny_flags, tiny_settings
 from span_keras.data import dataset as dataset_module
 from span_keras.data import working_sets
 from span_keras.data.decode import load_pair
+from span_keras.data.options import PRESETS
 from span_keras.errors import SpanError, TrainingError
 from span_keras.runs import folder as folder_module
+from span_keras.runs import run as run_module
 from span_keras.runs.checkpoint import Checkpoint
 from span_keras.runs.folder import RunFolder
+from span_keras.runs.photographs import fingerprint, split_photographs
 from span_keras.runs.progress import Decoding
 from span_keras.runs.retired import RETIRED
 from span_keras.runs.run import train
@@ -97,7 +101,7 @@ def test_killed_without_warning(photos, whole, tmp_path):
     assert_equal_runs(out, whole)
 
 
-def test_a_discriminator_goes_on_where_it_was_killed(photos, tmp_path):
+def test_a_discriminator_goes_on_where_it_was_killed(photos, tmp_path, monkeypatch):
     """SIGKILL as above, with everything that trains on photographs: degradations, mean colours, a discriminator.
 
     The degradations depend on seed and step; the run shows some degraded patches.
@@ -118,6 +122,7 @@ def test_a_discriminator_goes_on_where_it_was_killed(photos, tmp_path):
     assert RunFolder(parts).load_checkpoint().arrays["discriminator_updates"] == STEPS
     with Image.open(whole / "samples" / "degraded.png") as strip:
         assert strip.size[0] > strip.size[1] > 160
+    monkeypatch.setattr(run_module, "PatchDataset", None)  # told before any photograph to train on is decoded
     with pytest.raises(TrainingError, match="expected a checkpoint without a discriminator, found one with it"):
         train(same.having(adversarial_weight=0.0), parts, resume=True, echo=lambda text: None)
 
@@ -336,6 +341,22 @@ def test_other_photographs_are_announced(photos, tmp_path):
     assert "are others than before" not in told(now, epochs=2)
 
 
+def test_validation_of_degraded_photographs_has_no_clean_ones(photos, tmp_path, monkeypatch):
+    """A run that was validated on clean ones, too, is told that figures do not compare."""
+    monkeypatch.setattr(run_module, "degraded_pairs", lambda pairs, options, scale: seen.append(options) or pairs)
+    seen, said, out = [], [], tmp_path / "run"
+    options = settings(photos, degrade="photo", patch_size=8, epochs=1, steps_per_epoch=1, rate_epochs=())
+    train(options, out, echo=said.append)
+    assert seen == [replace(PRESETS["photo"], clean=0.0)]
+    checkpoint = RunFolder(out).load_checkpoint()
+    photographs = split_photographs(options.data)
+    before = fingerprint(photographs.validation, str(photos), PRESETS["photo"])
+    progress = checkpoint.progress | {"photos": checkpoint.progress["photos"] | {"validation": before}}
+    RunFolder(out).save_checkpoint(Checkpoint(checkpoint.arrays, progress))
+    train(options.having(epochs=2), out, resume=True, echo=said.append)
+    assert any("to validate on are others than before; figures do not compare" in line for line in said)
+
+
 def test_what_a_killed_run_left_half_written_is_deleted(photos, tmp_path):
     out = tmp_path / "run"
     train(settings(photos, epochs=1, rate_epochs=()), out, echo=lambda text: None)
@@ -363,7 +384,7 @@ def test_photographs_found_damaged_late_are_named(tmp_path, monkeypatch):
     options = settings(tmp_path / "train", val=str(tmp_path / "val"), val_images=2, cache_gb=0.02, steps_per_epoch=16)
     train(options, tmp_path / "run", echo=said.append)
     assert any("working sets" in line for line in said)
-    assert any(line.startswith(f"Not validating on {tmp_path / 'val' / '1.png'}: ") for line in said)
+    assert any(line.startswith(f"Not used for validation: {tmp_path / 'val' / '1.png'} ") for line in said)
     left_out = [line.split(":")[0] for line in said if line.startswith("Left out ")]
     assert left_out and len(left_out) == len(set(left_out))
     assert {Path(line.removeprefix("Left out ")).name for line in left_out} <= {f"{i}.png" for i in range(1, 16, 2)}

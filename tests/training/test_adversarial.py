@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from span_keras.constants import RESTORE_AFTER
+from span_keras.constants import GUARD_START, GUARD_WINDOW, RESTORE_AFTER
 from span_keras.errors import TrainingError
 from span_keras.network.config import SpanConfig
 from span_keras.network.init import initialise
@@ -113,7 +113,7 @@ def test_both_networks_learn(weights):
     # Then it tells noise from what the network makes, until that has learnt from it.
     assert logs["discriminator"].min() < 0.85 * logs["discriminator"][:3].mean()
     np.testing.assert_allclose(logs["loss"], logs["mae"] + 0.1 * logs["adversarial"], rtol=1e-5)
-    assert not logs["discriminator_skipped"].any()
+    assert not logs["discriminator_skipped"].any() and not logs["discriminator_waits"].any()
     assert after["discriminator_updates"] == 160
     for name in before:
         if name.startswith(("discriminator/", "discriminator_ema/")):
@@ -173,6 +173,8 @@ def test_a_restored_state_goes_on_exactly(weights):
 # -- its guard
 
 
+HISTORY = "discriminator_recent_losses"
+
 OVERFLOW = np.full(1, 1e38, np.float32)
 """A bias that makes the mean of the discriminator's loss infinite, and the network's part of it nothing."""
 
@@ -200,6 +202,62 @@ def test_a_damaged_discriminator_gives_way_to_its_average(weights):
     logs = logs_of(trainer, RESTORE_AFTER + 2)
     assert logs["skipped"][:RESTORE_AFTER].all() and logs["discriminator_skipped"][:RESTORE_AFTER].all()
     assert not logs["skipped"][RESTORE_AFTER:].any() and not logs["discriminator_skipped"][RESTORE_AFTER:].any()
+
+
+def test_leaps_of_its_loss_are_left_out(weights):
+    trainer = make(weights)
+    state = trainer.state
+    changed = "discriminator/last/bias"
+    trainer.state = before = {**state, HISTORY: np.full(GUARD_WINDOW, 1.0, np.float32), changed: state[changed] + 50}
+    logs = logs_of(trainer, RESTORE_AFTER + 2)
+    np.testing.assert_array_equal(logs["discriminator_skipped"], [1] * RESTORE_AFTER + [0] * 2)
+    assert np.isfinite(logs["discriminator"]).all()
+    after = trainer.state
+    assert after["discriminator_updates"] == 2 and np.abs(after[changed]).max() < 5, "the average took over"
+    np.testing.assert_array_equal(after[HISTORY][:-2], before[HISTORY][2:])
+
+
+def test_a_discriminator_that_wins_waits_until_the_network_has_caught_up(weights):
+    trainer = make(weights)
+    history = np.full(GUARD_WINDOW, 0.05, np.float32)
+    trainer.state = before = {**trainer.state, HISTORY: history}
+    logs = logs_of(trainer, 2)
+    assert logs["discriminator_waits"].all() and not logs["discriminator_skipped"].any()
+    waiting = trainer.state
+    for name in before:
+        if (
+            name.startswith(("discriminator/", "discriminator_ema/", "moment_1/discriminator/"))
+            and "/vector/" not in name
+        ):
+            np.testing.assert_array_equal(waiting[name], before[name], err_msg=name)
+    assert (waiting["discriminator_updates"], waiting["updates"]) == (0, 2)
+    # Its loss is that of one that knows nothing, 1.39: soon the mean over the window is above the bound.
+    logs = logs_of(trainer, 12)
+    assert not logs["discriminator_waits"][-5:].any() and not logs["discriminator_skipped"].any()
+    assert trainer.state["discriminator_updates"] == 10 - logs["discriminator_waits"].sum()
+
+
+@pytest.mark.parametrize("recent", [[np.inf] + [0.01] * (GUARD_WINDOW - 1), [0.11] * GUARD_WINDOW])
+def test_one_that_may_win_or_knows_nothing_again_goes_on(weights, recent):
+    """Too few losses are known to say that it wins, or their mean is above the bound; 1.39 is no leap over any."""
+    trainer = make(weights)
+    trainer.state = {**trainer.state, HISTORY: np.float32(recent)}
+    logs = logs_of(trainer, 1)
+    assert logs["discriminator"][0] > 1
+    assert not logs["discriminator_waits"].any() and not logs["discriminator_skipped"].any()
+
+
+def test_a_checkpoint_of_an_older_version_has_no_history(weights):
+    trainer = make(weights)
+    logs_of(trainer, 3)
+    state = trainer.state
+    assert np.isfinite(state[HISTORY]).sum() == 3
+    trainer.state = {name: array for name, array in state.items() if name != HISTORY}
+    assert np.isinf(trainer.state[HISTORY]).all()
+    np.testing.assert_array_equal(trainer.state["discriminator/last/bias"], state["discriminator/last/bias"])
+    trainer.state = state
+    trainer.forget_losses()
+    assert np.isinf(trainer.state[HISTORY]).all()
 
 
 def test_the_part_that_is_not_finite_is_named(weights):
