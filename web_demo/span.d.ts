@@ -146,7 +146,7 @@ export type LoadOptions = {
    */
   precision?: 'float32' | 'float16';
   /**
-   * called when another backend or tile is taken, as after a lost GPU, and
+   * called when another backend or tile is taken, as after a lost GPU, when kernels were measured, and
    * when a GPU has been compared
    */
   onStatus?: (status: Status) => void;
