@@ -61,6 +61,22 @@ def test_measuring(open_page, save_image):
     assert re.match(r"20 × 20 to 40 × 40: [\d.]+ dB worse than bicubic\.", page.inner_text("#measure-state"))
 
 
+def test_the_line_for_reports_on_kernels(open_page, save_image):
+    """Among the details, and beside the figures."""
+    page = open_page("x2", "webgpu")
+    page.click("#settings-button")
+    line = page.locator("#reasons li").nth(1).inner_text()
+    assert re.fullmatch(r"Kernels: .*swiftshader.*: plain", line)
+    page.click("#settings button:text('Done')")
+    page.click("#tab-measure")
+    for name in ("webgl", "wasm"):
+        page.uncheck(f"#measure input[value={name}]")
+    page.set_input_files("#measure-file", str(save_image(make_scene(40, 40))))
+    page.click("#measure-start")
+    page.wait_for_selector("#measure-start:enabled")
+    assert page.locator("#measure-rows tr").last.inner_text() == line
+
+
 def test_time_and_memory_by_backend(open_page, save_image):
     """What a run takes at its peak, in the table, in the chart and in the chart's description."""
     page = open_page("x2", "wasm")
