@@ -39,10 +39,10 @@ def main(weights: str, photos: Path, out: Path, patches: int) -> None:
     network = load_weights(weights)
     scale = network.config.scale
     degrader = Degrader(PRESETS["photo"], scale, PATCH)
-    crops, run = _crops(photos, degrader.hr_side), compile_network(network)
+    views, run = crops(photos, degrader.hr_side), compile_network(network)
     found, wanted = [], []
     for step in range(patches // BATCH):
-        lr, hr = degrader.arrays(np.stack(list(itertools.islice(crops, BATCH))), step)
+        lr, hr = degrader.arrays(np.stack(list(itertools.islice(views, BATCH))), step)
         found.append(_blocks(np.asarray(run(np.float32(lr) / 255)), scale))
         wanted.append(_blocks(np.float32(hr) / 255, scale))
     found, wanted = np.concatenate(found), np.concatenate(wanted)
@@ -54,7 +54,7 @@ def main(weights: str, photos: Path, out: Path, patches: int) -> None:
     click.echo(f"Wrote {out}.")
 
 
-def _crops(photos: Path, side: int):
+def crops(photos: Path, side: int):
     """Yield crops (side, side, 3) uint8 of photographs, over and over, at places that a seed decides."""
     from span_keras.data.photos import list_photos
     from span_keras.images.read import read_image

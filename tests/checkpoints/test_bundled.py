@@ -1,5 +1,6 @@
 """Every network that comes with the package: what its file holds, what its card says, what it can do."""
 
+import itertools
 import json
 import re
 from functools import partial
@@ -122,6 +123,20 @@ def test_the_networks_for_photographs_remove_noise_and_keep_colours(scale):
         ours, other = (evaluate_pair(sr, pair.hr, scale)["psnr_y"] for sr in (made, theirs))
         assert ours > other + 0.2, path.name
         assert np.abs(made.mean((0, 1)) - noisy.mean((0, 1))).max() < 2, path.name
+
+
+@pytest.mark.parametrize(
+    ("name", "shift", "unevenness"), [("bundled:x4-photo", 4.5, 0.9), ("bundled:x2-photo", 1.7, 0.5)]
+)
+def test_flat_colours_stay_flat(name, shift, unevenness):
+    """All corners, edges and planes of the colour cube, in levels. The largest shift is that of a vivid violet."""
+    upscaler, colours = Upscaler(name), np.float32(list(itertools.product([0, 64, 128, 192, 255], repeat=3)))
+    inner = slice(20 * upscaler.scale, -20 * upscaler.scale)
+    for some in np.split(colours, 5):
+        areas = np.broadcast_to(some[:, None, None] / 255, (25, 44, 44, 3))
+        result = 255 * upscaler.predict(areas)[:, inner, inner]
+        assert np.abs(result.mean((1, 2)) - some).max() < shift
+        assert result.std((1, 2)).max() < unevenness
 
 
 @every_network
