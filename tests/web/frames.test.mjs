@@ -111,7 +111,7 @@ function makeReadable(ready) {
 
 /** A drawer on a device that computes nothing; `answers` are the ends of its frames, `errors` those of its scopes. */
 function makeDrawer({ copy = () => {} } = {}) {
-  const state = { errors: [], answers: [], submitted: 0, rested: 0 };
+  const state = { errors: [], answers: [], submitted: 0, rested: 0, settled: 0 };
   const answered = (values) =>
     new Promise((resolve) => {
       state.answers.push((status) => resolve((values[0] = status)));
@@ -125,7 +125,7 @@ function makeDrawer({ copy = () => {} } = {}) {
   };
   const program = { set: { name: 'A' }, prepare: async () => {} };
   const network = {
-    gpu: { device, software: true },
+    gpu: { device, software: false },
     config: { scale: 2, halo: 4 },
     arena: { readable: () => makeReadable(async () => {}), free() {} },
     buffers: { takeReadable: () => makeReadable(answered), giveBack() {} },
@@ -141,6 +141,10 @@ function makeDrawer({ copy = () => {} } = {}) {
     programFor: () => program,
     enlarge: async () => new Uint8ClampedArray(33 * 17 * 16),
     rest: () => state.rested++,
+    get milliseconds() {
+      state.settled++; // measured before
+      return 1;
+    },
     maxTile: 512,
     dispose() {},
   };
@@ -211,6 +215,14 @@ test('where a browser copies no video, bitmaps of it are copied, and closed', as
   delete globalThis.createImageBitmap;
   assert.deepEqual(tried, ['VideoFrame', 'ImageBitmap', 'ImageBitmap']);
   assert.equal(closed, 2);
+});
+
+test('kernels are measured once frames were drawn', async () => {
+  const { drawer, state } = await drawing();
+  await settled();
+  assert.equal(state.settled, 1);
+  await drawer.draw(bitmap, texture({}));
+  assert.equal(state.settled, 1);
 });
 
 test('a disposed drawer submits nothing', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, afterEach, mock, test } from 'node:test';
-import { within } from '../../web_demo/limit.js';
+import { inSlices, within } from '../../web_demo/limit.js';
 import { fetchModel } from '../../web_demo/network/model.js';
 import { Thread } from '../../web_demo/rpc.js';
 
@@ -18,6 +18,20 @@ test('what never comes is given up with a sentence', async () => {
   const waiting = within(new Promise(() => {}), 2500, 'Nothing came');
   mock.timers.tick(2500);
   await assert.rejects(waiting, { name: 'TimeoutError', message: 'Nothing came within 2.5 s' });
+});
+
+test('other work has its turn during a long computation', async () => {
+  let [now, turns] = [0, 0];
+  mock.method(performance, 'now', () => (now += 3)); // a step takes this long
+  const other = setImmediate(() => turns++);
+  function* steps() {
+    for (let i = 0; i < 40; i++) yield;
+    return 'done';
+  }
+  assert.equal(await inSlices(steps()), 'done');
+  clearImmediate(other);
+  mock.restoreAll();
+  assert.equal(turns, 1);
 });
 
 const silentWorker = () => ({ postMessage() {}, terminate() {} });

@@ -88,7 +88,7 @@ export class Frames {
     try {
       return await drawer.draw(source, target);
     } catch (error) {
-      if (error instanceof BackendLost && this.#running === running) this.#giveUp(error);
+      if (error instanceof BackendLost && this.#running === running) this.#giveUp(lossOf(error, running.device));
       throw error;
     }
   }
