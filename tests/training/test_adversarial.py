@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from span_keras.constants import GUARD_START, GUARD_WINDOW, RESTORE_AFTER
+from span_keras.constants import GUARD_WINDOW, RESTORE_AFTER
 from span_keras.errors import TrainingError
 from span_keras.network.config import SpanConfig
 from span_keras.network.init import initialise
