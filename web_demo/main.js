@@ -34,7 +34,7 @@ let settings;
 const mounts = {
   measure: async () => (await import('./ui/measure.js')).mountMeasure($('measure'), { getSource: () => models.source }),
   train: async () => (await import('./train/view/view.js')).mountTraining($('train'), trainingContext),
-  settings: async () => (settings = (await import('./ui/settings.js')).mountSettings($('settings'), models)),
+  settings: async () => (settings = new (await import('./ui/settings.js')).Settings($('settings'), models)),
 };
 /** Promises of them; of nothing where one could not be loaded. */
 const opened = {};

@@ -39,8 +39,6 @@ export type Frame = {
 export type FrameSource =
   HTMLVideoElement | VideoFrame | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | GPUTexture;
 
-export type FrameTarget = HTMLCanvasElement | OffscreenCanvas | GPUTexture;
-
 export type Measurement = {
   /** of the shrunk image */
   width: number;
@@ -157,6 +155,15 @@ export type LoadOptions = {
   signal?: AbortSignal;
 };
 
+export type FrameOptions = {
+  /** what is drawn into */
+  target: FrameTarget;
+  /** that source and target belong to, if they are textures; the first call decides */
+  device?: GPUDevice;
+};
+
+export type FrameTarget = HTMLCanvasElement | OffscreenCanvas | GPUTexture;
+
 export type Size = {
   width: number;
   height: number;
@@ -172,32 +179,6 @@ export type Tile = {
   height: number;
   /** close it when it is drawn */
   bitmap: ImageBitmap;
-};
-
-export type UpscaleOptions<
-  Output extends 'png' | 'pixels' = 'png',
-  Write extends WritableStream<Uint8Array> | undefined = WritableStream<Uint8Array> | undefined,
-> = {
-  /** cancels within one tile; the promise rejects with an `AbortError` */
-  signal?: AbortSignal;
-  /** average over the image's eight orientations: slightly better, and eight times slower */
-  tta?: boolean;
-  /** a PNG file as a Blob, the default, or RGBA values */
-  output?: Output;
-  /** in pixels, to which the result is reduced if it is wider; the sides keep their proportion */
-  width?: number;
-  /** tiles done */
-  onProgress?: (progress: { done: number; total: number }) => void;
-  /** called before the first tile, with the size of all tiles together */
-  onSize?: (size: Size) => void;
-  /** called with each finished tile */
-  onTile?: (tile: Tile) => void;
-  /**
-   * takes the PNG file as it is made, for results larger than memory; `blob`
-   * is then null. It is closed before the promise resolves, and aborted if it rejects. While it is being closed,
-   * `signal` has no effect any more.
-   */
-  write?: Write;
 };
 
 export type Memory = {
@@ -230,13 +211,6 @@ export type Written = {
 export type Pixels = {
   /** RGBA, straight alpha */
   data: Uint8ClampedArray<ArrayBuffer>;
-};
-
-export type FrameOptions = {
-  /** what is drawn into */
-  target: FrameTarget;
-  /** that source and target belong to, if they are textures; the first call decides */
-  device?: GPUDevice;
 };
 
 export type FileResult = Result & PngFile;
@@ -311,3 +285,29 @@ export declare class Upscaler {
   /** End the worker and free all it holds; calls under way and later ones reject with an `AbortError`. */
   dispose(): void;
 }
+
+export type UpscaleOptions<
+  Output extends 'png' | 'pixels' = 'png',
+  Write extends WritableStream<Uint8Array> | undefined = WritableStream<Uint8Array> | undefined,
+> = {
+  /** cancels within one tile; the promise rejects with an `AbortError` */
+  signal?: AbortSignal;
+  /** average over the image's eight orientations: slightly better, and eight times slower */
+  tta?: boolean;
+  /** a PNG file as a Blob, the default, or RGBA values */
+  output?: Output;
+  /** in pixels, to which the result is reduced if it is wider; the sides keep their proportion */
+  width?: number;
+  /** tiles done */
+  onProgress?: (progress: { done: number; total: number }) => void;
+  /** called before the first tile, with the size of all tiles together */
+  onSize?: (size: Size) => void;
+  /** called with each finished tile */
+  onTile?: (tile: Tile) => void;
+  /**
+   * takes the PNG file as it is made, for results larger than memory; `blob`
+   * is then null. It is closed before the promise resolves, and aborted if it rejects. While it is being closed,
+   * `signal` has no effect any more.
+   */
+  write?: Write;
+};

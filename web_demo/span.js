@@ -11,6 +11,7 @@
 
 import { LABELS } from './engine/backend.js';
 import { recall, remember } from './engine/remembered.js';
+import { reasonOf } from './errors.js';
 import { nameOf, toSource } from './images/source.js';
 import { startThread } from './launch.js';
 import { within } from './limit.js';
@@ -20,62 +21,17 @@ import { checkLoad, checkUpscale, pipeInto } from './options.js';
 /** @typedef {import('./engine/running-model.js').Status} Status */
 /** @typedef {import('./engine/frames.js').Frame} Frame */
 /** @typedef {import('./engine/frames.js').FrameSource} FrameSource */
-/** @typedef {import('./engine/frames.js').FrameTarget} FrameTarget */
 /** @typedef {import('./engine/measure.js').Measurement} Measurement */
 /** @typedef {import('./images/source.js').ImageSource} ImageSource */
 /** @typedef {import('./network/model.js').ModelArtifacts} ModelArtifacts */
 /** @typedef {import('./network/model.js').SpanConfig} Config */
+/** @typedef {import('./options.js').LoadOptions} LoadOptions */
+/** @typedef {import('./options.js').FrameOptions} FrameOptions */
+/** @typedef {import('./options.js').Size} Size */
+/** @typedef {import('./options.js').Tile} Tile */
 
 /** Milliseconds within which a GPU has shown whether it is faster. Nobody waits for it. */
 const RIVAL_LIMIT = 60_000;
-
-/**
- * @typedef {object} LoadOptions
- * @property {'auto' | BackendName} [backend] where to begin in the chain WebGPU, WebGL, WebAssembly, JavaScript; 'auto',
- *   the default, takes the first that works, and changes over when a GPU has proved faster; a page's browser remembers
- *   that for the next visit
- * @property {number} [tile] side of the tiles in pixels of the input; by default what suits the backend
- * @property {'float32' | 'float16'} [precision] the lowest of the factors that are multiplied on WebGPU; 'float32' is the
- *   default. With 'float16' a GPU's matrix units are used where the browser offers them: results are half a level off
- *   at most on photographs, and more where a picture is noise.
- * @property {(status: Status) => void} [onStatus] called when another backend or tile is taken, as after a lost GPU, and
- *   when a GPU has been compared
- * @property {AbortSignal} [signal] gives the load up and ends its worker; the promise rejects with its reason, an
- *   `AbortError` unless another is given
- */
-
-/**
- * @typedef {object} Size of the result
- * @property {number} width
- * @property {number} height
- * @property {boolean} alpha whether any pixel is transparent
- * @property {PredefinedColorSpace} colorSpace
- */
-
-/**
- * @typedef {object} Tile a finished part of the result
- * @property {number} x
- * @property {number} y
- * @property {number} width
- * @property {number} height
- * @property {ImageBitmap} bitmap close it when it is drawn
- */
-
-/**
- * @template {'png' | 'pixels'} [Output='png']
- * @template {WritableStream<Uint8Array> | undefined} [Write=WritableStream<Uint8Array> | undefined]
- * @typedef {object} UpscaleOptions
- * @property {AbortSignal} [signal] cancels within one tile; the promise rejects with an `AbortError`
- * @property {boolean} [tta] average over the image's eight orientations: slightly better, and eight times slower
- * @property {Output} [output] a PNG file as a Blob, the default, or RGBA values
- * @property {number} [width] in pixels, to which the result is reduced if it is wider; the sides keep their proportion
- * @property {(progress: {done: number, total: number}) => void} [onProgress] tiles done
- * @property {(size: Size) => void} [onSize] called before the first tile, with the size of all tiles together
- * @property {(tile: Tile) => void} [onTile] called with each finished tile
- * @property {Write} [write] takes the PNG file as it is made, for results larger than memory; `blob`
- *   is then null. It is closed before the promise resolves, and aborted if it rejects. While it is being closed,
- *   `signal` has no effect any more.
- */
 
 /**
  * @typedef {object} Memory what is allocated on the backend
@@ -107,12 +63,6 @@ const RIVAL_LIMIT = 60_000;
 /**
  * @typedef {object} Pixels
  * @property {Uint8ClampedArray<ArrayBuffer>} data RGBA, straight alpha
- */
-
-/**
- * @typedef {object} FrameOptions
- * @property {FrameTarget} target what is drawn into
- * @property {GPUDevice} [device] that source and target belong to, if they are textures; the first call decides
  */
 
 /** @typedef {Result & PngFile} FileResult */
@@ -236,7 +186,7 @@ export class Upscaler {
         await this.#inTurn(() => changeOver(status));
       } else state.others = status.demoted;
     } catch (error) {
-      state.others = [{ backend: 'webgpu', reason: error.message.replace(/\.$/, '') }];
+      state.others = [{ backend: 'webgpu', reason: reasonOf(error) }];
     }
     if (this.#isDisposed) return;
     if (!isUsed) {
@@ -267,7 +217,7 @@ export class Upscaler {
    * @template {'png' | 'pixels'} [Output='png']
    * @template {WritableStream<Uint8Array> | undefined} [Write=undefined]
    * @param {ImageSource} image
-   * @param {UpscaleOptions<Output, Write>} [options]
+   * @param {import('./options.js').UpscaleOptions<Output, Write>} [options]
    * @returns {Promise<ResultOf<Output, Write>>} rejects with a `TypeError` for what is no image and for options that there are not
    */
   upscale(image, options) {
@@ -337,7 +287,7 @@ export class Upscaler {
     return turn;
   }
 
-  /** @param {ImageSource} image @param {UpscaleOptions<any, any>} options @returns {Promise<any>} */
+  /** @param {ImageSource} image @param {import('./options.js').UpscaleOptions<any, any>} options @returns {Promise<any>} */
   async #upscale(image, options) {
     checkUpscale(options);
     const { signal, tta = false, output, width, onProgress, onSize, onTile, write } = options;

@@ -46,7 +46,7 @@ def test_the_photograph_of_the_first_view(titled):
 
 def test_quality_and_size(titled, save_image, download_in_page):
     page = titled
-    state = """() => [document.querySelector('#kinds :checked')?.value, document.querySelector('#size').value,
+    state = """() => [document.querySelector('#qualities :checked')?.value, document.querySelector('#size').value,
       [...document.querySelectorAll('#size option:disabled')].map(({ value }) => value)]"""
     assert page.evaluate(state) == ["Photo", "2", ["3"]]
     page.set_input_files("#files", [str(save_image(make_scene(12, 14), name)) for name in ("1.png", "2.png")])
@@ -55,7 +55,7 @@ def test_quality_and_size(titled, save_image, download_in_page):
     assert page.is_hidden("#again-all")
     page.get_by_role("radio", name="Faithful").check()
     page.wait_for_selector("html[data-state=ready] #chip-model:text('Faithful ×3')")
-    assert page.evaluate(state) == ["Faithful", "3", ["2", "4"]]  # there is no other factor of this kind
+    assert page.evaluate(state) == ["Faithful", "3", ["2", "4"]]  # there is no other factor of this quality
     page.click("#again-all:text('Run all again (2)')")
     page.wait_for_selector("#job-detail:has-text('14 × 12 → 42 × 36')")
     page.wait_for_selector("#again-all", state="hidden")

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { latin1 } from '../../web_demo/images/containers.js';
-import { refusalOf } from '../../web_demo/images/kinds.js';
+import { headOf, refusalOf } from '../../web_demo/images/kinds.js';
 import { isModel, sortFiles, typed } from '../../web_demo/ui/chosen.js';
 import { filesIn } from '../../web_demo/ui/drop.js';
 
@@ -43,7 +43,7 @@ test('what browsers do not decode is called what it is', () => {
   };
   for (const [head, refusal] of Object.entries(kinds)) assert.match(refusalOf(head, 'a.jpg') ?? '', refusal);
   assert.match(refusalOf('II*\0', 'IMG_1.DNG') ?? '', /^a camera’s raw file/);
-  for (const head of ['\x89PNG\r\n', '\xff\xd8\xff', 'RIFF....WEBP', 'hello']) {
+  for (const head of ['\x89PNG\r\n\x1a\n', '\xff\xd8\xff', 'RIFF....WEBP', 'hello']) {
     assert.equal(refusalOf(head, 'a'), undefined);
   }
 });
@@ -71,13 +71,38 @@ test('a folder gives all that can be read in it and in its folders, in order, bu
 
 test('what files are that have no type, their first bytes tell', async () => {
   const starts = {
-    IMG_1: '\xff\xd8\xff\xe0',
-    'photo.jpg_large': '\x89PNG\r\n\x1a\n',
-    shot: '\0\0\0\x18ftypheic',
-    Makefile: 'BMake it',
-    'a.bin': '\xff\xd8\xff',
+    IMG_1: ['\xff\xd8\xff\xe0', 'image/jpeg'],
+    'photo.jpg_large': ['\x89PNG\r\n\x1a\n', 'image/png'],
+    still: ['GIF89a', 'image/gif'],
+    web: ['RIFF\x24\0\0\0WEBPVP8 ', 'image/webp'],
+    paint: ['BM\x36\0\0\0\0\0\0\0', 'image/bmp'],
+    shot: ['\0\0\0\x18ftypheic', 'image/heic'],
+    burst: ['\0\0\0\x18ftyphevc', 'image/heic'],
+    layers: ['\0\0\0\x18ftypheim', 'image/heic'],
+    sequence: ['\0\0\0\x18ftypmsf1', 'image/heic'],
+    scan: ['II*\0\x08\0\0\0', 'image/tiff'],
+    'camera.cr2': ['II*\0\x10\0\0\0CR\x02\0', 'image/x-dcraw'],
+    Makefile: ['BMake it', ''],
+    manual: ['%PDF-1.7', ''],
+    clip: ['\0\0\0\x18ftypmp42', ''],
+    'a.bin': ['\xff\xd8\xff', ''],
   };
-  const files = Object.entries(starts).map(([name, start]) => new File([latin1(start)], name));
-  const types = (await typed(files)).map(({ type }) => type);
-  assert.deepEqual(types, ['image/jpeg', 'image/png', 'image/heic', '', '']);
+  const files = Object.entries(starts).map(([name, [start]]) => new File([latin1(start)], name));
+  const types = (await typed(files)).map(({ name, type }) => [name, type]);
+  assert.deepEqual(
+    types,
+    Object.entries(starts).map(([name, [, type]]) => [name, type]),
+  );
+});
+
+test('an image that browsers do not decode is refused as what it is, also without an ending', async () => {
+  for (const [start, refusal] of [
+    ['\0\0\0\x18ftyphevc', /^a HEIC photograph/],
+    ['\0\0\0\x18ftypmsf1', /^a HEIC photograph/],
+    ['MM\0*', /^a TIFF image/],
+  ]) {
+    const files = await typed([new File([latin1(String(start))], 'IMG_1')]);
+    assert.equal(sortFiles(files).problem, ''); // it is read, and that fails
+    assert.match(refusalOf(await headOf(files[0]), 'IMG_1') ?? '', /** @type {RegExp} */ (refusal));
+  }
 });

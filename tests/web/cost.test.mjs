@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { alternatives, costOf } from '../../web_demo/ui/cost.js';
-import { kindOf } from '../../web_demo/ui/kinds.js';
+import { qualityOf } from '../../web_demo/ui/qualities.js';
 
 const PHOTO_4 = { name: 'Photo ×4', url: 'a', scale: 4, channels: 48 };
 const PHOTO_2 = { name: 'Photo ×2', url: 'b', scale: 2, channels: 48 };
@@ -12,7 +12,7 @@ const FAITHFUL_3 = { name: 'Faithful ×3', url: 'e', scale: 3, channels: 48 };
 const LISTED = [PHOTO_4, FAST_2, PHOTO_2, FAITHFUL_3, FAST_4];
 const WORK = { from: { width: 4032, height: 3024 }, milliseconds: 28 * 60_000 };
 
-test('a quicker model of the same factor and a smaller factor of the same kind are offered, with size and time', () => {
+test('a quicker model of the same factor and a smaller factor of the same quality are offered, with size and time', () => {
   assert.deepEqual(alternatives(LISTED, PHOTO_4, WORK), [
     { model: FAST_4, label: 'Take Fast ×4 (about 10 min)' },
     { model: PHOTO_2, label: 'Take Photo ×2 (8064 × 6048, about 28 min)' },
@@ -35,7 +35,7 @@ test('the size of a result is that of the factor, or the width', () => {
   assert.equal(costOf({ ...work, width: 9000, pixelTime: 0.1 }).text, '600 × 400 becomes 2400 × 1600');
 });
 
-test('only titles of the package name a kind', () => {
-  assert.equal(kindOf(PHOTO_4), 'Photo');
-  for (const name of ['x4', 'mine ×4', 'constructor ×2']) assert.equal(kindOf({ name }), undefined);
+test('only titles of the package name a quality', () => {
+  assert.equal(qualityOf(PHOTO_4), 'Photo');
+  for (const name of ['x4', 'mine ×4', 'constructor ×2']) assert.equal(qualityOf({ name }), undefined);
 });

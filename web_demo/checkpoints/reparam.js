@@ -70,13 +70,12 @@ export const expandedShapes = (c, d) => ({
  * weight can learn.
  * @param {Float32Array} kernel (3, 3, c, d)
  * @param {Float32Array} bias (d)
- * @param {number} [seed] of the half that is random
  * @returns {Expanded}
  */
-export function expandKernel(kernel, bias, seed = 0) {
+export function expandKernel(kernel, bias) {
   const d = bias.length;
   const c = kernel.length / (9 * d);
-  const uniform = uniformStream(seed);
+  const uniform = uniformStream(0);
   const random = (fanIn, fanOut) =>
     Float32Array.from({ length: fanIn * fanOut }, () => (2 * uniform() - 1) / Math.sqrt(fanIn));
   const skip = random(c, d);

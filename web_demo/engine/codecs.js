@@ -39,7 +39,7 @@ const loaded = new Map();
 export async function decodeFile(file, { deep = false } = {}) {
   const name = file.name ?? 'The image';
   const kind = containerOf(new Uint8Array(await file.slice(0, 12).arrayBuffer()));
-  if (!kind) {
+  if (!kind || kind === 'gif') {
     (await openFile(file)).close(); // what the browser does not read itself is refused as that
     throw new ImageError(
       `${name} is neither PNG, JPEG nor WebP. This browser hides the content of other images from pages, against ` +

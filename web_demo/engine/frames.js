@@ -21,7 +21,7 @@ import { tileAt } from './webgpu/tile.js';
  */
 
 /** Longest side of a tile, in pixels of the input: a larger one gains little and takes much memory. */
-const TILE = 512;
+const MAX_TILE = 512;
 // `GPUTextureUsage`, which is there only where WebGPU is.
 const [COPY_DST, TEXTURE_BINDING, STORAGE_BINDING, RENDER_ATTACHMENT] = [2, 4, 8, 16];
 
@@ -142,10 +142,10 @@ const sizeOf = (source) => ({
 /**
  * @param {number} length of a side
  * @param {number} halo
- * @returns {number} side of the fewest tiles that are not longer than `TILE`, as short as they may be
+ * @returns {number} side of the fewest tiles that are not longer than `MAX_TILE`, as short as they may be
  */
 export function evenTile(length, halo) {
-  if (length <= TILE) return length;
-  const count = Math.ceil((length - 2 * halo) / (TILE - 2 * halo));
+  if (length <= MAX_TILE) return length;
+  const count = Math.ceil((length - 2 * halo) / (MAX_TILE - 2 * halo));
   return Math.ceil((length - 2 * halo) / count) + 2 * halo;
 }

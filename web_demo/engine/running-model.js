@@ -1,4 +1,5 @@
 /** A model on the backend that is best for it here, or on the next one when that fails. */
+import { reasonOf } from '../errors.js';
 import { within } from '../limit.js';
 import { ModelError, decodeGolden, readConfig } from '../network/model.js';
 import { createNetwork, goldenError } from '../network/network.js';
@@ -186,7 +187,7 @@ export class RunningModel {
     const next = same ? tile : tile >> 1;
     this.release();
     stopBackend(tf, backend);
-    const reason = sentence(error);
+    const reason = reasonOf(error);
     if (tile === side && next > 2 * config.halo) {
       if (await this.#try(backend)) {
         this.tile = next;
@@ -248,7 +249,7 @@ export class RunningModel {
       await trial();
       return true;
     } catch (error) {
-      this.demoted.push({ backend: name, reason: sentence(error) });
+      this.demoted.push({ backend: name, reason: reasonOf(error) });
       this.release();
       if (this.backend === name) stopBackend(this.tf, name);
       return false;
@@ -278,7 +279,7 @@ export class RunningModel {
       this.tile = this.#tileFor(network.tile);
       return true;
     } catch (error) {
-      this.#refused = sentence(error);
+      this.#refused = reasonOf(error);
       return false;
     }
   }
@@ -313,5 +314,3 @@ export class RunningModel {
  * @returns {network is GpuNetwork} whether our own kernels run it
  */
 const isOwn = (network) => network !== null && 'enlarge' in network;
-
-const sentence = (error) => String(error?.message ?? error).replace(/\.$/, '');

@@ -19,7 +19,7 @@ const loading = new Map();
  * @returns {Promise<Tf>} the namespace `tf`
  * @throws {Error} with a sentence, like all here, if a file is neither in vendor/ nor to be had genuine
  */
-export async function loadTf(parts = ['core', 'cpu', 'webgl', 'webgpu', 'layers']) {
+export async function loadTf(parts) {
   for (const part of ['core', ...parts]) await load(part);
   return globalThis.tf;
 }

@@ -2,17 +2,7 @@
  * Files as all browsers decode them alike. Of a file that lacks its end some show a part, as if that were all, and some
  * nothing. The orientation that EXIF tells some apply in every format, and some in JPEG alone.
  */
-import {
-  containerOf,
-  gifBlocks,
-  inflatedLength,
-  isGif,
-  join,
-  pngChunks,
-  text,
-  viewOf,
-  webpChunks,
-} from './containers.js';
+import { containerOf, gifBlocks, inflatedLength, join, pngChunks, text, viewOf, webpChunks } from './containers.js';
 import { chunk } from './png.js';
 
 export const LACKS_END = 'The file lacks its end, but all pixels are there.';
@@ -32,9 +22,9 @@ const PASSES = [
   [0, 1, 1, 2],
 ];
 /** Bytes beyond a PNG's pixels that are passed over. */
-const MOST_BEYOND = 65536;
+const MAX_BEYOND = 65536;
 /** Bytes of pixels that are counted: no browser decodes as many. */
-const MOST_BYTES = 2 ** 32;
+const MAX_BYTES = 2 ** 32;
 
 /**
  * End a file that lacks its end. JPEG is the business of `decodeCut` in engine/codecs.js; what else there is, such as AVIF,
@@ -46,7 +36,7 @@ export async function completed(bytes) {
   const container = containerOf(bytes);
   if (container === 'png') return completedPng(bytes);
   if (container === 'webp') return isCutWebp(bytes) ? null : bytes;
-  if (isGif(bytes)) return completedGif(bytes);
+  if (container === 'gif') return completedGif(bytes);
   return isCutBmp(bytes) ? null : bytes;
 }
 
@@ -69,9 +59,9 @@ async function completedPng(bytes) {
   }
   const coded = join(pixels);
   const wanted = pixelBytes(bytes);
-  if (!(wanted <= MOST_BYTES)) return null;
-  const found = await inflatedLength(coded, wanted + MOST_BEYOND).catch(() => 0);
-  return found >= wanted && found <= wanted + MOST_BEYOND
+  if (!(wanted <= MAX_BYTES)) return null;
+  const found = await inflatedLength(coded, wanted + MAX_BEYOND).catch(() => 0);
+  return found >= wanted && found <= wanted + MAX_BEYOND
     ? join([bytes.subarray(0, first), chunk('IDAT', coded), PNG_END])
     : null;
 }

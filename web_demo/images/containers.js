@@ -1,4 +1,4 @@
-/** The parts of PNG, JPEG and WebP files, without decoding their pixels; the twin of `span_keras/images/containers.py`. */
+/** The parts of PNG, JPEG, WebP and GIF files, without decoding their pixels; the twin of `span_keras/images/containers.py`. */
 
 /**
  * @typedef {object} Part
@@ -13,16 +13,23 @@ export const SCAN = 'da';
 /** The segment that ends it. */
 export const END = 'd9';
 export const PNG_SIGNATURE = '\x89PNG\r\n\x1a\n';
+/** How files begin whose parts can be had, as Latin-1. */
+export const STARTS = {
+  png: new RegExp(`^${PNG_SIGNATURE}`),
+  jpeg: /^\xff\xd8\xff/,
+  webp: /^RIFF.{4}WEBP/s,
+  gif: /^GIF8[79]a/,
+};
+const CONTAINERS = /** @type {Array<keyof typeof STARTS>} */ (Object.keys(STARTS));
 
 /**
  * Tell the format of a file whose parts can be had.
  * @param {Uint8Array} bytes the file, or its beginning
- * @returns {'png' | 'jpeg' | 'webp' | undefined}
+ * @returns {keyof typeof STARTS | undefined}
  */
 export function containerOf(bytes) {
-  if (text(bytes, 0, 8) === PNG_SIGNATURE) return 'png';
-  if (text(bytes, 0, 3) === '\xff\xd8\xff') return 'jpeg';
-  return text(bytes, 0, 4) === 'RIFF' && text(bytes, 8, 4) === 'WEBP' ? 'webp' : undefined;
+  const head = text(bytes, 0, 12);
+  return CONTAINERS.find((name) => STARTS[name].test(head));
 }
 
 /**
@@ -79,9 +86,6 @@ export function* webpChunks(bytes) {
     yield { name: text(bytes, start, 4), data: bytes.subarray(start + 8, stop), start, stop };
   }
 }
-
-/** @param {Uint8Array} bytes the file, or its beginning @returns {boolean} */
-export const isGif = (bytes) => /^GIF8[79]a/.test(text(bytes, 0, 6));
 
 /**
  * List the blocks of a GIF up to its end, or up to one that is cut off. Source: GIF89a, sections 18 to 27.

@@ -72,9 +72,8 @@ export async function openFile(blob, icc) {
     // described otherwise than by a profile for RGB, which is kept, become sRGB.
     return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: icc ? 'none' : 'default' });
   } catch {
-    const { HEAD, refusalOf } = await import('./kinds.js');
-    const head = new Uint8Array(await blob.slice(0, HEAD).arrayBuffer());
-    const refusal = refusalOf(String.fromCharCode(...head), name);
+    const { headOf, refusalOf } = await import('./kinds.js');
+    const refusal = refusalOf(await headOf(blob), name);
     if (refusal) throw new ImageError(`${name} is ${refusal}.`);
     const kind = blob.type ? ` (${blob.type})` : '';
     throw new ImageError(

@@ -1,4 +1,5 @@
 /** What `span.js` takes for an image, made into what a worker can be sent. Runs where the caller is, in a page or not. */
+import { reasonOf } from '../errors.js';
 import { within } from '../limit.js';
 
 /** Milliseconds within which an image of an address or a page has come. */
@@ -63,7 +64,7 @@ export const nameOf = (value) =>
 /** @returns {Promise<{source: ImageBitmap, transfer: Transferable[]}>} */
 async function toBitmap(image) {
   const source = await createImageBitmap(image, { premultiplyAlpha: 'none' }).catch((error) => {
-    throw new Error(`The pixels of the ${nameOf(image)} cannot be had (${error.message.replace(/\.$/, '')}).`);
+    throw new Error(`The pixels of the ${nameOf(image)} cannot be had (${reasonOf(error)}).`);
   });
   return { source, transfer: [source] };
 }

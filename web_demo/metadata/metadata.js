@@ -61,8 +61,9 @@ const MAX_TEXT = 16e6;
  */
 export async function readMetadata(bytes) {
   const container = containerOf(bytes);
+  const read = { png: fromPng, jpeg: fromJpeg, webp: fromWebp }[String(container)] ?? fromBoxes;
   /** @type {Found} */
-  const found = container ? await { png: fromPng, jpeg: fromJpeg, webp: fromWebp }[container](bytes) : fromBoxes(bytes);
+  const found = await read(bytes);
   const notes = [...(found.damaged ?? [])].map((name) => `A damaged ${name} chunk is left out.`);
   /** @type {Exif | undefined} */
   let exif;

@@ -4,7 +4,6 @@ import {
   SCAN,
   containerOf,
   gifBlocks,
-  isGif,
   jpegSegments,
   pngChunks,
   text,
@@ -34,8 +33,8 @@ export function unseen(bytes) {
 }
 
 function framesOf(bytes) {
-  if (isGif(bytes)) return [...gifBlocks(bytes)].filter(({ isFrame }) => isFrame).length;
   const container = containerOf(bytes);
+  if (container === 'gif') return [...gifBlocks(bytes)].filter(({ isFrame }) => isFrame).length;
   if (container === 'webp') return [...webpChunks(bytes)].filter(({ name }) => name === 'ANMF').length;
   const control = container === 'png' && chunkOf(bytes, 'acTL');
   return control && control.length >= 4 ? viewOf(control).getUint32(0) : 1;

@@ -1,5 +1,5 @@
 /** How images are enlarged: quality and size, in the words of who looks at them. */
-import { KINDS, kindOf } from './kinds.js';
+import { QUALITIES, qualityOf } from './qualities.js';
 import { $, complain } from './page.js';
 
 /** Widths in pixels to which results can be reduced: a full HD screen, and a 4K one. */
@@ -11,7 +11,7 @@ const WIDTHS = [1920, 3840];
 export class Choices extends EventTarget {
   /** To which results are reduced. @type {number | undefined} */
   width;
-  /** Models of known kinds. @type {Listed[]} */
+  /** Models of known qualities. @type {Listed[]} */
   #listed = [];
   #models;
 
@@ -20,10 +20,10 @@ export class Choices extends EventTarget {
     super();
     this.#models = models;
     models.addEventListener('change', () => this.#show());
-    $('kinds').addEventListener('change', ({ target }) => this.#take(target.value, this.#scale));
+    $('qualities').addEventListener('change', ({ target }) => this.#take(target.value, this.#scale));
     $('size').addEventListener('change', ({ target }) => this.#chooseSize(target.value));
     models.beside().then((listed) => {
-      this.#listed = listed.filter(kindOf);
+      this.#listed = listed.filter(qualityOf);
       this.#offer();
       this.#show();
     }, complain);
@@ -39,15 +39,21 @@ export class Choices extends EventTarget {
     return this.#listed.find(({ url }) => url === this.#model.url)?.scale ?? this.#models.upscaler?.scale;
   }
 
-  /** Offer the kinds that there are. */
+  /** Offer the qualities that there are. */
   #offer() {
-    const kinds = Object.keys(KINDS).filter((kind) => this.#listed.some((model) => kindOf(model) === kind));
-    $('kinds').hidden = kinds.length < 2;
-    $('kinds').append(
-      ...kinds.map((kind) => {
+    const qualities = Object.keys(QUALITIES).filter((quality) =>
+      this.#listed.some((model) => qualityOf(model) === quality),
+    );
+    $('qualities').hidden = qualities.length < 2;
+    $('qualities').append(
+      ...qualities.map((quality) => {
         const label = document.createElement('label');
-        const input = Object.assign(document.createElement('input'), { type: 'radio', name: 'kind', value: kind });
-        label.append(input, Object.assign(document.createElement('span'), { textContent: kind }));
+        const input = Object.assign(document.createElement('input'), {
+          type: 'radio',
+          name: 'quality',
+          value: quality,
+        });
+        label.append(input, Object.assign(document.createElement('span'), { textContent: quality }));
         return label;
       }),
     );
@@ -55,15 +61,15 @@ export class Choices extends EventTarget {
 
   /** Show what is in use. */
   #show() {
-    const kind = kindOf(this.#model);
-    for (const input of $('kinds').querySelectorAll('input')) input.checked = input.value === kind;
-    $('kind-note').textContent = kind ? KINDS[kind] : '';
+    const quality = qualityOf(this.#model);
+    for (const input of $('qualities').querySelectorAll('input')) input.checked = input.value === quality;
+    $('quality-note').textContent = quality ? QUALITIES[quality] : '';
     const own = this.#scale;
     const known = this.#listed.map(({ scale }) => scale);
     const scales = [...new Set([...known, own])].filter(Boolean).sort();
-    const isThere = (scale) => scale === own || !kind || Boolean(this.#find(kind, scale));
+    const isThere = (scale) => scale === own || !quality || Boolean(this.#find(quality, scale));
     const options = scales.map((scale) => {
-      const text = `${scale} times as large${isThere(scale) ? '' : ` (not for ${kind})`}`;
+      const text = `${scale} times as large${isThere(scale) ? '' : ` (not for ${quality})`}`;
       return Object.assign(new Option(text, String(scale)), { disabled: !isThere(scale) });
     });
     const widths = WIDTHS.map((width) => new Option(`${width} pixels wide`, `w${width}`));
@@ -71,23 +77,23 @@ export class Choices extends EventTarget {
     $('size').value = this.width ? `w${this.width}` : String(own);
   }
 
-  #find(kind, scale) {
-    return this.#listed.find((model) => kindOf(model) === kind && model.scale === scale);
+  #find(quality, scale) {
+    return this.#listed.find((model) => qualityOf(model) === quality && model.scale === scale);
   }
 
   #chooseSize(value) {
     const last = this.width;
-    const kind = kindOf(this.#model);
+    const quality = qualityOf(this.#model);
     this.width = value.startsWith('w') ? Number(value.slice(1)) : undefined;
     if (this.width !== last) this.dispatchEvent(new Event('change'));
-    this.#take(kind, this.width ? Infinity : Number(value));
+    this.#take(quality, this.width ? Infinity : Number(value));
   }
 
-  /** Take the model of a kind that enlarges as much as is asked for, or else the most; any kind will do if none is in use. */
-  #take(kind, scale) {
-    const ofKind = this.#listed.filter((model) => !kind || kindOf(model) === kind);
-    const most = [...ofKind].sort((a, b) => Number(b.scale) - Number(a.scale))[0];
-    const model = ofKind.find((one) => one.scale === scale) ?? (kind ? most : undefined);
+  /** Take a quality's model that enlarges as much as asked, or else the most; one of any quality if none is in use. */
+  #take(quality, scale) {
+    const ofQuality = this.#listed.filter((model) => !quality || qualityOf(model) === quality);
+    const most = [...ofQuality].sort((a, b) => Number(b.scale) - Number(a.scale))[0];
+    const model = ofQuality.find((one) => one.scale === scale) ?? (quality ? most : undefined);
     if (model && model.url !== this.#model.url) this.#models.load(model, this.#models.backend);
   }
 }

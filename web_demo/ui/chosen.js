@@ -6,17 +6,6 @@ const MODEL_ENDING = /\.(bin|ckpt|h5|json|keras|onnx|pth?|safetensors|tflite)$/i
 /** Names that a sentence lists; more are counted. */
 const MAX_NAMES = 3;
 
-/** Begin images, for files whose name tells no type: as Latin-1. */
-const IMAGE_STARTS = [
-  [/^\x89PNG\r\n/, 'image/png'],
-  [/^\xff\xd8\xff/, 'image/jpeg'],
-  [/^RIFF.{4}WEBP/s, 'image/webp'],
-  [/^GIF8[79]a/, 'image/gif'],
-  [/^BM.{4}\0{4}/s, 'image/bmp'],
-  [/^.{4}ftypavi[fs]/s, 'image/avif'],
-  [/^.{4}ftyp(hei[cx]|mif1)/s, 'image/heic'],
-];
-
 /**
  * Give files a type that have none and no ending that tells it, such as `IMG_1` and `photo.jpg_large`.
  * @param {File[]} files
@@ -26,13 +15,9 @@ export const typed = (files) => Promise.all(files.map(typedFile));
 
 async function typedFile(file) {
   if (file.type || IMAGE_ENDING.test(file.name) || MODEL_ENDING.test(file.name)) return file;
-  const buffer = await file
-    .slice(0, 16)
-    .arrayBuffer()
-    .catch(() => new ArrayBuffer(0)); // it is named as no image then
-  const head = String.fromCharCode(...new Uint8Array(buffer));
-  const [, type] = IMAGE_STARTS.find(([start]) => /** @type {RegExp} */ (start).test(head)) ?? [];
-  return type ? new File([file], file.name, { type: String(type), lastModified: file.lastModified }) : file;
+  const { headOf, typeOf } = await import('../images/kinds.js'); // few files need it
+  const type = typeOf(await headOf(file).catch(() => '')); // what cannot be read is named as no image
+  return type ? new File([file], file.name, { type, lastModified: file.lastModified }) : file;
 }
 
 /** @param {string[]} names @returns {string} for a sentence */

@@ -2,7 +2,7 @@
 import { LABELS } from '../engine/backend.js';
 import { PROBE } from '../engine/run.js';
 import { bytes, longDuration, size } from './format.js';
-import { kindOf } from './kinds.js';
+import { qualityOf } from './qualities.js';
 
 /** Milliseconds from which on the user is asked before an image is enlarged. */
 const LONG = 2 * 60_000;
@@ -62,7 +62,8 @@ export function alternatives(models, used, { from, width, milliseconds }) {
   const partOf = ({ channels = used.channels }) => (channels / used.channels) ** 2;
   const time = (model) => `about ${longDuration(partOf(model) * milliseconds)}`;
   const quicker = models.filter((model) => (model.scale ?? used.scale) === used.scale && partOf(model) < WORTH);
-  const isSmaller = (model) => !width && (model.scale ?? used.scale) < used.scale && kindOf(model) === kindOf(used);
+  const isSmaller = (model) =>
+    !width && (model.scale ?? used.scale) < used.scale && qualityOf(model) === qualityOf(used);
   const smaller = models
     .filter(isSmaller)
     .sort((a, b) => Number(b.scale) - Number(a.scale))

@@ -1,5 +1,6 @@
 /** Handing files to the user. */
 import { loadZip } from '../engine/tf.js';
+import { reasonOf } from '../errors.js';
 import { isCanvasTrue } from '../images/canvas.js';
 import { profileOf } from '../images/decode.js';
 import { MAX_SIDES, NAMES } from '../images/formats.js';
@@ -41,7 +42,7 @@ export async function shareOne(item, type) {
     return true;
   } catch (error) {
     if (error.name === 'AbortError') return false;
-    throw new Error(`${file.name} could not be shared (${error.message.replace(/\.$/, '')}); take Download.`);
+    throw new Error(`${file.name} could not be shared (${reasonOf(error)}); take Download.`);
   }
 }
 
@@ -141,7 +142,7 @@ export async function convert({ name, result }, type) {
   const head = png.slice(0, HEAD);
   const { icc } = await profileOf(head);
   const encoded = await encode(png, type, { width, height, icc }).catch((error) => {
-    throw refuse(`this browser failed on its ${pixels} pixels (${error.message.replace(/\.$/, '')})`);
+    throw refuse(`this browser failed on its ${pixels} pixels (${reasonOf(error)})`);
   });
   const { intoFormat } = await import('../metadata/convert.js');
   const { blob, notes } = await intoFormat(encoded, head, { type, width, height, icc });

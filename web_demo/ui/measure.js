@@ -1,9 +1,9 @@
 /** The view that measures: quality against bicubic on a user's own original, time and memory by backend. */
 import { MAX_PSNR } from '../constants.js';
 import { CHAIN, LABELS } from '../engine/backend.js';
-import { loadChart } from '../engine/tf.js';
 import { loadUpscaler } from '../span.js';
 import { bytes, duration, size } from './format.js';
+import { MeasureChart, memory } from './measure-chart.js';
 import { loadStyle } from './style.js';
 
 const TEMPLATE = `
@@ -32,168 +32,139 @@ const TEMPLATE = `
     <div class="measure-chart" id="measure-picture" hidden><canvas id="measure-chart" role="img" aria-label="Time and memory by backend"></canvas></div>
   </div>`;
 
-/** GPUs round up and keep spare memory; where the backend tells, that is what a run takes. */
-const largest = (result) => Math.max(result.bytes, result.gpuBytes);
-const memory = (result) => bytes(largest(result));
-
 /** A flat photograph comes back exactly. */
 const finite = (psnr) => Math.min(psnr, MAX_PSNR);
 const decibels = (psnr) => `${finite(psnr).toFixed(2)} dB`;
 
+/** @typedef {() => string | import('../span.js').ModelArtifacts} GetSource the address or the artifacts of the chosen model */
+
 /**
  * @param {HTMLElement} root
- * @param {{getSource: () => string | import('../span.js').ModelArtifacts}} page `getSource` gives the address or the artifacts of the chosen model
+ * @param {{getSource: GetSource}} page
+ * @returns {Promise<{take: (files: File[]) => void}>} `take` when files were dropped or pasted
  */
 export async function mountMeasure(root, { getSource }) {
   await loadStyle(new URL('./measure.css', import.meta.url));
   root.innerHTML = TEMPLATE;
-  /** @type {(id: string) => any} */
-  const find = (id) => root.querySelector(`#measure-${id}`);
-  const [choose, start, cancel, input, line, rows] = ['choose', 'start', 'cancel', 'file', 'state', 'rows'].map(find);
-  const checks = find('backends');
-  for (const name of CHAIN) {
-    const box = Object.assign(document.createElement('input'), {
-      type: 'checkbox',
-      value: name,
-      checked: name !== 'cpu',
-    });
-    const label = document.createElement('label');
-    label.append(box, ` ${LABELS[name]}`);
-    checks.append(label);
-  }
-  let file, controller, chart;
-  let isBusy = false;
+  return new MeasureView(root, getSource);
+}
 
-  /** Of several files the first; none while another is measured. */
-  const take = ([chosen]) => {
-    if (!chosen || isBusy) return;
-    file = chosen;
-    start.disabled = false;
-    line.textContent = `${file.name}, ${bytes(file.size)}`;
-  };
-  choose.addEventListener('click', () => input.click());
-  input.addEventListener('change', () => take(input.files));
-  cancel.addEventListener('click', () => controller.abort());
-  start.addEventListener('click', async () => {
-    const chosen = [...checks.querySelectorAll('input:checked')];
-    if (!chosen.length) {
-      line.textContent = 'Choose a backend to measure on.';
-      return;
-    }
-    controller = new AbortController();
-    busy(true);
-    rows.replaceChildren();
+class MeasureView {
+  #getSource;
+  #checks;
+  #choose;
+  #start;
+  #cancel;
+  #line;
+  #rows;
+  #chart;
+  /** @type {File} */
+  #file;
+  /** Of the measurement under way. @type {AbortController} */
+  #controller;
+  #isBusy = false;
+
+  /** @param {HTMLElement} root with the markup @param {GetSource} getSource */
+  constructor(root, getSource) {
+    this.#getSource = getSource;
+    /** @type {(id: string) => any} */
+    const find = (id) => root.querySelector(`#measure-${id}`);
+    [this.#choose, this.#start, this.#cancel] = ['choose', 'start', 'cancel'].map(find);
+    [this.#checks, this.#line, this.#rows] = ['backends', 'state', 'rows'].map(find);
+    this.#chart = new MeasureChart(find('picture'));
+    this.#checks.append(...CHAIN.map(checkbox));
+    const input = find('file');
+    this.#choose.addEventListener('click', () => input.click());
+    input.addEventListener('change', () => this.take(input.files));
+    this.#cancel.addEventListener('click', () => this.#controller.abort());
+    this.#start.addEventListener('click', () => this.#measure());
+  }
+
+  /** Of several files the first; none while another is measured. @param {Iterable<File>} files */
+  take([chosen]) {
+    if (!chosen || this.#isBusy) return;
+    this.#file = chosen;
+    this.#start.disabled = false;
+    this.#say(`${chosen.name}, ${bytes(chosen.size)}`);
+  }
+
+  async #measure() {
+    const backends = [...this.#checks.querySelectorAll('input:checked')].map(({ value }) => value);
+    if (!backends.length) return this.#say('Choose a backend to measure on.');
+    const { signal } = (this.#controller = new AbortController());
+    this.#setBusy(true);
+    this.#rows.replaceChildren();
     const results = [];
-    const source = getSource(); // the page's model may change meanwhile
-    for (const box of chosen) {
-      if (controller.signal.aborted) break;
-      line.textContent = `Measuring on ${LABELS[box.value]}…`;
-      await measureOn(box.value, source, results);
+    const source = this.#getSource(); // the page's model may change meanwhile
+    for (const backend of backends) {
+      if (signal.aborted) break;
+      this.#say(`Measuring on ${LABELS[backend]}…`);
+      try {
+        const result = await measureOn(backend, source, this.#file, signal);
+        if (!results.length) this.#addRow('Bicubic', result.bicubic);
+        this.#addRow(`SPAN on ${LABELS[backend]}`, result.span, result);
+        results.push({ backend, ...result });
+      } catch (error) {
+        if (error.name !== 'AbortError') this.#addNote(`${LABELS[backend]}: ${error.message}`);
+      }
     }
-    line.textContent = controller.signal.aborted ? 'Cancelled.' : summary(results);
-    busy(false);
-    if (results.length) await draw(results);
-  });
-
-  async function measureOn(backend, source, results) {
-    let upscaler;
-    try {
-      const { signal } = controller;
-      upscaler = await loadUpscaler(source, { backend, signal });
-      const reason = upscaler.status.demoted.find((entry) => entry.backend === backend)?.reason;
-      if (reason) throw new Error(reason);
-      const result = await upscaler.measure(file, { signal });
-      if (upscaler.status.backend !== backend) throw new Error('it was lost on the way');
-      if (!results.length) addRow('Bicubic', result.bicubic);
-      addRow(`SPAN on ${LABELS[backend]}`, result.span, result);
-      results.push({ backend, ...result });
-    } catch (error) {
-      if (error.name !== 'AbortError') addNote(`${LABELS[backend]}: ${error.message}`);
-    } finally {
-      upscaler?.dispose();
-    }
+    this.#say(signal.aborted ? 'Cancelled.' : summary(results));
+    this.#setBusy(false);
+    if (results.length) await this.#chart.draw(results);
   }
 
-  function addRow(method, figures, result) {
+  #say(text) {
+    this.#line.textContent = text;
+  }
+
+  #addRow(method, figures, result) {
     const cells = [method, decibels(figures.psnrY), figures.ssimY.toFixed(4), decibels(figures.psnrRgb)];
     cells.push(result ? duration(result.milliseconds) : '–', result ? memory(result) : '–');
-    const row = rows.insertRow();
+    const row = this.#rows.insertRow();
     for (const text of cells) row.insertCell().textContent = text;
   }
 
-  function addNote(text) {
-    const cell = rows.insertRow().insertCell();
+  #addNote(text) {
+    const cell = this.#rows.insertRow().insertCell();
     cell.colSpan = 6;
     cell.textContent = text;
   }
 
-  function summary(results) {
-    const [first] = results;
-    if (!first) return 'Nothing could be measured; the table says why.';
-    const gain = finite(first.span.psnrY) - finite(first.bicubic.psnrY);
-    const better = `${decibels(Math.abs(gain))} ${gain >= 0 ? 'better' : 'worse'} than bicubic`;
-    return `${size(first.width, first.height)} to ${size(first.width * first.scale, first.height * first.scale)}: ${better}.`;
-  }
-
-  function busy(on) {
+  #setBusy(on) {
     const focused = document.activeElement;
-    isBusy = start.disabled = choose.disabled = on;
-    cancel.hidden = !on;
-    if (focused === (on ? start : cancel)) (on ? cancel : start).focus(); // a button that goes would lose it
+    this.#isBusy = this.#start.disabled = this.#choose.disabled = on;
+    this.#cancel.hidden = !on;
+    const [left, next] = on ? [this.#start, this.#cancel] : [this.#cancel, this.#start];
+    if (focused === left) next.focus(); // a button that goes would lose it
   }
+}
 
-  async function draw(results) {
-    const Chart = await loadChart();
-    const style = getComputedStyle(root);
-    const color = (name) => style.getPropertyValue(name).trim();
-    chart?.destroy();
-    find('picture').hidden = false;
-    const canvas = find('chart');
-    const said = results.map(
-      (result) => `${LABELS[result.backend]} ${duration(result.milliseconds)} and ${memory(result)}`,
-    );
-    canvas.setAttribute('aria-label', `Time and memory by backend: ${said.join('; ')}`);
-    const scale = { ticks: { color: color('--soft') }, grid: { color: color('--line') } };
-    const axis = (text) => ({
-      ...scale,
-      axis: 'x',
-      beginAtZero: true,
-      title: { display: true, text, color: color('--soft') },
-    });
-    const bars = (xAxisID, label, data, name) => ({ xAxisID, label, data, backgroundColor: color(name) });
-    chart = new Chart(canvas, {
-      type: 'bar',
-      data: {
-        labels: results.map(({ backend }) => LABELS[backend]),
-        datasets: [
-          bars(
-            'time',
-            'Time',
-            results.map(({ milliseconds }) => milliseconds),
-            '--accent',
-          ),
-          bars(
-            'memory',
-            'Memory',
-            results.map((result) => largest(result) / 1e6),
-            '--good',
-          ),
-        ],
-      },
-      options: {
-        indexAxis: 'y',
-        animation: false,
-        maintainAspectRatio: false,
-        maxBarThickness: 28,
-        plugins: { legend: { labels: { color: color('--text') } } },
-        scales: {
-          time: { ...axis('Milliseconds'), position: 'bottom' },
-          memory: { ...axis('Megabytes'), position: 'top', grid: { drawOnChartArea: false } },
-          y: scale,
-        },
-      },
-    });
+function checkbox(name) {
+  const checked = name !== 'cpu';
+  const box = Object.assign(document.createElement('input'), { type: 'checkbox', value: name, checked });
+  const label = document.createElement('label');
+  label.append(box, ` ${LABELS[name]}`);
+  return label;
+}
+
+/** @throws {Error} the backend does not run the model; with the name AbortError, if it was given up */
+async function measureOn(backend, source, file, signal) {
+  const upscaler = await loadUpscaler(source, { backend, signal });
+  try {
+    const reason = upscaler.status.demoted.find((entry) => entry.backend === backend)?.reason;
+    if (reason) throw new Error(reason);
+    const result = await upscaler.measure(file, { signal });
+    if (upscaler.status.backend !== backend) throw new Error('it was lost on the way');
+    return result;
+  } finally {
+    upscaler.dispose();
   }
+}
 
-  return { take };
+function summary(results) {
+  const [first] = results;
+  if (!first) return 'Nothing could be measured; the table says why.';
+  const gain = finite(first.span.psnrY) - finite(first.bicubic.psnrY);
+  const better = `${decibels(Math.abs(gain))} ${gain >= 0 ? 'better' : 'worse'} than bicubic`;
+  return `${size(first.width, first.height)} to ${size(first.width * first.scale, first.height * first.scale)}: ${better}.`;
 }

@@ -7,7 +7,7 @@ import { readMetadata } from '../metadata/metadata.js';
 /** Bytes of a PNG in which its EXIF lies, as a rule; in a WebP it comes last. */
 const HEAD = 1e6;
 /** Pixels that a canvas holds in every browser. */
-const MOST_PIXELS = 4096 * 4096;
+const MAX_PIXELS = 4096 * 4096;
 
 /**
  * Make a picture of a photograph that stands upright, whatever the browser does with its orientation.
@@ -22,7 +22,7 @@ export async function uprightUrl(file) {
     const plain = withoutExif(new Uint8Array(await file.arrayBuffer()));
     const bitmap = await createImageBitmap(new Blob([/** @type {BlobPart} */ (plain)], { type: file.type }));
     const { width, height } = bitmap;
-    if (width * height > MOST_PIXELS) return undefined;
+    if (width * height > MAX_PIXELS) return undefined;
     const number = FROM_EXIF[orientation]; // see `turned` for its bits
     const [across, down] = number & 4 ? [height, width] : [width, height];
     const [x, y] = [number & 2 ? -1 : 1, number & 1 ? -1 : 1];

@@ -60,17 +60,17 @@ const HALF_LEVEL = 0.5 / 255;
  * The sets that compute with factors in f16 on an adapter's matrix units. The first was best on tiles of 256×256 and
  * more, the second on small ones.
  * @param {import('./shaders/matrix.js').Matrix} matrix
- * @param {import('./shaders/matrix.js').MatrixShape[]} [shapes]
  * @returns {KernelSet[]}
  */
-export function matrixSets(matrix, shapes = MATRIX_SHAPES) {
-  return shapes.map((shape) => {
+export function matrixSets(matrix) {
+  return MATRIX_SHAPES.map((shape) => {
     const convolution = (options) => matrixConvolution({ matrix, shape, ...options });
     const name = `matrices ${matrix.pixels * shape.across}×${shape.rows * shape.down}`;
     return { name, convolution, merge: convolution, layout: layoutFor(matrix, shape), bound: HALF_LEVEL };
   });
 }
 
+/** @type {import('./shaders/matrix.js').MatrixShape[]} */
 const MATRIX_SHAPES = [
   { rows: 4, across: 1, down: 1 },
   { rows: 2, across: 1, down: 1 },

@@ -1,4 +1,4 @@
-/** What the kernels are told about a tile: `TILE` of `shaders/source.js` reads it. */
+/** What the kernels are told about a tile: `TILE_UNIFORM` of `shaders/source.js` reads it. */
 
 /**
  * @typedef {object} Tile in pixels; what is not given is the whole

@@ -26,10 +26,10 @@ import { normalStream, uniformStream } from '../../network/random.js';
  * Weights of a new network.
  * @param {Tf} tf
  * @param {import('./layers-model.js').NetworkConfig} config
- * @param {number} [seed]
+ * @param {number} seed
  * @returns {Promise<Float32Array>} in the order of `weightTable`
  */
-export async function initialise(tf, config, seed = 0) {
+export async function initialise(tf, config, seed) {
   const uniform = uniformStream(seed, 1);
   const parameters = new Float32Array(weightCount(config));
   for (const { layer, weight, shape, offset } of weightTable(config)) {
@@ -123,7 +123,7 @@ function multiply(a, b, n, k, m) {
  * Noise images with the second-order statistics of photographs.
  * @returns {Float32Array} (count, size, size, 3) in [0, 1], mean about 0.45, standard deviation about 0.27
  */
-export function naturalNoise(count, size, seed = 0) {
+export function naturalNoise(count, size, seed) {
   const normal = normalStream(uniformStream(seed, 2));
   const images = new Float32Array(count * size * size * 3);
   for (let n = 0; n < count; n++) {

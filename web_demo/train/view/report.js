@@ -3,7 +3,7 @@
 import { LABELS } from '../../engine/backend.js';
 import { loadChart } from '../../engine/tf.js';
 import { bytes, count, duration, longDuration } from '../../ui/format.js';
-import { createCharts } from './chart.js';
+import { Charts } from './chart.js';
 import { showSamples } from './sample-strip.js';
 
 const MAX_LOG_LINES = 200;
@@ -29,13 +29,13 @@ export class Report {
     /** Milliseconds of the steps done last, and when the last one was told. */
     this.stepTime = 0;
     this.lastStep = 0;
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.charts?.recolour());
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.charts?.recolor());
   }
 
   /** Training needs no curves: without Chart.js the view says so and works. */
   async loadCharts() {
     try {
-      this.charts = createCharts(await loadChart(), this.find('#train-loss'), this.find('#train-quality'));
+      this.charts = new Charts(await loadChart(), this.find('#train-loss'), this.find('#train-quality'));
     } catch (error) {
       const textContent = `There are no curves: ${error.message}`;
       const note = Object.assign(document.createElement('p'), { className: 'note', textContent });

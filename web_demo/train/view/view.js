@@ -7,9 +7,10 @@ import { save } from '../../ui/download.js';
 import { count } from '../../ui/format.js';
 import * as awake from '../../ui/awake.js';
 import { loadStyle } from '../../ui/style.js';
+import { Buttons } from './buttons.js';
 import { SessionThread, TrainingEnded } from './client.js';
-import { mountForm } from './form.js';
-import { mountPhotographs } from './photographs.js';
+import { Form } from './form.js';
+import { Photographs } from './photographs.js';
 import { mountQuestion } from './question.js';
 import { originOf } from './origin.js';
 import { Reminder } from './reminder.js';
@@ -35,7 +36,7 @@ const PERCEPTUAL = 'perceptual/model.json';
  *   and `hide` when a tab was opened, `take` when files were dropped or pasted, `modelChanged` when the page has another
  */
 export async function mountTraining(root, context) {
-  await loadStyle(new URL('./train.css', import.meta.url));
+  await Promise.all(['./train.css', './setup.css'].map((path) => loadStyle(new URL(path, import.meta.url))));
   root.innerHTML = TEMPLATE;
   const view = new TrainingView(root, context);
   await view.begin();
@@ -48,9 +49,10 @@ class TrainingView {
     this.context = context;
     this.find = (selector) => root.querySelector(selector);
     this.session = new SessionThread((event, detail) => this.receive(event, detail));
-    this.photographs = mountPhotographs(this.find('#train-photographs'), (...chosen) => this.take(...chosen));
-    this.form = mountForm(this.find('#train-form'));
+    this.photographs = new Photographs(this.find('#train-photographs'), (...chosen) => this.take(...chosen));
+    this.form = new Form(this.find('#train-form'));
     this.report = new Report(root);
+    this.buttons = new Buttons(root, (name) => this.attempt(() => this[name]()));
     this.reminder = new Reminder(this.find('#train-reminder'));
     this.ask = mountQuestion(this.find('#train-question'));
     this.runner = new Runner(this.session, this.ask);
@@ -58,25 +60,18 @@ class TrainingView {
     this.find('#train-form').addEventListener('input', () => this.sizing.end());
     /** What the training thread has kept, see `TrainingSession.peek`. */
     this.stored = null;
+    this.damaged = false;
     this.phase = 'opening';
-    for (const name of ['start', 'stop', 'save', 'load', 'delete', 'use']) {
-      this.button(name).addEventListener('click', () => this.attempt(() => this[name]()));
-    }
     const input = this.find('#train-model-files');
     input.addEventListener('change', () => {
-      const files = [...input.files];
+      this.attempt(() => this.offer([...input.files]));
       input.value = '';
-      this.attempt(() => this.offer(files));
     });
     document.addEventListener('visibilitychange', () => {
       if (document.hidden && this.phase === 'training') this.session.call('keepNow').catch(() => {});
     });
     // What was learnt since the training was last kept would be lost, so the browser asks.
     addEventListener('beforeunload', (event) => this.started && this.phase !== 'idle' && event.preventDefault());
-  }
-
-  button(name) {
-    return this.find(`[data-do=${name}]`);
   }
 
   async begin() {
@@ -155,11 +150,11 @@ class TrainingView {
     });
     if (!request) {
       this.setPhase('idle');
-      return this.passFocus('start');
+      return this.buttons.passFocus('start');
     }
     this.started = false;
     this.setPhase('preparing', 'Preparing…');
-    this.passFocus('stop');
+    this.buttons.passFocus('stop');
     this.reminder.begin();
     awake.hold('training');
     const clock = setInterval(() => this.phase === 'training' && this.report.showElapsed(), 1000);
@@ -181,7 +176,7 @@ class TrainingView {
       // Where nothing started, what was chosen and typed is what is to be mended.
       // What kept it from starting says more than that nothing is stored.
       await (this.started ? this.refresh() : this.peek().catch(() => {})).finally(() => this.setPhase('idle'));
-      this.passFocus('start');
+      this.buttons.passFocus('start');
     }
   }
 
@@ -196,7 +191,7 @@ class TrainingView {
     const photographs = await this.photographs.get();
     const perceptualUrl = new URL(PERCEPTUAL, document.baseURI).href;
     const suggested = document.documentElement.dataset.backend;
-    return { origin, photographs, backend: this.form.backend(), suggested, perceptualUrl };
+    return { origin, photographs, backend: this.form.backend, suggested, perceptualUrl };
   }
 
   async stop() {
@@ -244,9 +239,8 @@ class TrainingView {
     this.update();
     if (await deleteFromModels()) this.context.onModelsChanged();
     const isUsed = this.context.getName() === TRAINED;
-    this.say(
-      `The trained model was deleted${isUsed ? '; the Upscale view goes on with it until another is chosen' : ''}.`,
-    );
+    const rest = isUsed ? '; the Upscale view goes on with it until another is chosen' : '';
+    this.say(`The trained model was deleted${rest}.`);
   }
 
   /** Make the trained model the one that the page upscales with, and keep it among the page's models. */
@@ -294,14 +288,12 @@ class TrainingView {
   onStarted({ backend, perceptual, config, settings, heldOut, weights }) {
     this.started = true;
     this.report.begin({ backend, vggWeight: perceptual ? settings.vggWeight : 0, heldOut });
-    const loss = perceptual ? `MAE + ${settings.vggWeight} · VGG` : 'MAE alone';
     if (this.phase === 'stopping') return;
-    const missing = !perceptual && settings.vggWeight > 0;
-    const note = missing ? ` The page has no VGG features (${PERCEPTUAL}, written by span-export --perceptual).` : '';
-    this.setPhase(
-      'training',
-      `Training x${config.scale} with ${config.channels} channels (${count(weights)} weights); loss: ${loss}.${note}`,
-    );
+    const loss = perceptual ? `MAE + ${settings.vggWeight} · VGG` : 'MAE alone';
+    const network = `x${config.scale} with ${config.channels} channels (${count(weights)} weights)`;
+    const isMissing = !perceptual && settings.vggWeight > 0;
+    const note = isMissing ? ` The page has no VGG features (${PERCEPTUAL}, written by span-export --perceptual).` : '';
+    this.setPhase('training', `Training ${network}; loss: ${loss}.${note}`);
     this.context.announce(`Training started on ${LABELS[backend]} with ${loss}.`);
   }
 
@@ -330,12 +322,6 @@ class TrainingView {
     this.context.announce(text);
   }
 
-  /** A button that is disabled loses the focus; the one that takes its place has it next, unless the user moved it. */
-  passFocus(name) {
-    const left = 'body, [data-do=start], [data-do=stop], #train-question *';
-    if (document.activeElement?.matches(left)) this.button(name).focus({ preventScroll: true });
-  }
-
   showProblem(text) {
     const problem = this.find('#train-problem');
     problem.textContent = text;
@@ -344,16 +330,7 @@ class TrainingView {
 
   update() {
     const idle = this.phase === 'idle';
-    const trained = Boolean(this.stored) || this.phase === 'training';
-    const enabled = {
-      start: idle,
-      stop: this.phase === 'preparing' || this.phase === 'training',
-      save: trained,
-      use: trained,
-      load: idle,
-      delete: idle && (trained || this.damaged),
-    };
-    for (const [name, on] of Object.entries(enabled)) this.button(name).disabled = !on;
+    this.buttons.update({ phase: this.phase, isStored: Boolean(this.stored), isDamaged: this.damaged });
     this.form.setEnabled(idle);
     this.photographs.setEnabled(idle);
     this.reminder.show(idle ? this.stored?.step : 0);

@@ -1,7 +1,6 @@
 /** The first convolution: from pixels, which it normalises on the way, to activations. */
 import { epilogue } from './epilogue.js';
-import { PLANES } from './layout.js';
-import { TILE, divide, lines, quadsOf, sliceQuads } from './source.js';
+import { TILE_UNIFORM, divide, lines, quadsOf, sliceQuads } from './source.js';
 
 /** @typedef {'bytes' | 'floats' | 'texture'} Input pixels as RGBA in one u32, as three normalised floats, or in a texture */
 
@@ -30,10 +29,10 @@ const SOURCES = {
  * @param {number} options.channels of the output
  * @param {number} options.imgRange
  * @param {number[]} options.rgbMean
- * @param {import('./layout.js').Layout} [options.layout] of the output
+ * @param {import('./layout.js').Layout} options.layout of the output
  * @returns {import('./source.js').Kernel}
  */
-export function firstConvolution({ source, channels, imgRange, rgbMean, layout = PLANES }) {
+export function firstConvolution({ source, channels, imgRange, rgbMean, layout }) {
   const quads = quadsOf(channels);
   const division = divide(quads, 2, [6, 5, 4, 3, 2, 1]);
   const { slices, groups, perThread } = division;
@@ -45,7 +44,7 @@ export function firstConvolution({ source, channels, imgRange, rgbMean, layout =
   const code = `${layout.scalar === 'f16' ? 'enable f16;\n' : ''}@group(0) @binding(0) ${input}
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
-${TILE}
+${TILE_UNIFORM}
 ${layout.code}
 ${epilogue({ ending: 'linear', variant: 'span', quads, padded: slices * slice > quads, scale: 1, layout })}
 var<workgroup> w: array<vec4<f32>, ${weights}>;

@@ -1,5 +1,5 @@
 /** How activations lie in a buffer between two convolutions. */
-import { TILE, quadsOf } from './source.js';
+import { TILE_UNIFORM, quadsOf } from './source.js';
 
 /**
  * @typedef {object} Layout
@@ -47,5 +47,5 @@ fn quad_at(quad: u32, at: vec2<u32>) -> u32 {
 export const inputsOf = ({ element, code }) => `@group(0) @binding(0) var<storage, read> input: array<${element}>;
 @group(0) @binding(1) var<storage, read> weights: array<${element}>;
 @group(0) @binding(2) var<storage, read> biases: array<vec4<f32>>;
-${TILE}
+${TILE_UNIFORM}
 ${code}`;

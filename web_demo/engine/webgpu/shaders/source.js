@@ -47,7 +47,7 @@ export function divide(quads, maxGroups, perThread) {
 }
 
 /** What every kernel of the network knows about the tile; `tileValues` of `../tile.js` writes it. */
-export const TILE = `struct Tile {
+export const TILE_UNIFORM = `struct Tile {
   size: vec2<u32>, // of the input
   origin: vec2<u32>, // of the input in the source texture
   keepFrom: vec2<u32>, // first pixel of the enlarged tile that is kept
