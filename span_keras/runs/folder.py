@@ -95,8 +95,8 @@ class RunFolder:
         self._made: list[Path] = []
         if not make:
             return
-        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(
