@@ -20,14 +20,14 @@ const SIZES = {
   OffscreenCanvas: ({ width, height }) => [width, height],
 };
 
-/** What a source without pixels lacks. */
+/** What a source without pixels lacks, as an error. */
 const EMPTY = {
-  HTMLVideoElement: new Error('The frame has no pixels yet; wait until the video has loaded some.'),
-  HTMLImageElement: new Error('The image element has no pixels yet; await its decode().'),
-  VideoFrame: new TypeError('The VideoFrame is closed; close it when frame() has resolved.'),
-  ImageBitmap: new TypeError('The ImageBitmap is closed; close it when frame() has resolved.'),
-  HTMLCanvasElement: new Error('The source canvas has no pixels.'),
-  OffscreenCanvas: new Error('The source canvas has no pixels.'),
+  HTMLVideoElement: () => new Error('The frame has no pixels yet; wait until the video has loaded some.'),
+  HTMLImageElement: () => new Error('The image element has no pixels yet; await its decode().'),
+  VideoFrame: () => new TypeError('The VideoFrame is closed; close it when frame() has resolved.'),
+  ImageBitmap: () => new TypeError('The ImageBitmap is closed; close it when frame() has resolved.'),
+  HTMLCanvasElement: () => new Error('The source canvas has no pixels.'),
+  OffscreenCanvas: () => new Error('The source canvas has no pixels.'),
 };
 
 /** @param {any} value @returns {value is GPUTexture} */
@@ -50,7 +50,7 @@ export function sizeOf(source) {
     throw new TypeError(`Expected a source of the kind ${Object.keys(SIZES).join(', ')} or GPUTexture; found ${kind}.`);
   }
   const [width, height] = SIZES[kind](source);
-  if (!width || !height) throw EMPTY[kind];
+  if (!width || !height) throw EMPTY[kind]();
   return { width, height };
 }
 
