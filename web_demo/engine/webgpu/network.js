@@ -86,6 +86,9 @@ export class GpuNetwork {
     this.runner = new Runner(this.arena, config);
     /** In use, for tiles of the usual size and small ones. @type {{usual?: Program, small?: Program}} */
     this.programs = {};
+    const { maxStorageBufferBindingSize, maxBufferSize } = gpu.device.limits;
+    /** Side of the largest tiles whose activations and finished pixels, as floats, the device can bind. */
+    this.maxTile = largestSide(config, sets, Math.min(maxStorageBufferBindingSize, maxBufferSize - STATUS_BYTES));
   }
 
   /** Take the first set that is right. */
@@ -135,13 +138,6 @@ export class GpuNetwork {
   /** Side of tiles that suit the device: larger ones waste less on the halo, if they are done within a blink. */
   get tile() {
     return Math.min(/** @type {number} */ (this.milliseconds) <= QUICK ? 512 : 256, this.maxTile);
-  }
-
-  /** Side of the largest tiles whose activations and finished pixels, as floats, the device can bind. */
-  get maxTile() {
-    const { maxStorageBufferBindingSize, maxBufferSize } = this.gpu.device.limits;
-    const most = Math.min(maxStorageBufferBindingSize, maxBufferSize - STATUS_BYTES);
-    return largestSide(this.config, this.sets, most);
   }
 
   /** One line for a report. @returns {string} */
