@@ -128,7 +128,7 @@ function makeDrawer({ copy = () => {} } = {}) {
     gpu: { device, software: false },
     config: { scale: 2, halo: 4 },
     arena: { readable: () => makeReadable(async () => {}), free() {} },
-    buffers: { takeReadable: () => makeReadable(answered), giveBack() {} },
+    buffers: { takeReadable: () => makeReadable(answered), giveBack() {}, drop() {} },
     runner: {
       submit(...[, , , , { after }]) {
         state.submitted++;

@@ -204,7 +204,7 @@ export class FrameDrawer {
 
   /** Let go what may not have been allocated; the next frame tries again. @param {GPUBuffer} readable */
   #forget(readable) {
-    this.network.arena.free(readable);
+    this.network.buffers.drop(readable);
     this.network.rest();
     this.#texture?.destroy();
     this.#texture = null;
