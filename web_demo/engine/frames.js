@@ -65,7 +65,10 @@ export class Frames {
       const work = async () => {
         if (this.#waiting.has(reject)) resolve(await this.#draw(source, options));
       };
-      this.#last.then(work).catch(reject).finally(() => this.#waiting.delete(reject)); // prettier-ignore
+      this.#last
+        .then(work)
+        .catch(reject)
+        .finally(() => this.#waiting.delete(reject));
     });
     this.#last = call.catch(() => {});
     return call;
