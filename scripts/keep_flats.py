@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from match_colours import crops
+from match_colours import block_means, crops
 
 from span_keras.cli import reports_errors
 from span_keras.quiet import hushed
@@ -125,9 +125,8 @@ def local_means(images: np.ndarray, side: int) -> np.ndarray:
     """Return images (N, H, W, C) smoothed: means of blocks of ``side``, and bilinear interpolation between them."""
     import keras
 
-    n, height, width, channels = images.shape
-    means = images.reshape(n, height // side, side, width // side, side, channels).mean((2, 4))
-    return np.asarray(keras.ops.image.resize(means, (height, width), interpolation="bilinear"))
+    means = block_means(images, side)
+    return np.asarray(keras.ops.image.resize(means, images.shape[1:3], interpolation="bilinear"))
 
 
 if __name__ == "__main__":

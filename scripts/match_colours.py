@@ -71,10 +71,13 @@ def crops(photos: Path, side: int):
 def _blocks(images: np.ndarray, scale: int) -> np.ndarray:
     """Return mean colours (blocks, 3) of images (N, H, W, 3), without those at the border."""
     side = BLOCK * scale
-    images = images[:, side:-side, side:-side]
-    n, height, width, _ = images.shape
-    blocks = images.reshape(n, height // side, side, width // side, side, 3)
-    return blocks.mean((2, 4), dtype=np.float64).reshape(-1, 3)
+    return block_means(np.float64(images[:, side:-side, side:-side]), side).reshape(-1, 3)
+
+
+def block_means(images: np.ndarray, side: int) -> np.ndarray:
+    """Return the means (N, H // side, W // side, C) of the blocks of images (N, H, W, C)."""
+    n, height, width, channels = images.shape
+    return images.reshape(n, height // side, side, width // side, side, channels).mean((2, 4))
 
 
 if __name__ == "__main__":
