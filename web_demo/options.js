@@ -16,8 +16,8 @@ import { nameOf } from './images/source.js';
  * @property {'float32' | 'float16'} [precision] the lowest of the factors that are multiplied on WebGPU; 'float32' is the
  *   default. With 'float16' a GPU's matrix units are used where the browser offers them: results are half a level off
  *   at most on photographs, and more where a picture is noise.
- * @property {(status: Status) => void} [onStatus] called when another backend or tile is taken, as after a lost GPU, when kernels were measured, and
- *   when a GPU has been compared
+ * @property {(status: Status) => void} [onStatus] called when another backend or tile is taken, as after a lost GPU, when
+ *   kernels were measured, and when a GPU has been compared
  * @property {AbortSignal} [signal] gives the load up and ends its worker; the promise rejects with its reason, an
  *   `AbortError` unless another is given
  */

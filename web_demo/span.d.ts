@@ -146,8 +146,8 @@ export type LoadOptions = {
    */
   precision?: 'float32' | 'float16';
   /**
-   * called when another backend or tile is taken, as after a lost GPU, when kernels were measured, and
-   * when a GPU has been compared
+   * called when another backend or tile is taken, as after a lost GPU, when
+   * kernels were measured, and when a GPU has been compared
    */
   onStatus?: (status: Status) => void;
   /**

@@ -136,7 +136,10 @@ export class Upscaler {
   #config;
   #state;
   #source;
-  /** Made for the first frame: pages that only upscale images do without. @type {Promise<import('./engine/frames.js').Frames> | null} */
+  /**
+   * Made for the first frame: pages that only upscale images do without.
+   * @type {Promise<import('./engine/frames.js').Frames> | null}
+   */
   #frames = null;
 
   /**
